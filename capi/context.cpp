@@ -1,0 +1,424 @@
+#include "engine/call.hpp"
+
+#include <vector>
+
+#include "capi/handle.hpp"
+
+using namespace blazen;        // NOLINT(google-build-using-namespace)
+using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
+
+namespace blazen::capi {
+
+struct Keys final : Object {
+  Keys() noexcept : Object(Kind::keys) {}
+  static void destroy(Keys* keys) noexcept { delete keys; }
+  std::vector<std::string> texts;
+};
+
+struct Batch final : Object {
+  struct Item {
+    Write::Kind kind;
+    std::string key;
+    Ref<Value> value;
+    uint64_t expected;
+  };
+
+  Batch() noexcept : Object(Kind::batch) {}
+  static void destroy(Batch* batch) noexcept { delete batch; }
+  std::vector<Item> items;
+};
+
+namespace {
+
+Ref<Error> closed() noexcept {
+  return Error::make(Status::wrong_state, "this invocation is complete: its context can do nothing more");
+}
+
+// The context of a call that is still open.
+Ref<Error> need_open(const blazen_context* context, Call*& call) noexcept {
+  if (Ref<Error> failure = need("context", context, call)) return failure;
+  return call->is_open() ? nullptr : closed();
+}
+
+Ref<Error> refuse_live(const Value& value) noexcept {
+  if (value.tag() != Tag::live) return nullptr;
+  return Error::make(Status::wrong_tag, "value is LIVE: the state goes into snapshots, LIVE values into the session");
+}
+
+Ref<Error> need_state_value(const blazen_value* handle, Ref<Value>& value) noexcept {
+  if (Ref<Error> failure = need_value_or_null("value", handle, value)) return failure;
+  return refuse_live(*value);
+}
+
+Ref<Error> set_state(Call& call, std::string_view key, Ref<Value> value) {
+  Write write{Write::Kind::set, key, std::move(value)};
+  return call.run().write({&write, 1}, nullptr, nullptr);
+}
+
+Ref<Error> give_keys(const blazen_context* context, const char* prefix, size_t prefix_length, bool session,
+                     blazen_keys** keys) {
+  Call* call = nullptr;
+  std::string_view text;
+  if (Ref<Error> failure = need_open(context, call)) return failure;
+  if (Ref<Error> failure = need_label("prefix", prefix, prefix_length, text)) return failure;
+  if (Ref<Error> failure = need_out("keys", keys)) return failure;
+  Ref<Keys> list = Ref<Keys>::adopt(new Keys);
+  list->texts = call->run().keys(text, session);
+  *keys = handle_of(list.take());
+  return nullptr;
+}
+
+Ref<Error> find_value(const blazen_context* context, const char* key, size_t key_length, bool session,
+                      Run::Found& found) {
+  Call* call = nullptr;
+  std::string_view name;
+  if (Ref<Error> failure = need_open(context, call)) return failure;
+  if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+  found = call->run().find(name, session);
+  return nullptr;
+}
+
+Ref<Error> read_target(const blazen_send_options* given, std::string_view& target) noexcept {
+  blazen_send_options all = BLAZEN_SEND_OPTIONS_INIT;
+  if (Ref<Error> failure = read_options(given, all)) return failure;
+  return need_label("options.step", all.step, all.step_length, target);
+}
+
+Ref<Error> add_to_batch(blazen_batch* batch, const char* key, size_t key_length, Batch::Item item) {
+  Batch* object = nullptr;
+  std::string_view name;
+  if (Ref<Error> failure = need("batch", batch, object)) return failure;
+  if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+  item.key = name;
+  object->items.push_back(std::move(item));
+  return nullptr;
+}
+
+}  // namespace
+}  // namespace blazen::capi
+
+// --------------------------------------------------------------------------------------------------- who and where
+
+const char* blazen_context_run_id(const blazen_context* context, size_t* length) {
+  const Call* call = object_of<Call>(context);
+  return call == nullptr ? no_text(length) : text_out(call->run().id(), length);
+}
+
+const char* blazen_context_workflow_name(const blazen_context* context, size_t* length) {
+  const Call* call = object_of<Call>(context);
+  return call == nullptr ? no_text(length) : text_out(call->run().workflow().name(), length);
+}
+
+const char* blazen_context_step_name(const blazen_context* context, size_t* length) {
+  const Call* call = object_of<Call>(context);
+  return call == nullptr ? no_text(length) : text_out(call->step().name, length);
+}
+
+uint64_t blazen_context_invocation_id(const blazen_context* context) {
+  const Call* call = object_of<Call>(context);
+  return call == nullptr ? 0 : call->invocation_id();
+}
+
+uint32_t blazen_context_attempt(const blazen_context* context) {
+  const Call* call = object_of<Call>(context);
+  return call == nullptr ? 0 : call->attempt();
+}
+
+int32_t blazen_context_is_cancelled(const blazen_context* context) {
+  const Call* call = object_of<Call>(context);
+  return call != nullptr && call->run().status() >= RunStatus::completed ? 1 : 0;
+}
+
+blazen_run* blazen_context_run(const blazen_context* context) {
+  const Call* call = object_of<Call>(context);
+  return call == nullptr ? nullptr : handle_of(&call->run());
+}
+
+// ---------------------------------------------------------------------------------------------------------- events
+
+blazen_status blazen_context_emit(blazen_context* context, const char* type, size_t type_length, blazen_value* value,
+                                  blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    std::string_view name;
+    Ref<Value> kept;
+    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need_data("type", type, type_length, name)) return failure;
+    if (Ref<Error> failure = need_value_or_null("value", value, kept)) return failure;
+    return call->emit(name, std::move(kept));
+  });
+}
+
+blazen_status blazen_context_emit_json(blazen_context* context, const char* type, size_t type_length, const char* json,
+                                       size_t json_length, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    std::string_view name;
+    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need_data("type", type, type_length, name)) return failure;
+    Result<Ref<Value>> value = make_json("json", json, json_length);
+    if (!value) return value.error();
+    return call->emit(name, std::move(*value));
+  });
+}
+
+blazen_status blazen_context_emit_event(blazen_context* context, const blazen_event* event,
+                                        const blazen_send_options* options, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    Event* sent = nullptr;
+    std::string_view target;
+    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need("event", event, sent)) return failure;
+    if (Ref<Error> failure = read_target(options, target)) return failure;
+    return call->emit_event(*sent, target);
+  });
+}
+
+blazen_status blazen_context_send_event(blazen_context* context, const blazen_event* event,
+                                        const blazen_send_options* options, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    Event* sent = nullptr;
+    std::string_view target;
+    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need("event", event, sent)) return failure;
+    if (Ref<Error> failure = read_target(options, target)) return failure;
+    return call->send_event(*sent, target);
+  });
+}
+
+blazen_status blazen_context_publish(blazen_context* context, const blazen_event* event, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    Event* sent = nullptr;
+    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need("event", event, sent)) return failure;
+    return call->publish(*sent);
+  });
+}
+
+// ----------------------------------------------------------------------------------------------------------- state
+
+blazen_status blazen_context_set_value(blazen_context* context, const char* key, size_t key_length,
+                                       blazen_value* value, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    std::string_view name;
+    Ref<Value> kept;
+    if (Ref<Error> failure = need_open(context, call)) return failure;
+    if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+    if (Ref<Error> failure = need_state_value(value, kept)) return failure;
+    return set_state(*call, name, std::move(kept));
+  });
+}
+
+blazen_status blazen_context_set_json(blazen_context* context, const char* key, size_t key_length, const char* json,
+                                      size_t json_length, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    std::string_view name;
+    if (Ref<Error> failure = need_open(context, call)) return failure;
+    if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+    Result<Ref<Value>> value = make_json("json", json, json_length);
+    if (!value) return value.error();
+    return set_state(*call, name, std::move(*value));
+  });
+}
+
+blazen_status blazen_context_set_bytes(blazen_context* context, const char* key, size_t key_length, const void* data,
+                                       size_t data_length, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    std::string_view name;
+    std::string_view bytes;
+    if (Ref<Error> failure = need_open(context, call)) return failure;
+    if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+    if (Ref<Error> failure = need_data("data", data, data_length, bytes)) return failure;
+    if (Ref<Error> failure = check_value_size("data", bytes.size())) return failure;
+    return set_state(*call, name, Value::copy(Tag::bytes, bytes));
+  });
+}
+
+blazen_status blazen_context_get_value(const blazen_context* context, const char* key, size_t key_length,
+                                       blazen_value** value, uint64_t* version, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run::Found found;
+    if (Ref<Error> failure = need_out("value", value)) return failure;
+    if (Ref<Error> failure = find_value(context, key, key_length, false, found)) return failure;
+    *value = found.value ? handle_of(found.value.take()) : nullptr;
+    if (version != nullptr) *version = found.version;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_context_has_value(const blazen_context* context, const char* key, size_t key_length,
+                                       int32_t* found, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run::Found entry;
+    if (Ref<Error> failure = need_out("found", found)) return failure;
+    if (Ref<Error> failure = find_value(context, key, key_length, false, entry)) return failure;
+    *found = entry.value ? 1 : 0;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_context_remove_value(blazen_context* context, const char* key, size_t key_length, int32_t* removed,
+                                          blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    Write write{Write::Kind::remove, {}, nullptr};
+    bool was_there = false;
+    if (Ref<Error> failure = need_open(context, call)) return failure;
+    if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
+    if (Ref<Error> failure = call->run().write({&write, 1}, nullptr, &was_there)) return failure;
+    if (removed != nullptr) *removed = was_there ? 1 : 0;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_context_keys(const blazen_context* context, const char* prefix, size_t prefix_length,
+                                  blazen_keys** keys, blazen_error** error) {
+  return guarded(error, [&] { return give_keys(context, prefix, prefix_length, false, keys); });
+}
+
+blazen_status blazen_context_clear_values(blazen_context* context, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    if (Ref<Error> failure = need_open(context, call)) return failure;
+    return call->run().clear_state();
+  });
+}
+
+blazen_status blazen_context_compare_and_set(blazen_context* context, const char* key, size_t key_length,
+                                             uint64_t expected, blazen_value* value, uint64_t* version,
+                                             blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    std::string_view name;
+    Ref<Value> kept;
+    if (Ref<Error> failure = need_open(context, call)) return failure;
+    if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+    if (Ref<Error> failure = need_state_value(value, kept)) return failure;
+    const bool removes = value == nullptr;
+    Write writes[2] = {{Write::Kind::expect, name, nullptr, expected},
+                       {removes ? Write::Kind::remove : Write::Kind::set, name, std::move(kept)}};
+    uint64_t written = 0;
+    if (Ref<Error> failure = call->run().write(writes, &written, nullptr)) return failure;
+    if (version != nullptr) *version = removes ? 0 : written;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_context_apply(blazen_context* context, const blazen_batch* batch, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    Batch* object = nullptr;
+    if (Ref<Error> failure = need_open(context, call)) return failure;
+    if (Ref<Error> failure = need("batch", batch, object)) return failure;
+    std::vector<Write> writes;
+    writes.reserve(object->items.size());
+    for (const Batch::Item& item : object->items) writes.push_back({item.kind, item.key, item.value, item.expected});
+    return call->run().write(writes, nullptr, nullptr);
+  });
+}
+
+// --------------------------------------------------------------------------------------------------------- session
+
+blazen_status blazen_context_set_session(blazen_context* context, const char* key, size_t key_length,
+                                         blazen_value* value, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    Write write{Write::Kind::set, {}, nullptr};
+    if (Ref<Error> failure = need_open(context, call)) return failure;
+    if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
+    if (Ref<Error> failure = need_value_or_null("value", value, write.value)) return failure;
+    return call->run().write_session(std::move(write), nullptr);
+  });
+}
+
+blazen_status blazen_context_get_session(const blazen_context* context, const char* key, size_t key_length,
+                                         blazen_value** value, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run::Found found;
+    if (Ref<Error> failure = need_out("value", value)) return failure;
+    if (Ref<Error> failure = find_value(context, key, key_length, true, found)) return failure;
+    *value = found.value ? handle_of(found.value.take()) : nullptr;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_context_has_session(const blazen_context* context, const char* key, size_t key_length,
+                                         int32_t* found, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run::Found entry;
+    if (Ref<Error> failure = need_out("found", found)) return failure;
+    if (Ref<Error> failure = find_value(context, key, key_length, true, entry)) return failure;
+    *found = entry.value ? 1 : 0;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_context_remove_session(blazen_context* context, const char* key, size_t key_length,
+                                            int32_t* removed, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    Write write{Write::Kind::remove, {}, nullptr};
+    bool was_there = false;
+    if (Ref<Error> failure = need_open(context, call)) return failure;
+    if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
+    if (Ref<Error> failure = call->run().write_session(std::move(write), &was_there)) return failure;
+    if (removed != nullptr) *removed = was_there ? 1 : 0;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_context_session_keys(const blazen_context* context, const char* prefix, size_t prefix_length,
+                                          blazen_keys** keys, blazen_error** error) {
+  return guarded(error, [&] { return give_keys(context, prefix, prefix_length, true, keys); });
+}
+
+// --------------------------------------------------------------------------------------------------- keys and batch
+
+size_t blazen_keys_count(const blazen_keys* keys) {
+  const Keys* object = object_of<Keys>(keys);
+  return object == nullptr ? 0 : object->texts.size();
+}
+
+const char* blazen_keys_at(const blazen_keys* keys, size_t index, size_t* length) {
+  const Keys* object = object_of<Keys>(keys);
+  return object == nullptr || index >= object->texts.size() ? no_text(length) : text_out(object->texts[index], length);
+}
+
+blazen_keys* blazen_keys_retain(const blazen_keys* keys) { return retain_handle<Keys>(keys); }
+void blazen_keys_release(blazen_keys* keys) { release_handle<Keys>(keys); }
+
+blazen_status blazen_batch_create(blazen_batch** batch, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    if (Ref<Error> failure = need_out("batch", batch)) return failure;
+    *batch = handle_of(new Batch);
+    return nullptr;
+  });
+}
+
+blazen_status blazen_batch_set(blazen_batch* batch, const char* key, size_t key_length, blazen_value* value,
+                               blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Value> kept;
+    if (Ref<Error> failure = need_state_value(value, kept)) return failure;
+    return add_to_batch(batch, key, key_length, {Write::Kind::set, {}, std::move(kept), 0});
+  });
+}
+
+blazen_status blazen_batch_remove(blazen_batch* batch, const char* key, size_t key_length, blazen_error** error) {
+  return guarded(error, [&] { return add_to_batch(batch, key, key_length, {Write::Kind::remove, {}, nullptr, 0}); });
+}
+
+blazen_status blazen_batch_expect(blazen_batch* batch, const char* key, size_t key_length, uint64_t expected,
+                                  blazen_error** error) {
+  return guarded(error,
+                 [&] { return add_to_batch(batch, key, key_length, {Write::Kind::expect, {}, nullptr, expected}); });
+}
+
+blazen_batch* blazen_batch_retain(const blazen_batch* batch) { return retain_handle<Batch>(batch); }
+void blazen_batch_release(blazen_batch* batch) { release_handle<Batch>(batch); }

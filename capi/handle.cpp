@@ -1,0 +1,131 @@
+#include "capi/handle.hpp"
+
+#include "codec/json_check.hpp"
+
+namespace blazen::capi {
+namespace {
+
+const char* kind_name(Kind kind) noexcept {
+  switch (kind) {
+    case Kind::dead: return "a handle that was released";
+    case Kind::error: return "a blazen_error";
+    case Kind::value: return "a blazen_value";
+    case Kind::event: return "a blazen_event";
+    case Kind::workflow_builder: return "a blazen_workflow_builder";
+    case Kind::workflow: return "a blazen_workflow";
+    case Kind::runtime: return "a blazen_runtime";
+    case Kind::task: return "a blazen_task";
+    case Kind::run: return "a blazen_run";
+    case Kind::context: return "a blazen_context";
+    case Kind::keys: return "a blazen_keys";
+    case Kind::batch: return "a blazen_batch";
+    case Kind::invocation: return "a blazen_invocation";
+    case Kind::stream: return "a blazen_stream";
+    case Kind::snapshot: return "a blazen_snapshot";
+  }
+  return "no handle of this library";
+}
+
+// Whatever the host throws out of a callback that answers nothing ends here: there is nobody to tell.
+template <class Callback>
+void shielded(Callback callback) noexcept {
+  try {
+    callback();
+  } catch (...) {  // NOLINT(bugprone-empty-catch)
+  }
+}
+
+Ref<Error> failure_of(blazen_status status, blazen_error* given) noexcept {
+  if (Error* error = object_of<Error>(given)) return Ref<Error>::adopt(error);
+  if (std::strcmp(status_name(static_cast<Status>(status)), "BLAZEN_UNKNOWN") != 0) {
+    return Error::make(static_cast<Status>(status), status_name(static_cast<Status>(status)));
+  }
+  return Error::host(status, "it answered a status that this library does not know", nullptr);
+}
+
+Status call_step(const StepBody& body, Call& call, const Event& event, Ref<Error>& failure) noexcept {
+  blazen_error* given = nullptr;
+  blazen_status status = BLAZEN_OK;
+  try {
+    status = reinterpret_cast<blazen_step_fn>(body.call)(body.user_data, handle_of(&call),
+                                                         handle_of(const_cast<Event*>(&event)), &given);
+  } catch (const std::exception& thrown) {
+    status = BLAZEN_ERROR_HOST;
+    failure = Error::host(0, thrown.what(), nullptr);
+  } catch (...) {
+    status = BLAZEN_ERROR_HOST;
+    failure = Error::host(0, "an exception that is no std::exception", nullptr);
+  }
+  if (status == BLAZEN_OK || status == BLAZEN_PENDING || failure) {
+    if (given != nullptr) release_handle<Error>(given);
+  } else {
+    failure = failure_of(status, given);
+  }
+  return failure ? failure->status : static_cast<Status>(status);
+}
+
+void call_done(const HostCallback& callback, Run& run, RunStatus status) noexcept {
+  shielded([&] {
+    reinterpret_cast<blazen_run_done_fn>(callback.function)(callback.user_data, handle_of(&run),
+                                                            static_cast<blazen_run_state>(status));
+  });
+}
+
+void call_ready(const HostCallback& callback) noexcept {
+  shielded([&] { reinterpret_cast<blazen_stream_ready_fn>(callback.function)(callback.user_data); });
+}
+
+}  // namespace
+
+const HostCalls kHostCalls{call_step, call_done, call_ready};
+
+Ref<Error> bad_handle(const char* argument, const char* type, const void* handle) noexcept {
+  try {
+    if (handle == nullptr) return Error::make(Status::invalid_argument, std::string(argument).append(" is NULL"));
+    return Error::make(Status::wrong_handle, std::string(argument)
+                                                 .append(" is not a ")
+                                                 .append(type)
+                                                 .append(" but ")
+                                                 .append(kind_name(static_cast<const Object*>(handle)->kind)));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
+}
+
+Ref<Error> bad_pointer(const char* argument) noexcept {
+  try {
+    return Error::make(Status::invalid_argument, std::string(argument).append(" is NULL"));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
+}
+
+Ref<Error> invalid(const char* message) noexcept { return Error::make(Status::invalid_argument, message); }
+
+Result<Ref<Value>> make_json(const char* argument, const char* text, size_t length) {
+  std::string_view view;
+  if (Ref<Error> error = need_data(argument, text, length, view)) return error;
+  if (Ref<Error> error = check_json_value(argument, view)) return error;
+  return Value::copy(Tag::json, view);
+}
+
+Ref<Error> check_json_value(const char* argument, std::string_view text) {
+  if (Ref<Error> error = check_value_size(argument, text.size())) return error;
+  const JsonFault fault = check_json(text.data(), text.size(), kJsonDepthMax);
+  if (!fault) return nullptr;
+  return Error::at(Status::invalid_json,
+                   std::string(argument) + " is not JSON at byte " + std::to_string(fault.offset) + ": " + fault.reason,
+                   fault.offset);
+}
+
+Ref<Error> check_value_size(const char* argument, size_t size) {
+  if (size <= kValueBytesMax) return nullptr;
+  return Error::make(Status::limit, std::string(argument) + " has " + std::to_string(size) +
+                                        " bytes; BLAZEN_VALUE_BYTES_MAX is " + std::to_string(kValueBytesMax));
+}
+
+DropGuard::~DropGuard() {
+  call_drop(drop_, user_data_);
+}
+
+}  // namespace blazen::capi

@@ -1,0 +1,207 @@
+// The boundary: handles to objects and back, arguments checked, exceptions stopped, errors handed out.
+//
+// Every entry that can fail runs inside guarded(). The checks name the argument as the header does.
+#pragma once
+
+#include <cstring>
+#include <exception>
+#include <new>
+#include <string>
+#include <string_view>
+
+#include "base/limits.hpp"
+#include "blazen/blazen.h"
+#include "engine/run.hpp"
+#include "exec/host_executor.hpp"
+#include "value/error.hpp"
+#include "value/event.hpp"
+#include "value/name.hpp"
+#include "value/value.hpp"
+#include "base/utf8.hpp"
+
+namespace blazen::capi {
+
+// ----------------------------------------------------------------------------------------- handles and objects
+
+struct Keys;
+struct Batch;
+struct WorkflowBuilder;
+struct Snapshot;
+
+template <class T>
+struct HandleOf;
+#define BLAZEN_HANDLE(Type, handle_type, kind_name)           \
+  template <>                                                 \
+  struct HandleOf<Type> {                                     \
+    using Handle = handle_type;                               \
+    static constexpr Kind kKind = Kind::kind_name;            \
+    static constexpr const char* kName = #handle_type;        \
+  }
+BLAZEN_HANDLE(Error, blazen_error, error);
+BLAZEN_HANDLE(Value, blazen_value, value);
+BLAZEN_HANDLE(Event, blazen_event, event);
+BLAZEN_HANDLE(WorkflowBuilder, blazen_workflow_builder, workflow_builder);
+BLAZEN_HANDLE(Workflow, blazen_workflow, workflow);
+BLAZEN_HANDLE(Runtime, blazen_runtime, runtime);
+BLAZEN_HANDLE(Task, blazen_task, task);
+BLAZEN_HANDLE(Run, blazen_run, run);
+BLAZEN_HANDLE(Call, blazen_context, context);
+BLAZEN_HANDLE(Keys, blazen_keys, keys);
+BLAZEN_HANDLE(Batch, blazen_batch, batch);
+BLAZEN_HANDLE(InvocationHandle, blazen_invocation, invocation);
+BLAZEN_HANDLE(Stream, blazen_stream, stream);
+BLAZEN_HANDLE(Snapshot, blazen_snapshot, snapshot);
+#undef BLAZEN_HANDLE
+
+// The object behind a handle; null for NULL and for another kind.
+template <class T>
+T* object_of(const typename HandleOf<T>::Handle* handle) noexcept {
+  auto* object = reinterpret_cast<Object*>(const_cast<typename HandleOf<T>::Handle*>(handle));
+  if (object == nullptr || object->kind != HandleOf<T>::kKind) return nullptr;
+  return static_cast<T*>(object);
+}
+
+template <class T>
+typename HandleOf<T>::Handle* handle_of(T* object) noexcept {
+  return reinterpret_cast<typename HandleOf<T>::Handle*>(static_cast<Object*>(object));
+}
+
+template <class T>
+typename HandleOf<T>::Handle* retain_handle(const typename HandleOf<T>::Handle* handle) noexcept {
+  T* object = object_of<T>(handle);
+  if (object == nullptr) return nullptr;
+  retain(object);
+  return handle_of(object);
+}
+
+template <class T>
+void release_handle(typename HandleOf<T>::Handle* handle) noexcept {
+  if (T* object = object_of<T>(handle)) Ref<T>::adopt(object).reset();
+}
+
+// --------------------------------------------------------------------------------------------------- the guard
+
+// Hands a failure out, and answers its status.
+inline blazen_status give(Ref<Error> failure, blazen_error** error) noexcept {
+  const auto status = static_cast<blazen_status>(failure->status);
+  if (error != nullptr) *error = handle_of(failure.take());
+  return status;
+}
+
+// Runs body, which answers null or the failure. Nothing thrown passes.
+template <class Body>
+blazen_status guarded(blazen_error** error, Body body) noexcept {
+  try {
+    Ref<Error> failure = body();
+    return failure ? give(std::move(failure), error) : BLAZEN_OK;
+  } catch (const std::bad_alloc&) {
+    return give(Error::out_of_memory(), error);
+  } catch (const std::exception& unexpected) {
+    return give(Error::make(Status::internal, unexpected.what()), error);
+  } catch (...) {
+    return give(Error::make(Status::internal, "an unknown exception inside the library"), error);
+  }
+}
+
+// --------------------------------------------------------------------------------------------------- arguments
+
+Ref<Error> bad_handle(const char* argument, const char* type, const void* handle) noexcept;
+Ref<Error> bad_pointer(const char* argument) noexcept;
+Ref<Error> invalid(const char* message) noexcept;
+
+template <class T>
+Ref<Error> need(const char* argument, const typename HandleOf<T>::Handle* handle, T*& object) noexcept {
+  object = object_of<T>(handle);
+  return object != nullptr ? nullptr : bad_handle(argument, HandleOf<T>::kName, handle);
+}
+
+inline Ref<Error> need_out(const char* argument, const void* out) noexcept {
+  return out != nullptr ? nullptr : bad_pointer(argument);
+}
+
+// A pointer and a length that belong together.
+inline Ref<Error> need_data(const char* argument, const void* data, size_t length, std::string_view& view) noexcept {
+  if (data == nullptr && length != 0) return bad_pointer(argument);
+  view = {static_cast<const char*>(data), length};
+  return nullptr;
+}
+
+// A name, a type, a key: not empty, UTF-8, not too long.
+inline Ref<Error> need_name(const char* argument, const char* text, size_t length, std::string_view& view) noexcept {
+  if (Ref<Error> error = need_data(argument, text, length, view)) return error;
+  return check_name(argument, view);
+}
+
+// A text that may be missing.
+inline Ref<Error> need_label(const char* argument, const char* text, size_t length, std::string_view& view) noexcept {
+  if (Ref<Error> error = need_data(argument, text, length, view)) return error;
+  return check_label(argument, view);
+}
+
+// The value given, or JSON null for NULL.
+inline Ref<Error> need_value_or_null(const char* argument, const blazen_value* handle, Ref<Value>& value) noexcept {
+  if (handle == nullptr) {
+    value = Value::null();
+    return nullptr;
+  }
+  Value* object = nullptr;
+  if (Ref<Error> error = need(argument, handle, object)) return error;
+  value = Ref<Value>::share(object);
+  return nullptr;
+}
+
+Result<Ref<Value>> make_json(const char* argument, const char* text, size_t length);
+Ref<Error> check_json_value(const char* argument, std::string_view text);
+Ref<Error> check_value_size(const char* argument, size_t size);
+
+// Copies what the caller's header knows of an option struct over the defaults. Fields that this library does not know must
+// be zero: nothing asked for is ignored.
+template <class Options>
+Ref<Error> read_options(const Options* given, Options& options) noexcept {
+  if (given == nullptr) return nullptr;
+  constexpr size_t kOptionsBytesMax = 4096;
+  if (given->struct_size < sizeof(size_t) || given->struct_size > kOptionsBytesMax) {
+    return invalid("options.struct_size is not the size of an option struct: set it to sizeof, or use _INIT");
+  }
+  const size_t known = given->struct_size < sizeof(Options) ? given->struct_size : sizeof(Options);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+  for (size_t i = known; i < given->struct_size; ++i) {
+    if (bytes[i] != 0) return invalid("options has a field set that this library does not know: it is older than the header");
+  }
+  std::memcpy(&options, given, known);
+  options.struct_size = sizeof(Options);
+  return nullptr;
+}
+
+template <class Options>
+void init_options(Options* options, size_t struct_size) noexcept {
+  if (options == nullptr || struct_size < sizeof(size_t)) return;
+  std::memset(static_cast<void*>(options), 0, struct_size);
+  options->struct_size = struct_size;
+}
+
+// A text of an object as a getter answers it.
+inline const char* text_out(std::string_view text, size_t* length) noexcept {
+  if (length != nullptr) *length = text.size();
+  return text.data();
+}
+inline const char* no_text(size_t* length) noexcept { return text_out({}, length); }
+
+// Drops what the host gave, unless it was taken over.
+class DropGuard {
+ public:
+  DropGuard(blazen_drop_fn drop, void* user_data) noexcept : drop_(drop), user_data_(user_data) {}
+  DropGuard(const DropGuard&) = delete;
+  DropGuard& operator=(const DropGuard&) = delete;
+  ~DropGuard();
+  void taken() noexcept { drop_ = nullptr; }
+
+ private:
+  blazen_drop_fn drop_;
+  void* user_data_;
+};
+
+// How the engine calls the host.
+extern const HostCalls kHostCalls;
+
+}  // namespace blazen::capi

@@ -1,0 +1,66 @@
+// The library about itself; and the proof that its numbers are the header's.
+#include "capi/handle.hpp"
+#include "exec/pump.hpp"
+#include "snapshot/format.hpp"
+
+namespace blazen::capi {
+namespace {
+
+constexpr bool same(Status status, int32_t number) { return static_cast<int32_t>(status) == number; }
+
+static_assert(same(Status::ok, BLAZEN_OK) && same(Status::pending, BLAZEN_PENDING));
+static_assert(same(Status::invalid_argument, BLAZEN_ERROR_INVALID_ARGUMENT));
+static_assert(same(Status::wrong_handle, BLAZEN_ERROR_WRONG_HANDLE));
+static_assert(same(Status::invalid_utf8, BLAZEN_ERROR_INVALID_UTF8));
+static_assert(same(Status::invalid_json, BLAZEN_ERROR_INVALID_JSON));
+static_assert(same(Status::wrong_tag, BLAZEN_ERROR_WRONG_TAG));
+static_assert(same(Status::wrong_place, BLAZEN_ERROR_WRONG_PLACE));
+static_assert(same(Status::wrong_state, BLAZEN_ERROR_WRONG_STATE));
+static_assert(same(Status::not_found, BLAZEN_ERROR_NOT_FOUND));
+static_assert(same(Status::conflict, BLAZEN_ERROR_CONFLICT));
+static_assert(same(Status::invalid_workflow, BLAZEN_ERROR_INVALID_WORKFLOW));
+static_assert(same(Status::out_of_memory, BLAZEN_ERROR_OUT_OF_MEMORY));
+static_assert(same(Status::limit, BLAZEN_ERROR_LIMIT) && same(Status::timeout, BLAZEN_ERROR_TIMEOUT));
+static_assert(same(Status::cancelled, BLAZEN_ERROR_CANCELLED) && same(Status::system, BLAZEN_ERROR_SYSTEM));
+static_assert(same(Status::internal, BLAZEN_ERROR_INTERNAL) && same(Status::host, BLAZEN_ERROR_HOST));
+static_assert(same(Status::step_failed, BLAZEN_ERROR_STEP_FAILED));
+static_assert(same(Status::no_handler, BLAZEN_ERROR_NO_HANDLER) && same(Status::stalled, BLAZEN_ERROR_STALLED));
+static_assert(same(Status::not_serializable, BLAZEN_ERROR_NOT_SERIALIZABLE));
+static_assert(same(Status::snapshot_invalid, BLAZEN_ERROR_SNAPSHOT_INVALID));
+static_assert(same(Status::snapshot_newer, BLAZEN_ERROR_SNAPSHOT_NEWER));
+static_assert(same(Status::snapshot_mismatch, BLAZEN_ERROR_SNAPSHOT_MISMATCH));
+
+static_assert(int{BLAZEN_TAG_NONE} == static_cast<int>(Tag::none) && int{BLAZEN_TAG_JSON} == static_cast<int>(Tag::json));
+static_assert(int{BLAZEN_TAG_BYTES} == static_cast<int>(Tag::bytes));
+static_assert(int{BLAZEN_TAG_NATIVE} == static_cast<int>(Tag::native));
+static_assert(int{BLAZEN_TAG_LIVE} == static_cast<int>(Tag::live));
+
+static_assert(int{BLAZEN_RUN_CREATED} == static_cast<int>(RunStatus::created));
+static_assert(int{BLAZEN_RUN_RUNNING} == static_cast<int>(RunStatus::running));
+static_assert(int{BLAZEN_RUN_WAITING} == static_cast<int>(RunStatus::waiting));
+static_assert(int{BLAZEN_RUN_ELSEWHERE} == static_cast<int>(RunStatus::elsewhere));
+static_assert(int{BLAZEN_RUN_COMPLETED} == static_cast<int>(RunStatus::completed));
+static_assert(int{BLAZEN_RUN_FAILED} == static_cast<int>(RunStatus::failed));
+static_assert(int{BLAZEN_RUN_CANCELLED} == static_cast<int>(RunStatus::cancelled));
+
+static_assert(BLAZEN_NAME_BYTES_MAX == kNameBytesMax && BLAZEN_VALUE_BYTES_MAX == kValueBytesMax);
+static_assert(BLAZEN_JSON_DEPTH_MAX == kJsonDepthMax && BLAZEN_STEPS_MAX == kStepsMax);
+static_assert(BLAZEN_ACCEPTS_MAX == kAcceptsMax);
+static_assert(std::string_view(BLAZEN_START_EVENT) == kStartEvent && std::string_view(BLAZEN_STOP_EVENT) == kStopEvent);
+static_assert(std::string_view(BLAZEN_STREAM_END) == kStreamEnd && std::string_view(BLAZEN_STREAM_GAP) == kStreamGap);
+static_assert(std::string_view(BLAZEN_LIFECYCLE) == kLifecycle && std::string_view(BLAZEN_VERSION) == kEngineVersion);
+
+}  // namespace
+}  // namespace blazen::capi
+
+const char* blazen_version(void) { return BLAZEN_VERSION; }
+
+uint32_t blazen_abi(void) { return BLAZEN_ABI; }
+
+int32_t blazen_has_feature(const char* feature, size_t feature_length) {
+  if (feature == nullptr) return 0;
+  const std::string_view name(feature, feature_length);
+  if (name == "threads") return blazen::kThreads ? 1 : 0;
+  if (name == "descriptor") return blazen::pump_has_descriptor() ? 1 : 0;
+  return 0;
+}

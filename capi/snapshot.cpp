@@ -1,0 +1,90 @@
+#include "capi/snapshot.hpp"
+
+#include "snapshot/restore.hpp"
+
+using namespace blazen;        // NOLINT(google-build-using-namespace)
+using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
+
+namespace blazen::capi {
+
+std::string_view Snapshot::bytes() noexcept {
+  Guard guard(lock);
+  const std::span<const uint8_t> all = decoded ? decoded->bytes.bytes() : made.bytes();
+  return {reinterpret_cast<const char*>(all.data()), all.size()};
+}
+
+Result<const SnapshotDocument*> Snapshot::document() {
+  Guard guard(lock);
+  if (!decoded) {
+    auto document = std::make_unique<SnapshotDocument>();
+    Result<SnapshotDocument> result = decode_snapshot(std::move(made));
+    if (!result) return result.error();
+    *document = std::move(*result);
+    decoded = std::move(document);
+  }
+  return const_cast<const SnapshotDocument*>(decoded.get());
+}
+
+}  // namespace blazen::capi
+
+blazen_status blazen_run_snapshot(const blazen_run* run, blazen_snapshot** snapshot, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run* object = nullptr;
+    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = need_out("snapshot", snapshot)) return failure;
+    Ref<Snapshot> made = Ref<Snapshot>::adopt(new Snapshot);
+    Result<CborBuffer> bytes = object->snapshot();
+    if (!bytes) return bytes.error();
+    made->made = std::move(*bytes);
+    *snapshot = handle_of(made.take());
+    return nullptr;
+  });
+}
+
+blazen_status blazen_snapshot_parse(const void* data, size_t data_length, blazen_snapshot** snapshot,
+                                    blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    std::string_view view;
+    if (Ref<Error> failure = need_out("snapshot", snapshot)) return failure;
+    if (Ref<Error> failure = need_data("data", data, data_length, view)) return failure;
+    if (data_length > PTRDIFF_MAX) return invalid("data_length is more than memory can hold");
+    Ref<Snapshot> made = Ref<Snapshot>::adopt(new Snapshot);
+    made->decoded = std::make_unique<SnapshotDocument>();
+    Result<SnapshotDocument> document = decode_snapshot(std::span(static_cast<const uint8_t*>(data), data_length));
+    if (!document) return document.error();
+    *made->decoded = std::move(*document);
+    *snapshot = handle_of(made.take());
+    return nullptr;
+  });
+}
+
+const void* blazen_snapshot_data(const blazen_snapshot* snapshot, size_t* length) {
+  Snapshot* object = object_of<Snapshot>(snapshot);
+  return object == nullptr ? no_text(length) : text_out(object->bytes(), length);
+}
+
+blazen_status blazen_snapshot_info(const blazen_snapshot* snapshot, blazen_value** info, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Snapshot* object = nullptr;
+    if (Ref<Error> failure = need("snapshot", snapshot, object)) return failure;
+    if (Ref<Error> failure = need_out("info", info)) return failure;
+    Result<const SnapshotDocument*> document = object->document();
+    if (!document) return document.error();
+    *info = handle_of(Value::copy(Tag::json, describe_snapshot(**document)).take());
+    return nullptr;
+  });
+}
+
+blazen_value* blazen_snapshot_metadata(const blazen_snapshot* snapshot) {
+  Snapshot* object = object_of<Snapshot>(snapshot);
+  if (object == nullptr) return nullptr;
+  try {
+    Result<const SnapshotDocument*> document = object->document();
+    return document && (*document)->metadata ? handle_of((*document)->metadata.get()) : nullptr;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+blazen_snapshot* blazen_snapshot_retain(const blazen_snapshot* snapshot) { return retain_handle<Snapshot>(snapshot); }
+void blazen_snapshot_release(blazen_snapshot* snapshot) { release_handle<Snapshot>(snapshot); }

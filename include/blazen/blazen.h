@@ -1,0 +1,866 @@
+/*
+ * blazen.h - an event-driven workflow engine behind a stable C ABI.
+ *
+ * A workflow is a set of steps wired by the types of the events they take and give. A run of it has a context
+ * (persistent state, live session), publishes a stream, can be snapshotted to CBOR at any instant, and goes on from
+ * those bytes in another process and another language with nothing lost.
+ *
+ * The order below follows the flow of data: error, value, event, workflow, runtime, run, context, invocation, stream,
+ * snapshot. Creation opens a section, release ends it.
+ *
+ * The laws
+ *
+ *  1. Handles are opaque and reference-counted. `_retain` gives one more reference, `_release` takes one back; release
+ *     takes NULL and never fails. Handles may be released in any order: children keep their parents alive.
+ *  2. Text is UTF-8, given as pointer and length; no call needs a terminating NUL. Every text handed out has one
+ *     anyway, except the body of an adopted value, which is handed out exactly as it came.
+ *  3. A call that can fail returns a blazen_status and takes `blazen_error **error` last. NULL there means that the
+ *     details are not wanted; otherwise it is set on failure only, and the caller releases it. Outputs are written on
+ *     success only. There is no last error of a thread and no global state. A getter cannot fail: given NULL or
+ *     another kind of handle, it answers the neutral value that its comment names.
+ *  4. A callback has `void *user_data` and `blazen_drop_fn drop`. user_data is never looked into. drop (NULL: none
+ *     wanted) runs exactly once: after the last call that could use user_data, and also when the registration fails.
+ *  5. When a close call has returned, no callback of that object runs any more; what was pending got
+ *     BLAZEN_ERROR_CANCELLED.
+ *  6. No lock is held while a callback runs. `thread: any` calls may be made from inside callbacks too; `thread: outside`
+ *     calls answer BLAZEN_ERROR_WRONG_PLACE there; `thread: step` calls belong to the body of a step, or to whoever
+ *     holds its invocation, one thread at a time.
+ *  7. A borrowed pointer lives until the owner named in the comment is released; nothing else ends it.
+ *  8. Option structs start with struct_size; a zeroed rest means the defaults. Enums are 32 bits wide, open (a newer
+ *     library may answer a number that you do not know) and never renumbered.
+ *  9. No exception, signal or longjmp crosses the boundary in either direction. A host's own failure travels as
+ *     BLAZEN_ERROR_HOST with the host's code, message and detail value, and comes out as it went in.
+ * 10. Nothing here is variadic, inline only, a bit-field, a `long` or a `FILE *`.
+ *
+ * The tags: each declaration ends with one line [own: ... | thread: ... | block: ... | since: ...].
+ *   own     for each pointer, which one it is: `in` (the library reads it during the call), `keep` (the library has it
+ *           from now on, also when the call fails), `out` (the caller owns it and releases it), `borrow X` (valid while
+ *           X is). `error` is always out.
+ *   thread  any | outside | step, as in law 6.
+ *   block   no | yes (until the deadline, or for as long as the comment says).
+ *   since   the version that brought it.
+ */
+#ifndef BLAZEN_BLAZEN_H
+#define BLAZEN_BLAZEN_H
+
+#ifndef BLAZEN_BARE
+#include <stddef.h>
+#include <stdint.h>
+#endif
+
+/* BLAZEN_API marks what the library exports. With BLAZEN_BARE defined, every macro of decoration is empty and nothing is
+ * included, for parsers that know C but no compiler. */
+#if defined(BLAZEN_BARE) || defined(BLAZEN_STATIC)
+#define BLAZEN_API
+#elif defined(_WIN32)
+#ifdef BLAZEN_BUILDING
+#define BLAZEN_API __declspec(dllexport)
+#else
+#define BLAZEN_API __declspec(dllimport)
+#endif
+#else
+#define BLAZEN_API __attribute__((visibility("default")))
+#endif
+
+#ifndef BLAZEN_BARE
+/* A text literal as the two arguments that calls take: blazen_value_json(BLAZEN_TEXT("[1]"), &value, &error).
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_TEXT(literal) (literal), (sizeof(literal) - 1)
+#ifdef __cplusplus
+extern "C" {
+#endif
+#endif
+
+/* The version and the ABI number that this header describes; blazen_version() and blazen_abi() answer the library's.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_VERSION "0.1.0"
+#define BLAZEN_ABI 1
+
+/* The event that starts every run: its value is the run's input.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_START_EVENT "blazen::StartEvent"
+/* The event that ends a run: its value, of any tag, is the result. The first one wins.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_STOP_EVENT "blazen::StopEvent"
+/* The last item of every stream, on every path.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_STREAM_END "blazen::StreamEnd"
+/* On a stream, in place of items that this subscriber was too slow for: {"missed": n}.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_STREAM_GAP "blazen::StreamGap"
+/* On the stream: what happened to the run itself: {"kind": ..., ...}.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_LIFECYCLE "blazen::lifecycle"
+
+/* No deadline, where a call takes timeout_ms.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_FOREVER (-1)
+
+/* Bounds that are the same for everybody. Past one, a call answers BLAZEN_ERROR_LIMIT and names the bound.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_NAME_BYTES_MAX 1024          /* a name, an event type, a key, a codec, a correlation id */
+#define BLAZEN_VALUE_BYTES_MAX 0x40000000   /* a value: 1 GiB */
+#define BLAZEN_JSON_DEPTH_MAX 512           /* arrays and objects inside one another */
+#define BLAZEN_STEPS_MAX 4096               /* steps of one workflow */
+#define BLAZEN_ACCEPTS_MAX 4096             /* event types that the steps of one workflow accept or emit */
+
+/* ---------------------------------------------------------------------------------------------------------- status */
+
+/* How a call ended: BLAZEN_OK, or one of the numbers below.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_status;
+
+/* The values of blazen_status. Stored in snapshots: never renumbered.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_OK = 0,
+    BLAZEN_PENDING = 1,                  /* only from a step: it completes its invocation later */
+
+    /* The call itself was wrong. Nothing has changed. */
+    BLAZEN_ERROR_INVALID_ARGUMENT = 100, /* NULL, empty, negative or unknown; the message names the argument */
+    BLAZEN_ERROR_WRONG_HANDLE = 101,     /* a handle of another kind, or one already released */
+    BLAZEN_ERROR_INVALID_UTF8 = 102,     /* blazen_error_offset is the byte at fault */
+    BLAZEN_ERROR_INVALID_JSON = 103,     /* blazen_error_offset is the byte at fault */
+    BLAZEN_ERROR_WRONG_TAG = 104,        /* a value with this tag cannot stand here */
+    BLAZEN_ERROR_WRONG_PLACE = 105,      /* not from inside a callback, or only from there */
+    BLAZEN_ERROR_WRONG_STATE = 106,      /* too early, too late, or twice */
+    BLAZEN_ERROR_NOT_FOUND = 107,        /* no step of that name, or none that accepts the event */
+    BLAZEN_ERROR_CONFLICT = 108,         /* compare-and-set: the key has another version */
+    BLAZEN_ERROR_INVALID_WORKFLOW = 109, /* a workflow that could never work; the message says why */
+
+    /* The world was wrong. */
+    BLAZEN_ERROR_OUT_OF_MEMORY = 200,
+    BLAZEN_ERROR_LIMIT = 201,            /* a bound was reached; the message names it */
+    BLAZEN_ERROR_TIMEOUT = 202,          /* the deadline of this call passed; the run goes on */
+    BLAZEN_ERROR_CANCELLED = 203,        /* the run, or its runtime, was closed or has already ended */
+    BLAZEN_ERROR_SYSTEM = 204,           /* the operating system refused; host_code is its errno */
+    BLAZEN_ERROR_INTERNAL = 205,         /* a defect of this library: please report it */
+
+    /* How a run ends without a result. */
+    BLAZEN_ERROR_HOST = 300,             /* the host's own failure, as it gave it */
+    BLAZEN_ERROR_STEP_FAILED = 301,      /* step and attempt say which; cause is what the step said */
+    BLAZEN_ERROR_NO_HANDLER = 302,       /* an event that no step accepts */
+    BLAZEN_ERROR_STALLED = 303,          /* nothing queued, running or awaited, and no StopEvent */
+
+    /* A snapshot that is not taken, or not resumed. */
+    BLAZEN_ERROR_NOT_SERIALIZABLE = 400, /* LIVE values stand in it; the message names every one */
+    BLAZEN_ERROR_SNAPSHOT_INVALID = 401, /* truncated, altered or hostile; offset is the byte at fault */
+    BLAZEN_ERROR_SNAPSHOT_NEWER = 402,   /* of a format that this library does not know yet */
+    BLAZEN_ERROR_SNAPSHOT_MISMATCH = 403 /* of another workflow, or one that lacks a step */
+};
+
+/* ----------------------------------------------------------------------------------------------------------- types */
+
+/* Opaque handles. All but blazen_context and blazen_task are counted.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_error blazen_error;
+typedef struct blazen_value blazen_value;
+typedef struct blazen_event blazen_event;
+typedef struct blazen_workflow_builder blazen_workflow_builder;
+typedef struct blazen_workflow blazen_workflow;
+typedef struct blazen_runtime blazen_runtime;
+typedef struct blazen_task blazen_task;
+typedef struct blazen_run blazen_run;
+typedef struct blazen_context blazen_context;
+typedef struct blazen_keys blazen_keys;
+typedef struct blazen_batch blazen_batch;
+typedef struct blazen_invocation blazen_invocation;
+typedef struct blazen_stream blazen_stream;
+typedef struct blazen_snapshot blazen_snapshot;
+
+/* Ends the host's interest in user_data (law 4).
+ * [own: user_data keep | thread: any | block: no | since: 0.1] */
+typedef void (*blazen_drop_fn)(void *user_data);
+
+/* The body of a step. It reads the event, works through the context, and answers BLAZEN_OK (what it emitted is routed,
+ * in order), BLAZEN_PENDING (after blazen_context_defer: it completes later), or any other status: the step has failed,
+ * and *error, where it set one, says why. A call that failed inside may be passed on as it is:
+ * `return blazen_context_emit_json(context, ..., error);`
+ * [own: user_data borrow the workflow, context borrow this call, event borrow this call | thread: any | block: no | since: 0.1] */
+typedef blazen_status (*blazen_step_fn)(void *user_data, blazen_context *context, const blazen_event *event,
+                                        blazen_error **error);
+
+/* ----------------------------------------------------------------------------------------------------------- error */
+
+/* Makes a failure of the host's own, for a step to return: its code, message and detail value, which may be LIVE (the
+ * caller of the run gets the very same object back). Answers BLAZEN_ERROR_HOST, so that a step can say
+ * `return blazen_error_host(7, BLAZEN_TEXT("disk is gone"), NULL, error);`. detail may be NULL.
+ * [own: message in, detail in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_error_host(int64_t host_code, const char *message, size_t message_length,
+                                           blazen_value *detail, blazen_error **error);
+
+/* One more reference. NULL gives NULL.
+ * [own: error in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_error *blazen_error_retain(const blazen_error *error);
+/* [own: error keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_error_release(blazen_error *error);
+
+/* Which error it is. BLAZEN_OK for NULL.
+ * [own: error in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_error_status(const blazen_error *error);
+/* What went wrong, and what to do. Never NULL; *length may be NULL.
+ * [own: error in, length out, return borrow error | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_error_message(const blazen_error *error, size_t *length);
+/* The host's own code, as it gave it; 0 where there is none.
+ * [own: error in | thread: any | block: no | since: 0.1] */
+BLAZEN_API int64_t blazen_error_host_code(const blazen_error *error);
+/* The step that failed, or that sent the event; NULL where no step has to do with it.
+ * [own: error in, length out, return borrow error | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_error_step(const blazen_error *error, size_t *length);
+/* The attempt of that step, from 1; 0 where there is none.
+ * [own: error in | thread: any | block: no | since: 0.1] */
+BLAZEN_API uint32_t blazen_error_attempt(const blazen_error *error);
+/* The byte at fault in the text or the blob given; UINT64_MAX where there is none.
+ * [own: error in | thread: any | block: no | since: 0.1] */
+BLAZEN_API uint64_t blazen_error_offset(const blazen_error *error);
+/* The detail value that the host gave, found through the causes too; NULL where there is none.
+ * [own: error in, return borrow error | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_value *blazen_error_detail(const blazen_error *error);
+/* What lies beneath; NULL at the bottom.
+ * [own: error in, return borrow error | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_error *blazen_error_cause(const blazen_error *error);
+/* The name of a status: "BLAZEN_ERROR_STALLED"; "BLAZEN_UNKNOWN" for a number this library does not know.
+ * [own: return borrow the library | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_status_name(blazen_status status);
+
+/* ----------------------------------------------------------------------------------------------------------- value */
+
+/* The tag of a value. Stored in snapshots: never renumbered.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_tag;
+/* The values of blazen_tag.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_TAG_NONE = 0,   /* no value at all */
+    BLAZEN_TAG_JSON = 1,   /* JSON text, kept byte for byte as it was given */
+    BLAZEN_TAG_BYTES = 2,  /* any bytes */
+    BLAZEN_TAG_NATIVE = 3, /* opaque bytes of one platform's serializer, with a codec such as "python/pickle" */
+    BLAZEN_TAG_LIVE = 4    /* an object of this process; identity is kept, and no snapshot can hold it */
+};
+
+/* Values are immutable, and counted from any thread. JSON is checked here, once: grammar, UTF-8, depth; the numbers
+ * in it are never reinterpreted. The bytes given are copied.
+ * [own: text in, value out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_value_json(const char *text, size_t text_length, blazen_value **value,
+                                           blazen_error **error);
+/* data may be NULL where data_length is 0.
+ * [own: data in, value out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_value_bytes(const void *data, size_t data_length, blazen_value **value,
+                                            blazen_error **error);
+/* codec may be empty. Nobody but the platform that made the bytes looks into them.
+ * [own: data in, codec in, value out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_value_native(const void *data, size_t data_length, const char *codec,
+                                             size_t codec_length, blazen_value **value, blazen_error **error);
+/* An object of the host. drop(object) runs once, when nothing refers to the value any more. label names the type.
+ * [own: object keep, label in, value out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_value_live(void *object, const char *label, size_t label_length, blazen_drop_fn drop,
+                                           blazen_value **value, blazen_error **error);
+/* The general form, without a copy: data of tag JSON, BYTES or NATIVE stays where it is until drop(user_data) is called.
+ * [own: data keep, codec in, user_data keep, value out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_value_adopt(blazen_tag tag, const void *data, size_t data_length, const char *codec,
+                                            size_t codec_length, void *user_data, blazen_drop_fn drop,
+                                            blazen_value **value, blazen_error **error);
+
+/* One more reference. NULL gives NULL.
+ * [own: value in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_value *blazen_value_retain(const blazen_value *value);
+/* [own: value keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_value_release(blazen_value *value);
+
+/* BLAZEN_TAG_NONE for NULL or another kind of handle.
+ * [own: value in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_tag blazen_value_tag(const blazen_value *value);
+/* The JSON text or the bytes, without a copy. NULL for LIVE, NULL and other handles; *length (may be NULL) is then 0.
+ * [own: value in, length out, return borrow value | thread: any | block: no | since: 0.1] */
+BLAZEN_API const void *blazen_value_data(const blazen_value *value, size_t *length);
+/* The codec of a NATIVE value, or the label of a LIVE one; "" where it has none.
+ * [own: value in, length out, return borrow value | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_value_codec(const blazen_value *value, size_t *length);
+/* The object of a LIVE value: the very pointer that was given. NULL for every other.
+ * [own: value in, return borrow value | thread: any | block: no | since: 0.1] */
+BLAZEN_API void *blazen_value_object(const blazen_value *value);
+
+/* ----------------------------------------------------------------------------------------------------------- event */
+
+/* What an event can carry beside its type and value.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_event_options {
+    size_t struct_size;
+    const char *correlation; /* an id that ties it to others; NULL: none */
+    size_t correlation_length;
+} blazen_event_options;
+/* [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_EVENT_OPTIONS_INIT { sizeof(blazen_event_options), NULL, 0 }
+/* Sets struct_size (give sizeof *options) and the defaults.
+ * [own: options in | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_event_options_init(blazen_event_options *options, size_t struct_size);
+
+/* An event: a type name and a value (NULL: JSON null). It is immutable, and may be sent more than once: what a step
+ * receives is its own event, with an id. options may be NULL.
+ * [own: type in, value in, options in, event out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_event_create(const char *type, size_t type_length, blazen_value *value,
+                                             const blazen_event_options *options, blazen_event **event,
+                                             blazen_error **error);
+/* One more reference. NULL gives NULL.
+ * [own: event in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_event *blazen_event_retain(const blazen_event *event);
+/* [own: event keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_event_release(blazen_event *event);
+/* The type name; NULL for NULL or another kind of handle. *length may be NULL.
+ * [own: event in, length out, return borrow event | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_event_type(const blazen_event *event, size_t *length);
+/* The value; NULL for NULL or another kind of handle, never for an event.
+ * [own: event in, return borrow event | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_value *blazen_event_value(const blazen_event *event);
+/* Counts the events of a run, from 1; 0 before it was sent.
+ * [own: event in | thread: any | block: no | since: 0.1] */
+BLAZEN_API uint64_t blazen_event_id(const blazen_event *event);
+/* The step that made it; NULL where it came from outside.
+ * [own: event in, length out, return borrow event | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_event_source(const blazen_event *event, size_t *length);
+/* The correlation id; NULL where there is none.
+ * [own: event in, length out, return borrow event | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_event_correlation(const blazen_event *event, size_t *length);
+
+/* How an event is sent. NULL, or zeroes: to every step that accepts its type.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_send_options {
+    size_t struct_size;
+    const char *step; /* to this step alone; unknown, or not accepting the type: BLAZEN_ERROR_NOT_FOUND */
+    size_t step_length;
+} blazen_send_options;
+/* [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_SEND_OPTIONS_INIT { sizeof(blazen_send_options), NULL, 0 }
+/* Sets struct_size (give sizeof *options) and the defaults.
+ * [own: options in | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_send_options_init(blazen_send_options *options, size_t struct_size);
+
+/* -------------------------------------------------------------------------------------------------------- workflow */
+
+/* What becomes of an event that no step accepts.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_unhandled;
+/* The values of blazen_unhandled.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_UNHANDLED_FAIL = 0,   /* the run fails with BLAZEN_ERROR_NO_HANDLER */
+    BLAZEN_UNHANDLED_IGNORE = 1, /* it is dropped */
+    BLAZEN_UNHANDLED_STREAM = 2  /* it is published on the stream */
+};
+
+/* What becomes of a run that can make no progress by itself.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_idle;
+/* The values of blazen_idle.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_IDLE_FAIL = 0, /* it fails at once with BLAZEN_ERROR_STALLED */
+    BLAZEN_IDLE_WAIT = 1  /* it waits for blazen_run_send_event */
+};
+
+/* The bounds that a workflow may set for its runs.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_limit;
+/* The values of blazen_limit, with their defaults.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_LIMIT_QUEUED_EVENTS = 1, /* events routed and not yet completed, and events a step has emitted: 4,194,304 */
+    BLAZEN_LIMIT_STATE_BYTES = 2,   /* keys and values of the state: 1 GiB */
+    BLAZEN_LIMIT_SESSION_BYTES = 3, /* keys and values of the session: 1 GiB */
+    BLAZEN_LIMIT_STREAM_ITEMS = 4,  /* items kept for the slowest subscriber, before it gets a gap: 65,536 */
+    BLAZEN_LIMIT_SUBSCRIBERS = 5,   /* streams of one run that are open at once: 1,024 */
+    BLAZEN_LIMIT_STEP_SENDS = 6     /* events that one invocation sends or publishes while it runs: 1,048,576 */
+};
+
+/* [own: name in, builder out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_create(const char *name, size_t name_length,
+                                                        blazen_workflow_builder **builder, blazen_error **error);
+/* One more reference. NULL gives NULL. A builder is used by one thread at a time.
+ * [own: builder in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_workflow_builder *blazen_workflow_builder_retain(const blazen_workflow_builder *builder);
+/* [own: builder keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_workflow_builder_release(blazen_workflow_builder *builder);
+
+/* A step: its name, the event type that starts it (more: _step_accepts), and its body. Steps that accept the same type
+ * start in the order in which they were added. drop(user_data) runs when the last workflow built of it is gone.
+ * [own: builder in, name in, accepts in, user_data keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_add_step(blazen_workflow_builder *builder, const char *name,
+                                                          size_t name_length, const char *accepts,
+                                                          size_t accepts_length, blazen_step_fn body, void *user_data,
+                                                          blazen_drop_fn drop, blazen_error **error);
+/* A step whose body is elsewhere: in another process, another language. Its events queue, and when the run can go on
+ * only there, it parks with BLAZEN_RUN_ELSEWHERE until somebody who has the step resumes its snapshot.
+ * [own: builder in, name in, accepts in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_add_elsewhere(blazen_workflow_builder *builder, const char *name,
+                                                               size_t name_length, const char *accepts,
+                                                               size_t accepts_length, blazen_error **error);
+/* One more event type that starts this step.
+ * [own: builder in, step in, type in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_step_accepts(blazen_workflow_builder *builder, const char *step,
+                                                              size_t step_length, const char *type,
+                                                              size_t type_length, blazen_error **error);
+/* Declares an event type that this step emits or sends. A step that declares none may emit any; where it declares some,
+ * the build checks that each is accepted by somebody and that every step can be reached.
+ * [own: builder in, step in, type in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_step_emits(blazen_workflow_builder *builder, const char *step,
+                                                            size_t step_length, const char *type, size_t type_length,
+                                                            blazen_error **error);
+/* How many invocations of this step run at once in one run; 0 (the default): as many as there are. The rest wait, first
+ * in, first out.
+ * [own: builder in, step in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_step_max_concurrency(blazen_workflow_builder *builder,
+                                                                      const char *step, size_t step_length,
+                                                                      uint32_t concurrency_max, blazen_error **error);
+/* [own: builder in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_set_unhandled(blazen_workflow_builder *builder,
+                                                               blazen_unhandled unhandled, blazen_error **error);
+/* [own: builder in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_set_idle(blazen_workflow_builder *builder, blazen_idle idle,
+                                                          blazen_error **error);
+/* bound is at least 1.
+ * [own: builder in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_set_limit(blazen_workflow_builder *builder, blazen_limit limit,
+                                                           uint64_t bound, blazen_error **error);
+/* Checks and builds. Refused with BLAZEN_ERROR_INVALID_WORKFLOW: no step; nobody accepts StartEvent; a step that accepts
+ * StopEvent; two steps of one name; a declared emit that nobody accepts; a step that no event can reach. The builder may
+ * go on and build another.
+ * [own: builder in, workflow out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_build(blazen_workflow_builder *builder, blazen_workflow **workflow,
+                                                       blazen_error **error);
+
+/* A workflow is immutable; any number of runs, on any runtimes, share it. NULL gives NULL.
+ * [own: workflow in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_workflow *blazen_workflow_retain(const blazen_workflow *workflow);
+/* [own: workflow keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_workflow_release(blazen_workflow *workflow);
+/* NULL for NULL or another kind of handle. *length may be NULL.
+ * [own: workflow in, length out, return borrow workflow | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_workflow_name(const blazen_workflow *workflow, size_t *length);
+/* 16 hexadecimal digits over the names of the steps and the types they accept, in order; not over their bodies, so that
+ * processes that host different steps of one workflow agree.
+ * [own: workflow in, length out, return borrow workflow | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_workflow_fingerprint(const blazen_workflow *workflow, size_t *length);
+
+/* --------------------------------------------------------------------------------------------------------- runtime */
+
+/* Who runs the steps.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_mode;
+/* The values of blazen_mode.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_MODE_THREADS = 0, /* threads of the engine (in a library built without threads: as BLAZEN_MODE_PUMP) */
+    BLAZEN_MODE_PUMP = 1,    /* the host, in blazen_runtime_poll or in a wait; the engine has no thread */
+    BLAZEN_MODE_EXECUTOR = 2 /* the host's scheduler: the engine posts it one task for each step to run */
+};
+
+/* Called on an engine thread, once before its first step (attach) and once after its last (detach), so that a foreign
+ * runtime is attached to it only once.
+ * [own: user_data borrow the runtime | thread: any | block: no | since: 0.1] */
+typedef void (*blazen_thread_fn)(void *user_data);
+/* There is work: call blazen_runtime_poll soon, from wherever that is right. Comes from any thread, at most once between
+ * two polls, and must not poll itself.
+ * [own: user_data borrow the runtime | thread: any | block: no | since: 0.1] */
+typedef void (*blazen_wake_fn)(void *user_data);
+/* Takes a task to the host's scheduler, which calls blazen_task_run or blazen_task_cancel on it, once, on any thread.
+ * Answers BLAZEN_OK; anything else: not taken, and the run fails.
+ * [own: user_data borrow the runtime, task keep | thread: any | block: no | since: 0.1] */
+typedef blazen_status (*blazen_post_fn)(void *user_data, blazen_task *task);
+
+/* One user_data serves all the callbacks of a runtime; drop(user_data) runs after the last of them.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_runtime_options {
+    size_t struct_size;
+    blazen_mode mode;
+    uint32_t threads; /* 0: one for each processor. At most 256 */
+    void *user_data;
+    blazen_drop_fn drop;
+    blazen_thread_fn attach;
+    blazen_thread_fn detach;
+    blazen_wake_fn wake;
+    blazen_post_fn post;
+} blazen_runtime_options;
+/* [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_RUNTIME_OPTIONS_INIT \
+    { sizeof(blazen_runtime_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+/* Sets struct_size (give sizeof *options) and the defaults.
+ * [own: options in | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_runtime_options_init(blazen_runtime_options *options, size_t struct_size);
+
+/* options may be NULL: engine threads, one for each processor. After fork, a child may release what it inherited, and
+ * has to create a runtime of its own.
+ * [own: options in, runtime out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_runtime_create(const blazen_runtime_options *options, blazen_runtime **runtime,
+                                               blazen_error **error);
+/* One more reference. NULL gives NULL.
+ * [own: runtime in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_runtime *blazen_runtime_retain(const blazen_runtime *runtime);
+/* The last release closes it, as blazen_runtime_close does; runs, streams and invocations that the host still holds keep it
+ * open. From inside a callback of its own, it closes as soon as that callback has returned.
+ * [own: runtime keep | thread: any | block: yes | since: 0.1] */
+BLAZEN_API void blazen_runtime_release(blazen_runtime *runtime);
+/* Cancels every run that has not ended, waits until the last callback has returned and the threads are gone. Twice: the
+ * same answer. After the last release of everything, the library may be unloaded.
+ * [own: runtime in | thread: outside | block: yes | since: 0.1] */
+BLAZEN_API blazen_status blazen_runtime_close(blazen_runtime *runtime, blazen_error **error);
+/* Runs up to steps_max steps (0: until there is nothing to run) on this thread, and says in *steps (may be NULL) how many
+ * it ran. Works in every mode, from several threads at once too; in a library built without threads, and in
+ * BLAZEN_MODE_PUMP, it is what runs the steps.
+ * [own: runtime in, steps out | thread: outside | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_runtime_poll(blazen_runtime *runtime, uint64_t steps_max, uint64_t *steps,
+                                             blazen_error **error);
+/* A descriptor that is readable while there is work for blazen_runtime_poll; it belongs to the runtime. Do not read from
+ * it: the poll clears it.
+ * [own: runtime in, descriptor out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_runtime_descriptor(blazen_runtime *runtime, int32_t *descriptor, blazen_error **error);
+
+/* Runs the step that a task stands for, and ends the task.
+ * [own: task keep | thread: outside | block: no | since: 0.1] */
+BLAZEN_API void blazen_task_run(blazen_task *task);
+/* Ends a task unrun, as when the host's scheduler shuts down: its run fails with BLAZEN_ERROR_CANCELLED.
+ * [own: task keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_task_cancel(blazen_task *task);
+
+/* ------------------------------------------------------------------------------------------------------------- run */
+
+/* How far a run is.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_run_state;
+/* The values of blazen_run_state. Stored in snapshots: never renumbered.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_RUN_NONE = 0,      /* no run: NULL or another kind of handle */
+    BLAZEN_RUN_CREATED = 1,   /* not started yet */
+    BLAZEN_RUN_RUNNING = 2,
+    BLAZEN_RUN_WAITING = 3,   /* idle, until an event comes from outside */
+    BLAZEN_RUN_ELSEWHERE = 4, /* parked: only steps that are elsewhere can go on */
+    BLAZEN_RUN_COMPLETED = 5, /* has a result */
+    BLAZEN_RUN_FAILED = 6,    /* has an error */
+    BLAZEN_RUN_CANCELLED = 7  /* was closed before its end */
+};
+
+/* What a run can be given beside its input.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_run_options {
+    size_t struct_size;
+    const blazen_value *metadata; /* the host's own, kept with the run and in its snapshots; not LIVE; NULL: none */
+    int32_t allow_changed_workflow; /* resume although the workflow's fingerprint differs; its steps are still checked */
+} blazen_run_options;
+/* [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_RUN_OPTIONS_INIT { sizeof(blazen_run_options), NULL, 0 }
+/* Sets struct_size (give sizeof *options) and the defaults.
+ * [own: options in | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_run_options_init(blazen_run_options *options, size_t struct_size);
+
+/* Is called once, when the run has ended or has parked elsewhere (or was already so): state says which. No lock is held.
+ * [own: user_data borrow the run, run borrow this call | thread: any | block: no | since: 0.1] */
+typedef void (*blazen_run_done_fn)(void *user_data, blazen_run *run, blazen_run_state state);
+
+/* The short path: one run, from its input (NULL: JSON null) to its result, on this thread. Where the run parks elsewhere,
+ * BLAZEN_ERROR_WRONG_STATE: such a run wants a handle.
+ * [own: runtime in, workflow in, input in, result out | thread: outside | block: yes | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_run(blazen_workflow *workflow, blazen_runtime *runtime, blazen_value *input,
+                                             blazen_value **result, blazen_error **error);
+
+/* A run, not started yet: time to subscribe. options may be NULL.
+ * [own: runtime in, workflow in, options in, run out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_create(blazen_runtime *runtime, blazen_workflow *workflow,
+                                           const blazen_run_options *options, blazen_run **run, blazen_error **error);
+/* A run as it stood in a snapshot, with its id, not started yet. What was in flight there runs again under the same
+ * invocation ids; what was completed never does; what it had already sent is not sent twice.
+ * [own: runtime in, workflow in, snapshot in, options in, run out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_resume(blazen_runtime *runtime, blazen_workflow *workflow,
+                                           const blazen_snapshot *snapshot, const blazen_run_options *options,
+                                           blazen_run **run, blazen_error **error);
+/* Starts it: with its input (NULL: JSON null), or, for a resumed run that had been started before, with NULL.
+ * [own: run in, input in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_start(blazen_run *run, blazen_value *input, blazen_error **error);
+/* One more reference. NULL gives NULL.
+ * [own: run in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_run *blazen_run_retain(const blazen_run *run);
+/* A started run goes on without its handles, for as long as its runtime is open.
+ * [own: run keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_run_release(blazen_run *run);
+/* Cancels the run where it has not ended, and waits until its last callback has returned. Twice: the same answer.
+ * [own: run in | thread: outside | block: yes | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_close(blazen_run *run, blazen_error **error);
+
+/* Waits until the run has ended or has parked elsewhere; *state (may be NULL) says which. timeout_ms: 0 only looks,
+ * BLAZEN_FOREVER has no deadline; past it, BLAZEN_ERROR_TIMEOUT. Meanwhile this thread runs steps of the run instead of
+ * sleeping: always where the engine has no threads, and elsewhere where there is no deadline. In a library built without
+ * threads, a wait that only the host could end answers BLAZEN_ERROR_TIMEOUT at once.
+ * [own: run in, state out | thread: outside | block: yes | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_wait(blazen_run *run, int64_t timeout_ms, blazen_run_state *state,
+                                         blazen_error **error);
+/* The same wait as a callback, once. It comes from the thread on which the run ends or parks, or from this call.
+ * [own: run in, user_data keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_on_done(blazen_run *run, blazen_run_done_fn done, void *user_data,
+                                            blazen_drop_fn drop, blazen_error **error);
+/* How far it is, now. BLAZEN_RUN_NONE for NULL or another kind of handle.
+ * [own: run in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_run_state blazen_run_state_now(const blazen_run *run);
+/* The result of a completed run, the value of its StopEvent; otherwise the error with which it ended, the same each time;
+ * before the end, BLAZEN_ERROR_WRONG_STATE.
+ * [own: run in, result out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_result(const blazen_run *run, blazen_value **result, blazen_error **error);
+/* The id: a UUID v4, as 36 characters. NULL for NULL or another kind of handle.
+ * [own: run in, length out, return borrow run | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_run_id(const blazen_run *run, size_t *length);
+/* The metadata that it was given; NULL where there is none.
+ * [own: run in, return borrow run | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_value *blazen_run_metadata(const blazen_run *run);
+/* The steps elsewhere that have events queued, as a JSON array of names in the order of the workflow.
+ * [own: run in, steps out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_elsewhere(const blazen_run *run, blazen_value **steps, blazen_error **error);
+/* Sends an event from outside into a run that has started and has not ended. options may be NULL.
+ * [own: run in, event in, options in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_send_event(blazen_run *run, const blazen_event *event,
+                                               const blazen_send_options *options, blazen_error **error);
+
+/* --------------------------------------------------------------------------------------------------------- context */
+
+/* What a step sees of its run. A context lives from the call of the body until its invocation is completed; after that,
+ * where an invocation is still held, its calls answer BLAZEN_ERROR_WRONG_STATE. When the run has ended meanwhile, they
+ * answer BLAZEN_ERROR_CANCELLED and change nothing. Texts handed out live as long as the context.
+ * The getters answer NULL or 0 for NULL or another kind of handle. The run's id, as 36 characters:
+ * [own: context in, length out, return borrow context | thread: step | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_context_run_id(const blazen_context *context, size_t *length);
+/* [own: context in, length out, return borrow context | thread: step | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_context_workflow_name(const blazen_context *context, size_t *length);
+/* [own: context in, length out, return borrow context | thread: step | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_context_step_name(const blazen_context *context, size_t *length);
+/* The idempotency key of this invocation, with the run's id: the same when it runs again after a resume. From 1.
+ * [own: context in | thread: step | block: no | since: 0.1] */
+BLAZEN_API uint64_t blazen_context_invocation_id(const blazen_context *context);
+/* From 1.
+ * [own: context in | thread: step | block: no | since: 0.1] */
+BLAZEN_API uint32_t blazen_context_attempt(const blazen_context *context);
+/* 1 when the run has ended and nothing that this step does counts any more; else 0.
+ * [own: context in | thread: step | block: no | since: 0.1] */
+BLAZEN_API int32_t blazen_context_is_cancelled(const blazen_context *context);
+/* The run, for its snapshot, its streams or its state.
+ * [own: context in, return borrow context | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_run *blazen_context_run(const blazen_context *context);
+
+/* Adds an event to what this step returns: it is routed, in order, when the step completes, and not if it fails.
+ * value may be NULL: JSON null.
+ * [own: context in, type in, value in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_emit(blazen_context *context, const char *type, size_t type_length,
+                                             blazen_value *value, blazen_error **error);
+/* The same, with JSON text as the value.
+ * [own: context in, type in, json in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_emit_json(blazen_context *context, const char *type, size_t type_length,
+                                                  const char *json, size_t json_length, blazen_error **error);
+/* The general form. options may be NULL.
+ * [own: context in, event in, options in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_emit_event(blazen_context *context, const blazen_event *event,
+                                                   const blazen_send_options *options, blazen_error **error);
+/* Routes an event at once, while the step runs. options may be NULL.
+ * [own: context in, event in, options in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_send_event(blazen_context *context, const blazen_event *event,
+                                                   const blazen_send_options *options, blazen_error **error);
+/* Publishes an event on the stream at once; it is never routed.
+ * [own: context in, event in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_publish(blazen_context *context, const blazen_event *event,
+                                                blazen_error **error);
+
+/* The state of the run: seen at once by all its steps, and in every snapshot. A LIVE value is refused with
+ * BLAZEN_ERROR_WRONG_TAG: it belongs in the session.
+ * [own: context in, key in, value in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_set_value(blazen_context *context, const char *key, size_t key_length,
+                                                  blazen_value *value, blazen_error **error);
+/* [own: context in, key in, json in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_set_json(blazen_context *context, const char *key, size_t key_length,
+                                                 const char *json, size_t json_length, blazen_error **error);
+/* [own: context in, key in, data in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_set_bytes(blazen_context *context, const char *key, size_t key_length,
+                                                  const void *data, size_t data_length, blazen_error **error);
+/* *value is NULL where there is no such key: that is not an error. *version (may be NULL) is 0 then, and otherwise grows
+ * with every write of the key.
+ * [own: context in, key in, value out, version out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_get_value(const blazen_context *context, const char *key, size_t key_length,
+                                                  blazen_value **value, uint64_t *version, blazen_error **error);
+/* *found is 1 or 0.
+ * [own: context in, key in, found out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_has_value(const blazen_context *context, const char *key, size_t key_length,
+                                                  int32_t *found, blazen_error **error);
+/* *removed (may be NULL) is 1 where the key was there.
+ * [own: context in, key in, removed out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_remove_value(blazen_context *context, const char *key, size_t key_length,
+                                                     int32_t *removed, blazen_error **error);
+/* The keys that begin with prefix (empty: all), in the order of their bytes.
+ * [own: context in, prefix in, keys out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_keys(const blazen_context *context, const char *prefix, size_t prefix_length,
+                                             blazen_keys **keys, blazen_error **error);
+/* Removes every key.
+ * [own: context in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_clear_values(blazen_context *context, blazen_error **error);
+/* Writes only where the key still has the version given (0: is not there); else BLAZEN_ERROR_CONFLICT. value NULL
+ * removes. *version (may be NULL) gets the new one.
+ * [own: context in, key in, value in, version out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_compare_and_set(blazen_context *context, const char *key, size_t key_length,
+                                                        uint64_t expected, blazen_value *value, uint64_t *version,
+                                                        blazen_error **error);
+/* Applies a batch: all of it, or, with BLAZEN_ERROR_CONFLICT or BLAZEN_ERROR_LIMIT, nothing.
+ * [own: context in, batch in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_apply(blazen_context *context, const blazen_batch *batch,
+                                              blazen_error **error);
+
+/* The session of the run: any value, in this process; the identity of LIVE objects is kept. Its keys are its own.
+ * [own: context in, key in, value in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_set_session(blazen_context *context, const char *key, size_t key_length,
+                                                    blazen_value *value, blazen_error **error);
+/* *value is NULL where there is no such key.
+ * [own: context in, key in, value out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_get_session(const blazen_context *context, const char *key, size_t key_length,
+                                                    blazen_value **value, blazen_error **error);
+/* *found is 1 or 0.
+ * [own: context in, key in, found out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_has_session(const blazen_context *context, const char *key, size_t key_length,
+                                                    int32_t *found, blazen_error **error);
+/* *removed (may be NULL) is 1 where the key was there.
+ * [own: context in, key in, removed out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_remove_session(blazen_context *context, const char *key, size_t key_length,
+                                                       int32_t *removed, blazen_error **error);
+/* The keys that begin with prefix (empty: all), in the order of their bytes.
+ * [own: context in, prefix in, keys out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_session_keys(const blazen_context *context, const char *prefix,
+                                                     size_t prefix_length, blazen_keys **keys, blazen_error **error);
+
+/* A list of keys: how many.
+ * [own: keys in | thread: any | block: no | since: 0.1] */
+BLAZEN_API size_t blazen_keys_count(const blazen_keys *keys);
+/* The key at index, from 0; NULL past the end. *length may be NULL.
+ * [own: keys in, length out, return borrow keys | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_keys_at(const blazen_keys *keys, size_t index, size_t *length);
+/* One more reference. NULL gives NULL.
+ * [own: keys in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_keys *blazen_keys_retain(const blazen_keys *keys);
+/* [own: keys keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_keys_release(blazen_keys *keys);
+
+/* A batch of writes, to be applied together. It is used by one thread at a time, and may be applied again.
+ * [own: batch out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_batch_create(blazen_batch **batch, blazen_error **error);
+/* [own: batch in, key in, value in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_batch_set(blazen_batch *batch, const char *key, size_t key_length, blazen_value *value,
+                                          blazen_error **error);
+/* [own: batch in, key in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_batch_remove(blazen_batch *batch, const char *key, size_t key_length,
+                                             blazen_error **error);
+/* The whole batch applies only where the key has this version (0: is not there) beforehand.
+ * [own: batch in, key in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_batch_expect(blazen_batch *batch, const char *key, size_t key_length,
+                                             uint64_t expected, blazen_error **error);
+/* One more reference. NULL gives NULL.
+ * [own: batch in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_batch *blazen_batch_retain(const blazen_batch *batch);
+/* [own: batch keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_batch_release(blazen_batch *batch);
+
+/* ------------------------------------------------------------------------------------------------------ invocation */
+
+/* A step that completes later: its body calls this, hands the invocation to whatever will finish the work (a promise, a
+ * goroutine, a thread), and returns BLAZEN_PENDING. Once for each invocation.
+ * [own: context in, invocation out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_defer(blazen_context *context, blazen_invocation **invocation,
+                                              blazen_error **error);
+/* Its context, for everything that a body can do. NULL for NULL or another kind of handle.
+ * [own: invocation in, return borrow invocation | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_context *blazen_invocation_context(const blazen_invocation *invocation);
+/* Its event. NULL for NULL or another kind of handle.
+ * [own: invocation in, return borrow invocation | thread: any | block: no | since: 0.1] */
+BLAZEN_API const blazen_event *blazen_invocation_event(const blazen_invocation *invocation);
+/* The step is done: what it emitted is routed. A second completion is BLAZEN_ERROR_WRONG_STATE, to its caller alone; after
+ * the end of the run, BLAZEN_ERROR_CANCELLED. It takes effect when the body has returned as well.
+ * [own: invocation in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_invocation_complete(blazen_invocation *invocation, blazen_error **error);
+/* The step has failed, with this cause (not NULL), such as blazen_error_host gives.
+ * [own: invocation in, cause in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_invocation_fail(blazen_invocation *invocation, blazen_error *cause,
+                                                blazen_error **error);
+/* One more reference. NULL gives NULL.
+ * [own: invocation in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_invocation *blazen_invocation_retain(const blazen_invocation *invocation);
+/* The last release of one that was never completed fails its step: no run hangs on a lost promise.
+ * [own: invocation keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_invocation_release(blazen_invocation *invocation);
+
+/* ---------------------------------------------------------------------------------------------------------- stream */
+
+/* There is an item to take. Is called once; ask again after taking it.
+ * [own: user_data borrow the stream | thread: any | block: no | since: 0.1] */
+typedef void (*blazen_stream_ready_fn)(void *user_data);
+
+/* A subscription to what the run publishes from now on; before the start, it misses nothing. It sees every item in order
+ * and ends with BLAZEN_STREAM_END.
+ * [own: run in, stream out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_subscribe(blazen_run *run, blazen_stream **stream, blazen_error **error);
+/* Takes the next item, and its number in the run's stream, from 1 (*sequence may be NULL). timeout_ms as in
+ * blazen_run_wait. After BLAZEN_STREAM_END, the same again.
+ * [own: stream in, item out, sequence out | thread: outside | block: yes | since: 0.1] */
+BLAZEN_API blazen_status blazen_stream_next(blazen_stream *stream, int64_t timeout_ms, blazen_event **item,
+                                            uint64_t *sequence, blazen_error **error);
+/* The same wait as a callback, once: when blazen_stream_next with a timeout of 0 will have an item. One at a time. It comes
+ * from the thread that publishes, or from this call.
+ * [own: stream in, user_data keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_stream_on_ready(blazen_stream *stream, blazen_stream_ready_fn ready, void *user_data,
+                                                blazen_drop_fn drop, blazen_error **error);
+/* Ends the subscription and waits for its callback; blazen_stream_next then gives BLAZEN_STREAM_END. Twice: the same.
+ * [own: stream in | thread: outside | block: yes | since: 0.1] */
+BLAZEN_API blazen_status blazen_stream_close(blazen_stream *stream, blazen_error **error);
+/* One more reference. NULL gives NULL.
+ * [own: stream in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_stream *blazen_stream_retain(const blazen_stream *stream);
+/* The last release ends the subscription.
+ * [own: stream keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_stream_release(blazen_stream *stream);
+
+/* -------------------------------------------------------------------------------------------------------- snapshot */
+
+/* One atomic cut through the run, at any instant, running or not, from any thread, without stopping it: state, queued
+ * events, invocations in flight with what they have already sent, waiting queues, counters. LIVE values cannot be in it:
+ * BLAZEN_ERROR_NOT_SERIALIZABLE names every one.
+ * [own: run in, snapshot out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_snapshot(const blazen_run *run, blazen_snapshot **snapshot, blazen_error **error);
+/* A snapshot from its bytes, which are copied and checked field by field. Memory stays under 24 times the bytes given,
+ * and 64 KiB.
+ * [own: data in, snapshot out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_snapshot_parse(const void *data, size_t data_length, blazen_snapshot **snapshot,
+                                               blazen_error **error);
+/* The bytes: CBOR, deterministic, as snapshot.cddl says. The same run at the same point gives the same bytes.
+ * [own: snapshot in, length out, return borrow snapshot | thread: any | block: no | since: 0.1] */
+BLAZEN_API const void *blazen_snapshot_data(const blazen_snapshot *snapshot, size_t *length);
+/* What is in it, as a JSON object: format, engine, workflow, fingerprint, run_id, state, queued, in_flight, elsewhere
+ * (names), state_keys, stream_sequence, events_routed.
+ * [own: snapshot in, info out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_snapshot_info(const blazen_snapshot *snapshot, blazen_value **info,
+                                              blazen_error **error);
+/* The metadata of the run, as it was given; NULL where there is none.
+ * [own: snapshot in, return borrow snapshot | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_value *blazen_snapshot_metadata(const blazen_snapshot *snapshot);
+/* One more reference. NULL gives NULL.
+ * [own: snapshot in, return out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_snapshot *blazen_snapshot_retain(const blazen_snapshot *snapshot);
+/* [own: snapshot keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_snapshot_release(blazen_snapshot *snapshot);
+
+/* --------------------------------------------------------------------------------------------------------- library */
+
+/* The version of the library at run time: "0.1.0".
+ * [own: return borrow the library | thread: any | block: no | since: 0.1] */
+BLAZEN_API const char *blazen_version(void);
+/* The ABI number of the library at run time: a binding made for another one must refuse it.
+ * [own: none | thread: any | block: no | since: 0.1] */
+BLAZEN_API uint32_t blazen_abi(void);
+/* 1 where the library has the feature ("threads", "descriptor"), 0 where it has not, or does not know it.
+ * [own: feature in | thread: any | block: no | since: 0.1] */
+BLAZEN_API int32_t blazen_has_feature(const char *feature, size_t feature_length);
+
+#ifndef BLAZEN_BARE
+#ifdef __cplusplus
+}
+#endif
+#endif
+
+#endif

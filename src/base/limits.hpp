@@ -1,0 +1,28 @@
+// Every bound of the engine, by name. Past one, the caller gets Status::limit with the name of the bound.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace blazen {
+
+// Bounds that are the same for everybody (the public header names them too).
+inline constexpr size_t kNameBytesMax = 1024;
+inline constexpr size_t kValueBytesMax = size_t{1} << 30;
+inline constexpr uint32_t kJsonDepthMax = 512;
+inline constexpr uint32_t kStepsMax = 4096;
+inline constexpr uint32_t kAcceptsMax = 4096;
+inline constexpr uint32_t kThreadsMax = 256;
+inline constexpr uint32_t kErrorDepthMax = 16;  // causes beneath causes in a snapshot
+
+// Bounds that a workflow sets for its runs, with their defaults.
+struct Limits {
+  uint64_t queued_events = uint64_t{1} << 22;
+  uint64_t state_bytes = uint64_t{1} << 30;
+  uint64_t session_bytes = uint64_t{1} << 30;
+  uint64_t stream_items = 65536;
+  uint64_t subscribers = 1024;
+  uint64_t step_sends = uint64_t{1} << 20;
+};
+
+}  // namespace blazen

@@ -1,0 +1,65 @@
+// A runtime: the ports, and the runs that are under way.
+//
+// Invariants: `handles` counts what the host holds (the runtime's own handles, and those of its runs, streams and
+// invocations); when it falls to zero, the runtime closes. A started run that has not ended is in `active`, which keeps it
+// alive. Once closed, nothing of the host is called any more, and no run starts.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/lock.hpp"
+#include "base/object.hpp"
+#include "engine/host.hpp"
+#include "port/entropy.hpp"
+#include "port/executor.hpp"
+
+namespace blazen {
+
+class Run;
+
+class Runtime final : public Object {
+ public:
+  Runtime(const HostCalls& calls, std::unique_ptr<Executor> executor, std::unique_ptr<Entropy> entropy) noexcept;
+  static void destroy(Runtime* runtime) noexcept { delete runtime; }
+
+  const HostCalls& calls() const noexcept { return calls_; }
+  Executor& executor() noexcept { return *executor_; }
+  Entropy& entropy() noexcept { return *entropy_; }
+
+  void hold() noexcept {
+    if (handles_.fetch_add(1, std::memory_order_relaxed) == 0) retain(this);
+  }
+  void let_go() noexcept;
+
+  // Not from inside a callback. Waits until nothing of it is being called.
+  void close() noexcept;
+
+  // False: the runtime is closed.
+  bool enlist(Run& run) noexcept;
+  void delist(Run& run) noexcept;
+
+  // A thread enters the engine for a run of this runtime, and leaves it.
+  void enter() noexcept { inside_.fetch_add(1, std::memory_order_acq_rel); }
+  void leave() noexcept;
+
+ private:
+  friend class EngineScope;
+  void begin_close() noexcept;
+  void finish_close() noexcept;
+
+  const HostCalls calls_;
+  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<Entropy> entropy_;
+  std::atomic<uint32_t> handles_{1};
+  std::atomic<uint32_t> inside_{0};
+  Lock lock_;
+  Condition quiet_;
+  Run* active_ = nullptr;
+  std::atomic<bool> closing_{false};
+  bool finishing_ = false;
+  bool closed_ = false;
+  Runtime* next_to_finish_ = nullptr;
+};
+
+}  // namespace blazen

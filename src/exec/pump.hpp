@@ -1,0 +1,17 @@
+// No thread of the engine: the host polls, told by a descriptor or a wake callback that there is work.
+#pragma once
+
+#include <memory>
+
+#include "exec/hooks.hpp"
+#include "port/executor.hpp"
+
+namespace blazen {
+
+// Throws std::bad_alloc.
+std::unique_ptr<Executor> make_pump(Ref<Hooks> hooks);
+
+// Whether this platform has the descriptor.
+bool pump_has_descriptor() noexcept;
+
+}  // namespace blazen

@@ -1,0 +1,104 @@
+// Invariant: a byte is given out once, in one process. The page is one that the kernel wipes in a forked child, whose copy
+// then reads as empty (MADV_WIPEONFORK, Linux 4.14); where that cannot be had, nothing is kept.
+#include "exec/system_entropy.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <sys/random.h>
+#else
+#include <random>
+#endif
+
+#include "base/lock.hpp"
+
+namespace blazen {
+namespace {
+
+Ref<Error> fill_from_system(void* bytes, size_t size) noexcept {
+#if defined(__linux__)
+  auto* to = static_cast<unsigned char*>(bytes);
+  while (size > 0) {
+    const ssize_t got = ::getrandom(to, size, 0);
+    if (got > 0) {
+      to += got;
+      size -= static_cast<size_t>(got);
+    } else if (errno != EINTR) {
+      const int code = errno;
+      Ref<Error> error = Error::make(Status::system, "the operating system gave no random bytes");
+      if (error->status == Status::system) error->host_code = code;
+      return error;
+    }
+  }
+  return nullptr;
+#else
+  try {
+    std::random_device device;
+    auto* to = static_cast<unsigned char*>(bytes);
+    for (size_t i = 0; i < size; ++i) to[i] = static_cast<unsigned char>(device());
+    return nullptr;
+  } catch (...) {
+    return Error::make(Status::system, "the platform gave no random bytes");
+  }
+#endif
+}
+
+#if defined(__linux__)
+
+struct Page {
+  size_t left;  // 0 in a new page and in a forked child
+  unsigned char bytes[4096 - sizeof(size_t)];
+};
+
+class PagedEntropy final : public Entropy {
+ public:
+  PagedEntropy() noexcept {
+    void* memory = ::mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return;
+    page_ = static_cast<Page*>(memory);
+    if (::madvise(page_, sizeof(Page), MADV_WIPEONFORK) != 0) unmap();
+  }
+  PagedEntropy(const PagedEntropy&) = delete;
+  PagedEntropy& operator=(const PagedEntropy&) = delete;
+  ~PagedEntropy() override { unmap(); }
+
+  Ref<Error> fill(void* bytes, size_t size) noexcept override {
+    if (page_ == nullptr || size > sizeof(page_->bytes)) return fill_from_system(bytes, size);
+    Guard guard(lock_);
+    if (page_->left < size) {
+      if (Ref<Error> error = fill_from_system(page_->bytes, sizeof(page_->bytes))) return error;
+      page_->left = sizeof(page_->bytes);
+    }
+    page_->left -= size;
+    std::memcpy(bytes, page_->bytes + page_->left, size);
+    std::memset(page_->bytes + page_->left, 0, size);
+    return nullptr;
+  }
+
+ private:
+  void unmap() noexcept {
+    if (page_ != nullptr) ::munmap(page_, sizeof(Page));
+    page_ = nullptr;
+  }
+
+  Lock lock_;
+  Page* page_ = nullptr;
+};
+
+#else
+
+class PagedEntropy final : public Entropy {
+ public:
+  Ref<Error> fill(void* bytes, size_t size) noexcept override { return fill_from_system(bytes, size); }
+};
+
+#endif
+
+}  // namespace
+
+std::unique_ptr<Entropy> make_system_entropy() { return std::make_unique<PagedEntropy>(); }
+
+}  // namespace blazen

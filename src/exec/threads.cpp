@@ -1,0 +1,141 @@
+// Invariants: a worker sleeps only while the queue is empty; whoever queues a run wakes one sleeper. What the threads share
+// outlives the executor, for the one thread that closes its own runtime.
+#include "exec/threads.hpp"
+
+#ifndef BLAZEN_NO_THREADS
+
+#include <atomic>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "base/lock.hpp"
+#include "exec/work_queue.hpp"
+
+namespace blazen {
+namespace {
+
+// How many steps of one run a thread runs before it looks at the others.
+constexpr uint64_t kStepsPerTurn = 256;
+
+struct Shared {
+  Lock lock;
+  Condition work_came;
+  WorkQueue queue;
+  std::atomic<uint32_t> idle{0};
+  bool stopped = false;
+};
+
+Work* wait_for_work(Shared& shared) noexcept {
+  Guard guard(shared.lock);
+  while (!shared.stopped && shared.queue.empty()) {
+    shared.idle.fetch_add(1, std::memory_order_relaxed);
+    shared.work_came.wait(guard, -1);
+    shared.idle.fetch_sub(1, std::memory_order_relaxed);
+  }
+  return shared.stopped ? nullptr : shared.queue.pop();
+}
+
+void run_worker(const std::shared_ptr<Shared>& shared, const Ref<Hooks>& hooks) noexcept {
+  hooks->call(hooks->attach);
+  while (Work* work = wait_for_work(*shared)) {
+    work->work(kStepsPerTurn);
+    work->let_go();
+  }
+  hooks->call(hooks->detach);
+}
+
+class Threads final : public Executor {
+ public:
+  explicit Threads(Ref<Hooks> hooks) : shared_(std::make_shared<Shared>()), hooks_(std::move(hooks)) {}
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+  ~Threads() override { stop(); }
+
+  // Throws std::system_error and std::bad_alloc.
+  void start(uint32_t count) {
+    threads_.reserve(count);
+    for (uint32_t i = 0; i < count; ++i) {
+      threads_.emplace_back([shared = shared_, hooks = hooks_] { run_worker(shared, hooks); });
+    }
+  }
+
+  void submit(Work& work, size_t) noexcept override {
+    bool wake = false;
+    {
+      Guard guard(shared_->lock);
+      if (shared_->stopped || !shared_->queue.push(work)) return;
+      wake = shared_->idle.load(std::memory_order_relaxed) != 0;
+    }
+    if (wake) shared_->work_came.wake_one();
+  }
+
+  bool has_idle_hands() const noexcept override { return shared_->idle.load(std::memory_order_relaxed) != 0; }
+  bool wants_each_step() const noexcept override { return false; }
+  Helping helping() const noexcept override { return Helping::without_deadline; }
+
+  uint64_t poll(uint64_t steps_max) noexcept override {
+    uint64_t steps = 0;
+    while (steps_max == 0 || steps < steps_max) {
+      Work* work = take();
+      if (work == nullptr) break;
+      steps += work->work(steps_max == 0 ? 0 : steps_max - steps);
+      work->let_go();
+    }
+    return steps;
+  }
+
+  Result<int> descriptor() noexcept override {
+    return Error::make(Status::wrong_state,
+                       "a runtime with threads has nothing to poll: a descriptor belongs to BLAZEN_MODE_PUMP");
+  }
+
+  void stop() noexcept override {
+    {
+      Guard guard(shared_->lock);
+      shared_->stopped = true;
+    }
+    shared_->work_came.wake_all();
+    for (std::thread& thread : threads_) {
+      if (thread.get_id() == std::this_thread::get_id()) {
+        thread.detach();  // it closes its own runtime, and ends as soon as it has left the engine
+      } else {
+        thread.join();
+      }
+    }
+    threads_.clear();
+    while (Work* work = take()) work->let_go();
+    hooks_.reset();
+  }
+
+ private:
+  Work* take() noexcept {
+    Guard guard(shared_->lock);
+    return shared_->queue.pop();
+  }
+
+  std::shared_ptr<Shared> shared_;
+  Ref<Hooks> hooks_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Executor>> make_threads(uint32_t count, Ref<Hooks> hooks) {
+  if (count == 0) count = std::max(1U, std::thread::hardware_concurrency());
+  auto threads = std::make_unique<Threads>(std::move(hooks));
+  try {
+    threads->start(count);
+  } catch (const std::system_error& failure) {
+    Ref<Error> error = Error::make(Status::system, "threads: the operating system refused to start " +
+                                                       std::to_string(count) + " threads: " + failure.what());
+    error->host_code = failure.code().value();
+    return error;
+  }
+  return std::unique_ptr<Executor>(std::move(threads));
+}
+
+}  // namespace blazen
+
+#endif

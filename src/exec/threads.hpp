@@ -1,0 +1,18 @@
+// Threads of the engine, which take runs from one queue.
+#pragma once
+
+#ifndef BLAZEN_NO_THREADS
+
+#include <memory>
+
+#include "exec/hooks.hpp"
+#include "port/executor.hpp"
+
+namespace blazen {
+
+// The error is the operating system's, where it has no more threads. Throws std::bad_alloc.
+Result<std::unique_ptr<Executor>> make_threads(uint32_t count, Ref<Hooks> hooks);
+
+}  // namespace blazen
+
+#endif

@@ -1,0 +1,48 @@
+// Who runs the steps: the interface between the engine, which has work, and whatever has hands. Implementations: exec/.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "value/error.hpp"
+
+namespace blazen {
+
+// A run, seen from whoever has a hand free.
+class Work {
+ public:
+  virtual ~Work() = default;
+  // Runs up to steps_max steps (0: until none is left) on this thread; answers how many.
+  virtual uint64_t work(uint64_t steps_max) noexcept = 0;
+  // The executor can run no step of it any more: the run ends with this error.
+  virtual void give_up(Ref<Error> error) noexcept = 0;
+  virtual void keep() noexcept = 0;
+  virtual void let_go() noexcept = 0;
+
+  // The executor's own: its place in a queue, under the executor's lock.
+  Work* next_queued = nullptr;
+  bool queued = false;
+};
+
+// When a thread that waits for a run works on it meanwhile.
+enum class Helping : uint8_t { never, without_deadline, always };
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  // There is work for so many hands more. Comes without a lock of the engine, from any thread.
+  virtual void submit(Work& work, size_t hands) noexcept = 0;
+  // Would a hand be free for work that another thread will come to later? A hint, without a lock.
+  virtual bool has_idle_hands() const noexcept = 0;
+  // True where submit must be told of each step by itself: it makes one task of each.
+  virtual bool wants_each_step() const noexcept = 0;
+  virtual Helping helping() const noexcept = 0;
+  // Runs queued work on this thread.
+  virtual uint64_t poll(uint64_t steps_max) noexcept = 0;
+  // A descriptor that is readable while there is work to poll.
+  virtual Result<int> descriptor() noexcept = 0;
+  // When it returns, no thread of the executor is in the engine or will be; what is queued is let go of.
+  virtual void stop() noexcept = 0;
+};
+
+}  // namespace blazen

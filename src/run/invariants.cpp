@@ -1,0 +1,116 @@
+// The invariants of reduce.hpp, as one check. It costs a walk over the whole state: debug and test builds run it after
+// every tick.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "run/reduce.hpp"
+
+namespace blazen {
+namespace {
+
+void require(bool holds, int invariant, const char* what) noexcept {
+  if (holds) return;
+  std::fprintf(stderr, "blazen: invariant %d does not hold: %s\n", invariant, what);
+  std::abort();
+}
+
+class Checker {
+ public:
+  explicit Checker(const RunState& state) : state_(state), admitted_(state.steps.size()), parked_(state.steps.size()) {}
+
+  void check() {
+    walk(state_.ready, Place::ready, true);
+    walk(state_.admitted, Place::ready, true);
+    walk(state_.parked, Place::parked, true);
+    walk(state_.in_flight, Place::in_flight, false);
+    walk(state_.interrupted, Place::interrupted, false);
+    walk(state_.interrupted_parked, Place::interrupted_parked, false);
+    for (const StepState& step : state_.steps) walk(step.waiting, Place::waiting, true);
+    require(ids_.size() == state_.open, 1, "open does not count the invocations");
+    check_ids();
+    check_permits();
+    check_phase();
+    check_tables();
+  }
+
+ private:
+  void walk(const InvocationList& list, Place place, bool by_id) {
+    size_t count = 0;
+    const Invocation* previous = nullptr;
+    for (const Invocation* item = list.front(); item != nullptr; item = item->next) {
+      require(item->place == place && item->previous == previous, 1, "an invocation is not where its place says");
+      if (previous != nullptr) {
+        require(by_id ? previous->id < item->id : previous->start < item->start, 2, "a list is out of order");
+      }
+      check_invocation(*item);
+      previous = item;
+      ++count;
+    }
+    require(count == list.size() && list.back() == previous, 1, "a list lost count");
+  }
+
+  void check_invocation(const Invocation& item) {
+    ids_.push_back(item.id);
+    require(item.event && item.event->id != 0 && item.event->id <= state_.event_id_last, 3, "an event without an id");
+    const bool is_parked = item.place == Place::parked || item.place == Place::interrupted_parked;
+    require(state_.workflow->steps()[item.step].elsewhere() == is_parked, 5, "parked, and the step is here");
+    if (is_parked) {
+      ++parked_[item.step];
+    } else if (item.place != Place::waiting) {
+      ++admitted_[item.step];
+    }
+    require(item.effects_repeated <= item.effects.size(), 8, "more effects repeated than there are");
+    require(item.effects_repeated == 0 || item.place == Place::in_flight, 8, "effects repeated by one that does not run");
+  }
+
+  void check_ids() {
+    std::sort(ids_.begin(), ids_.end());
+    require(std::adjacent_find(ids_.begin(), ids_.end()) == ids_.end(), 3, "an invocation id twice");
+    require(ids_.empty() || (ids_.front() != 0 && ids_.back() <= state_.invocation_id_last), 3, "an id not given yet");
+  }
+
+  void check_permits() {
+    for (StepIndex i = 0; i < state_.steps.size(); ++i) {
+      const StepState& step = state_.steps[i];
+      const uint32_t permits = state_.workflow->steps()[i].concurrency_max;
+      require(step.admitted == admitted_[i], 4, "admitted does not count the permits");
+      require(permits == 0 || step.admitted <= permits, 4, "more permits than there are");
+      require(step.waiting.empty() || (permits != 0 && step.admitted == permits), 4, "waiting beside a free permit");
+      require(step.parked == parked_[i], 5, "parked does not count");
+    }
+  }
+
+  void check_phase() {
+    const size_t queued = ids_.size() - state_.in_flight.size();
+    const bool running = state_.phase == Phase::running;
+    require(running || queued == 0, 6, "queued beyond the end or before the start");
+    require(static_cast<bool>(state_.result) == (state_.phase == Phase::completed), 6, "result without completion");
+    require(static_cast<bool>(state_.error) == (state_.phase > Phase::completed), 6, "error without failure");
+    require(!running || !ids_.empty() || state_.workflow->policy().idle == Idle::wait, 7, "a run that hangs");
+  }
+
+  void check_tables() {
+    if (!state_.state) return;
+    std::vector<uint64_t> versions;
+    for (const KeyTable::Entry& entry : state_.state->entries()) {
+      require(entry.value->tag() != Tag::live, 9, "a LIVE value in the state");
+      versions.push_back(entry.version);
+    }
+    std::sort(versions.begin(), versions.end());
+    require(std::adjacent_find(versions.begin(), versions.end()) == versions.end(), 9, "a version twice");
+    require(versions.empty() || versions.back() <= state_.write_last, 9, "a version not given yet");
+  }
+
+  const RunState& state_;
+  std::vector<uint64_t> ids_;
+  std::vector<uint32_t> admitted_;
+  std::vector<uint32_t> parked_;
+};
+
+}  // namespace
+
+void check_invariants(const RunState& state) noexcept { Checker(state).check(); }
+
+}  // namespace blazen

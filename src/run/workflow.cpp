@@ -1,0 +1,145 @@
+#include "run/workflow.hpp"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "base/digest.hpp"
+#include "value/event.hpp"
+
+namespace blazen {
+namespace {
+
+using Steps = std::vector<StepDefinition>;
+
+std::string quoted(std::string_view text) { return std::string("'").append(text).append("'"); }
+
+bool anybody_accepts(const Steps& steps, std::string_view type) {
+  return std::any_of(steps.begin(), steps.end(),
+                     [&](const StepDefinition& step) { return step.accepts_type(type); });
+}
+
+std::string find_duplicate_name(const Steps& steps) {
+  std::unordered_set<std::string_view> seen;
+  for (const StepDefinition& step : steps) {
+    if (!seen.insert(step.name).second) return "two steps are named " + quoted(step.name);
+  }
+  return {};
+}
+
+std::string find_bad_type(const Steps& steps) {
+  for (const StepDefinition& step : steps) {
+    if (step.accepts_type(kStopEvent)) {
+      return "step " + quoted(step.name) + " accepts blazen::StopEvent, which ends the run and is never delivered";
+    }
+    for (const std::string& type : step.emits) {
+      if (type != kStopEvent && !anybody_accepts(steps, type)) {
+        return "step " + quoted(step.name) + " declares that it emits " + quoted(type) + ", which no step accepts";
+      }
+    }
+  }
+  return {};
+}
+
+// Follows the declared emits from StartEvent. A step that declares none may emit anything, and then every step can be
+// reached; so can one that waits for events from outside.
+std::string find_unreachable(const Steps& steps, const WorkflowPolicy& policy) {
+  if (policy.idle == Idle::wait) return {};
+  std::unordered_set<std::string_view> seen{kStartEvent};
+  std::vector<std::string_view> open{kStartEvent};
+  while (!open.empty()) {
+    const std::string_view type = open.back();
+    open.pop_back();
+    for (const StepDefinition& step : steps) {
+      if (!step.accepts_type(type)) continue;
+      if (step.emits.empty()) return {};
+      for (const std::string& emitted : step.emits) {
+        if (seen.insert(emitted).second) open.push_back(emitted);
+      }
+    }
+  }
+  for (const StepDefinition& step : steps) {
+    if (std::none_of(step.accepts.begin(), step.accepts.end(),
+                     [&](const std::string& type) { return seen.contains(type); })) {
+      return "no event can reach step " + quoted(step.name) + ": no step that can run declares that it emits " +
+             quoted(step.accepts.front());
+    }
+  }
+  return {};
+}
+
+std::string find_fault(const Steps& steps, const WorkflowPolicy& policy) {
+  if (steps.empty()) return "it has no step";
+  if (std::string fault = find_duplicate_name(steps); !fault.empty()) return fault;
+  if (!anybody_accepts(steps, kStartEvent)) return "no step accepts blazen::StartEvent, so that nothing would start";
+  if (std::string fault = find_bad_type(steps); !fault.empty()) return fault;
+  return find_unreachable(steps, policy);
+}
+
+}  // namespace
+
+void StepBody::destroy(StepBody* body) noexcept {
+  const DropFn drop = body->drop;
+  void* user_data = body->user_data;
+  delete body;
+  call_drop(drop, user_data);
+}
+
+bool StepDefinition::accepts_type(std::string_view type) const noexcept {
+  return std::find(accepts.begin(), accepts.end(), type) != accepts.end();
+}
+
+Result<Ref<Workflow>> Workflow::build(std::string_view name, const Steps& steps, const WorkflowPolicy& policy) {
+  if (std::string fault = find_fault(steps, policy); !fault.empty()) {
+    return Error::make(Status::invalid_workflow, "workflow " + quoted(name) + " can never work: " + fault);
+  }
+  Ref<Workflow> workflow = Ref<Workflow>::adopt(new Workflow);
+  workflow->name_ = name;
+  workflow->policy_ = policy;
+  workflow->steps_ = steps;
+  workflow->index();
+  workflow->fingerprint_ = workflow->compute_fingerprint();
+  return workflow;
+}
+
+StepIndex Workflow::find_step(std::string_view name) const noexcept {
+  const auto found = step_index_.find(name);
+  return found == step_index_.end() ? kNoStep : found->second;
+}
+
+TypeId Workflow::find_type(std::string_view type) const noexcept {
+  const auto found = type_index_.find(type);
+  return found == type_index_.end() ? kUnknownType : found->second;
+}
+
+TypeId Workflow::intern(std::string_view type) {
+  const auto [place, is_new] = type_index_.try_emplace(std::string(type), static_cast<TypeId>(acceptors_.size()));
+  if (is_new) {
+    acceptors_.emplace_back();
+    type_names_.push_back(&place->first);
+  }
+  return place->second;
+}
+
+void Workflow::index() {
+  intern(kStopEvent);
+  intern(kStartEvent);
+  for (StepIndex step = 0; step < steps_.size(); ++step) {
+    step_index_.emplace(steps_[step].name, step);
+    for (const std::string& type : steps_[step].accepts) acceptors_[intern(type)].push_back(step);
+    for (const std::string& type : steps_[step].emits) intern(type);
+  }
+}
+
+std::string Workflow::compute_fingerprint() const {
+  Digest digest;
+  for (const StepDefinition& step : steps_) {
+    digest.add_text(step.name).add_number(step.accepts.size());
+    for (const std::string& type : step.accepts) digest.add_text(type);
+  }
+  const uint64_t sum = digest.finish();
+  std::string text;
+  for (int shift = 60; shift >= 0; shift -= 4) text += "0123456789abcdef"[(sum >> shift) & 15];
+  return text;
+}
+
+}  // namespace blazen

@@ -1,0 +1,99 @@
+// The definition of a workflow: its steps, and for each event type the steps that accept it.
+//
+// Invariants: immutable once built, and shared by any number of runs. Names are interned here, so that routing is an
+// index: a TypeId counts the event types that some step accepts or declares, a StepIndex the steps, in the order in which
+// they were added.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/limits.hpp"
+#include "base/object.hpp"
+#include "value/error.hpp"
+
+namespace blazen {
+
+using TypeId = uint32_t;
+using StepIndex = uint32_t;
+inline constexpr TypeId kUnknownType = UINT32_MAX;
+inline constexpr TypeId kStopType = 0;   // interned first in every workflow
+inline constexpr TypeId kStartType = 1;  // interned second
+inline constexpr StepIndex kNoStep = UINT32_MAX;
+
+enum class Unhandled : int32_t { fail = 0, ignore = 1, stream = 2 };
+enum class Idle : int32_t { fail = 0, wait = 1 };
+
+// The host's body of a step, opaque here: the engine calls it through a port. `drop` runs with the last workflow that
+// has it.
+struct StepBody final : Object {
+  StepBody(void (*body_call)(), void* data, DropFn drop_data) noexcept
+      : Object(Kind::dead), call(body_call), user_data(data), drop(drop_data) {}
+  static void destroy(StepBody* body) noexcept;
+
+  void (*call)();
+  void* user_data;
+  DropFn drop;
+};
+
+struct StepDefinition {
+  std::string name;
+  Ref<StepBody> body;  // null: elsewhere
+  uint32_t concurrency_max = 0;
+  std::vector<std::string> accepts;
+  std::vector<std::string> emits;
+
+  bool elsewhere() const noexcept { return !body; }
+  bool accepts_type(std::string_view type) const noexcept;
+};
+
+struct WorkflowPolicy {
+  Unhandled unhandled = Unhandled::fail;
+  Idle idle = Idle::fail;
+  Limits limits;
+};
+
+class Workflow final : public Object {
+ public:
+  // Checks that the workflow can work at all; the error says why it cannot. Throws std::bad_alloc.
+  static Result<Ref<Workflow>> build(std::string_view name, const std::vector<StepDefinition>& steps,
+                                     const WorkflowPolicy& policy);
+  static void destroy(Workflow* workflow) noexcept { delete workflow; }
+
+  const std::string& name() const noexcept { return name_; }
+  const std::string& fingerprint() const noexcept { return fingerprint_; }
+  const WorkflowPolicy& policy() const noexcept { return policy_; }
+  const std::vector<StepDefinition>& steps() const noexcept { return steps_; }
+
+  StepIndex find_step(std::string_view name) const noexcept;
+  TypeId find_type(std::string_view type) const noexcept;
+  const std::string& type_name(TypeId type) const noexcept { return *type_names_[type]; }
+  // The steps that accept a type, in the order in which they were added.
+  const std::vector<StepIndex>& acceptors(TypeId type) const noexcept { return acceptors_[type]; }
+
+ private:
+  struct TextHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+  };
+  using Names = std::unordered_map<std::string, uint32_t, TextHash, std::equal_to<>>;
+
+  Workflow() noexcept : Object(Kind::workflow) {}
+  TypeId intern(std::string_view type);
+  void index();
+  std::string compute_fingerprint() const;
+
+  std::string name_;
+  std::string fingerprint_;
+  WorkflowPolicy policy_;
+  std::vector<StepDefinition> steps_;
+  Names step_index_;
+  Names type_index_;
+  std::vector<const std::string*> type_names_;
+  std::vector<std::vector<StepIndex>> acceptors_;
+};
+
+}  // namespace blazen

@@ -1,0 +1,585 @@
+// Reads a snapshot in the order of its bytes and believes none of them.
+//
+// Invariants: no count makes memory larger before the bytes left were found to suffice for it; nothing
+// recurses; the first fault ends the reading, with the byte and the path to it.
+#include "snapshot/decode.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "base/limits.hpp"
+#include "codec/json_check.hpp"
+
+namespace blazen {
+namespace {
+
+constexpr uint64_t kNoIndex = UINT64_MAX;
+constexpr size_t kNone = SIZE_MAX;
+
+// The keys of the map as paths name them.
+constexpr const char* kSections[kSnapshotKeyCount] = {
+    "magic", "format",   "engine",     "workflow", "fingerprint", "run_id",
+    "phase", "counters", "last_event", "metadata", "state",       "session",
+    "steps", "events",   "in_flight",  "queued",   "outcome"};
+
+std::string to_text(uint64_t number) { return std::to_string(number); }
+
+// The index of the first number that stands at a lower index too; kNone where all are different. Sorting is
+// slow, and rarely needed: numbers ascend, or they are small enough for one bit each. None is more than
+// `max`.
+size_t find_repeated(const std::vector<uint64_t>& numbers, uint64_t max) {
+  if (std::adjacent_find(numbers.begin(), numbers.end(), std::greater_equal<>()) == numbers.end())
+    return kNone;
+  if (max / 64 <= numbers.size()) {
+    std::vector<uint64_t> seen(max / 64 + 1);
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      uint64_t& word = seen[numbers[i] / 64];
+      const uint64_t bit = uint64_t{1} << (numbers[i] % 64);
+      if ((word & bit) != 0) return i;
+      word |= bit;
+    }
+    return kNone;
+  }
+  std::vector<uint64_t> sorted = numbers;
+  std::sort(sorted.begin(), sorted.end());
+  const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+  if (twice == sorted.end()) return kNone;
+  const auto first = std::find(numbers.begin(), numbers.end(), *twice);
+  return static_cast<size_t>(std::find(first + 1, numbers.end(), *twice) - numbers.begin());
+}
+
+bool is_error_status(uint64_t status) noexcept {
+  if (status < static_cast<uint64_t>(Status::invalid_argument) || status > INT32_MAX) return false;
+  return std::strcmp(status_name(static_cast<Status>(status)), "BLAZEN_UNKNOWN") != 0;
+}
+
+class Decoder {
+ public:
+  explicit Decoder(CborBuffer bytes) noexcept : reader_(bytes.bytes()) { document_.bytes = std::move(bytes); }
+
+  Result<SnapshotDocument> decode() {
+    const bool sound = read_head() && read_identity() && read_counters() && read_metadata() &&
+                       read_tables() && read_steps() && read_events() && read_in_flight() && read_queued() &&
+                       read_outcome() && read_end();
+    if (!sound) return std::move(error_);
+    return std::move(document_);
+  }
+
+ private:
+  using Key = SnapshotKey;
+  using Document = SnapshotDocument;
+
+  // ------------------------------------------------------------------------------------------ the sections
+
+  bool read_head() {
+    const CborBuffer& bytes = document_.bytes;
+    const size_t common = std::min(bytes.size, sizeof kFormatHead);
+    if (bytes.size == 0) return refuse(0, "", "there are no bytes");
+    if (std::memcmp(bytes.data.get(), kFormatHead, common) != 0) {
+      return refuse(0, "",
+                    "these bytes are something else: a snapshot begins with d9 d9 f7, the CBOR tag 55799");
+    }
+    uint64_t tag = 0;
+    if (!reader_.tag(tag) || !reader_.map(keys_)) return fault("");
+    std::string_view magic;
+    if (!key(Key::magic) || !text("", magic)) return false;
+    if (magic != kFormatMagic) {
+      return refuse(text_offset(magic), "", "this is CBOR, and not of a run: expected 'blazen/run' here");
+    }
+    return read_format();
+  }
+
+  // Before anything else: what stands behind it is a newer format's own business.
+  bool read_format() {
+    if (!key(Key::format)) return false;
+    const size_t at = reader_.offset();
+    if (!number("", document_.format)) return false;
+    if (document_.format > kFormatVersion) {
+      error_ =
+          Error::at(Status::snapshot_newer,
+                    "the snapshot has format version " + to_text(document_.format) + ", and this library (" +
+                        std::string(kEngineVersion) + ") knows only up to " + to_text(kFormatVersion),
+                    at);
+      return false;
+    }
+    return document_.format == kFormatVersion || refuse(at, "", "there is no format version 0");
+  }
+
+  bool read_identity() {
+    return key(Key::engine) && name("", document_.engine) && key(Key::workflow) &&
+           name("", document_.workflow) && key(Key::fingerprint) && read_fingerprint() && key(Key::run_id) &&
+           read_run_id() && key(Key::phase) && read_phase();
+  }
+
+  bool read_fingerprint() {
+    const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+    const size_t at = reader_.offset();
+    std::string_view digits;
+    if (!text("", digits)) return false;
+    document_.fingerprint = digits;
+    return (digits.size() == kFingerprintDigits && std::all_of(digits.begin(), digits.end(), is_digit)) ||
+           refuse(at, "", "not 16 hexadecimal digits");
+  }
+
+  bool read_run_id() {
+    const size_t at = reader_.offset();
+    std::span<const uint8_t> id;
+    if (!reader_.bytes(id)) return fault("");
+    if (id.size() != kRunIdBytes) return refuse(at, "", to_text(id.size()) + " bytes instead of 16");
+    std::copy(id.begin(), id.end(), document_.id.begin());
+    return true;
+  }
+
+  bool read_phase() {
+    const size_t at = reader_.offset();
+    uint64_t number_of_phase = 0;
+    if (!number("", number_of_phase)) return false;
+    switch (static_cast<Phase>(std::min<uint64_t>(number_of_phase, UINT32_MAX))) {
+      case Phase::created:
+      case Phase::running:
+      case Phase::completed:
+      case Phase::failed:
+      case Phase::cancelled:
+        document_.phase = static_cast<Phase>(number_of_phase);
+        return true;
+    }
+    return refuse(at, "", to_text(number_of_phase) + " is none of 1, 2, 5, 6, 7");
+  }
+
+  bool read_counters() {
+    if (!key(Key::counters) || !fields("", kCounterFields)) return false;
+    if (!number("event_id_last", document_.event_id_last)) return false;
+    if (!number("invocation_id_last", document_.invocation_id_last)) return false;
+    if (!number("write_last", document_.write_last) || !number("stream_last", document_.stream_last))
+      return false;
+    if (!key(Key::last_event)) return false;
+    if (reader_.peek_null()) return reader_.null();
+    return fields("", kLastEventFields) && name("type", document_.last_event);
+  }
+
+  bool read_metadata() {
+    SnapshotValue metadata;
+    if (!key(Key::metadata) || !optional_value("", metadata)) return false;
+    document_.metadata = metadata.make();
+    return true;
+  }
+
+  bool read_tables() {
+    if (!key(Key::state) || !read_table(document_.state)) return false;
+    if (!key(Key::session) || !read_table(document_.session)) return false;
+    return check_versions();
+  }
+
+  bool read_table(std::vector<Document::Entry>& table) {
+    uint64_t count = 0;
+    if (!list(kEntryBytesMin, count)) return false;
+    table.reserve(count);
+    versions_.reserve(versions_.size() + count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Entry entry;
+      if (!fields("", kEntryFields) || !name("key", entry.key)) return false;
+      if (index_ > 0 && entry.key <= table.back().key) {
+        return refuse(text_offset(entry.key), "key",
+                      "does not come after the key before it, by the bytes of both");
+      }
+      if (!number_in("version", 1, document_.write_last, "write_last", entry.version)) return false;
+      if (!value("value", entry.value)) return false;
+      table.push_back(entry);
+      versions_.push_back(entry.version);
+    }
+    index_ = kNoIndex;
+    return true;
+  }
+
+  bool check_versions() {
+    const size_t repeated = find_repeated(versions_, document_.write_last);
+    const bool in_state = repeated < document_.state.size();
+    std::vector<uint64_t>().swap(versions_);
+    if (repeated == kNone) return true;
+    section_ = kSections[static_cast<size_t>(in_state ? Key::state : Key::session)];
+    index_ = in_state ? repeated : repeated - document_.state.size();
+    const Document::Entry& entry = (in_state ? document_.state : document_.session)[index_];
+    return refuse(offset_of(entry.key) + entry.key.size(), "version",
+                  to_text(entry.version) + " stands at another key too");
+  }
+
+  bool read_steps() {
+    uint64_t count = 0;
+    if (!key(Key::steps)) return false;
+    const size_t at = reader_.offset();
+    if (!list(kStepBytesMin, count)) return false;
+    if (count == 0 || count > kStepsMax)
+      return refuse(at, "", to_text(count) + " steps; a workflow has 1 to 4096");
+    document_.steps.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      if (!name("", document_.steps.emplace_back())) return false;
+    }
+    return check_step_names();
+  }
+
+  bool check_step_names() {
+    const std::vector<std::string_view>& names = document_.steps;
+    std::vector<std::string_view> sorted = names;
+    std::sort(sorted.begin(), sorted.end());
+    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    if (twice == sorted.end()) return true;
+    const auto first = std::find(names.begin(), names.end(), *twice);
+    const auto second = std::find(first + 1, names.end(), *twice);
+    index_ = static_cast<uint64_t>(second - names.begin());
+    return refuse(text_offset(*second), "",
+                  "has the name of steps[" + to_text(uint64_t(first - names.begin())) + "]");
+  }
+
+  bool read_events() {
+    uint64_t count = 0;
+    if (!key(Key::events) || !list_of_running(kEventBytesMin, count)) return false;
+    document_.events.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Event& event = document_.events.emplace_back();
+      const uint64_t id_min = index_ == 0 ? 1 : document_.events[index_ - 1].id + 1;
+      if (!fields("", kEventFields)) return false;
+      if (!number_in("id", id_min, document_.event_id_last, "event_id_last", event.id)) return false;
+      if (!name("type", event.type) || !value("value", event.value)) return false;
+      if (!optional_name("source", event.source) || !optional_name("correlation", event.correlation))
+        return false;
+    }
+    event_is_used_.resize(count);
+    return true;
+  }
+
+  bool read_in_flight() {
+    uint64_t count = 0;
+    if (!key(Key::in_flight) || !list_of_running(kInFlightBytesMin, count)) return false;
+    document_.in_flight.reserve(count);
+    in_flight_ids_.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::InFlight& item = document_.in_flight.emplace_back();
+      if (!fields("", kInFlightFields) || !work(1, item.work) || !effects(item.effects)) return false;
+      in_flight_ids_.push_back(item.work.id);
+    }
+    return check_in_flight_ids();
+  }
+
+  bool effects(std::span<const uint8_t>& out) {
+    const size_t at = reader_.offset();
+    if (!reader_.bytes(out)) return fault("effects");
+    return out.size() % kEffectBytes == 0 ||
+           refuse(at, "effects", to_text(out.size()) + " bytes, which is no multiple of 8");
+  }
+
+  bool check_in_flight_ids() {
+    const size_t repeated = find_repeated(in_flight_ids_, document_.invocation_id_last);
+    if (repeated != kNone) {
+      // The invocation begins where the effects of the one before it end, with one byte for the array.
+      const std::span<const uint8_t> before = document_.in_flight[repeated - 1].effects;
+      index_ = repeated;
+      return refuse(offset_of(before.data()) + before.size() + 1, "id",
+                    repeated_id(in_flight_ids_[repeated]));
+    }
+    std::sort(in_flight_ids_.begin(), in_flight_ids_.end());
+    return true;
+  }
+
+  bool read_queued() {
+    uint64_t count = 0;
+    if (!key(Key::queued) || !list_of_running(kQueuedBytesMin, count)) return false;
+    document_.queued.reserve(count);
+    auto in_flight = in_flight_ids_.begin();
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Queued& item = document_.queued.emplace_back();
+      if (!fields("", kQueuedFields)) return false;
+      const size_t at = reader_.offset();
+      if (!work(index_ == 0 ? 1 : document_.queued[index_ - 1].id + 1, item)) return false;
+      while (in_flight != in_flight_ids_.end() && *in_flight < item.id) ++in_flight;
+      if (in_flight != in_flight_ids_.end() && *in_flight == item.id)
+        return refuse(at, "id", repeated_id(item.id));
+    }
+    return check_events_used();
+  }
+
+  static std::string repeated_id(uint64_t id) {
+    return to_text(id) + " is the id of another invocation in flight";
+  }
+
+  bool work(uint64_t id_min, Document::Queued& out) {
+    uint64_t step = 0;
+    uint64_t event = 0;
+    uint64_t attempt = 0;
+    if (!number_in("id", id_min, document_.invocation_id_last, "invocation_id_last", out.id)) return false;
+    if (!item_of("step", document_.steps.size(), "steps", step)) return false;
+    if (!item_of("event", document_.events.size(), "events", event)) return false;
+    if (!number_in("attempt", 1, UINT32_MAX, "32 bits", attempt)) return false;
+    out.step = static_cast<uint32_t>(step);
+    out.event = static_cast<uint32_t>(event);
+    out.attempt = static_cast<uint32_t>(attempt);
+    event_is_used_[event] = true;
+    return true;
+  }
+
+  bool check_events_used() {
+    const auto unused = std::find(event_is_used_.begin(), event_is_used_.end(), false);
+    if (unused == event_is_used_.end()) return true;
+    section_ = kSections[static_cast<size_t>(Key::events)];
+    index_ = static_cast<uint64_t>(unused - event_is_used_.begin());
+    return refuse(text_offset(document_.events[index_].type), "", "no invocation has this event");
+  }
+
+  bool read_outcome() {
+    if (!key(Key::outcome)) return false;
+    if (document_.phase < Phase::completed) return reader_.null() || fault("");
+    if (document_.phase > Phase::completed) return read_error();
+    SnapshotValue result;
+    if (!fields("", kResultFields) || !value("value", result)) return false;
+    document_.result = result.make();
+    return true;
+  }
+
+  bool read_error() {
+    Ref<Error>* place = &document_.error;
+    for (uint32_t depth = 0; depth == 0 || !reader_.peek_null(); ++depth) {
+      if (depth > kErrorDepthMax)
+        return refuse(reader_.offset(), "", "more than 16 causes beneath one another");
+      *place = Ref<Error>::adopt(new Error(Status::internal));
+      if (!fields("", kErrorFields) || !read_error_fields(**place)) return false;
+      place = &(*place)->cause;
+      causes_ += ".cause";
+    }
+    return reader_.null();
+  }
+
+  // All but the cause, which follows.
+  bool read_error_fields(Error& error) {
+    const size_t at = reader_.offset();
+    uint64_t status = 0;
+    if (!number("status", status)) return false;
+    if (!is_error_status(status))
+      return refuse(at, "status", to_text(status) + " is not the number of an error");
+    std::string_view message;
+    std::string_view step;
+    uint64_t attempt = 0;
+    SnapshotValue detail;
+    if (!text("message", message) || !optional_name("step", step)) return false;
+    if (!number_in("attempt", 0, UINT32_MAX, "32 bits", attempt)) return false;
+    if (!reader_.signed_int(error.host_code)) return fault("host_code");
+    if (!read_error_offset(error) || !optional_value("detail", detail)) return false;
+    error.status = static_cast<Status>(status);
+    error.message = message;
+    error.step = step;
+    error.attempt = static_cast<uint32_t>(attempt);
+    error.detail = detail.make();
+    return true;
+  }
+
+  bool read_error_offset(Error& error) {
+    if (reader_.peek_null()) return reader_.null();
+    return number_in("offset", 0, kNoOffset - 1, "64 bits but one, which is written as null", error.offset);
+  }
+
+  bool read_end() {
+    section_ = "snapshot";
+    causes_.clear();
+    uint64_t unknown = 0;
+    if (keys_ > kSnapshotKeyCount) {
+      const size_t at = reader_.offset();
+      return number("", unknown) && refuse(at, "", "key " + to_text(unknown) + " is not one of format 1");
+    }
+    const size_t left = bytes_left();
+    return left == 0 || refuse(reader_.offset(), "", to_text(left) + " bytes follow its end");
+  }
+
+  // --------------------------------------------------------------------------------------- parts of sections
+
+  // The next key of the map, which has to be this one.
+  bool key(Key expected) {
+    const auto wanted = static_cast<uint64_t>(expected);
+    section_ = kSections[wanted];
+    index_ = kNoIndex;
+    const size_t at = reader_.offset();
+    if (wanted >= keys_) return refuse(at, "", "missing: the map ends after " + to_text(keys_) + " keys");
+    uint64_t found = 0;
+    if (!number("", found)) return false;
+    if (found == wanted) return true;
+    const std::string name_of_found = "key " + to_text(found);
+    if (found >= kSnapshotKeyCount) return refuse(at, "", name_of_found + " is not one of format 1");
+    return refuse(at, "", name_of_found + " stands where key " + to_text(wanted) + " belongs");
+  }
+
+  bool number(const char* field, uint64_t& out) { return reader_.unsigned_int(out) || fault(field); }
+
+  // max_name says where the upper bound comes from.
+  bool number_in(const char* field, uint64_t min, uint64_t max, const char* max_name, uint64_t& out) {
+    const size_t at = reader_.offset();
+    if (!number(field, out)) return false;
+    if (out >= min && out <= max) [[likely]]
+      return true;
+    if (out > max) return refuse(at, field, to_text(out) + " is more than " + to_text(max) + ", " + max_name);
+    if (min == 1) return refuse(at, field, "0, and they count from 1");
+    return refuse(at, field, to_text(out) + " does not come after " + to_text(min - 1) + " before it");
+  }
+
+  bool item_of(const char* field, size_t count, const char* what, uint64_t& out) {
+    const size_t at = reader_.offset();
+    if (!number(field, out)) return false;
+    if (out < count) [[likely]]
+      return true;
+    return refuse(at, field, "index " + to_text(out) + ", and there are only " + to_text(count) + " " + what);
+  }
+
+  bool text(const char* field, std::string_view& out) { return reader_.text(out) || fault(field); }
+
+  bool name(const char* field, std::string_view& out) {
+    if (!text(field, out)) return false;
+    if (!out.empty() && out.size() <= kNameBytesMax) [[likely]]
+      return true;
+    if (out.empty()) return refuse(reader_.offset() - 1, field, "empty");
+    return refuse_long_name(field, out);
+  }
+
+  bool optional_name(const char* field, std::string_view& out) {
+    return reader_.peek_null() ? reader_.null() : name(field, out);
+  }
+
+  bool value(const char* field, SnapshotValue& out) {
+    switch (reader_.peek_type()) {
+      case CborType::kText:
+        return json_value(field, out);
+      case CborType::kBytes:
+        return binary_value(field, Tag::bytes, out);
+      case CborType::kArray:
+        return native_value(field, out);
+      case CborType::kNone:
+        return text(field, out.data);  // for what is wrong with it
+      default:
+        return refuse(reader_.offset(), field, "expected a value: text, a byte string or an array of two");
+    }
+  }
+
+  bool optional_value(const char* field, SnapshotValue& out) {
+    return reader_.peek_null() ? reader_.null() : value(field, out);
+  }
+
+  bool json_value(const char* field, SnapshotValue& out) {
+    if (!text(field, out.data) || !value_size(field, out.data)) return false;
+    out.tag = Tag::json;
+    const JsonFault json = check_json(out.data.data(), out.data.size(), kJsonDepthMax);
+    if (!json) [[likely]]
+      return true;
+    return refuse(offset_of(out.data) + json.offset, field, std::string("not JSON: ") + json.reason);
+  }
+
+  bool binary_value(const char* field, Tag tag, SnapshotValue& out) {
+    std::span<const uint8_t> data;
+    if (!reader_.bytes(data)) return fault(field);
+    out.tag = tag;
+    out.data = {reinterpret_cast<const char*>(data.data()), data.size()};
+    return value_size(field, out.data);
+  }
+
+  bool native_value(const char* field, SnapshotValue& out) {
+    if (!fields(field, kNativeFields)) return false;
+    part_ = ".codec";
+    if (!text(field, out.codec)) return false;
+    if (out.codec.size() > kNameBytesMax) return refuse_long_name(field, out.codec);
+    part_ = ".data";
+    if (!binary_value(field, Tag::native, out)) return false;
+    part_ = "";
+    return true;
+  }
+
+  bool value_size(const char* field, std::string_view data) {
+    if (data.size() <= kValueBytesMax) [[likely]]
+      return true;
+    return refuse(offset_of(data), field, to_text(data.size()) + " bytes, more than a value may have");
+  }
+
+  bool refuse_long_name(const char* field, std::string_view found) {
+    return refuse(text_offset(found), field, to_text(found.size()) + " bytes, and a name has at most 1024");
+  }
+
+  // An array that is a record.
+  bool fields(const char* field, uint64_t expected) {
+    const size_t at = reader_.offset();
+    uint64_t count = 0;
+    if (!reader_.array(count)) return fault(field);
+    if (count == expected) [[likely]]
+      return true;
+    return refuse(at, field, "an array of " + to_text(count) + " instead of " + to_text(expected));
+  }
+
+  // An array of records: no more of them than the bytes left can hold.
+  bool list(size_t item_bytes_min, uint64_t& count) {
+    const size_t at = reader_.offset();
+    if (!reader_.array(count)) return fault("");
+    const uint64_t most = std::min<uint64_t>(bytes_left() / item_bytes_min, kItemsMax);
+    if (count <= most) return true;
+    return refuse(at, "", to_text(count) + " items, and the bytes left hold at most " + to_text(most));
+  }
+
+  bool list_of_running(size_t item_bytes_min, uint64_t& count) {
+    const size_t at = reader_.offset();
+    if (!list(item_bytes_min, count)) return false;
+    if (count == 0 || document_.phase == Phase::running) return true;
+    return refuse(at, "", to_text(count) + " items, and only a running run has any");
+  }
+
+  // ------------------------------------------------------------------------------------------------- faults
+
+  size_t bytes_left() const noexcept { return document_.bytes.size - reader_.offset(); }
+  size_t offset_of(const void* at) const noexcept {
+    return static_cast<size_t>(static_cast<const uint8_t*>(at) - document_.bytes.data.get());
+  }
+  size_t offset_of(std::string_view content) const noexcept { return offset_of(content.data()); }
+  // Where the head of a text stands whose content this is: heads are the shortest there are.
+  size_t text_offset(std::string_view content) const noexcept {
+    uint8_t head[cbor::kHeadSizeMax];
+    return offset_of(content) - static_cast<size_t>(cbor::put_head(head, cbor::kText, content.size()) - head);
+  }
+
+  // What the reader found.
+  bool fault(const char* field) { return refuse(reader_.offset(), field, reader_.reason()); }
+
+  bool refuse(size_t offset, const char* field, const std::string& what) {
+    std::string path = section_;
+    if (index_ != kNoIndex) path += "[" + to_text(index_) + "]";
+    path += causes_;
+    if (*field != '\0') path.append(".").append(field);
+    error_ = Error::at(Status::snapshot_invalid, path + part_ + ": " + what, offset);
+    return false;
+  }
+
+  CborReader reader_;
+  SnapshotDocument document_;
+  Ref<Error> error_;
+  uint64_t keys_ = 0;  // how many the map says it has
+  std::vector<uint64_t> versions_;
+  std::vector<bool> event_is_used_;
+  std::vector<uint64_t> in_flight_ids_;  // ascending, once they are known to be unique
+
+  // The path to what is being read: section[index].cause.field.codec
+  const char* section_ = "snapshot";
+  uint64_t index_ = kNoIndex;
+  std::string causes_;
+  const char* part_ = "";
+};
+
+}  // namespace
+
+Result<SnapshotDocument> decode_snapshot(std::span<const uint8_t> bytes) {
+  CborBuffer copy;
+  if (!bytes.empty()) {
+    copy.data.reset(static_cast<uint8_t*>(std::malloc(bytes.size())));
+    if (!copy.data) throw std::bad_alloc();
+    std::memcpy(copy.data.get(), bytes.data(), bytes.size());
+    copy.size = bytes.size();
+  }
+  return decode_snapshot(std::move(copy));
+}
+
+Result<SnapshotDocument> decode_snapshot(CborBuffer bytes) { return Decoder(std::move(bytes)).decode(); }
+
+}  // namespace blazen

@@ -1,0 +1,84 @@
+// The bytes of a snapshot -> a document that is known to be sound: every law of format.hpp holds in it.
+//
+// Invariants: the document owns the bytes, and its texts and values are views into them: nothing is allocated
+// for a single entry, so that memory stays under a small multiple of the bytes whatever they say
+// (decode_snapshot). Immutable; any number of runs are restored from one document.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "codec/cbor.hpp"
+#include "run/state.hpp"
+#include "snapshot/format.hpp"
+
+namespace blazen {
+
+// A value as it stands in the bytes. Tag::none: there is none.
+struct SnapshotValue {
+  Tag tag = Tag::none;
+  std::string_view data;
+  std::string_view codec;
+
+  // Throws std::bad_alloc.
+  Ref<Value> make() const { return tag == Tag::none ? nullptr : Value::copy(tag, data, codec); }
+};
+
+struct SnapshotDocument {
+  struct Entry {
+    std::string_view key;
+    uint64_t version;
+    SnapshotValue value;
+  };
+  struct Event {
+    uint64_t id;
+    std::string_view type;
+    SnapshotValue value;
+    std::string_view source;       // empty: none
+    std::string_view correlation;  // empty: none
+  };
+  struct Queued {
+    uint64_t id;
+    uint32_t step;   // index into steps
+    uint32_t event;  // index into events
+    uint32_t attempt;
+  };
+  struct InFlight {
+    Queued work;
+    std::span<const uint8_t> effects;  // kEffectBytes each, big-endian
+  };
+
+  CborBuffer bytes;  // as they came in
+  uint64_t format = 0;
+  std::string_view engine;
+  std::string_view workflow;
+  std::string_view fingerprint;
+  RunId id{};
+  Phase phase = Phase::created;
+  uint64_t event_id_last = 0;
+  uint64_t invocation_id_last = 0;
+  uint64_t write_last = 0;
+  uint64_t stream_last = 0;
+  std::string_view last_event;  // empty: none
+  Ref<Value> metadata;          // null: none
+  std::vector<Entry> state;
+  std::vector<Entry> session;
+  std::vector<std::string_view> steps;
+  std::vector<Event> events;
+  std::vector<InFlight> in_flight;
+  std::vector<Queued> queued;
+  Ref<Value> result;  // of a completed run
+  Ref<Error> error;   // of a failed or cancelled run
+};
+
+// Copies the bytes and checks them field by field. Status::snapshot_invalid with the offset of the byte at
+// fault and the path to it, such as "queued[3].event: index 9, and there are only 4 events";
+// Status::snapshot_newer for a format that is not known yet. Memory stays under 24 times the bytes, and 64
+// KiB. Throws std::bad_alloc.
+Result<SnapshotDocument> decode_snapshot(std::span<const uint8_t> bytes);
+// The same without the copy: takes the bytes over, such as those that encode_snapshot made.
+Result<SnapshotDocument> decode_snapshot(CborBuffer bytes);
+
+}  // namespace blazen

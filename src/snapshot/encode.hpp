@@ -1,0 +1,74 @@
+// A run -> its snapshot, in two halves: a cut under the lock of the run, which takes references only, and the
+// encoding, outside every lock, while the run goes on.
+//
+//   { lock; cut = cut_snapshot(state); }
+//   Result<CborBuffer> bytes = encode_snapshot(cut);
+//   { lock; keep_orders(cut, state); }
+//   and only then, outside the lock again, let go of the cut.
+//
+// Invariants: nothing that a cut refers to changes any more: events and values are immutable, a run clones a
+// table that is shared before it writes to it. A cut is destroyed outside the lock, as it may hold the last
+// reference to a value.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "codec/cbor.hpp"
+#include "run/state.hpp"
+#include "snapshot/format.hpp"
+
+namespace blazen {
+
+struct SnapshotCut {
+  struct Queued {
+    uint64_t id;
+    Ref<Event> event;
+    StepIndex step;
+    uint32_t attempt;
+  };
+  struct InFlight {
+    uint64_t start;
+    Queued work;
+    std::vector<uint64_t> effects;
+  };
+
+  std::string_view engine = kEngineVersion;  // a text that outlives the cut
+  Ref<Workflow> workflow;
+  RunId id{};
+  Phase phase = Phase::created;
+  uint64_t event_id_last = 0;
+  uint64_t invocation_id_last = 0;
+  uint64_t write_last = 0;
+  uint64_t stream_last = 0;
+  std::string last_event;  // its type; empty: none
+  Ref<Value> metadata;
+  Ref<KeyTable> state;    // null: empty
+  Ref<KeyTable> session;  // null: empty
+  bool state_order_known =
+      false;  // under the lock of the cut: only then may table->order() be read outside it
+  bool session_order_known = false;
+  Ref<Value> result;
+  Ref<Error> error;
+  std::vector<InFlight> in_flight;  // encode_snapshot sorts them
+  std::vector<Queued> queued;
+
+  // Made by encode_snapshot where the order was not known.
+  std::optional<KeyTable::Order> state_order;
+  std::optional<KeyTable::Order> session_order;
+};
+
+// Under the lock of the run. Throws std::bad_alloc.
+SnapshotCut cut_snapshot(const RunState& state);
+
+// Outside every lock. Status::not_serializable names every LIVE value. Throws std::bad_alloc.
+Result<CborBuffer> encode_snapshot(SnapshotCut& cut);
+
+// Under the lock of the run: gives it the orders that the encoding had to make, where it still has those very
+// tables and nobody was quicker.
+void keep_orders(SnapshotCut& cut, const RunState& state) noexcept;
+
+}  // namespace blazen

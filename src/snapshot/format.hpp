@@ -1,0 +1,93 @@
+// The format of a snapshot, version 1. Reader and writer share these constants; snapshot.cddl is the same as
+// a grammar.
+//
+// Deterministic CBOR (RFC 8949, section 4.2.1: shortest heads, definite lengths, no floats): tag 55799 around
+// one map, whose keys are the numbers below, every one there, ascending. So one state has one encoding: what
+// was decoded and is encoded again gives the same bytes. Nothing in it depends on the process: which steps it
+// hosts, who holds a permit and where an invocation stands follow from the workflow on resume
+// (run/reduce.hpp, restore_queued and restore_in_flight).
+//
+// Laws beyond the grammar, checked by decode.cpp:
+//   1. Names (workflow, steps, keys, event types, sources, correlations, steps of errors) are UTF-8, of 1 to
+//      kNameBytesMax bytes; a codec may be empty. A value has at most kValueBytesMax bytes; JSON text is
+//      JSON.
+//   2. Keys ascend strictly by their bytes. Versions are unique across state and session, from 1 to
+//   write_last.
+//   3. Events ascend strictly by id, from 1 to event_id_last. Each is there once, and some invocation has it.
+//   4. Invocation ids are unique across in-flight and queued, from 1 to invocation_id_last. Queued ones
+//   ascend strictly;
+//      those in flight stand in the order of their start.
+//   5. Only a running run has events, invocations in flight or queued; what still runs of an ended one does
+//   not count.
+//   6. The outcome is null before the end, the result of a completed run, the error of a failed or cancelled
+//   one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace blazen {
+
+// The public header's BLAZEN_VERSION; capi/ asserts that they agree.
+inline constexpr std::string_view kEngineVersion = "0.1.0";
+
+// Stored: a reader refuses what is newer.
+inline constexpr uint64_t kFormatVersion = 1;
+
+// What every snapshot begins with: the tag that marks CBOR, in its one encoding.
+inline constexpr uint8_t kFormatHead[] = {0xd9, 0xd9, 0xf7};
+
+// Key 0 says which kind of document it is.
+inline constexpr std::string_view kFormatMagic = "blazen/run";
+
+// The keys of the map, in the order of the bytes. Stored: never renumber.
+enum class SnapshotKey : uint64_t {
+  magic = 0,        // kFormatMagic
+  format = 1,       // kFormatVersion
+  engine = 2,       // kEngineVersion of the writer
+  workflow = 3,     // its name
+  fingerprint = 4,  // 16 hexadecimal digits
+  run_id = 5,       // 16 bytes
+  phase = 6,        // Phase
+  counters = 7,     // [event_id_last, invocation_id_last, write_last, stream_last]
+  last_event = 8,   // [type] of the event routed last, for a stall to name; or null
+  metadata = 9,     // value or null
+  state = 10,       // [* [key, version, value]]
+  session = 11,     // the same
+  steps = 12,       // [* name], all of the workflow, in its order
+  events = 13,      // [* [id, type, value, source or null, correlation or null]]
+  in_flight = 14,  // [* [id, step, event, attempt, effects]]: indices into 12 and 13; 8 bytes for each effect
+  queued = 15,     // [* [id, step, event, attempt]]
+  outcome = 16,    // null, [value] or error
+};
+inline constexpr uint64_t kSnapshotKeyCount = 17;
+
+// How many items each array has.
+inline constexpr uint64_t kCounterFields = 4;
+inline constexpr uint64_t kLastEventFields = 1;
+inline constexpr uint64_t kEntryFields = 3;
+inline constexpr uint64_t kEventFields = 5;
+inline constexpr uint64_t kInFlightFields = 5;
+inline constexpr uint64_t kQueuedFields = 4;
+inline constexpr uint64_t kResultFields = 1;
+inline constexpr uint64_t kErrorFields =
+    8;  // [status, message, step, attempt, host_code, offset, detail, cause]
+inline constexpr uint64_t kNativeFields = 2;  // [codec, bytes]; JSON is a text, BYTES a byte string
+
+// The fewest bytes that each can take. A count that the bytes left cannot hold is refused before memory is
+// asked for.
+inline constexpr size_t kEntryBytesMin = 5;
+inline constexpr size_t kStepBytesMin = 2;
+inline constexpr size_t kEventBytesMin = 7;
+inline constexpr size_t kInFlightBytesMin = 6;
+inline constexpr size_t kQueuedBytesMin = 5;
+
+inline constexpr size_t kFingerprintDigits = 16;
+inline constexpr size_t kRunIdBytes = 16;
+inline constexpr size_t kEffectBytes = 8;  // a digest, big-endian
+
+// Entries and events are counted in 32 bits.
+inline constexpr uint64_t kItemsMax = UINT32_MAX - 1;
+
+}  // namespace blazen

@@ -1,0 +1,66 @@
+#include "value/value.hpp"
+
+#include <cstring>
+#include <new>
+
+namespace blazen {
+
+struct NullValue {
+  NullValue() noexcept : value(Tag::json, kImmortal) {
+    value.data_ = "null";
+    value.size_ = 4;
+  }
+  Value value;
+};
+
+Ref<Value> Value::copy(Tag tag, std::string_view data, std::string_view codec) {
+  const size_t codec_bytes = codec.empty() ? 0 : codec.size() + 1;
+  Value* value = allocate(tag, data.size() + 1 + codec_bytes);
+  char* tail = value->tail();
+  if (!data.empty()) std::memcpy(tail, data.data(), data.size());
+  tail[data.size()] = '\0';
+  value->data_ = tail;
+  value->size_ = data.size();
+  value->put_codec(tail + data.size() + 1, codec);
+  return Ref<Value>::adopt(value);
+}
+
+Ref<Value> Value::adopt(Tag tag, const void* data, size_t size, std::string_view codec, void* user_data,
+                        DropFn drop) {
+  Value* value = allocate(tag, codec.empty() ? 0 : codec.size() + 1);
+  value->data_ = static_cast<const char*>(data);
+  value->size_ = size;
+  value->put_codec(value->tail(), codec);
+  value->user_data_ = user_data;
+  value->drop_ = drop;
+  return Ref<Value>::adopt(value);
+}
+
+Ref<Value> Value::null() noexcept {
+  static NullValue null;
+  return Ref<Value>::share(&null.value);
+}
+
+void Value::destroy(Value* value) noexcept {
+  const DropFn drop = value->drop_;
+  void* user_data = value->user_data_;
+  value->~Value();
+  ::operator delete(value);
+  call_drop(drop, user_data);
+}
+
+Value* Value::allocate(Tag tag, size_t tail_bytes) {
+  void* memory = ::operator new(sizeof(Value) + tail_bytes);
+  return new (memory) Value(tag);
+}
+
+char* Value::put_codec(char* to, std::string_view codec) noexcept {
+  if (codec.empty()) return to;
+  std::memcpy(to, codec.data(), codec.size());
+  to[codec.size()] = '\0';
+  codec_ = to;
+  codec_size_ = static_cast<uint32_t>(codec.size());
+  return to + codec.size() + 1;
+}
+
+}  // namespace blazen

@@ -1,0 +1,63 @@
+// An immutable, counted value with a tag.
+//
+// Invariants: JSON has been checked when it entered. The payload of a copied value stands behind the object itself, with
+// a NUL after it; an adopted one stays where the host put it until `drop`. `drop` runs once, with the last reference,
+// never under a lock of the engine (whoever releases values does so outside it).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/object.hpp"
+
+namespace blazen {
+
+// Stored in snapshots: never renumber.
+enum class Tag : int32_t { none = 0, json = 1, bytes = 2, native = 3, live = 4 };
+
+using DropFn = void (*)(void* user_data);
+
+// Ends the host's interest in user_data. What the host throws ends here: there is nobody to tell.
+inline void call_drop(DropFn drop, void* user_data) noexcept {
+  if (drop == nullptr) return;
+  try {
+    drop(user_data);
+  } catch (...) {  // NOLINT(bugprone-empty-catch)
+  }
+}
+
+class Value final : public Object {
+ public:
+  // Copies data and codec. Throws std::bad_alloc.
+  static Ref<Value> copy(Tag tag, std::string_view data, std::string_view codec = {});
+  // Refers to data, which drop(user_data) ends. Throws std::bad_alloc, and then has not taken anything over.
+  static Ref<Value> adopt(Tag tag, const void* data, size_t size, std::string_view codec, void* user_data,
+                          DropFn drop);
+  // The JSON text null, immortal.
+  static Ref<Value> null() noexcept;
+
+  static void destroy(Value* value) noexcept;
+
+  Tag tag() const noexcept { return tag_; }
+  std::string_view data() const noexcept { return {data_, size_}; }
+  std::string_view codec() const noexcept { return {codec_, codec_size_}; }
+  void* object() const noexcept { return tag_ == Tag::live ? user_data_ : nullptr; }
+
+ private:
+  friend struct NullValue;
+  explicit Value(Tag tag, uint32_t references = 1) noexcept : Object(Kind::value, references), tag_(tag) {}
+  static Value* allocate(Tag tag, size_t tail_bytes);
+  char* tail() noexcept { return reinterpret_cast<char*>(this + 1); }
+  char* put_codec(char* to, std::string_view codec) noexcept;
+
+  Tag tag_;
+  uint32_t codec_size_ = 0;
+  size_t size_ = 0;
+  const char* data_ = nullptr;
+  const char* codec_ = "";
+  void* user_data_ = nullptr;
+  DropFn drop_ = nullptr;
+};
+
+}  // namespace blazen

@@ -1,0 +1,3 @@
+module blazen.test/imports
+
+go 1.19

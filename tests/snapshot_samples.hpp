@@ -1,0 +1,292 @@
+// Runs in every state that a snapshot can find them in, made by driving reduce() as the engine does. Unit tests and the
+// fuzz target share them.
+#pragma once
+
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "run/reduce.hpp"
+#include "snapshot/decode.hpp"
+#include "snapshot/encode.hpp"
+#include "snapshot/restore.hpp"
+
+namespace blazen::samples {
+
+// ---- the workflow: a fan-out to two steps, one with two permits; a step that may be elsewhere; a join ----
+
+inline StepDefinition step(std::string name, std::vector<std::string> accepts, uint32_t concurrency_max = 0,
+                           bool here = true) {
+  StepDefinition definition;
+  definition.name = std::move(name);
+  definition.accepts = std::move(accepts);
+  definition.concurrency_max = concurrency_max;
+  if (here) definition.body = Ref<StepBody>::adopt(new StepBody(nullptr, nullptr, nullptr));
+  return definition;
+}
+
+enum class Hosting { all, without_remote };
+
+inline std::vector<StepDefinition> sample_steps(Hosting hosting) {
+  return {step("split", {std::string(kStartEvent)}), step("work", {"Work"}, 2), step("check", {"Work", "Note"}),
+          step("remote", {"Remote"}, 0, hosting == Hosting::all), step("join", {"Done"})};
+}
+
+inline Ref<Workflow> build(std::string_view name, const std::vector<StepDefinition>& steps,
+                           Unhandled unhandled = Unhandled::ignore) {
+  WorkflowPolicy policy;
+  policy.unhandled = unhandled;
+  policy.idle = Idle::wait;
+  Result<Ref<Workflow>> workflow = Workflow::build(name, steps, policy);
+  if (!workflow) std::abort();
+  return *workflow;
+}
+
+inline Ref<Workflow> sample_workflow(Hosting hosting, Unhandled unhandled = Unhandled::ignore) {
+  return build("orders", sample_steps(hosting), unhandled);
+}
+
+inline Ref<Value> json(std::string_view text) { return Value::copy(Tag::json, text); }
+inline Ref<Value> bytes(std::string_view data) { return Value::copy(Tag::bytes, data); }
+inline Ref<Value> native(std::string_view data, std::string_view codec) {
+  return Value::copy(Tag::native, data, codec);
+}
+inline Ref<Value> live() { return Value::adopt(Tag::live, nullptr, 0, "db", nullptr, nullptr); }
+
+// ---- a run, one tick at a time ----
+
+class Driver {
+ public:
+  explicit Driver(const Ref<Workflow>& workflow) {
+    state.workflow = workflow;
+    state.steps.resize(workflow->steps().size());
+    for (size_t i = 0; i < state.id.size(); ++i) state.id[i] = static_cast<uint8_t>(17 * i);
+  }
+  explicit Driver(RunState&& restored) : state(std::move(restored)) {}
+
+  Output output(std::string_view type, Ref<Value> value, std::string_view source = {},
+                std::string_view correlation = {}) {
+    return {Event::make(type, std::move(value), source, correlation), state.workflow->find_type(type), kNoStep};
+  }
+  Output to(Output output, std::string_view name) {
+    output.target = state.workflow->find_step(name);
+    return output;
+  }
+
+  void apply(Tick tick) {
+    commands.clear();
+    reduce(state, tick, commands);
+    check_invariants(state);
+  }
+  void start(Ref<Value> input) {
+    Output outputs[] = {output(kStartEvent, std::move(input))};
+    apply({.kind = Tick::Kind::start, .outputs = outputs});
+  }
+  void post(Output event) { apply({.kind = Tick::Kind::post, .outputs = {&event, 1}}); }
+  Invocation* dispatch() {
+    apply({.kind = Tick::Kind::dispatch});
+    return commands.start;
+  }
+  void send(Invocation* invocation, Output event, uint64_t digest) {
+    apply({.kind = Tick::Kind::send, .invocation = invocation, .outputs = {&event, 1}, .digest = digest});
+  }
+  void publish(Invocation* invocation, Output event, uint64_t digest) {
+    apply({.kind = Tick::Kind::publish, .invocation = invocation, .outputs = {&event, 1}, .digest = digest});
+  }
+  void complete(Invocation* invocation, std::vector<Output> outputs) {
+    apply({.kind = Tick::Kind::complete, .invocation = invocation, .outputs = outputs});
+  }
+  void fail(Invocation* invocation, Ref<Error> error) {
+    apply({.kind = Tick::Kind::fail, .invocation = invocation, .error = std::move(error)});
+  }
+  void end(Phase phase, Ref<Error> error) {
+    apply({.kind = Tick::Kind::end, .phase = phase, .error = std::move(error)});
+  }
+  void set(std::string_view key, Ref<Value> value, Tick::Kind place = Tick::Kind::write) {
+    Write writes[] = {{.kind = Write::Kind::set, .key = key, .value = std::move(value)}};
+    apply({.kind = place, .writes = writes});
+  }
+  void set_session(std::string_view key, Ref<Value> value) { set(key, std::move(value), Tick::Kind::session); }
+
+  // A started run with `count` Work events: `work` and `check` get each.
+  void fan_out(int count) {
+    start(json("{}"));
+    std::vector<Output> outputs;
+    for (int i = 0; i < count; ++i) outputs.push_back(output("Work", json(std::to_string(i)), "split"));
+    complete(dispatch(), std::move(outputs));
+  }
+
+  RunState state;
+  Commands commands;
+};
+
+// ---- snapshots ----
+
+inline std::string text_of(std::span<const uint8_t> data) {
+  return {reinterpret_cast<const char*>(data.data()), data.size()};
+}
+inline std::span<const uint8_t> bytes_of(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+// The snapshot, as the engine takes it. engine: who is said to have written it.
+inline Result<std::string> try_snapshot(const RunState& state, std::string_view engine = kEngineVersion) {
+  SnapshotCut cut = cut_snapshot(state);
+  cut.engine = engine;
+  Result<CborBuffer> encoded = encode_snapshot(cut);
+  keep_orders(cut, state);
+  if (!encoded) return encoded.error();
+  return text_of(encoded->bytes());
+}
+
+inline std::string snapshot(const RunState& state, std::string_view engine = kEngineVersion) {
+  Result<std::string> taken = try_snapshot(state, engine);
+  if (!taken) std::abort();
+  return *taken;
+}
+
+// ---- the samples ----
+
+struct Sample {
+  std::string name;
+  RunState state;
+};
+
+inline Ref<Error> nested_error() {
+  Ref<Error> bottom = Error::host(-7, "disk is gone", native("\x80\x04.", "python/pickle"));
+  Ref<Error> middle = Error::at(Status::invalid_json, "not JSON", 17);
+  middle->cause = std::move(bottom);
+  return Error::step_failed("work", 3, std::move(middle));
+}
+
+inline void add_created(std::vector<Sample>& samples) {
+  Driver plain(sample_workflow(Hosting::all));
+  samples.push_back({"created", std::move(plain.state)});
+  Driver given(sample_workflow(Hosting::all));
+  given.state.metadata = json("{\"tenant\": 7}");
+  samples.push_back({"created-metadata", std::move(given.state)});
+}
+
+inline void add_running(std::vector<Sample>& samples) {
+  const Ref<Workflow> all = sample_workflow(Hosting::all);
+  Driver started(all);
+  started.start(json("[1, 2]"));
+  samples.push_back({"started", std::move(started.state)});
+
+  Driver idle(all);
+  idle.start(json("null"));
+  idle.complete(idle.dispatch(), {});
+  samples.push_back({"idle", std::move(idle.state)});
+
+  Driver unhandled(all);
+  unhandled.start(json("null"));
+  unhandled.post(unhandled.output("Nobody", json("1")));
+  samples.push_back({"unhandled", std::move(unhandled.state)});
+
+  Driver permits(all);
+  permits.fan_out(5);
+  samples.push_back({"fan-out", std::move(permits.state)});
+
+  Driver busy(all);
+  busy.fan_out(5);
+  for (int i = 0; i < 5; ++i) busy.dispatch();
+  busy.complete(busy.state.in_flight.front(), {busy.output("Done", bytes({"\0\xff", 2}), "work", "group-1")});
+  samples.push_back({"busy", std::move(busy.state)});
+}
+
+inline void add_effects(std::vector<Sample>& samples) {
+  Driver driver(sample_workflow(Hosting::all));
+  driver.start(json("null"));
+  Invocation* split = driver.dispatch();
+  driver.send(split, driver.output("Work", native("\x01\x02", "java/serial"), "split", "c-1"), 0x0102030405060708);
+  driver.publish(split, driver.output("Progress", json("0.5"), "split"), UINT64_MAX);
+  driver.send(split, driver.to(driver.output("Work", native("", ""), "split"), "check"), 0);
+  Invocation* work = driver.dispatch();
+  work->attempt = 3;
+  samples.push_back({"effects", std::move(driver.state)});
+}
+
+inline void add_elsewhere(std::vector<Sample>& samples) {
+  Driver parked(sample_workflow(Hosting::without_remote));
+  parked.start(json("null"));
+  parked.complete(parked.dispatch(), {parked.output("Remote", json("1"), "split"), parked.output("Work", json("2"), "split"),
+                                      parked.output("Remote", json("3"), "split")});
+  samples.push_back({"parked", std::move(parked.state)});
+
+  // In flight where the step is, and then resumed where it is not.
+  Driver remote(sample_workflow(Hosting::all));
+  remote.fan_out(2);
+  remote.post(remote.output("Remote", json("1")));
+  for (int i = 0; i < 5; ++i) remote.dispatch();
+  const std::string taken = snapshot(remote.state);
+  Result<SnapshotDocument> document = decode_snapshot(bytes_of(taken));
+  RunState moved;
+  if (!document || restore_run(*document, sample_workflow(Hosting::without_remote), false, moved)) std::abort();
+  Driver resumed(std::move(moved));
+  resumed.dispatch();
+  resumed.post(resumed.output("Remote", json("2")));
+  samples.push_back({"interrupted", std::move(resumed.state)});
+}
+
+inline void add_tables(std::vector<Sample>& samples) {
+  Driver driver(sample_workflow(Hosting::all));
+  driver.start(json("null"));
+  driver.set("b", json("  {\"a\": [1.0, 1e400]} "));
+  driver.set_session("user", bytes("u"));
+  driver.set("a", bytes(std::string(300, 'x')));
+  driver.set("\xc3\xa9", native("\xff", "python/pickle"));
+  driver.set("ab", native("no codec", ""));
+  driver.set("B", json("\"\\u0000\""));
+  driver.set_session("cache", native("1", "node/v8"));
+  driver.set("b", json("2"));
+  driver.set(std::string(kNameBytesMax, 'k'), bytes(""));
+  driver.state.metadata = bytes("m");
+  samples.push_back({"tables", std::move(driver.state)});
+}
+
+inline void add_ended(std::vector<Sample>& samples) {
+  for (const auto& [name, result] : {std::pair("completed-json", json("{\"sum\":3}")), std::pair("completed-bytes", bytes("")),
+                                     std::pair("completed-native", native("\x80", "python/pickle"))}) {
+    Driver driver(sample_workflow(Hosting::all));
+    driver.fan_out(4);
+    Invocation* first = driver.dispatch();
+    driver.dispatch();  // its body still runs at the end
+    driver.set("sum", json("3"));
+    driver.complete(first, {driver.output(kStopEvent, result, "work")});
+    samples.push_back({name, std::move(driver.state)});
+  }
+  Driver failed(sample_workflow(Hosting::all));
+  failed.fan_out(1);
+  failed.fail(failed.dispatch(), nested_error());
+  samples.push_back({"failed-nested", std::move(failed.state)});
+
+  Driver refused(sample_workflow(Hosting::all, Unhandled::fail));
+  refused.start(json("null"));
+  refused.complete(refused.dispatch(), {refused.output("Nobody", json("1"), "split")});
+  samples.push_back({"failed-no-handler", std::move(refused.state)});
+
+  Driver cancelled(sample_workflow(Hosting::all));
+  cancelled.fan_out(3);
+  cancelled.end(Phase::cancelled, Error::make(Status::cancelled, "the run was closed"));
+  samples.push_back({"cancelled", std::move(cancelled.state)});
+
+  Driver unstarted(sample_workflow(Hosting::all));
+  unstarted.end(Phase::cancelled, Error::make(Status::cancelled, "the run was closed"));
+  samples.push_back({"cancelled-unstarted", std::move(unstarted.state)});
+}
+
+inline std::vector<Sample> make_samples() {
+  std::vector<Sample> samples;
+  add_created(samples);
+  add_running(samples);
+  add_effects(samples);
+  add_elsewhere(samples);
+  add_tables(samples);
+  add_ended(samples);
+  return samples;
+}
+
+}  // namespace blazen::samples
