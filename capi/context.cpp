@@ -52,7 +52,7 @@ Ref<Error> need_state_value(const blazen_value* handle, Ref<Value>& value) noexc
 
 Ref<Error> set_state(Call& call, std::string_view key, Ref<Value> value) {
   Write write{Write::Kind::set, key, std::move(value)};
-  return call.run().write({&write, 1}, nullptr, nullptr);
+  return call.run().write(call, {&write, 1}, nullptr, nullptr);
 }
 
 Ref<Error> give_keys(const blazen_context* context, const char* prefix, size_t prefix_length, bool session,
@@ -271,7 +271,7 @@ blazen_status blazen_context_remove_value(blazen_context* context, const char* k
     bool was_there = false;
     if (Ref<Error> failure = need_open(context, call)) return failure;
     if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
-    if (Ref<Error> failure = call->run().write({&write, 1}, nullptr, &was_there)) return failure;
+    if (Ref<Error> failure = call->run().write(*call, {&write, 1}, nullptr, &was_there)) return failure;
     if (removed != nullptr) *removed = was_there ? 1 : 0;
     return nullptr;
   });
@@ -304,7 +304,7 @@ blazen_status blazen_context_compare_and_set(blazen_context* context, const char
     Write writes[2] = {{Write::Kind::expect, name, nullptr, expected},
                        {removes ? Write::Kind::remove : Write::Kind::set, name, std::move(kept)}};
     uint64_t written = 0;
-    if (Ref<Error> failure = call->run().write(writes, &written, nullptr)) return failure;
+    if (Ref<Error> failure = call->run().write(*call, writes, &written, nullptr)) return failure;
     if (version != nullptr) *version = removes ? 0 : written;
     return nullptr;
   });
@@ -319,7 +319,7 @@ blazen_status blazen_context_apply(blazen_context* context, const blazen_batch* 
     std::vector<Write> writes;
     writes.reserve(object->items.size());
     for (const Batch::Item& item : object->items) writes.push_back({item.kind, item.key, item.value, item.expected});
-    return call->run().write(writes, nullptr, nullptr);
+    return call->run().write(*call, writes, nullptr, nullptr);
   });
 }
 

@@ -43,6 +43,12 @@ Ref<Error> failure_of(blazen_status status, blazen_error* given) noexcept {
   return Error::host(status, "it answered a status that this library does not know", nullptr);
 }
 
+// The text of an exception may be anything; that of an error is UTF-8.
+Ref<Error> thrown_by_host(std::string_view what) noexcept {
+  const size_t valid = utf8_valid_prefix(what.data(), what.size());
+  return Error::host(0, valid == what.size() ? what : what.substr(0, valid), nullptr);
+}
+
 Status call_step(const StepBody& body, Call& call, const Event& event, Ref<Error>& failure) noexcept {
   blazen_error* given = nullptr;
   blazen_status status = BLAZEN_OK;
@@ -51,7 +57,7 @@ Status call_step(const StepBody& body, Call& call, const Event& event, Ref<Error
                                                          handle_of(const_cast<Event*>(&event)), &given);
   } catch (const std::exception& thrown) {
     status = BLAZEN_ERROR_HOST;
-    failure = Error::host(0, thrown.what(), nullptr);
+    failure = thrown_by_host(thrown.what());
   } catch (...) {
     status = BLAZEN_ERROR_HOST;
     failure = Error::host(0, "an exception that is no std::exception", nullptr);

@@ -46,6 +46,7 @@ HostCallback callback_of(void (*function)(), void* user_data, blazen_drop_fn dro
 }
 
 Ref<Error> run_to_its_end(Run& run, Ref<Value> input, Ref<Value>& result) {
+  EngineScope scope(run);  // one for all that happens here
   const bool helps = run.runtime().executor().helping() != Helping::never;
   if (Ref<Error> failure = run.start(std::move(input), true, !helps)) return failure;
   if (Ref<Error> failure = run.wait_ended_or_stuck()) return failure;

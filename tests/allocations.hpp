@@ -1,9 +1,10 @@
-// Counts what the operators new hand out, and makes one of them fail. The operators are in unit/key_table_test.cc, for all
-// unit tests; memory of malloc is not counted.
+// Counts what the operators new hand out, and makes one of them fail. The operators are in
+// unit/key_table_test.cc, for all unit tests; memory of malloc is not counted.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 namespace blazen::allocations {
 
@@ -17,17 +18,10 @@ void fail_after(uint64_t count) noexcept;
 // Off again. Answers whether it has thrown meanwhile.
 bool stop_failing() noexcept;
 
-// Runs attempt() with the first, then the second, ... allocation failing, until it needs no more of them. Whatever it
-// throws but std::bad_alloc goes through. after(thrown) runs behind each attempt.
+// Runs attempt() with the first, then the second, ... allocation failing, until it needs no more of them.
+// Whatever it throws but std::bad_alloc goes through. after(thrown) runs behind each attempt.
 template <class Attempt, class After>
-void fail_each(Attempt attempt, After after);
-
-}  // namespace blazen::allocations
-
-#include <new>
-
-template <class Attempt, class After>
-void blazen::allocations::fail_each(Attempt attempt, After after) {
+void fail_each(Attempt attempt, After after) {
   for (uint64_t count = 0;; ++count) {
     bool thrown = false;
     fail_after(count);
@@ -41,3 +35,5 @@ void blazen::allocations::fail_each(Attempt attempt, After after) {
     if (!failed) return;
   }
 }
+
+}  // namespace blazen::allocations

@@ -1,8 +1,9 @@
-// Runs in every state that a snapshot can find them in, made by driving reduce() as the engine does. Unit tests and the
-// fuzz target share them.
+// Runs in every state that a snapshot can find them in, made by driving reduce() as the engine does. Unit
+// tests and the fuzz target share them.
 #pragma once
 
 #include <cstdlib>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,8 +32,9 @@ inline StepDefinition step(std::string name, std::vector<std::string> accepts, u
 enum class Hosting { all, without_remote };
 
 inline std::vector<StepDefinition> sample_steps(Hosting hosting) {
-  return {step("split", {std::string(kStartEvent)}), step("work", {"Work"}, 2), step("check", {"Work", "Note"}),
-          step("remote", {"Remote"}, 0, hosting == Hosting::all), step("join", {"Done"})};
+  return {step("split", {std::string(kStartEvent)}), step("work", {"Work"}, 2),
+          step("check", {"Work", "Note"}), step("remote", {"Remote"}, 0, hosting == Hosting::all),
+          step("join", {"Done"})};
 }
 
 inline Ref<Workflow> build(std::string_view name, const std::vector<StepDefinition>& steps,
@@ -60,16 +62,17 @@ inline Ref<Value> live() { return Value::adopt(Tag::live, nullptr, 0, "db", null
 
 class Driver {
  public:
-  explicit Driver(const Ref<Workflow>& workflow) {
+  explicit Driver(const Ref<Workflow>& workflow) : holder(std::make_unique<RunState>()), state(*holder) {
     state.workflow = workflow;
     state.steps.resize(workflow->steps().size());
     for (size_t i = 0; i < state.id.size(); ++i) state.id[i] = static_cast<uint8_t>(17 * i);
   }
-  explicit Driver(RunState&& restored) : state(std::move(restored)) {}
+  explicit Driver(std::unique_ptr<RunState> restored) : holder(std::move(restored)), state(*holder) {}
 
   Output output(std::string_view type, Ref<Value> value, std::string_view source = {},
                 std::string_view correlation = {}) {
-    return {Event::make(type, std::move(value), source, correlation), state.workflow->find_type(type), kNoStep};
+    return {Event::make(type, std::move(value), source, correlation), state.workflow->find_type(type),
+            kNoStep};
   }
   Output to(Output output, std::string_view name) {
     output.target = state.workflow->find_step(name);
@@ -109,7 +112,13 @@ class Driver {
     Write writes[] = {{.kind = Write::Kind::set, .key = key, .value = std::move(value)}};
     apply({.kind = place, .writes = writes});
   }
-  void set_session(std::string_view key, Ref<Value> value) { set(key, std::move(value), Tick::Kind::session); }
+  void remove(std::string_view key) {
+    Write writes[] = {{.kind = Write::Kind::remove, .key = key, .value = nullptr}};
+    apply({.kind = Tick::Kind::write, .writes = writes});
+  }
+  void set_session(std::string_view key, Ref<Value> value) {
+    set(key, std::move(value), Tick::Kind::session);
+  }
 
   // A started run with `count` Work events: `work` and `check` get each.
   void fan_out(int count) {
@@ -119,7 +128,8 @@ class Driver {
     complete(dispatch(), std::move(outputs));
   }
 
-  RunState state;
+  std::unique_ptr<RunState> holder;
+  RunState& state;
   Commands commands;
 };
 
@@ -152,7 +162,8 @@ inline std::string snapshot(const RunState& state, std::string_view engine = kEn
 
 struct Sample {
   std::string name;
-  RunState state;
+  std::unique_ptr<RunState> holder;
+  const RunState& state = *holder;
 };
 
 inline Ref<Error> nested_error() {
@@ -164,57 +175,59 @@ inline Ref<Error> nested_error() {
 
 inline void add_created(std::vector<Sample>& samples) {
   Driver plain(sample_workflow(Hosting::all));
-  samples.push_back({"created", std::move(plain.state)});
+  samples.push_back({"created", std::move(plain.holder)});
   Driver given(sample_workflow(Hosting::all));
   given.state.metadata = json("{\"tenant\": 7}");
-  samples.push_back({"created-metadata", std::move(given.state)});
+  samples.push_back({"created-metadata", std::move(given.holder)});
 }
 
 inline void add_running(std::vector<Sample>& samples) {
   const Ref<Workflow> all = sample_workflow(Hosting::all);
   Driver started(all);
   started.start(json("[1, 2]"));
-  samples.push_back({"started", std::move(started.state)});
+  samples.push_back({"started", std::move(started.holder)});
 
   Driver idle(all);
   idle.start(json("null"));
   idle.complete(idle.dispatch(), {});
-  samples.push_back({"idle", std::move(idle.state)});
+  samples.push_back({"idle", std::move(idle.holder)});
 
   Driver unhandled(all);
   unhandled.start(json("null"));
   unhandled.post(unhandled.output("Nobody", json("1")));
-  samples.push_back({"unhandled", std::move(unhandled.state)});
+  samples.push_back({"unhandled", std::move(unhandled.holder)});
 
   Driver permits(all);
   permits.fan_out(5);
-  samples.push_back({"fan-out", std::move(permits.state)});
+  samples.push_back({"fan-out", std::move(permits.holder)});
 
   Driver busy(all);
   busy.fan_out(5);
   for (int i = 0; i < 5; ++i) busy.dispatch();
   busy.complete(busy.state.in_flight.front(), {busy.output("Done", bytes({"\0\xff", 2}), "work", "group-1")});
-  samples.push_back({"busy", std::move(busy.state)});
+  samples.push_back({"busy", std::move(busy.holder)});
 }
 
 inline void add_effects(std::vector<Sample>& samples) {
   Driver driver(sample_workflow(Hosting::all));
   driver.start(json("null"));
   Invocation* split = driver.dispatch();
-  driver.send(split, driver.output("Work", native("\x01\x02", "java/serial"), "split", "c-1"), 0x0102030405060708);
+  driver.send(split, driver.output("Work", native("\x01\x02", "java/serial"), "split", "c-1"),
+              0x0102030405060708);
   driver.publish(split, driver.output("Progress", json("0.5"), "split"), UINT64_MAX);
   driver.send(split, driver.to(driver.output("Work", native("", ""), "split"), "check"), 0);
   Invocation* work = driver.dispatch();
   work->attempt = 3;
-  samples.push_back({"effects", std::move(driver.state)});
+  samples.push_back({"effects", std::move(driver.holder)});
 }
 
 inline void add_elsewhere(std::vector<Sample>& samples) {
   Driver parked(sample_workflow(Hosting::without_remote));
   parked.start(json("null"));
-  parked.complete(parked.dispatch(), {parked.output("Remote", json("1"), "split"), parked.output("Work", json("2"), "split"),
-                                      parked.output("Remote", json("3"), "split")});
-  samples.push_back({"parked", std::move(parked.state)});
+  parked.complete(parked.dispatch(),
+                  {parked.output("Remote", json("1"), "split"), parked.output("Work", json("2"), "split"),
+                   parked.output("Remote", json("3"), "split")});
+  samples.push_back({"parked", std::move(parked.holder)});
 
   // In flight where the step is, and then resumed where it is not.
   Driver remote(sample_workflow(Hosting::all));
@@ -223,12 +236,13 @@ inline void add_elsewhere(std::vector<Sample>& samples) {
   for (int i = 0; i < 5; ++i) remote.dispatch();
   const std::string taken = snapshot(remote.state);
   Result<SnapshotDocument> document = decode_snapshot(bytes_of(taken));
-  RunState moved;
-  if (!document || restore_run(*document, sample_workflow(Hosting::without_remote), false, moved)) std::abort();
+  auto moved = std::make_unique<RunState>();
+  if (!document || restore_run(*document, sample_workflow(Hosting::without_remote), false, *moved))
+    std::abort();
   Driver resumed(std::move(moved));
   resumed.dispatch();
   resumed.post(resumed.output("Remote", json("2")));
-  samples.push_back({"interrupted", std::move(resumed.state)});
+  samples.push_back({"interrupted", std::move(resumed.holder)});
 }
 
 inline void add_tables(std::vector<Sample>& samples) {
@@ -244,38 +258,39 @@ inline void add_tables(std::vector<Sample>& samples) {
   driver.set("b", json("2"));
   driver.set(std::string(kNameBytesMax, 'k'), bytes(""));
   driver.state.metadata = bytes("m");
-  samples.push_back({"tables", std::move(driver.state)});
+  samples.push_back({"tables", std::move(driver.holder)});
 }
 
 inline void add_ended(std::vector<Sample>& samples) {
-  for (const auto& [name, result] : {std::pair("completed-json", json("{\"sum\":3}")), std::pair("completed-bytes", bytes("")),
-                                     std::pair("completed-native", native("\x80", "python/pickle"))}) {
+  for (const auto& [name, result] :
+       {std::pair("completed-json", json("{\"sum\":3}")), std::pair("completed-bytes", bytes("")),
+        std::pair("completed-native", native("\x80", "python/pickle"))}) {
     Driver driver(sample_workflow(Hosting::all));
     driver.fan_out(4);
     Invocation* first = driver.dispatch();
     driver.dispatch();  // its body still runs at the end
     driver.set("sum", json("3"));
     driver.complete(first, {driver.output(kStopEvent, result, "work")});
-    samples.push_back({name, std::move(driver.state)});
+    samples.push_back({name, std::move(driver.holder)});
   }
   Driver failed(sample_workflow(Hosting::all));
   failed.fan_out(1);
   failed.fail(failed.dispatch(), nested_error());
-  samples.push_back({"failed-nested", std::move(failed.state)});
+  samples.push_back({"failed-nested", std::move(failed.holder)});
 
   Driver refused(sample_workflow(Hosting::all, Unhandled::fail));
   refused.start(json("null"));
   refused.complete(refused.dispatch(), {refused.output("Nobody", json("1"), "split")});
-  samples.push_back({"failed-no-handler", std::move(refused.state)});
+  samples.push_back({"failed-no-handler", std::move(refused.holder)});
 
   Driver cancelled(sample_workflow(Hosting::all));
   cancelled.fan_out(3);
   cancelled.end(Phase::cancelled, Error::make(Status::cancelled, "the run was closed"));
-  samples.push_back({"cancelled", std::move(cancelled.state)});
+  samples.push_back({"cancelled", std::move(cancelled.holder)});
 
   Driver unstarted(sample_workflow(Hosting::all));
   unstarted.end(Phase::cancelled, Error::make(Status::cancelled, "the run was closed"));
-  samples.push_back({"cancelled-unstarted", std::move(unstarted.state)});
+  samples.push_back({"cancelled-unstarted", std::move(unstarted.holder)});
 }
 
 inline std::vector<Sample> make_samples() {

@@ -831,8 +831,8 @@ BLAZEN_API blazen_status blazen_snapshot_parse(const void *data, size_t data_len
 /* The bytes: CBOR, deterministic, as snapshot.cddl says. The same run at the same point gives the same bytes.
  * [own: snapshot in, length out, return borrow snapshot | thread: any | block: no | since: 0.1] */
 BLAZEN_API const void *blazen_snapshot_data(const blazen_snapshot *snapshot, size_t *length);
-/* What is in it, as a JSON object: format, engine, workflow, fingerprint, run_id, state, queued, in_flight, elsewhere
- * (names), state_keys, stream_sequence, events_routed.
+/* What is in it, as a JSON object: format, engine, workflow, fingerprint, run_id, state, queued, in_flight, steps_needed
+ * (names of the steps with work), state_keys, stream_sequence, events_routed.
  * [own: snapshot in, info out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_snapshot_info(const blazen_snapshot *snapshot, blazen_value **info,
                                               blazen_error **error);

@@ -30,7 +30,7 @@ enum class Kind : uint32_t {
 };
 
 struct Object {
-  explicit Object(Kind object_kind, uint32_t references = 1) noexcept : kind(object_kind), refs(references) {}
+  constexpr explicit Object(Kind object_kind, uint32_t references = 1) noexcept : kind(object_kind), refs(references) {}
   Object(const Object&) = delete;
   Object& operator=(const Object&) = delete;
 
@@ -73,7 +73,9 @@ class Ref {
     if (object_ != nullptr) retain(object_);
   }
   Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
-  ~Ref() { reset(); }
+  ~Ref() {
+    if (object_ != nullptr) release(object_);
+  }
   Ref& operator=(Ref other) noexcept {
     std::swap(object_, other.object_);
     return *this;
@@ -90,8 +92,7 @@ class Ref {
   }
 
   void reset() noexcept {
-    T* object = std::exchange(object_, nullptr);
-    if (object != nullptr && drop_reference(object)) T::destroy(object);
+    if (object_ != nullptr) release(std::exchange(object_, nullptr));
   }
   T* take() noexcept { return std::exchange(object_, nullptr); }
   T* get() const noexcept { return object_; }
@@ -100,6 +101,11 @@ class Ref {
   explicit operator bool() const noexcept { return object_ != nullptr; }
 
  private:
+  // Not inline: most references that end are null by then.
+  [[gnu::noinline]] static void release(T* object) noexcept {
+    if (drop_reference(object)) T::destroy(object);
+  }
+
   T* object_ = nullptr;
 };
 

@@ -24,9 +24,11 @@ uint64_t digest_of(std::string_view kind, const Event& event, std::string_view t
 
 }  // namespace
 
-void Call::begin(Invocation* invocation, const StepDefinition& step) noexcept {
+void Call::begin(Run& run, Invocation* invocation) noexcept {
+  run_ = &run;
+  workflow_ = &run.workflow();
   invocation_ = invocation;
-  step_ = &step;
+  step_ = &workflow_->steps()[invocation->step];
   event_ = invocation->event.get();
   invocation_id_ = invocation->id;
   attempt_ = invocation->attempt;
@@ -41,28 +43,28 @@ Ref<Error> Call::check_open() const noexcept {
   return Error::make(Status::wrong_state, "this invocation is complete: its context can do nothing more");
 }
 
-Ref<Error> Call::check_outputs(std::string_view type) const noexcept {
-  const uint64_t bound = run_.workflow().policy().limits.queued_events;
-  if (outputs_.size() < bound) return nullptr;
-  return Error::make(Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS (" + std::to_string(bound) + ") reached by event " +
-                                        quoted(type) + " of step " + quoted(step_->name));
+Ref<Error> Call::outputs_full(std::string_view type) const {
+  return Error::make(Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS (" +
+                                        std::to_string(workflow_->policy().limits.queued_events) +
+                                        ") reached by event " + quoted(type) + " of step " + quoted(step_->name));
 }
 
 Ref<Error> Call::emit(std::string_view type, Ref<Value> value) {
   if (!is_open()) return check_open();
-  const TypeId id = run_.workflow().find_type(type);
+  const TypeId id = workflow_->find_type(type);
   if (id == kUnknownType) {
     if (Ref<Error> error = check_name("type", type)) return error;
   }
-  if (Ref<Error> error = check_outputs(type)) return error;
-  outputs_.push_back({Event::make(type, std::move(value), step_->name), id, kNoStep});
+  if (outputs_.size() >= workflow_->policy().limits.queued_events) return outputs_full(type);
+  Ref<Event> event = Event::make_in(stash_, type, std::move(value), step_->name);
+  outputs_.push_back({std::move(event), id, kNoStep});
   return nullptr;
 }
 
 Ref<Error> Call::emit_event(const Event& event, std::string_view target) {
   if (Ref<Error> error = check_open()) return error;
-  if (Ref<Error> error = check_outputs(event.type())) return error;
-  Result<Output> output = run_.address(event, target, step_->name);
+  if (outputs_.size() >= workflow_->policy().limits.queued_events) return outputs_full(event.type());
+  Result<Output> output = run_->address(event, target, step_->name);
   if (!output) return output.error();
   outputs_.push_back(std::move(*output));
   return nullptr;
@@ -70,24 +72,24 @@ Ref<Error> Call::emit_event(const Event& event, std::string_view target) {
 
 Ref<Error> Call::send_event(const Event& event, std::string_view target) {
   if (Ref<Error> error = check_open()) return error;
-  Result<Output> output = run_.address(event, target, step_->name);
+  Result<Output> output = run_->address(event, target, step_->name);
   if (!output) return output.error();
-  Tick tick{Tick::Kind::send, invocation_, {&*output, 1}};
+  Tick tick{Tick::Kind::send, false, invocation_, {&*output, 1}};
   tick.digest = digest_of("send", event, target);
-  return run_.effect(tick);
+  return run_->effect(tick);
 }
 
 Ref<Error> Call::publish(const Event& event) {
   if (Ref<Error> error = check_open()) return error;
   Output output{Event::make(event.type(), event.value(), step_->name, event.correlation())};
-  Tick tick{Tick::Kind::publish, invocation_, {&output, 1}};
+  Tick tick{Tick::Kind::publish, false, invocation_, {&output, 1}};
   tick.digest = digest_of("publish", event, {});
-  return run_.effect(tick);
+  return run_->effect(tick);
 }
 
 Ref<Error> Call::defer() noexcept {
   if (Ref<Error> error = check_open()) return error;
-  Guard guard(run_.lock_);
+  Guard guard(run_->lock_);
   if (deferred_ || returned_) {
     return Error::make(Status::wrong_state, "this invocation was already deferred: there is one handle of it");
   }
@@ -96,35 +98,35 @@ Ref<Error> Call::defer() noexcept {
   handle_.kind = Kind::invocation;
   handle_.refs.store(1, std::memory_order_relaxed);
   retain(this);
-  run_.hold();
+  run_->hold();
   return nullptr;
 }
 
 Ref<Error> Call::complete(Ref<Error> failure) noexcept {
-  EngineScope scope(run_);
+  EngineScope scope(*run_);
   Commands commands;
   Run::Notices notices;
-  Guard guard(run_.lock_);
+  Guard guard(run_->lock_);
   if (completed_) return Error::make(Status::wrong_state, "this invocation was already completed");
   completed_ = true;
-  const bool too_late = has_ended(run_.state_);
+  const bool too_late = has_ended(run_->state_);
   if (!returned_) {
     failure_ = std::move(failure);
   } else {
-    run_.finish(*this, std::move(failure), commands, notices);
-    run_.offer(notices);
+    run_->finish(*this, std::move(failure), false, commands, notices);
+    run_->offer(notices);
   }
   const bool finished = returned_;
   guard.unlock();
   if (finished) outputs_.clear();
   commands.clear();
-  run_.notify(notices);
+  run_->notify(notices);
   if (too_late) return Error::make(Status::cancelled, "the run has ended before: what this step did is dropped");
   return nullptr;
 }
 
 void Call::abandon() noexcept {
-  Run& run = run_;
+  Run& run = *run_;
   (void)complete(Error::make(Status::wrong_state, "its invocation was released and never completed"));
   Ref<Call>::adopt(this).reset();
   run.release_handle();

@@ -26,10 +26,10 @@ struct InvocationHandle final : Object {
 
 class Call final : public Object {
  public:
-  explicit Call(Run& run) noexcept : Object(Kind::context), run_(run), handle_(*this) {}
+  Call() noexcept : Object(Kind::context), handle_(*this) {}
   static void destroy(Call* call) noexcept { delete call; }
 
-  Run& run() const noexcept { return run_; }
+  Run& run() const noexcept { return *run_; }
   const StepDefinition& step() const noexcept { return *step_; }
   const Event& event() const noexcept { return *event_; }
   uint64_t invocation_id() const noexcept { return invocation_id_; }
@@ -49,12 +49,14 @@ class Call final : public Object {
 
  private:
   friend class Run;
+  friend class Runtime;
 
   Ref<Error> check_open() const noexcept;
-  Ref<Error> check_outputs(std::string_view type) const noexcept;
-  void begin(Invocation* invocation, const StepDefinition& step) noexcept;
+  Ref<Error> outputs_full(std::string_view type) const;
+  void begin(Run& run, Invocation* invocation) noexcept;
 
-  Run& run_;
+  Run* run_ = nullptr;  // between two runs: none
+  const Workflow* workflow_ = nullptr;
   InvocationHandle handle_;
   Invocation* invocation_ = nullptr;
   const StepDefinition* step_ = nullptr;
@@ -68,6 +70,8 @@ class Call final : public Object {
   bool returned_ = false;
   Ref<Error> failure_;
   std::vector<Output> outputs_;
+  EventStash stash_;
+  Commands commands_;  // of its writes
 };
 
 }  // namespace blazen

@@ -49,7 +49,7 @@ Run::Run(Runtime& runtime, Ref<Workflow> workflow) noexcept
 
 Run::~Run() {
   for (const HostCallback& callback : done_) call_drop(callback.drop, callback.user_data);
-  if (spare_call_ != nullptr) Ref<Call>::adopt(spare_call_).reset();
+  if (spare_call_ != nullptr || state_.pool.has_blocks()) runtime_->keep_spares(spare_call_, state_.pool.hand_on());
 }
 
 Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata) {
@@ -59,7 +59,6 @@ Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value
   if (Ref<Error> error = runtime.entropy().fill(run->state_.id.data(), run->state_.id.size())) return error;
   run->state_.id[6] = static_cast<uint8_t>((run->state_.id[6] & 0x0f) | 0x40);  // RFC 9562: version 4,
   run->state_.id[8] = static_cast<uint8_t>((run->state_.id[8] & 0x3f) | 0x80);  // variant 10
-  run->id_text_ = uuid_text(run->state_.id);
   return Ref<Run>::adopt(run.release());
 }
 
@@ -67,8 +66,13 @@ Result<Ref<Run>> Run::resume(Runtime& runtime, Ref<Workflow> workflow, const Sna
                              bool allow_changed_workflow) {
   std::unique_ptr<Run> run(new Run(runtime, workflow));
   if (Ref<Error> error = restore_run(snapshot, workflow, allow_changed_workflow, run->state_)) return error;
-  run->id_text_ = uuid_text(run->state_.id);
   return Ref<Run>::adopt(run.release());
+}
+
+std::string_view Run::id() const noexcept {
+  Guard guard(lock_);
+  if (id_text_[0] == '\0') id_text_ = uuid_text(state_.id);
+  return {id_text_.data(), kUuidTextLength};
 }
 
 void Run::hold() noexcept {
@@ -79,8 +83,8 @@ void Run::hold() noexcept {
 
 void Run::release_handle() noexcept {
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  bool lost;
-  {
+  bool lost = false;
+  if (!ended_.load(std::memory_order_relaxed)) {
     Guard guard(lock_);
     lost = is_lost();
   }
@@ -108,14 +112,15 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
     return Error::make(Status::invalid_argument, "input: the run that is resumed had its input; give NULL");
   }
   if (!has_ended(state_) && !runtime_->enlist(*this)) return Error::make(Status::cancelled, "the runtime is closed");
-  Tick start{Tick::Kind::start, nullptr, {&first, 1}};
-  if (state_.phase == Phase::created && !tick(start, commands, notices)) {
+  Tick start{state_.phase == Phase::created ? Tick::Kind::start : Tick::Kind::resume, false, nullptr, {&first, 1}};
+  if (!tick(start, commands, notices)) {
     guard.unlock();
     runtime_->delist(*this);
     return Error::out_of_memory();
   }
   started_ = true;
   commands.settled = is_settled(state_);
+  commands.more = true;
   after_tick(commands, notices);
   if (submit) offer(notices);
   guard.unlock();
@@ -187,94 +192,114 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
   EngineScope scope(*this, true);
   Commands commands;
   Notices notices;
-  Call* call = nullptr;      // the one that this thread uses for one body after the other
-  Ref<Call> left;            // one that somebody else completes, or has completed
+  Call* call = nullptr;  // the one that this thread uses for one body after the other
+  Ref<Call> left;        // one that somebody else completes, or has completed
   bool left_is_done = false;
   uint64_t steps = 0;
   Guard guard(lock_);
   if (tasks_ > 0) --tasks_;
-  while (started_ && (steps_max == 0 || steps < steps_max) && dispatch(call, commands, notices)) {
+  bool hand_free = started_;
+  if (hand_free) dispatch(commands, notices);
+  while (take_next(call, commands, notices)) {
     guard.unlock();
     // Call out, with nothing of the last tick left behind.
-    if (left && left_is_done) left->outputs_.clear();
-    left.reset();
+    if (left) clear_left(left, left_is_done);
     call->outputs_.clear();
+    call->stash_.put(std::move(commands.released));
     commands.clear();
     if (notices.any()) notify(notices);
     Ref<Error> error;
     const Status status = call_body(*call, error);
     ++steps;
+    hand_free = steps_max == 0 || steps < steps_max;
+    // Bring back, and take the next.
     guard.lock();
-    left_is_done = bring_back(*call, status, std::move(error), commands, notices);
+    left_is_done = bring_back(*call, status, error, hand_free, commands, notices);
     if (left_is_done && !call->deferred_) continue;
     left = Ref<Call>::adopt(std::exchange(call, nullptr));
+    if (!left_is_done && hand_free) dispatch(commands, notices);
   }
   offer(notices);
   const bool lost = is_lost();
   guard.unlock();
-  if (left && left_is_done) left->outputs_.clear();
-  left.reset();
+  if (left) clear_left(left, left_is_done);
+  if (call != nullptr) call->outputs_.clear();
   commands.clear();
+  if (call != nullptr && notices.ended) notices.spare_call = std::exchange(call, nullptr);
   notify(notices);
+  if (call != nullptr) keep_call(call);
   if (lost) cancel("it waits for the outside, and nobody holds a handle of it");
-  if (call == nullptr) return steps;
-  call->outputs_.clear();
-  guard.lock();
-  if (spare_call_ == nullptr) spare_call_ = std::exchange(call, nullptr);
-  guard.unlock();
-  if (call != nullptr) Ref<Call>::adopt(call).reset();
   return steps;
 }
 
-bool Run::dispatch(Call*& call, Commands& commands, Notices& notices) noexcept {
-  if (startable(state_) == 0) return false;
+void Run::clear_left(Ref<Call>& left, bool is_done) noexcept {
+  if (is_done) left->outputs_.clear();
+  left.reset();
+}
+
+void Run::dispatch(Commands& commands, Notices& notices) noexcept {
+  Tick next{Tick::Kind::dispatch};
+  tick(next, commands, notices);
+}
+
+bool Run::take_next(Call*& call, Commands& commands, Notices& notices) noexcept {
+  Invocation* invocation = commands.start;
+  if (invocation == nullptr) return false;
   if (call == nullptr) call = take_call();
   if (call == nullptr) {
-    Tick out_of_memory{Tick::Kind::end};
-    out_of_memory.phase = Phase::failed;
+    commands.start = nullptr;
+    Tick out_of_memory{Tick::Kind::fail};
+    out_of_memory.invocation = invocation;
     out_of_memory.error = Error::out_of_memory();
     tick(out_of_memory, commands, notices);
     return false;
   }
-  Tick next{Tick::Kind::dispatch};
-  tick(next, commands, notices);
-  call->begin(commands.start, state_.workflow->steps()[commands.start->step]);
-  if (startable(state_) != 0 && runtime_->executor().has_idle_hands()) notices.hands = 1;
+  call->begin(*this, invocation);
+  if (startable(state_) != 0 && runtime_->executor().has_idle_hands()) {
+    notices.hands = 1;
+    notices.more = true;
+  }
   return true;
 }
 
 Call* Run::take_call() noexcept {
   if (spare_call_ != nullptr) return std::exchange(spare_call_, nullptr);
-  return new (std::nothrow) Call(*this);
+  return new (std::nothrow) Call;
+}
+
+// For the next thread that works on this run, unless another was quicker.
+void Run::keep_call(Call* call) noexcept {
+  {
+    Guard guard(lock_);
+    if (spare_call_ == nullptr) spare_call_ = std::exchange(call, nullptr);
+  }
+  if (call != nullptr) Ref<Call>::adopt(call).reset();
 }
 
 Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
   return runtime_->calls().step(*call.step_->body, call, *call.event_, error);
 }
 
-bool Run::bring_back(Call& call, Status status, Ref<Error> error, Commands& commands, Notices& notices) noexcept {
+bool Run::bring_back(Call& call, Status status, Ref<Error>& error, bool hand_free, Commands& commands,
+                     Notices& notices) noexcept {
   call.returned_ = true;
   Ref<Error> failure;
-  if (status == Status::pending) {
-    if (call.deferred_ && !call.completed_) return false;
-    if (call.deferred_) {
-      failure = std::move(call.failure_);
-    } else {
-      failure = Error::make(Status::wrong_state, "it answered BLAZEN_PENDING without blazen_context_defer");
-    }
-  } else if (status != Status::ok) {
-    failure = error ? std::move(error) : Error::make(status, std::string_view("it answered an error without details"));
-  } else {
+  if (call.deferred_ && (status == Status::ok || status == Status::pending)) {
+    if (status == Status::pending && !call.completed_) return false;
     failure = std::move(call.failure_);
+  } else if (status == Status::pending) {
+    failure = Error::make(Status::wrong_state, "it answered BLAZEN_PENDING without blazen_context_defer");
+  } else if (status != Status::ok) {
+    failure = std::move(error);
   }
   call.completed_ = true;
-  finish(call, std::move(failure), commands, notices);
+  finish(call, std::move(failure), hand_free, commands, notices);
   return true;
 }
 
-void Run::finish(Call& call, Ref<Error> failure, Commands& commands, Notices& notices) noexcept {
+void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& commands, Notices& notices) noexcept {
   call.open_.store(false, std::memory_order_release);
-  Tick done{Tick::Kind::complete, call.invocation_};
+  Tick done{Tick::Kind::complete, hand_free, call.invocation_};
   if (has_ended(state_)) {
     done.kind = Tick::Kind::discard;
   } else if (failure) {
@@ -295,21 +320,25 @@ bool Run::tick(Tick& tick, Commands& commands, Notices& notices) noexcept {
   } catch (const std::bad_alloc&) {
     return false;
   }
-  if (commands.settled || !commands.published.empty()) after_tick(commands, notices);
+  if (commands.more) after_tick(commands, notices);
   if (helpers_ != 0 && startable(state_) != 0) changed_.wake_all();
   return true;
 }
 
 void Run::after_tick(Commands& commands, Notices& notices) noexcept {
-  if (stream_ && stream_->has_subscribers()) {
-    for (const Published& item : commands.published) stream_->append(item, commands.dropped_events);
+  const bool news = commands.settled || commands.appended < commands.published.size();
+  const bool heard = stream_ && stream_->has_subscribers();
+  for (; commands.appended < commands.published.size(); ++commands.appended) {
+    if (heard) stream_->append(commands.published[commands.appended], commands.dropped_events);
   }
-  commands.published.clear();  // hot: the log has its own reference, and so has the sender
   if (commands.settled) {
+    notices.more = true;
     notices.status = status_of(state_);
     if (notices.done.empty()) notices.done.swap(done_);
     notices.ended = has_ended(state_);
+    if (notices.ended) ended_.store(true, std::memory_order_relaxed);
   }
+  if (!news) return;
   collect_ready(notices);
   if (waiters_ != 0) changed_.wake_all();
 }
@@ -322,6 +351,7 @@ void Run::collect_ready(Notices& notices) noexcept {
     ++stream->calling_;
     stream->notice_ = std::exchange(stream->ready_, HostCallback{});
     stream->next_notice_ = std::exchange(notices.ready, stream);
+    notices.more = true;
   }
 }
 
@@ -335,9 +365,11 @@ void Run::offer(Notices& notices) noexcept {
   } else {
     notices.hands = startable_now;
   }
+  notices.more = true;
 }
 
 void Run::notify(Notices& notices) noexcept {
+  if (!std::exchange(notices.more, false)) return;
   for (const HostCallback& callback : notices.done) {
     runtime_->calls().done(callback, *this, notices.status);
     call_drop(callback.drop, callback.user_data);
@@ -352,7 +384,7 @@ void Run::notify(Notices& notices) noexcept {
     Guard guard(lock_);
     if (--stream->calling_ == 0 && waiters_ != 0) changed_.wake_all();
   }
-  if (std::exchange(notices.ended, false)) runtime_->delist(*this);
+  if (std::exchange(notices.ended, false)) runtime_->delist(*this, std::exchange(notices.spare_call, nullptr));
   if (const size_t hands = std::exchange(notices.hands, 0)) runtime_->executor().submit(*this, hands);
 }
 
@@ -383,7 +415,7 @@ Ref<Error> Run::post(const Event& event, std::string_view target) {
   Guard guard(lock_);
   if (has_ended(state_)) return ended_before();
   if (!started_) return Error::make(Status::wrong_state, "the run was not started yet");
-  Tick tick{Tick::Kind::post, nullptr, {&*output, 1}};
+  Tick tick{Tick::Kind::post, false, nullptr, {&*output, 1}};
   if (!this->tick(tick, commands, notices)) return Error::out_of_memory();
   if (!EngineScope::works_on(*this)) offer(notices);
   guard.unlock();
@@ -470,6 +502,7 @@ Result<RunStatus> Run::wait(int64_t timeout_ms) {
 }
 
 Ref<Error> Run::wait_ended_or_stuck() {
+  if (helps(-1)) work(0);
   Guard guard(lock_);
   if (!wait_until(guard, -1, [this] { return status_of(state_) != RunStatus::running; })) {
     return Error::make(Status::timeout, "a step is pending, and nobody in this library could complete it meanwhile");
@@ -489,6 +522,7 @@ Ref<Error> Run::on_done(const HostCallback& callback) noexcept {
     if (has_ended(state_) || (started_ && is_settled(state_))) {
       notices.status = status_of(state_);
       notices.done.swap(done_);
+      notices.more = true;
     }
   } catch (const std::bad_alloc&) {
     call_drop(callback.drop, callback.user_data);
@@ -534,8 +568,9 @@ Result<CborBuffer> Run::snapshot() const {
 
 // -------------------------------------------------------------------------------------------- state and session
 
-Ref<Error> Run::write(std::span<Write> writes, uint64_t* version, bool* removed) {
-  Commands commands;
+Ref<Error> Run::write(Call& call, std::span<Write> writes, uint64_t* version, bool* removed) {
+  Commands& commands = call.commands_;
+  commands.clear();
   Tick tick{Tick::Kind::write};
   tick.writes = writes;
   Guard guard(lock_);
@@ -543,8 +578,14 @@ Ref<Error> Run::write(std::span<Write> writes, uint64_t* version, bool* removed)
   reduce(state_, tick, commands);
   if (version != nullptr) *version = state_.write_last;
   guard.unlock();
-  if (removed != nullptr) *removed = commands.status != Status::not_found;
-  if (commands.status == Status::ok || commands.status == Status::not_found) return nullptr;
+  commands.replaced.reset();
+  if (!commands.dropped_values.empty() || commands.dropped_table) commands.drop_values();
+  if (commands.status == Status::ok) {
+    if (removed != nullptr) *removed = true;
+    return nullptr;
+  }
+  if (removed != nullptr) *removed = false;
+  if (commands.status == Status::not_found) return nullptr;
   if (commands.status == Status::limit) return limit_reached(commands.limit);
   return Error::make(Status::conflict, "key " + in_quotes(writes[commands.fault].key) + " does not have version " +
                                            std::to_string(writes[commands.fault].expected));

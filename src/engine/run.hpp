@@ -60,13 +60,13 @@ class Run final : public Object, public Work {
   Result<CborBuffer> snapshot() const;
   Result<Ref<Stream>> subscribe();
 
-  std::string_view id() const noexcept { return {id_text_.data(), kUuidTextLength}; }
+  std::string_view id() const noexcept;
   const Workflow& workflow() const noexcept { return *state_.workflow; }
   const Ref<Value>& metadata() const noexcept { return state_.metadata; }
   Runtime& runtime() const noexcept { return *runtime_; }
 
   // State and session, for a call that is open. May throw std::bad_alloc.
-  Ref<Error> write(std::span<Write> writes, uint64_t* version, bool* removed);
+  Ref<Error> write(Call& call, std::span<Write> writes, uint64_t* version, bool* removed);
   Ref<Error> clear_state();
   Ref<Error> write_session(Write write, bool* removed);
   struct Found {
@@ -97,10 +97,12 @@ class Run final : public Object, public Work {
     std::vector<HostCallback> done;
     Stream* ready = nullptr;  // through next_notice_; each holds a reference and counts in calling_
     RunStatus status = RunStatus::running;
-    bool ended = false;
     size_t hands = 0;
+    bool ended = false;
+    Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
+    bool more = false;  // whoever sets one of the others sets it
 
-    bool any() const noexcept { return ended || hands != 0 || ready != nullptr || !done.empty(); }
+    bool any() const noexcept { return more; }
   };
 
   Run(Runtime& runtime, Ref<Workflow> workflow) noexcept;
@@ -117,13 +119,17 @@ class Run final : public Object, public Work {
   // Without the lock.
   void notify(Notices& notices) noexcept;
 
+  void dispatch(Commands& commands, Notices& notices) noexcept;
+  // The invocation that a tick has dispatched gets its call. False: there is none.
+  bool take_next(Call*& call, Commands& commands, Notices& notices) noexcept;
   Call* take_call() noexcept;
-  // Dispatch: the next invocation, in a call of this thread. False: there is none.
-  bool dispatch(Call*& call, Commands& commands, Notices& notices) noexcept;
+  void keep_call(Call* call) noexcept;
+  static void clear_left(Ref<Call>& left, bool is_done) noexcept;
   Status call_body(Call& call, Ref<Error>& error) noexcept;
-  // The body is back. False: it is pending.
-  bool bring_back(Call& call, Status status, Ref<Error> error, Commands& commands, Notices& notices) noexcept;
-  void finish(Call& call, Ref<Error> failure, Commands& commands, Notices& notices) noexcept;
+  // The body is back; with a hand free, the next one is dispatched in the same tick. False: it is pending.
+  bool bring_back(Call& call, Status status, Ref<Error>& error, bool hand_free, Commands& commands,
+                  Notices& notices) noexcept;
+  void finish(Call& call, Ref<Error> failure, bool hand_free, Commands& commands, Notices& notices) noexcept;
 
   // Sleeps and helps until done() holds under the lock. False: the deadline has passed.
   bool wait_until(Guard& guard, int64_t timeout_ms, const std::function<bool()>& done);
@@ -139,13 +145,14 @@ class Run final : public Object, public Work {
   uint32_t waiters_ = 0;   // threads that sleep on changed_
   uint32_t helpers_ = 0;   // those of them that would rather work
   std::atomic<uint32_t> busy_{0};     // threads that call out for this run, or are about to
+  std::atomic<bool> ended_{false};    // has_ended(), for a look without the lock
   std::atomic<bool> closing_{false};  // somebody waits for them to leave
   size_t tasks_ = 0;  // steps that a host's scheduler was told of and has not run yet
   std::atomic<uint32_t> handles_{1};
   Call* spare_call_ = nullptr;
   std::unique_ptr<StreamLog> stream_;
   std::vector<HostCallback> done_;
-  UuidText id_text_{};
+  mutable UuidText id_text_{};  // made when somebody asks; empty until then
 
   // The runtime's list of active runs.
   Run* next_active_ = nullptr;

@@ -1,5 +1,7 @@
 #include "engine/runtime.hpp"
 
+#include <utility>
+
 #include "engine/run.hpp"
 #include "engine/scope.hpp"
 
@@ -7,6 +9,10 @@ namespace blazen {
 
 Runtime::Runtime(const HostCalls& calls, std::unique_ptr<Executor> executor, std::unique_ptr<Entropy> entropy) noexcept
     : Object(Kind::runtime), calls_(calls), executor_(std::move(executor)), entropy_(std::move(entropy)) {}
+
+Runtime::~Runtime() {
+  while (spare_call_count_ > 0) Ref<Call>::adopt(spare_calls_[--spare_call_count_]).reset();
+}
 
 void Runtime::let_go() noexcept {
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
@@ -56,6 +62,10 @@ void Runtime::finish_close() noexcept {
 bool Runtime::enlist(Run& run) noexcept {
   Guard guard(lock_);
   if (closing_.load()) return false;
+  if (spare_call_count_ > 0) run.spare_call_ = spare_calls_[--spare_call_count_];
+  if (spare_blocks_count_ > 0 && !run.state_.pool.has_blocks()) {
+    run.state_.pool.adopt(std::move(spare_blocks_[--spare_blocks_count_]));
+  }
   run.keep();
   run.enlisted_ = true;
   run.next_active_ = active_;
@@ -64,15 +74,35 @@ bool Runtime::enlist(Run& run) noexcept {
   return true;
 }
 
-void Runtime::delist(Run& run) noexcept {
+void Runtime::delist(Run& run, Call* spare_call) noexcept {
+  bool was_listed = false;
   {
     Guard guard(lock_);
-    if (!run.enlisted_) return;
-    run.enlisted_ = false;
-    (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : active_) = run.next_active_;
-    if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
+    keep_call(spare_call);
+    was_listed = std::exchange(run.enlisted_, false);
+    if (was_listed) {
+      (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : active_) = run.next_active_;
+      if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
+    }
   }
-  run.let_go();
+  if (spare_call != nullptr) Ref<Call>::adopt(spare_call).reset();
+  if (was_listed) run.let_go();
+}
+
+void Runtime::keep_spares(Call* call, InvocationPool::Blocks blocks) noexcept {
+  {
+    Guard guard(lock_);
+    keep_call(call);
+    if (!blocks.empty() && spare_blocks_count_ < kSparesMax) spare_blocks_[spare_blocks_count_++] = std::move(blocks);
+  }
+  if (call != nullptr) Ref<Call>::adopt(call).reset();
+}
+
+// Under the lock. Takes the call, or leaves it to the caller where there are enough.
+void Runtime::keep_call(Call*& call) noexcept {
+  if (call == nullptr || spare_call_count_ == kSparesMax) return;
+  call->run_ = nullptr;
+  spare_calls_[spare_call_count_++] = std::exchange(call, nullptr);
 }
 
 void Runtime::leave() noexcept {

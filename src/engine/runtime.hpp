@@ -21,6 +21,7 @@ class Run;
 class Runtime final : public Object {
  public:
   Runtime(const HostCalls& calls, std::unique_ptr<Executor> executor, std::unique_ptr<Entropy> entropy) noexcept;
+  ~Runtime();
   static void destroy(Runtime* runtime) noexcept { delete runtime; }
 
   const HostCalls& calls() const noexcept { return calls_; }
@@ -37,7 +38,11 @@ class Runtime final : public Object {
 
   // False: the runtime is closed.
   bool enlist(Run& run) noexcept;
-  void delist(Run& run) noexcept;
+  // spare_call: which the run needs no more; may be null.
+  void delist(Run& run, Call* spare_call = nullptr) noexcept;
+
+  // What a run that is gone leaves to the next: its call, which may be null, and its invocations.
+  void keep_spares(Call* call, InvocationPool::Blocks blocks) noexcept;
 
   // A thread enters the engine for a run of this runtime, and leaves it.
   void enter() noexcept { inside_.fetch_add(1, std::memory_order_acq_rel); }
@@ -45,6 +50,7 @@ class Runtime final : public Object {
 
  private:
   friend class EngineScope;
+  void keep_call(Call*& call) noexcept;
   void begin_close() noexcept;
   void finish_close() noexcept;
 
@@ -56,6 +62,12 @@ class Runtime final : public Object {
   Lock lock_;
   Condition quiet_;
   Run* active_ = nullptr;
+  // Bounded, so that it is a matter of speed and not of memory.
+  static constexpr size_t kSparesMax = 4;
+  size_t spare_call_count_ = 0;
+  Call* spare_calls_[kSparesMax] = {};
+  size_t spare_blocks_count_ = 0;
+  InvocationPool::Blocks spare_blocks_[kSparesMax];
   std::atomic<bool> closing_{false};
   bool finishing_ = false;
   bool closed_ = false;

@@ -30,9 +30,7 @@ namespace {
 // Invariant: while a post is under way, `calling` counts it, so that stop() waits for it.
 class HostExecutor final : public Executor {
  public:
-  explicit HostExecutor(Ref<Hooks> hooks) noexcept : hooks_(std::move(hooks)) {}
-  HostExecutor(const HostExecutor&) = delete;
-  HostExecutor& operator=(const HostExecutor&) = delete;
+  explicit HostExecutor(Ref<Hooks> hooks) noexcept : Executor(Helping::never, true), hooks_(std::move(hooks)) {}
   ~HostExecutor() override { stop(); }
 
   void submit(Work& work, size_t hands) noexcept override {
@@ -49,9 +47,6 @@ class HostExecutor final : public Executor {
     if (--calling_ == 0 && stopped_) quiet_.wake_all();
   }
 
-  bool has_idle_hands() const noexcept override { return false; }
-  bool wants_each_step() const noexcept override { return true; }
-  Helping helping() const noexcept override { return Helping::never; }
   uint64_t poll(uint64_t) noexcept override { return 0; }
   Result<int> descriptor() noexcept override {
     return Error::make(Status::wrong_state,

@@ -58,9 +58,7 @@ class Descriptor {
 
 class Pump final : public Executor {
  public:
-  explicit Pump(Ref<Hooks> hooks) noexcept : hooks_(std::move(hooks)) {}
-  Pump(const Pump&) = delete;
-  Pump& operator=(const Pump&) = delete;
+  explicit Pump(Ref<Hooks> hooks) noexcept : Executor(Helping::always, false), hooks_(std::move(hooks)) {}
   ~Pump() override { stop(); }
 
   void submit(Work& work, size_t) noexcept override {
@@ -68,9 +66,6 @@ class Pump final : public Executor {
     if (!stopped_ && queue_.push(work)) signal(guard);
   }
 
-  bool has_idle_hands() const noexcept override { return false; }
-  bool wants_each_step() const noexcept override { return false; }
-  Helping helping() const noexcept override { return Helping::always; }
 
   uint64_t poll(uint64_t steps_max) noexcept override {
     uint64_t steps = 0;

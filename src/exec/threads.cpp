@@ -48,9 +48,10 @@ void run_worker(const std::shared_ptr<Shared>& shared, const Ref<Hooks>& hooks) 
 
 class Threads final : public Executor {
  public:
-  explicit Threads(Ref<Hooks> hooks) : shared_(std::make_shared<Shared>()), hooks_(std::move(hooks)) {}
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
+  explicit Threads(Ref<Hooks> hooks)
+      : Executor(Helping::without_deadline, false), shared_(std::make_shared<Shared>()), hooks_(std::move(hooks)) {
+    idle_hands_ = &shared_->idle;
+  }
   ~Threads() override { stop(); }
 
   // Throws std::system_error and std::bad_alloc.
@@ -71,9 +72,6 @@ class Threads final : public Executor {
     if (wake) shared_->work_came.wake_one();
   }
 
-  bool has_idle_hands() const noexcept override { return shared_->idle.load(std::memory_order_relaxed) != 0; }
-  bool wants_each_step() const noexcept override { return false; }
-  Helping helping() const noexcept override { return Helping::without_deadline; }
 
   uint64_t poll(uint64_t steps_max) noexcept override {
     uint64_t steps = 0;

@@ -1,6 +1,7 @@
 // Who runs the steps: the interface between the engine, which has work, and whatever has hands. Implementations: exec/.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -29,20 +30,33 @@ enum class Helping : uint8_t { never, without_deadline, always };
 
 class Executor {
  public:
+  Executor(Helping helping, bool wants_each_step) noexcept : helping_(helping), wants_each_step_(wants_each_step) {}
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
   virtual ~Executor() = default;
+
+  Helping helping() const noexcept { return helping_; }
+  // True where submit must be told of each step by itself: it makes one task of each.
+  bool wants_each_step() const noexcept { return wants_each_step_; }
+  // Would a hand be free for work that another thread will come to later? A hint, without a lock.
+  bool has_idle_hands() const noexcept {
+    return idle_hands_ != nullptr && idle_hands_->load(std::memory_order_relaxed) != 0;
+  }
   // There is work for so many hands more. Comes without a lock of the engine, from any thread.
   virtual void submit(Work& work, size_t hands) noexcept = 0;
-  // Would a hand be free for work that another thread will come to later? A hint, without a lock.
-  virtual bool has_idle_hands() const noexcept = 0;
-  // True where submit must be told of each step by itself: it makes one task of each.
-  virtual bool wants_each_step() const noexcept = 0;
-  virtual Helping helping() const noexcept = 0;
   // Runs queued work on this thread.
   virtual uint64_t poll(uint64_t steps_max) noexcept = 0;
   // A descriptor that is readable while there is work to poll.
   virtual Result<int> descriptor() noexcept = 0;
   // When it returns, no thread of the executor is in the engine or will be; what is queued is let go of.
   virtual void stop() noexcept = 0;
+
+ protected:
+  const std::atomic<uint32_t>* idle_hands_ = nullptr;
+
+ private:
+  const Helping helping_;
+  const bool wants_each_step_;
 };
 
 }  // namespace blazen

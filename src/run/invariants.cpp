@@ -18,7 +18,7 @@ void require(bool holds, int invariant, const char* what) noexcept {
 
 class Checker {
  public:
-  explicit Checker(const RunState& state) : state_(state), admitted_(state.steps.size()), parked_(state.steps.size()) {}
+  explicit Checker(const RunState& state) : state_(state), admitted_(state.steps.size()), to_start_(state.steps.size()), parked_(state.steps.size()) {}
 
   void check() {
     walk(state_.ready, Place::ready, true);
@@ -60,9 +60,11 @@ class Checker {
       ++parked_[item.step];
     } else if (item.place != Place::waiting) {
       ++admitted_[item.step];
+      if (item.place == Place::ready) ++to_start_[item.step];
     }
-    require(item.effects_repeated <= item.effects.size(), 8, "more effects repeated than there are");
-    require(item.effects_repeated == 0 || item.place == Place::in_flight, 8, "effects repeated by one that does not run");
+    const size_t repeated = item.effects ? item.effects->repeated : 0;
+    require(repeated == 0 || repeated <= item.effects->digests.size(), 8, "more effects repeated than there are");
+    require(repeated == 0 || item.place == Place::in_flight, 8, "effects repeated by one that does not run");
   }
 
   void check_ids() {
@@ -76,8 +78,8 @@ class Checker {
       const StepState& step = state_.steps[i];
       const uint32_t permits = state_.workflow->steps()[i].concurrency_max;
       require(step.admitted == admitted_[i], 4, "admitted does not count the permits");
-      require(permits == 0 || step.admitted <= permits, 4, "more permits than there are");
-      require(step.waiting.empty() || (permits != 0 && step.admitted == permits), 4, "waiting beside a free permit");
+      require(permits == 0 || step.admitted <= permits || to_start_[i] == 0, 4, "more permits than there are");
+      require(step.waiting.empty() || (permits != 0 && step.admitted >= permits), 4, "waiting beside a free permit");
       require(step.parked == parked_[i], 5, "parked does not count");
     }
   }
@@ -106,6 +108,7 @@ class Checker {
   const RunState& state_;
   std::vector<uint64_t> ids_;
   std::vector<uint32_t> admitted_;
+  std::vector<uint32_t> to_start_;
   std::vector<uint32_t> parked_;
 };
 

@@ -2,6 +2,7 @@
 // pool it comes from.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,6 +17,14 @@ namespace blazen {
 // Where an invocation stands; reduce.hpp draws the ways between.
 enum class Place : uint8_t { free, ready, waiting, parked, in_flight, interrupted, interrupted_parked };
 
+// What an invocation has sent and published so far: a digest of each, in order; and how many of them its present execution
+// has come to.
+struct Effects {
+  std::vector<uint64_t> digests;
+  size_t repeated = 0;
+};
+
+// One cache line: a fan-out is as many of these.
 struct Invocation {
   Invocation* next = nullptr;
   Invocation* previous = nullptr;
@@ -25,10 +34,10 @@ struct Invocation {
   uint32_t attempt = 1;
   Place place = Place::free;
   Ref<Event> event;
-  // A digest of each thing it has sent or published so far, in order; and how many of them this execution has repeated.
-  std::vector<uint64_t> effects;
-  size_t effects_repeated = 0;
+  std::unique_ptr<Effects> effects;  // null until it sends or publishes something while it runs
 };
+
+static_assert(sizeof(void*) != 8 || sizeof(Invocation) == 64);
 
 // A doubly linked list through the invocations themselves: nothing to allocate, nothing that can fail.
 class InvocationList {
@@ -73,46 +82,77 @@ class InvocationList {
   size_t size_ = 0;
 };
 
-// Invocations in blocks that grow with the run and are reused in it: routing allocates nothing in the long run.
+// Invocations in blocks that grow with the run and are reused in it: routing allocates nothing in the long run. The first
+// block is part of the pool, so that a short run allocates none; a run that has ended can leave the others to the next.
 class InvocationPool {
  public:
+  using Block = std::vector<Invocation>;
+  using Blocks = std::vector<Block>;
+
+  InvocationPool() noexcept = default;
+  InvocationPool(const InvocationPool&) = delete;
+  InvocationPool& operator=(const InvocationPool&) = delete;
+
   // Makes sure that the next `count` takes cannot fail. Throws std::bad_alloc.
   void reserve(size_t count) {
-    while (free_count_ < count) add_block();
+    while (available_ < count) add_block();
   }
   // Only after a reserve that covers it.
   Invocation* take() noexcept {
-    Invocation* item = free_;
-    free_ = item->next;
-    --free_count_;
+    --available_;
+    if (Invocation* item = free_; item != nullptr) {
+      free_ = item->next;
+      return item;
+    }
+    if (unused_ == unused_end_) open_block();
+    Invocation* item = unused_++;
+    item->effects.reset();
     return item;
   }
   void give(Invocation* item) noexcept {
     item->place = Place::free;
-    item->attempt = 1;
-    item->effects_repeated = 0;
-    if (item->effects.capacity() != 0) std::vector<uint64_t>().swap(item->effects);
+    item->effects.reset();
     item->next = free_;
     free_ = item;
-    ++free_count_;
+    ++available_;
   }
 
+  // The blocks of a run that is gone, for one that has not begun.
+  void adopt(Blocks blocks) noexcept {
+    blocks_ = std::move(blocks);
+    for (const Block& block : blocks_) available_ += block.size();
+  }
+  Blocks hand_on() noexcept {
+    for (size_t i = 0; i < next_block_; ++i) {
+      for (Invocation& item : blocks_[i]) item.event.reset();
+    }
+    return std::exchange(blocks_, {});
+  }
+  bool has_blocks() const noexcept { return !blocks_.empty(); }
+
  private:
-  static constexpr size_t kFirstBlock = 8;
+  static constexpr size_t kFirstBlock = 4;
   static constexpr size_t kBlockMax = 4096;
 
   void add_block() {
-    const size_t count = block_size_;
+    const size_t size = blocks_.empty() ? kFirstBlock * 4 : std::min(blocks_.back().size() * 4, kBlockMax);
     blocks_.reserve(blocks_.size() + 1);
-    blocks_.push_back(std::make_unique<Invocation[]>(count));
-    for (size_t i = count; i > 0; --i) give(&blocks_.back()[i - 1]);
-    if (block_size_ < kBlockMax) block_size_ *= 4;
+    blocks_.emplace_back(size);
+    available_ += size;
+  }
+  void open_block() noexcept {
+    Block& block = blocks_[next_block_++];
+    unused_ = block.data();
+    unused_end_ = unused_ + block.size();
   }
 
   Invocation* free_ = nullptr;
-  size_t free_count_ = 0;
-  size_t block_size_ = kFirstBlock;
-  std::vector<std::unique_ptr<Invocation[]>> blocks_;
+  Invocation* unused_ = first_;
+  Invocation* unused_end_ = first_ + kFirstBlock;
+  size_t available_ = kFirstBlock;  // free ones, and those in blocks that were never taken
+  size_t next_block_ = 0;
+  Blocks blocks_;
+  Invocation first_[kFirstBlock];
 };
 
 }  // namespace blazen

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <functional>
-#include <numeric>
+#include <cstring>
+
+#include "base/text_hash.hpp"
 
 namespace blazen {
 
@@ -19,8 +20,8 @@ Ref<KeyTable> KeyTable::clone() const {
 
 KeyTable::Entry* KeyTable::find(std::string_view key) noexcept {
   if (entries_.empty()) return nullptr;
-  const uint32_t position = index_[slot_of(key, std::hash<std::string_view>{}(key))];
-  return position == kFree ? nullptr : &entries_[position];
+  const uint64_t slot = index_[slot_of(key, hash_text(key))];
+  return slot == kFree ? nullptr : &entries_[position_in(slot)];
 }
 
 Ref<Value> KeyTable::replace(Entry& entry, Ref<Value> value, uint64_t version) noexcept {
@@ -32,7 +33,7 @@ Ref<Value> KeyTable::replace(Entry& entry, Ref<Value> value, uint64_t version) n
 }
 
 void KeyTable::insert(std::string_view key, Ref<Value> value, uint64_t version) {
-  const size_t hash = std::hash<std::string_view>{}(key);
+  const uint64_t hash = hash_text(key);
   const bool in_order = order_known_ && (entries_.empty() || entries_[order_.back()].key < key);
   if ((entries_.size() + 1) * 2 > index_.size()) grow_index(entries_.size() + 1);
   if (in_order) order_.reserve(entries_.capacity() > entries_.size() ? entries_.capacity() : entries_.size() * 2 + 8);
@@ -40,7 +41,7 @@ void KeyTable::insert(std::string_view key, Ref<Value> value, uint64_t version) 
   const uint64_t added = key.size() + value->data().size();
   entries_.push_back({std::string(key), std::move(value), version, hash});
   // Nothing below can fail.
-  index_[slot_of(key, hash)] = position;
+  index_[slot_of(key, hash)] = slot_for(hash, position);
   bytes_ += added;
   if (in_order) {
     order_.push_back(position);
@@ -56,7 +57,7 @@ Ref<Value> KeyTable::remove(Entry& entry) noexcept {
   bytes_ -= entry.key.size() + entry.value->data().size();
   free_slot(slot_of_position(position));
   if (position != last) {
-    index_[slot_of_position(last)] = position;
+    index_[slot_of_position(last)] = slot_for(entries_[last].hash, position);
     std::swap(entries_[position], entries_[last]);
   }
   Ref<Value> value = std::move(entries_.back().value);
@@ -71,11 +72,42 @@ void KeyTable::reserve(size_t count) {
   if (count * 2 > index_.size()) grow_index(count);
 }
 
+// Sorts by the first 8 bytes in which the keys differ at all, as numbers, and looks at whole keys only where those are equal.
 KeyTable::Order KeyTable::make_order() const {
-  Order order(entries_.size());
-  std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(), [this](uint32_t a, uint32_t b) { return entries_[a].key < entries_[b].key; });
+  struct Item {
+    uint64_t lead;
+    uint32_t position;
+  };
+  const size_t common = common_prefix();
+  std::vector<Item> items(entries_.size());
+  for (uint32_t i = 0; i < items.size(); ++i) items[i] = {lead_of(entries_[i].key, common), i};
+  std::sort(items.begin(), items.end(), [this](const Item& a, const Item& b) {
+    return a.lead != b.lead ? a.lead < b.lead : entries_[a.position].key < entries_[b.position].key;
+  });
+  Order order(items.size());
+  std::transform(items.begin(), items.end(), order.begin(), [](const Item& item) { return item.position; });
   return order;
+}
+
+// How many bytes all keys begin with alike.
+size_t KeyTable::common_prefix() const noexcept {
+  if (entries_.empty()) return 0;
+  const std::string& first = entries_.front().key;
+  size_t common = first.size();
+  for (const Entry& entry : entries_) {
+    common = std::min(common, entry.key.size());
+    while (std::memcmp(entry.key.data(), first.data(), common) != 0) --common;
+  }
+  return common;
+}
+
+// 8 bytes from `from` on, big-endian, so that they compare as the bytes do; zeros past the end.
+uint64_t KeyTable::lead_of(std::string_view key, size_t from) noexcept {
+  uint64_t lead = 0;
+  for (size_t i = 0; i < 8; ++i) {
+    lead = lead << 8 | (from + i < key.size() ? static_cast<unsigned char>(key[from + i]) : 0U);
+  }
+  return lead;
 }
 
 void KeyTable::keep_order(Order order) const noexcept {
@@ -83,31 +115,29 @@ void KeyTable::keep_order(Order order) const noexcept {
   order_known_ = true;
 }
 
-size_t KeyTable::slot_of(std::string_view key, size_t hash) const noexcept {
+size_t KeyTable::slot_of(std::string_view key, uint64_t hash) const noexcept {
   const size_t mask = index_.size() - 1;
-  size_t slot = hash & mask;
-  while (index_[slot] != kFree) {
-    const Entry& entry = entries_[index_[slot]];
-    if (entry.hash == hash && entry.key == key) break;
-    slot = (slot + 1) & mask;
+  for (size_t at = hash & mask;; at = (at + 1) & mask) {
+    const uint64_t slot = index_[at];
+    if (slot == kFree) return at;
+    if ((slot ^ hash) >> 32 == 0 && same_text(entries_[position_in(slot)].key, key)) return at;
   }
-  return slot;
 }
 
 size_t KeyTable::slot_of_position(uint32_t position) const noexcept {
   const size_t mask = index_.size() - 1;
-  size_t slot = entries_[position].hash & mask;
-  while (index_[slot] != position) slot = (slot + 1) & mask;
-  return slot;
+  size_t at = entries_[position].hash & mask;
+  while (index_[at] == kFree || position_in(index_[at]) != position) at = (at + 1) & mask;
+  return at;
 }
 
 void KeyTable::grow_index(size_t entries) {
-  std::vector<uint32_t> index(std::bit_ceil(std::max<size_t>(entries * 2, 16)) * 2, kFree);
+  std::vector<uint64_t> index(std::bit_ceil(std::max<size_t>(entries * 2, 16)) * 2, kFree);
   const size_t mask = index.size() - 1;
   for (uint32_t position = 0; position < entries_.size(); ++position) {
-    size_t slot = entries_[position].hash & mask;
-    while (index[slot] != kFree) slot = (slot + 1) & mask;
-    index[slot] = position;
+    size_t at = entries_[position].hash & mask;
+    while (index[at] != kFree) at = (at + 1) & mask;
+    index[at] = slot_for(entries_[position].hash, position);
   }
   index_ = std::move(index);
 }
@@ -117,7 +147,7 @@ void KeyTable::free_slot(size_t slot) noexcept {
   const size_t mask = index_.size() - 1;
   size_t gap = slot;
   for (size_t next = (gap + 1) & mask; index_[next] != kFree; next = (next + 1) & mask) {
-    const size_t home = entries_[index_[next]].hash & mask;
+    const size_t home = entries_[position_in(index_[next])].hash & mask;
     const bool stays = gap <= next ? (gap < home && home <= next) : (gap < home || home <= next);
     if (stays) continue;
     index_[gap] = index_[next];

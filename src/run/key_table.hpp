@@ -22,7 +22,7 @@ class KeyTable final : public Object {
     std::string key;
     Ref<Value> value;
     uint64_t version = 0;
-    size_t hash = 0;
+    uint64_t hash = 0;
   };
 
   KeyTable() noexcept : Object(Kind::dead) {}
@@ -55,15 +55,22 @@ class KeyTable final : public Object {
   void keep_order(Order order) const noexcept;
 
  private:
-  static constexpr uint32_t kFree = UINT32_MAX;
+  // A slot holds a position in entries_, and the upper half of its key's hash: most comparisons end there.
+  static constexpr uint64_t kFree = UINT64_MAX;
+  static uint64_t slot_for(uint64_t hash, uint32_t position) noexcept {
+    return (hash & ~uint64_t{UINT32_MAX}) | position;
+  }
+  static uint32_t position_in(uint64_t slot) noexcept { return static_cast<uint32_t>(slot); }
 
-  size_t slot_of(std::string_view key, size_t hash) const noexcept;
+  size_t common_prefix() const noexcept;
+  static uint64_t lead_of(std::string_view key, size_t from) noexcept;
+  size_t slot_of(std::string_view key, uint64_t hash) const noexcept;
   size_t slot_of_position(uint32_t position) const noexcept;
   void grow_index(size_t entries);
   void free_slot(size_t slot) noexcept;
 
   std::vector<Entry> entries_;
-  std::vector<uint32_t> index_;  // open addressing, linear probing; a power of two, at most half full
+  std::vector<uint64_t> index_;  // open addressing, linear probing; a power of two, at most half full
   mutable Order order_;
   mutable bool order_known_ = true;
   uint64_t bytes_ = 0;

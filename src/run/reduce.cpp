@@ -26,6 +26,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
 }
 
 void finish(RunState& state, Phase phase, Ref<Value> result, Ref<Error> error, Commands& commands) noexcept {
+  commands.more = true;
   state.phase = phase;
   state.result = std::move(result);
   state.error = std::move(error);
@@ -103,7 +104,7 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
 void reserve_for(RunState& state, std::span<const Output> outputs, size_t deliveries, Commands& commands) {
   state.pool.reserve(deliveries);
   if (state.workflow->policy().unhandled == Unhandled::fail) return;
-  commands.published.reserve(outputs.size());
+  commands.published.reserve(commands.published.size() + outputs.size());
   size_t longest = 0;
   for (const Output& output : outputs) longest = std::max(longest, output.event->type().size());
   state.last_unhandled.reserve(longest);
@@ -130,16 +131,18 @@ void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
   }
 }
 
-void deliver(RunState& state, const Ref<Event>& event, StepIndex step) noexcept {
+void deliver(RunState& state, Ref<Event> event, StepIndex step) noexcept {
   Invocation* invocation = state.pool.take();
   invocation->id = ++state.invocation_id_last;
   invocation->step = step;
-  invocation->event = event;
+  invocation->attempt = 1;
+  invocation->event = std::move(event);
   ++state.open;
   admit_or_wait(state, invocation);
 }
 
 void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
+  commands.more = true;
   commands.published.push_back({++state.stream_last, std::move(event)});  // reserved
 }
 
@@ -164,14 +167,17 @@ bool route(RunState& state, Output& output, Commands& commands) noexcept {
     finish(state, Phase::completed, output.event->value(), nullptr, commands);
     return false;
   }
-  const bool unknown = output.type == kUnknownType || state.workflow->acceptors(output.type).empty();
-  if (output.target == kNoStep && unknown) return route_unhandled(state, std::move(output.event), commands);
-  state.last_type = output.type;
   if (output.target != kNoStep) {
-    deliver(state, output.event, output.target);
+    state.last_type = output.type;
+    deliver(state, std::move(output.event), output.target);
     return true;
   }
-  for (const StepIndex step : state.workflow->acceptors(output.type)) deliver(state, output.event, step);
+  if (output.type == kUnknownType) return route_unhandled(state, std::move(output.event), commands);
+  const std::vector<StepIndex>& steps = state.workflow->acceptors(output.type);
+  if (steps.empty()) return route_unhandled(state, std::move(output.event), commands);
+  state.last_type = output.type;
+  for (size_t i = 0; i + 1 < steps.size(); ++i) deliver(state, output.event, steps[i]);
+  deliver(state, std::move(output.event), steps.back());
   return true;
 }
 
@@ -186,10 +192,12 @@ void route_all(RunState& state, std::span<Output> outputs, Commands& commands) n
 // The invocation is done: its permit goes to the one that has waited longest.
 void leave_flight(RunState& state, Invocation* invocation, Commands& commands) noexcept {
   StepState& step = state.steps[invocation->step];
+  const uint32_t permits = state.workflow->steps()[invocation->step].concurrency_max;
   state.in_flight.remove(invocation);
   --state.open;
   --step.admitted;
-  if (Invocation* next = step.waiting.front(); next != nullptr && !has_ended(state)) {
+  Invocation* next = step.waiting.front();
+  if (next != nullptr && step.admitted < permits && !has_ended(state)) {
     step.waiting.remove(next);
     next->place = Place::ready;
     state.admitted.insert_by_id(next);
@@ -242,49 +250,50 @@ void complete(RunState& state, Tick& tick, Commands& commands) {
 
 std::string divergence_report(const Invocation& invocation) {
   return "{\"kind\":\"send_diverged\",\"invocation_id\":" + std::to_string(invocation.id) +
-         ",\"position\":" + std::to_string(invocation.effects_repeated) + "}";
+         ",\"position\":" + std::to_string(invocation.effects->repeated) + "}";
 }
 
 // Is this effect the repetition of one that had its effect before the snapshot? If so, there is nothing to do. If another
 // stands at its position, the step did not repeat itself: the new one counts, and the stream says so.
 bool is_repetition(RunState& state, Tick& tick, Commands& commands) {
-  Invocation& invocation = *tick.invocation;
-  if (invocation.effects_repeated == invocation.effects.size()) return false;
-  uint64_t& known = invocation.effects[invocation.effects_repeated];
-  if (known == tick.digest) {
-    ++invocation.effects_repeated;
+  Effects& effects = *tick.invocation->effects;
+  if (effects.repeated == effects.digests.size()) return false;
+  if (effects.digests[effects.repeated] == tick.digest) {
+    ++effects.repeated;
     return true;
   }
-  Ref<Event> report = Event::make(kLifecycle, Value::copy(Tag::json, divergence_report(invocation)));
+  Ref<Event> report = Event::make(kLifecycle, Value::copy(Tag::json, divergence_report(*tick.invocation)));
   commands.published.reserve(commands.published.size() + 2);
   publish(state, std::move(report), commands);
   return false;
 }
 
-void note_effect(Invocation& invocation, uint64_t digest) noexcept {
-  if (invocation.effects_repeated < invocation.effects.size()) {
-    invocation.effects[invocation.effects_repeated] = digest;
+void note_effect(Effects& effects, uint64_t digest) noexcept {
+  if (effects.repeated < effects.digests.size()) {
+    effects.digests[effects.repeated] = digest;
   } else {
-    invocation.effects.push_back(digest);  // reserved
+    effects.digests.push_back(digest);  // reserved
   }
-  ++invocation.effects_repeated;
+  ++effects.repeated;
 }
 
 bool refuse(Commands& commands, Status status, const char* limit) noexcept {
+  commands.more = true;
   commands.status = status;
   commands.limit = limit;
   return false;
 }
 
 bool effect_has_room(const RunState& state, const Invocation& invocation, Commands& commands) noexcept {
-  if (invocation.effects_repeated < state.workflow->policy().limits.step_sends) return true;
+  const size_t sent = invocation.effects ? invocation.effects->repeated : 0;
+  if (sent < state.workflow->policy().limits.step_sends) return true;
   return refuse(commands, Status::limit, "BLAZEN_LIMIT_STEP_SENDS");
 }
 
 void reserve_effect(Invocation& invocation) {
-  if (invocation.effects.size() == invocation.effects.capacity()) {
-    invocation.effects.reserve(invocation.effects.size() * 2 + 4);
-  }
+  if (!invocation.effects) invocation.effects = std::make_unique<Effects>();
+  std::vector<uint64_t>& digests = invocation.effects->digests;
+  if (digests.size() == digests.capacity()) digests.reserve(digests.size() * 2 + 4);
 }
 
 void send(RunState& state, Tick& tick, Commands& commands) {
@@ -297,7 +306,7 @@ void send(RunState& state, Tick& tick, Commands& commands) {
   reserve_effect(*tick.invocation);
   reserve_for(state, tick.outputs, deliveries, commands);
   if (is_repetition(state, tick, commands)) return;
-  note_effect(*tick.invocation, tick.digest);
+  note_effect(*tick.invocation->effects, tick.digest);
   route_all(state, tick.outputs, commands);
 }
 
@@ -306,7 +315,7 @@ void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
   reserve_effect(*tick.invocation);
   commands.published.reserve(2);
   if (is_repetition(state, tick, commands)) return;
-  note_effect(*tick.invocation, tick.digest);
+  note_effect(*tick.invocation->effects, tick.digest);
   publish(state, std::move(tick.outputs.front().event), commands);
 }
 
@@ -325,6 +334,7 @@ void post(RunState& state, Tick& tick, Commands& commands) {
 
 // A table that this run may write: its own, and not shared with a snapshot that is being encoded.
 KeyTable& writable(Ref<KeyTable>& table, Commands& commands) {
+  commands.more = true;
   if (!table) {
     table = Ref<KeyTable>::adopt(new KeyTable);
   } else if (table->shared()) {
@@ -353,7 +363,7 @@ void write_one(RunState& state, Ref<KeyTable>& place, uint64_t bytes_max, const 
   KeyTable::Entry* entry = known == nullptr ? nullptr : known->find(write.key);
   if (write.kind == Write::Kind::remove) {
     if (entry == nullptr) {
-      commands.status = Status::not_found;
+      refuse(commands, Status::not_found, nullptr);
       return;
     }
     KeyTable& table = writable(place, commands);
@@ -393,6 +403,7 @@ bool expectations_hold(const RunState& state, std::span<const Write> writes, Com
 void write_many(RunState& state, std::span<Write> writes, Commands& commands) {
   Ref<KeyTable> table = state.state ? state.state->clone() : Ref<KeyTable>::adopt(new KeyTable);
   uint64_t version = state.write_last;
+  commands.more = true;
   commands.dropped_values.reserve(writes.size());
   for (Write& write : writes) {
     if (write.kind == Write::Kind::expect) continue;
@@ -436,6 +447,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
   switch (tick.kind) {
     case Tick::Kind::start:
     case Tick::Kind::post: return post(state, tick, commands);
+    case Tick::Kind::resume: return;  // what there is to do, the phases after this one do
     case Tick::Kind::dispatch: return dispatch(state, commands);
     case Tick::Kind::send: return send(state, tick, commands);
     case Tick::Kind::publish: return publish_from_step(state, tick, commands);
@@ -447,6 +459,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::end: return finish(state, tick.phase, nullptr, std::move(tick.error), commands);
     case Tick::Kind::write: return write_state(state, tick.writes, commands);
     case Tick::Kind::clear:
+      commands.more = true;
       commands.dropped_table = std::move(state.state);
       return;
     case Tick::Kind::session:
@@ -455,23 +468,37 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
   }
 }
 
-// Phase 2: a run that can make no progress ends, unless its workflow lets it wait. No hang, ever.
+// Phase 2: has the run come to rest here? One that can make no progress ends, unless its workflow lets it wait. No hang,
+// ever.
 void settle(RunState& state, Commands& commands) noexcept {
   if (state.phase == Phase::running && state.open == 0 && state.workflow->policy().idle == Idle::fail) {
     fail_run(state, stalled(state), commands);
   }
+  const bool was_settled = std::exchange(state.settled, is_settled(state));
+  if (!state.settled || was_settled) return;
+  commands.more = true;
+  commands.settled = true;
+}
+
+void check([[maybe_unused]] const RunState& state) noexcept {
+#ifdef BLAZEN_INVARIANTS
+  check_invariants(state);
+#endif
 }
 
 }  // namespace
 
 void reduce(RunState& state, Tick& tick, Commands& commands) {
-  const bool was_settled = is_settled(state);
   apply(state, tick, commands);
-  settle(state, commands);
-  commands.settled = commands.settled || (!was_settled && is_settled(state));
-#ifdef BLAZEN_INVARIANTS
-  check_invariants(state);
-#endif
+  if (tick.kind >= Tick::Kind::write) return check(state);  // nothing that the other phases look at has changed
+  const bool goes_on = state.phase == Phase::running && startable(state) + state.in_flight.size() != 0;
+  if (goes_on) {
+    state.settled = false;
+  } else {
+    settle(state, commands);
+  }
+  if (tick.hand_free) dispatch(state, commands);  // Phase 3: a free hand takes the next one
+  check(state);
 }
 
 void restore_queued(RunState& state, Invocation* invocation) noexcept {

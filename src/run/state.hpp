@@ -65,6 +65,7 @@ struct RunState {
   InvocationList interrupted;         // were in flight in the snapshot that this run comes from, in that order
   InvocationList interrupted_parked;  // the same, of steps elsewhere
   uint64_t open = 0;                  // invocations in any of these lists and in `waiting`
+  bool settled = false;               // as of the last tick: is_settled()
   InvocationPool pool;
 };
 

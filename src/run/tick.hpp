@@ -29,6 +29,7 @@ struct Write {
 struct Tick {
   enum class Kind : uint8_t {
     start,     // outputs: the StartEvent
+    resume,    // a run from a snapshot begins to move in this process
     post,      // outputs: an event from outside
     dispatch,  // a hand is free: which invocation starts?
     send,      // invocation sends outputs[0] while it runs; digest tells it apart
@@ -37,11 +38,13 @@ struct Tick {
     fail,      // invocation failed with error
     discard,   // invocation is done, and its run has ended before
     end,       // from outside: the run ends with phase and error
+    // From here on, ticks that change the tables and nothing else.
     write,     // writes, all or nothing
     clear,     // removes every key of the state
     session,   // writes[0] is a write of the session
   };
   Kind kind;
+  bool hand_free = false;  // complete, fail, discard: whoever brings it takes the next invocation in the same tick
   Invocation* invocation = nullptr;
   std::span<Output> outputs{};
   std::span<Write> writes{};
@@ -56,32 +59,46 @@ struct Published {
 };
 
 // What is to be done after a tick. Everything that a tick lets go of is in here too, so that no destructor of the host's
-// runs under the lock of the run. One Commands may be used again after clear().
+// runs under the lock of the run. One Commands serves many ticks: clear() costs nothing where there was nothing.
 struct Commands {
-  Status status = Status::ok;         // of a tick that may be refused: send, publish, post, write, session
-  const char* limit = nullptr;        // with Status::limit: which
-  size_t fault = 0;                   // with Status::conflict: which write
-  Invocation* start = nullptr;        // dispatch: the one to run, null for none
-  std::vector<Published> published;   // to append to the stream, in order
+  Invocation* start = nullptr;  // the invocation to run next; null for none
+  Ref<Event> released;          // the event of the invocation that is done
+
+  // Whoever sets one of these sets `more`.
+  bool more = false;
+  bool settled = false;                    // the run has ended or parked in this tick
+  Status status = Status::ok;              // of a tick that may be refused: send, publish, post, write, session
+  const char* limit = nullptr;             // with Status::limit: which
+  size_t fault = 0;                        // with Status::conflict: which write
+  std::vector<Published> published;        // to append to the stream, in order
+  size_t appended = 0;                     // how many of them the stream has taken already
   std::vector<Ref<Event>> dropped_events;  // stream items that everybody has taken, or that nobody will
-  Ref<Event> released;                // the event of the invocation that is done
-  Ref<Value> replaced;                // the value that a write replaced or removed
+  Ref<Value> replaced;                     // the value that a write replaced or removed
   std::vector<Ref<Value>> dropped_values;
   Ref<KeyTable> dropped_table;
-  InvocationList dropped;             // invocations that will never run; their nodes die with the run
-  bool settled = false;               // the run has ended or parked in this tick
+  InvocationList dropped;  // invocations that will never run; their nodes die with the run
 
   void clear() noexcept {
+    start = nullptr;
+    released.reset();
+    if (more) clear_more();
+  }
+  void drop_values() noexcept {
+    dropped_values.clear();
+    dropped_table.reset();
+  }
+
+ private:
+  void clear_more() noexcept {
+    more = false;
+    settled = false;
     status = Status::ok;
     limit = nullptr;
-    start = nullptr;
-    settled = false;
-    if (!published.empty()) published.clear();
-    released.reset();
+    published.clear();
+    appended = 0;
+    dropped_events.clear();
     replaced.reset();
-    if (!dropped_values.empty()) dropped_values.clear();
-    if (!dropped_events.empty()) dropped_events.clear();
-    dropped_table.reset();
+    drop_values();
     for (Invocation* item = dropped.front(); item != nullptr; item = item->next) item->event.reset();
     dropped = InvocationList{};
   }

@@ -106,18 +106,10 @@ StepIndex Workflow::find_step(std::string_view name) const noexcept {
   return found == step_index_.end() ? kNoStep : found->second;
 }
 
-TypeId Workflow::find_type(std::string_view type) const noexcept {
-  const auto found = type_index_.find(type);
-  return found == type_index_.end() ? kUnknownType : found->second;
-}
-
 TypeId Workflow::intern(std::string_view type) {
-  const auto [place, is_new] = type_index_.try_emplace(std::string(type), static_cast<TypeId>(acceptors_.size()));
-  if (is_new) {
-    acceptors_.emplace_back();
-    type_names_.push_back(&place->first);
-  }
-  return place->second;
+  const TypeId id = types_.add(type);
+  if (id == acceptors_.size()) acceptors_.emplace_back();
+  return id;
 }
 
 void Workflow::index() {

@@ -13,13 +13,12 @@
 
 #include "base/limits.hpp"
 #include "base/object.hpp"
+#include "run/type_table.hpp"
 #include "value/error.hpp"
 
 namespace blazen {
 
-using TypeId = uint32_t;
 using StepIndex = uint32_t;
-inline constexpr TypeId kUnknownType = UINT32_MAX;
 inline constexpr TypeId kStopType = 0;   // interned first in every workflow
 inline constexpr TypeId kStartType = 1;  // interned second
 inline constexpr StepIndex kNoStep = UINT32_MAX;
@@ -69,8 +68,8 @@ class Workflow final : public Object {
   const std::vector<StepDefinition>& steps() const noexcept { return steps_; }
 
   StepIndex find_step(std::string_view name) const noexcept;
-  TypeId find_type(std::string_view type) const noexcept;
-  const std::string& type_name(TypeId type) const noexcept { return *type_names_[type]; }
+  TypeId find_type(std::string_view type) const noexcept { return types_.find(type); }
+  const std::string& type_name(TypeId type) const noexcept { return types_.name(type); }
   // The steps that accept a type, in the order in which they were added.
   const std::vector<StepIndex>& acceptors(TypeId type) const noexcept { return acceptors_[type]; }
 
@@ -91,8 +90,7 @@ class Workflow final : public Object {
   WorkflowPolicy policy_;
   std::vector<StepDefinition> steps_;
   Names step_index_;
-  Names type_index_;
-  std::vector<const std::string*> type_names_;
+  TypeTable types_;
   std::vector<std::vector<StepIndex>> acceptors_;
 };
 

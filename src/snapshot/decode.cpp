@@ -30,8 +30,7 @@ constexpr const char* kSections[kSnapshotKeyCount] = {
 std::string to_text(uint64_t number) { return std::to_string(number); }
 
 // The index of the first number that stands at a lower index too; kNone where all are different. Sorting is
-// slow, and rarely needed: numbers ascend, or they are small enough for one bit each. None is more than
-// `max`.
+// slow, and rarely needed: numbers ascend, or they are small enough for one bit each. None is above max.
 size_t find_repeated(const std::vector<uint64_t>& numbers, uint64_t max) {
   if (std::adjacent_find(numbers.begin(), numbers.end(), std::greater_equal<>()) == numbers.end())
     return kNone;
@@ -60,8 +59,9 @@ bool is_error_status(uint64_t status) noexcept {
 
 class Decoder {
  public:
-  explicit Decoder(CborBuffer bytes) noexcept : reader_(bytes.bytes()) { document_.bytes = std::move(bytes); }
+  explicit Decoder(std::span<const uint8_t> bytes) noexcept : bytes_(bytes), reader_(bytes) {}
 
+  // The document, with views into the bytes; it does not own them yet.
   Result<SnapshotDocument> decode() {
     const bool sound = read_head() && read_identity() && read_counters() && read_metadata() &&
                        read_tables() && read_steps() && read_events() && read_in_flight() && read_queued() &&
@@ -77,10 +77,8 @@ class Decoder {
   // ------------------------------------------------------------------------------------------ the sections
 
   bool read_head() {
-    const CborBuffer& bytes = document_.bytes;
-    const size_t common = std::min(bytes.size, sizeof kFormatHead);
-    if (bytes.size == 0) return refuse(0, "", "there are no bytes");
-    if (std::memcmp(bytes.data.get(), kFormatHead, common) != 0) {
+    if (bytes_.empty()) return refuse(0, "", "there are no bytes");
+    if (std::memcmp(bytes_.data(), kFormatHead, std::min(bytes_.size(), sizeof kFormatHead)) != 0) {
       return refuse(0, "",
                     "these bytes are something else: a snapshot begins with d9 d9 f7, the CBOR tag 55799");
     }
@@ -144,9 +142,7 @@ class Decoder {
       case Phase::running:
       case Phase::completed:
       case Phase::failed:
-      case Phase::cancelled:
-        document_.phase = static_cast<Phase>(number_of_phase);
-        return true;
+      case Phase::cancelled: document_.phase = static_cast<Phase>(number_of_phase); return true;
     }
     return refuse(at, "", to_text(number_of_phase) + " is none of 1, 2, 5, 6, 7");
   }
@@ -446,14 +442,10 @@ class Decoder {
 
   bool value(const char* field, SnapshotValue& out) {
     switch (reader_.peek_type()) {
-      case CborType::kText:
-        return json_value(field, out);
-      case CborType::kBytes:
-        return binary_value(field, Tag::bytes, out);
-      case CborType::kArray:
-        return native_value(field, out);
-      case CborType::kNone:
-        return text(field, out.data);  // for what is wrong with it
+      case CborType::kText: return json_value(field, out);
+      case CborType::kBytes: return binary_value(field, Tag::bytes, out);
+      case CborType::kArray: return native_value(field, out);
+      case CborType::kNone: return text(field, out.data);  // for what is wrong with it
       default:
         return refuse(reader_.offset(), field, "expected a value: text, a byte string or an array of two");
     }
@@ -529,9 +521,9 @@ class Decoder {
 
   // ------------------------------------------------------------------------------------------------- faults
 
-  size_t bytes_left() const noexcept { return document_.bytes.size - reader_.offset(); }
+  size_t bytes_left() const noexcept { return bytes_.size() - reader_.offset(); }
   size_t offset_of(const void* at) const noexcept {
-    return static_cast<size_t>(static_cast<const uint8_t*>(at) - document_.bytes.data.get());
+    return static_cast<size_t>(static_cast<const uint8_t*>(at) - bytes_.data());
   }
   size_t offset_of(std::string_view content) const noexcept { return offset_of(content.data()); }
   // Where the head of a text stands whose content this is: heads are the shortest there are.
@@ -552,6 +544,7 @@ class Decoder {
     return false;
   }
 
+  std::span<const uint8_t> bytes_;
   CborReader reader_;
   SnapshotDocument document_;
   Ref<Error> error_;
@@ -580,6 +573,10 @@ Result<SnapshotDocument> decode_snapshot(std::span<const uint8_t> bytes) {
   return decode_snapshot(std::move(copy));
 }
 
-Result<SnapshotDocument> decode_snapshot(CborBuffer bytes) { return Decoder(std::move(bytes)).decode(); }
+Result<SnapshotDocument> decode_snapshot(CborBuffer&& bytes) {
+  Result<SnapshotDocument> document = Decoder(bytes.bytes()).decode();
+  if (document) document->bytes = std::move(bytes);
+  return document;
+}
 
 }  // namespace blazen

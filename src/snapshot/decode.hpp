@@ -78,7 +78,8 @@ struct SnapshotDocument {
 // Status::snapshot_newer for a format that is not known yet. Memory stays under 24 times the bytes, and 64
 // KiB. Throws std::bad_alloc.
 Result<SnapshotDocument> decode_snapshot(std::span<const uint8_t> bytes);
-// The same without the copy: takes the bytes over, such as those that encode_snapshot made.
-Result<SnapshotDocument> decode_snapshot(CborBuffer bytes);
+// The same without the copy: takes the bytes over, such as those that encode_snapshot made. They stay with
+// the caller where it fails.
+Result<SnapshotDocument> decode_snapshot(CborBuffer&& bytes);
 
 }  // namespace blazen

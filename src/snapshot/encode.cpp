@@ -18,7 +18,8 @@ void cut_in_flight(const RunState& state, SnapshotCut& cut) {
   cut.in_flight.reserve(state.in_flight.size() + state.interrupted.size() + state.interrupted_parked.size());
   for (const InvocationList* list : {&state.interrupted, &state.interrupted_parked, &state.in_flight}) {
     for (const Invocation* item = list->front(); item != nullptr; item = item->next) {
-      cut.in_flight.push_back({item->start, work_of(*item), item->effects});
+      cut.in_flight.push_back(
+          {item->start, work_of(*item), item->effects ? item->effects->digests : std::vector<uint64_t>{}});
     }
   }
 }
@@ -307,10 +308,8 @@ class Encoder {
   void put_value(const Ref<Value>& value, Where where) {
     if (!value) return writer_.null();
     switch (value->tag()) {
-      case Tag::json:
-        return writer_.text(value->data());
-      case Tag::bytes:
-        return writer_.bytes(value->data().data(), value->data().size());
+      case Tag::json: return writer_.text(value->data());
+      case Tag::bytes: return writer_.bytes(value->data().data(), value->data().size());
       case Tag::native:
         writer_.array(kNativeFields);
         writer_.text(value->codec());
@@ -319,8 +318,7 @@ class Encoder {
         if (!live_.empty()) live_ += ", ";
         live_ += where();
         return;
-      case Tag::none:
-        return writer_.null();
+      case Tag::none: return writer_.null();
     }
   }
 

@@ -1,5 +1,4 @@
-// The format of a snapshot, version 1. Reader and writer share these constants; snapshot.cddl is the same as
-// a grammar.
+// The format of a snapshot, version 1, for its reader and its writer. snapshot.cddl is the same as a grammar.
 //
 // Deterministic CBOR (RFC 8949, section 4.2.1: shortest heads, definite lengths, no floats): tag 55799 around
 // one map, whose keys are the numbers below, every one there, ascending. So one state has one encoding: what
@@ -9,18 +8,14 @@
 //
 // Laws beyond the grammar, checked by decode.cpp:
 //   1. Names (workflow, steps, keys, event types, sources, correlations, steps of errors) are UTF-8, of 1 to
-//      kNameBytesMax bytes; a codec may be empty. A value has at most kValueBytesMax bytes; JSON text is
-//      JSON.
-//   2. Keys ascend strictly by their bytes. Versions are unique across state and session, from 1 to
-//   write_last.
-//   3. Events ascend strictly by id, from 1 to event_id_last. Each is there once, and some invocation has it.
-//   4. Invocation ids are unique across in-flight and queued, from 1 to invocation_id_last. Queued ones
-//   ascend strictly;
-//      those in flight stand in the order of their start.
-//   5. Only a running run has events, invocations in flight or queued; what still runs of an ended one does
-//   not count.
-//   6. The outcome is null before the end, the result of a completed run, the error of a failed or cancelled
-//   one.
+//      kNameBytesMax bytes; a codec may be empty. A value has at most kValueBytesMax bytes, and JSON is JSON.
+//   2. Keys ascend strictly by their bytes. Versions are unique across state and session, up to write_last.
+//   3. Events ascend strictly by id, up to event_id_last. Each is there once, and some invocation has it.
+//   4. Invocation ids are unique across in_flight and queued, up to invocation_id_last. Queued ones ascend
+//      strictly; those in flight stand in the order of their start.
+//   5. Only a running run has events, invocations in flight or queued: what still runs of one that has ended
+//      does not count.
+//   6. The outcome is null before the end, the result of a completed run, the error of any other.
 #pragma once
 
 #include <cstddef>
@@ -75,7 +70,7 @@ inline constexpr uint64_t kErrorFields =
     8;  // [status, message, step, attempt, host_code, offset, detail, cause]
 inline constexpr uint64_t kNativeFields = 2;  // [codec, bytes]; JSON is a text, BYTES a byte string
 
-// The fewest bytes that each can take. A count that the bytes left cannot hold is refused before memory is
+// The fewest bytes that each can take: a count that the bytes left cannot hold is refused, before memory is
 // asked for.
 inline constexpr size_t kEntryBytesMin = 5;
 inline constexpr size_t kStepBytesMin = 2;

@@ -21,8 +21,7 @@ std::vector<uint64_t> count_work(const SnapshotDocument& document) {
   return work;
 }
 
-// ---------------------------------------------------------------------------------------- may it be
-// restored?
+// ---------------------------------------------------------------------------------- may it be restored?
 
 Ref<Error> mismatch(const SnapshotDocument& document, const std::string& why) {
   return Error::make(Status::snapshot_mismatch,
@@ -72,8 +71,7 @@ Ref<Error> check_workflow(const SnapshotDocument& document, const Workflow& work
                                 "; set allow_changed_workflow to resume it all the same");
 }
 
-// ---------------------------------------------------------------------------------------------- the
-// restoring
+// ----------------------------------------------------------------------------------------- the restoring
 
 Ref<KeyTable> restore_table(const std::vector<SnapshotDocument::Entry>& entries) {
   if (entries.empty()) return nullptr;
@@ -94,12 +92,15 @@ std::vector<Ref<Event>> restore_events(const SnapshotDocument& document) {
   return events;
 }
 
-std::vector<uint64_t> restore_effects(std::span<const uint8_t> bytes) {
-  std::vector<uint64_t> effects(bytes.size() / kEffectBytes);
-  for (size_t i = 0; i < effects.size(); ++i) {
+std::unique_ptr<Effects> restore_effects(std::span<const uint8_t> bytes) {
+  if (bytes.empty()) return nullptr;
+  auto effects = std::make_unique<Effects>();
+  std::vector<uint64_t>& digests = effects->digests;
+  digests.resize(bytes.size() / kEffectBytes);
+  for (size_t i = 0; i < digests.size(); ++i) {
     uint64_t stored;
     std::memcpy(&stored, bytes.data() + i * kEffectBytes, kEffectBytes);
-    effects[i] = cbor::big_endian(stored);
+    digests[i] = cbor::big_endian(stored);
   }
   return effects;
 }
@@ -129,7 +130,7 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
   };
   state.pool.reserve(document.in_flight.size() + document.queued.size());
   for (const SnapshotDocument::InFlight& item : document.in_flight) {
-    std::vector<uint64_t> effects = restore_effects(item.effects);
+    std::unique_ptr<Effects> effects = restore_effects(item.effects);
     Invocation* invocation = take(item.work);
     invocation->effects = std::move(effects);
     restore_in_flight(state, invocation);
@@ -139,16 +140,11 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
 
 const char* phase_name(Phase phase) noexcept {
   switch (phase) {
-    case Phase::created:
-      return "created";
-    case Phase::running:
-      return "running";
-    case Phase::completed:
-      return "completed";
-    case Phase::failed:
-      return "failed";
-    case Phase::cancelled:
-      return "cancelled";
+    case Phase::created: return "created";
+    case Phase::running: return "running";
+    case Phase::completed: return "completed";
+    case Phase::failed: return "failed";
+    case Phase::cancelled: return "cancelled";
   }
   return "unknown";
 }
@@ -159,40 +155,38 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
                        bool allow_changed_workflow, RunState& out) {
   const std::vector<StepIndex> steps = find_steps(document, *workflow);
   if (Ref<Error> error = check_workflow(document, *workflow, steps, allow_changed_workflow)) return error;
-  RunState state;
-  state.workflow = workflow;
-  state.steps.resize(workflow->steps().size());
-  restore_counters(document, state);
-  state.state = restore_table(document.state);
-  state.session = restore_table(document.session);
-  state.metadata = document.metadata;
-  state.result = document.result;
-  state.error = document.error;
-  restore_invocations(document, steps, state);
-  out = std::move(state);
+  out.workflow = workflow;
+  out.steps.resize(workflow->steps().size());
+  restore_counters(document, out);
+  out.state = restore_table(document.state);
+  out.session = restore_table(document.session);
+  out.metadata = document.metadata;
+  out.result = document.result;
+  out.error = document.error;
+  restore_invocations(document, steps, out);
+  out.settled = is_settled(out);
   return nullptr;
 }
 
 std::string describe_snapshot(const SnapshotDocument& document) {
+  // Only the strings are nlohmann's: its arrays and objects allocate when they are destroyed, and a process
+  // that runs out of memory there ends.
+  const auto text = [](std::string_view content) { return nlohmann::json(content).dump(); };
   const std::vector<uint64_t> work = count_work(document);
-  auto steps_needed = nlohmann::ordered_json::array();
+  std::string steps_needed;
   for (size_t i = 0; i < work.size(); ++i) {
-    if (work[i] != 0) steps_needed.push_back(document.steps[i]);
+    if (work[i] == 0) continue;
+    if (!steps_needed.empty()) steps_needed += ",";
+    steps_needed += text(document.steps[i]);
   }
-  nlohmann::ordered_json description;
-  description["format"] = document.format;
-  description["engine"] = document.engine;
-  description["workflow"] = document.workflow;
-  description["fingerprint"] = document.fingerprint;
-  description["run_id"] = uuid_text(document.id).data();
-  description["state"] = phase_name(document.phase);
-  description["queued"] = document.queued.size();
-  description["in_flight"] = document.in_flight.size();
-  description["steps_needed"] = std::move(steps_needed);
-  description["state_keys"] = document.state.size();
-  description["stream_sequence"] = document.stream_last;
-  description["events_routed"] = document.event_id_last;
-  return description.dump();
+  return "{\"format\":" + std::to_string(document.format) + ",\"engine\":" + text(document.engine) +
+         ",\"workflow\":" + text(document.workflow) + ",\"fingerprint\":" + text(document.fingerprint) +
+         ",\"run_id\":\"" + uuid_text(document.id).data() + "\",\"state\":\"" + phase_name(document.phase) +
+         "\",\"queued\":" + std::to_string(document.queued.size()) +
+         ",\"in_flight\":" + std::to_string(document.in_flight.size()) + ",\"steps_needed\":[" +
+         steps_needed + "],\"state_keys\":" + std::to_string(document.state.size()) +
+         ",\"stream_sequence\":" + std::to_string(document.stream_last) +
+         ",\"events_routed\":" + std::to_string(document.event_id_last) + "}";
 }
 
 }  // namespace blazen

@@ -12,7 +12,7 @@ namespace blazen {
 // `out` is as it was, and the error is Status::snapshot_mismatch: the workflow has another name; it lacks a
 // step for which events wait; or its steps are not those of the snapshot, and allow_changed_workflow is not
 // set. The limits of the workflow are not checked, and an event goes to its step even where that does not
-// accept the type any more. Throws std::bad_alloc.
+// accept the type any more. Throws std::bad_alloc; `out` is good for nothing but its destructor then.
 Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& workflow,
                        bool allow_changed_workflow, RunState& out);
 

@@ -4,7 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#include <new>
 #include <string_view>
+#include <vector>
 
 #include "base/object.hpp"
 #include "value/value.hpp"
@@ -17,11 +20,49 @@ inline constexpr std::string_view kStreamEnd = "blazen::StreamEnd";
 inline constexpr std::string_view kStreamGap = "blazen::StreamGap";
 inline constexpr std::string_view kLifecycle = "blazen::lifecycle";
 
+class Event;
+
+// Memory of events that are gone, for the next ones of the same thread: what a step consumes pays for what it emits.
+class EventStash {
+ public:
+  // Every event of at most this size has a block of it, so that any of them can be used again.
+  static constexpr size_t kBlockBytes = 96;
+
+  EventStash() noexcept = default;
+  EventStash(const EventStash&) = delete;
+  EventStash& operator=(const EventStash&) = delete;
+  ~EventStash() {
+    while (count_ > 0) ::operator delete(blocks_[--count_]);
+  }
+  // Throws std::bad_alloc.
+  void* take(size_t bytes) {
+    if (bytes > kBlockBytes) return ::operator new(bytes);
+    return count_ > 0 ? blocks_[--count_] : ::operator new(kBlockBytes);
+  }
+  // Lets go of an event; keeps its memory where this was the last reference.
+  void put(Ref<Event> event) noexcept;
+
+ private:
+  static constexpr size_t kBlocksMax = 1024;
+  bool grow() noexcept;
+
+  size_t count_ = 0;
+  std::vector<void*> blocks_;  // the first count_ are memory
+};
+
 class Event final : public Object {
  public:
   // Throws std::bad_alloc.
   static Ref<Event> make(std::string_view type, Ref<Value> value, std::string_view source = {},
-                         std::string_view correlation = {});
+                         std::string_view correlation = {}) {
+    const size_t bytes = bytes_of(type, source, correlation);
+    void* memory = ::operator new(bytes > EventStash::kBlockBytes ? bytes : EventStash::kBlockBytes);
+    return Ref<Event>::adopt(new (memory) Event(type, std::move(value), source, correlation));
+  }
+  static Ref<Event> make_in(EventStash& stash, std::string_view type, Ref<Value> value, std::string_view source) {
+    void* memory = stash.take(bytes_of(type, source, {}));
+    return Ref<Event>::adopt(new (memory) Event(type, std::move(value), source, {}));
+  }
   static void destroy(Event* event) noexcept;
 
   std::string_view type() const noexcept { return {texts(), type_size_}; }
@@ -35,8 +76,32 @@ class Event final : public Object {
   uint64_t id = 0;
 
  private:
-  explicit Event(Ref<Value> value) noexcept : Object(Kind::event), value_(std::move(value)) {}
+  friend class EventStash;
+  Event(std::string_view type, Ref<Value> value, std::string_view source, std::string_view correlation) noexcept
+      : Object(Kind::event),
+        type_size_(static_cast<uint32_t>(type.size())),
+        source_size_(static_cast<uint32_t>(source.size())),
+        correlation_size_(static_cast<uint32_t>(correlation.size())),
+        value_(std::move(value)) {
+    char* to = reinterpret_cast<char*>(this + 1);
+    put_text(put_text(put_text(to, type), source), correlation);
+  }
+  static size_t bytes_of(std::string_view type, std::string_view source, std::string_view correlation) noexcept {
+    return sizeof(Event) + type.size() + source.size() + correlation.size() + 3;
+  }
+  // The texts are short: a loop over words is quicker than a call of memcpy.
+  static char* put_text(char* to, std::string_view text) noexcept {
+    const char* from = text.data();
+    size_t left = text.size();
+    for (; left >= 8; left -= 8, from += 8, to += 8) std::memcpy(to, from, 8);
+    for (; left > 0; --left) *to++ = *from++;
+    *to++ = '\0';
+    return to;
+  }
   const char* texts() const noexcept { return reinterpret_cast<const char*>(this + 1); }
+  bool has_block() const noexcept {
+    return bytes_of(type(), source(), correlation()) <= EventStash::kBlockBytes;
+  }
 
   uint32_t type_size_ = 0;
   uint32_t source_size_ = 0;

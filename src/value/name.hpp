@@ -3,13 +3,29 @@
 
 #include <string_view>
 
+#include "base/limits.hpp"
+#include "base/utf8.hpp"
 #include "value/error.hpp"
 
 namespace blazen {
 
-// Null when text is non-empty UTF-8 of at most kNameBytesMax bytes; else the error, which names the argument.
-Ref<Error> check_name(std::string_view argument, std::string_view text) noexcept;
+// The error for a text that breaks the rule; it names the argument.
+Ref<Error> name_fault(std::string_view argument, std::string_view text) noexcept;
+
+inline bool is_label(std::string_view text) noexcept {
+  return text.size() <= kNameBytesMax && utf8_valid_prefix(text.data(), text.size()) == text.size();
+}
+
+// Null when text is non-empty UTF-8 of at most kNameBytesMax bytes.
+inline Ref<Error> check_name(std::string_view argument, std::string_view text) noexcept {
+  if (!text.empty() && is_label(text)) return nullptr;
+  return name_fault(argument, text);
+}
+
 // The same, but it may be empty.
-Ref<Error> check_label(std::string_view argument, std::string_view text) noexcept;
+inline Ref<Error> check_label(std::string_view argument, std::string_view text) noexcept {
+  if (is_label(text)) return nullptr;
+  return name_fault(argument, text);
+}
 
 }  // namespace blazen

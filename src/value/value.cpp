@@ -5,13 +5,7 @@
 
 namespace blazen {
 
-struct NullValue {
-  NullValue() noexcept : value(Tag::json, kImmortal) {
-    value.data_ = "null";
-    value.size_ = 4;
-  }
-  Value value;
-};
+constinit Value Value::null_{Value::Null{}};
 
 Ref<Value> Value::copy(Tag tag, std::string_view data, std::string_view codec) {
   const size_t codec_bytes = codec.empty() ? 0 : codec.size() + 1;
@@ -34,11 +28,6 @@ Ref<Value> Value::adopt(Tag tag, const void* data, size_t size, std::string_view
   value->user_data_ = user_data;
   value->drop_ = drop;
   return Ref<Value>::adopt(value);
-}
-
-Ref<Value> Value::null() noexcept {
-  static NullValue null;
-  return Ref<Value>::share(&null.value);
 }
 
 void Value::destroy(Value* value) noexcept {

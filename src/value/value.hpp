@@ -35,7 +35,7 @@ class Value final : public Object {
   static Ref<Value> adopt(Tag tag, const void* data, size_t size, std::string_view codec, void* user_data,
                           DropFn drop);
   // The JSON text null, immortal.
-  static Ref<Value> null() noexcept;
+  static Ref<Value> null() noexcept { return Ref<Value>::share(&null_); }
 
   static void destroy(Value* value) noexcept;
 
@@ -45,8 +45,10 @@ class Value final : public Object {
   void* object() const noexcept { return tag_ == Tag::live ? user_data_ : nullptr; }
 
  private:
-  friend struct NullValue;
-  explicit Value(Tag tag, uint32_t references = 1) noexcept : Object(Kind::value, references), tag_(tag) {}
+  explicit Value(Tag tag) noexcept : Object(Kind::value), tag_(tag) {}
+  struct Null {};
+  constexpr explicit Value(Null) noexcept : Object(Kind::value, kImmortal), tag_(Tag::json), size_(4), data_("null") {}
+  static Value null_;
   static Value* allocate(Tag tag, size_t tail_bytes);
   char* tail() noexcept { return reinterpret_cast<char*>(this + 1); }
   char* put_codec(char* to, std::string_view codec) noexcept;

@@ -1,5 +1,5 @@
-// Any bytes at all: decode_snapshot refuses them, or they are a snapshot, and then they describe themselves, and a run
-// restored from them gives the same bytes again.
+// Any bytes at all: decode_snapshot refuses them, or they are a snapshot, and then they describe themselves,
+// and a run restored from them gives the same bytes again.
 //
 // The corpus was made by: unit_tests --gtest_also_run_disabled_tests --gtest_filter='*WriteCorpus'
 #include <cstdint>
@@ -20,7 +20,8 @@ void require(bool holds, const char* what) {
 }
 
 void check_refusal(const Error& error, size_t size) {
-  require(error.status == Status::snapshot_invalid || error.status == Status::snapshot_newer, "an unexpected status");
+  require(error.status == Status::snapshot_invalid || error.status == Status::snapshot_newer,
+          "an unexpected status");
   require(error.offset <= size && !error.message.empty(), "a refusal without a place");
 }
 

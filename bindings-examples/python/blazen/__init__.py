@@ -1,0 +1,62 @@
+"""Blazen from Python: workflows of steps, on libblazen, with nothing but the standard library.
+
+    import blazen
+
+    workflow = blazen.Workflow("hello")
+
+    @workflow.step(accepts=blazen.START_EVENT)
+    def greet(ctx, event):
+        ctx.state["name"] = event.value
+        return blazen.Event("Greeted", {"times": 1})
+
+    @workflow.step(accepts="Greeted")
+    def finish(ctx, event):
+        return blazen.StopEvent("hello, " + ctx.state["name"])
+
+    with blazen.Runtime() as runtime:
+        print(runtime.run(workflow, "world").result())
+
+The library is the one that BLAZEN_LIBRARY names; without it, the one that this tree was built to.
+
+Values unpickle as they are read: resume snapshots only from those whom you would let run code.
+"""
+
+from .context import Context, Invocation, Session, State
+from .errors import BlazenError, BlazenTimeout, Status
+from .events import LIFECYCLE, START_EVENT, STOP_EVENT, STREAM_END, STREAM_GAP, Event, StopEvent
+from .run import Run, RunState
+from .runtime import Runtime
+from .snapshots import snapshot_info
+from .stream import Stream
+from .tiers import Stored, Tag
+from .workflow import Workflow
+from ._c import has_feature, version
+from ._objects import live_count
+
+__all__ = [
+    "BlazenError",
+    "BlazenTimeout",
+    "Context",
+    "Event",
+    "Invocation",
+    "LIFECYCLE",
+    "Run",
+    "RunState",
+    "Runtime",
+    "START_EVENT",
+    "STOP_EVENT",
+    "STREAM_END",
+    "STREAM_GAP",
+    "Session",
+    "State",
+    "Status",
+    "StopEvent",
+    "Stored",
+    "Stream",
+    "Tag",
+    "Workflow",
+    "has_feature",
+    "live_count",
+    "snapshot_info",
+    "version",
+]

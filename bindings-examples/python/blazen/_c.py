@@ -1,0 +1,189 @@
+"""libblazen as C sees it: found, loaded, and every function with its signature.
+
+Functions of blazen.h lose their prefix: `c.run_start` is blazen_run_start. Nothing here checks a status; see _calls.
+"""
+
+import ctypes
+import ctypes.util
+import os
+import pathlib
+from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+
+ABI = 1
+
+# ---- the types of blazen.h ----
+
+STATUS = c_int32
+HANDLE = c_void_p
+TEXT = c_char_p  # going in, with a length beside it: NUL may stand in it
+
+DROP_FN = CFUNCTYPE(None, c_void_p)
+STEP_FN = CFUNCTYPE(STATUS, c_void_p, HANDLE, HANDLE, POINTER(HANDLE))
+
+
+class EventOptions(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("correlation", TEXT), ("correlation_length", c_size_t)]
+
+
+class SendOptions(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("step", TEXT), ("step_length", c_size_t)]
+
+
+class RunOptions(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("metadata", HANDLE), ("allow_changed_workflow", c_int32)]
+
+
+class RuntimeOptions(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("mode", c_int32), ("threads", c_uint32), ("user_data", c_void_p)] + [
+        (callback, c_void_p) for callback in ("drop", "attach", "detach", "wake", "post")
+    ]
+
+
+# ---- the functions of blazen.h, by their shape ----
+
+# Those that can fail: what they take, and what they give. Each takes `blazen_error **` after both.
+_NAMED = (TEXT, c_size_t)  # a text and its length
+_DATA = (c_char_p, c_size_t)
+FALLIBLE = {
+    "value_json": (_NAMED, (HANDLE,)),
+    "value_bytes": (_DATA, (HANDLE,)),
+    "value_native": (_DATA + _NAMED, (HANDLE,)),
+    "value_live": ((c_void_p,) + _NAMED + (DROP_FN,), (HANDLE,)),
+    "event_create": (_NAMED + (HANDLE, POINTER(EventOptions)), (HANDLE,)),
+    "workflow_builder_create": (_NAMED, (HANDLE,)),
+    "workflow_builder_add_step": ((HANDLE,) + _NAMED + _NAMED + (STEP_FN, c_void_p, DROP_FN), ()),
+    "workflow_builder_add_elsewhere": ((HANDLE,) + _NAMED + _NAMED, ()),
+    "workflow_builder_step_accepts": ((HANDLE,) + _NAMED + _NAMED, ()),
+    "workflow_builder_step_emits": ((HANDLE,) + _NAMED + _NAMED, ()),
+    "workflow_builder_step_max_concurrency": ((HANDLE,) + _NAMED + (c_uint32,), ()),
+    "workflow_builder_set_unhandled": ((HANDLE, c_int32), ()),
+    "workflow_builder_set_idle": ((HANDLE, c_int32), ()),
+    "workflow_builder_build": ((HANDLE,), (HANDLE,)),
+    "runtime_create": ((POINTER(RuntimeOptions),), (HANDLE,)),
+    "runtime_close": ((HANDLE,), ()),
+    "runtime_poll": ((HANDLE, c_uint64), (c_uint64,)),
+    "run_create": ((HANDLE, HANDLE, POINTER(RunOptions)), (HANDLE,)),
+    "run_resume": ((HANDLE, HANDLE, HANDLE, POINTER(RunOptions)), (HANDLE,)),
+    "run_start": ((HANDLE, HANDLE), ()),
+    "run_close": ((HANDLE,), ()),
+    "run_wait": ((HANDLE, c_int64), (c_int32,)),
+    "run_result": ((HANDLE,), (HANDLE,)),
+    "run_elsewhere": ((HANDLE,), (HANDLE,)),
+    "run_send_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
+    "run_subscribe": ((HANDLE,), (HANDLE,)),
+    "run_snapshot": ((HANDLE,), (HANDLE,)),
+    "context_emit_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
+    "context_send_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
+    "context_publish": ((HANDLE, HANDLE), ()),
+    "context_set_value": ((HANDLE,) + _NAMED + (HANDLE,), ()),
+    "context_get_value": ((HANDLE,) + _NAMED, (HANDLE, c_uint64)),
+    "context_has_value": ((HANDLE,) + _NAMED, (c_int32,)),
+    "context_remove_value": ((HANDLE,) + _NAMED, (c_int32,)),
+    "context_keys": ((HANDLE,) + _NAMED, (HANDLE,)),
+    "context_clear_values": ((HANDLE,), ()),
+    "context_apply": ((HANDLE, HANDLE), ()),
+    "context_set_session": ((HANDLE,) + _NAMED + (HANDLE,), ()),
+    "context_get_session": ((HANDLE,) + _NAMED, (HANDLE,)),
+    "context_has_session": ((HANDLE,) + _NAMED, (c_int32,)),
+    "context_remove_session": ((HANDLE,) + _NAMED, (c_int32,)),
+    "context_session_keys": ((HANDLE,) + _NAMED, (HANDLE,)),
+    "batch_create": ((), (HANDLE,)),
+    "batch_set": ((HANDLE,) + _NAMED + (HANDLE,), ()),
+    "context_defer": ((HANDLE,), (HANDLE,)),
+    "invocation_complete": ((HANDLE,), ()),
+    "invocation_fail": ((HANDLE, HANDLE), ()),
+    "stream_next": ((HANDLE, c_int64), (HANDLE, c_uint64)),
+    "stream_close": ((HANDLE,), ()),
+    "snapshot_parse": (_DATA, (HANDLE,)),
+    "snapshot_info": ((HANDLE,), (HANDLE,)),
+}
+
+# Those that cannot: what they answer, and what they take.
+_SIZE_OUT = POINTER(c_size_t)
+INFALLIBLE = {
+    "abi": (c_uint32, ()),
+    "version": (c_char_p, ()),
+    "has_feature": (c_int32, _NAMED),
+    "error_host": (STATUS, (c_int64,) + _NAMED + (HANDLE, POINTER(HANDLE))),
+    "error_status": (STATUS, (HANDLE,)),
+    "error_host_code": (c_int64, (HANDLE,)),
+    "error_attempt": (c_uint32, (HANDLE,)),
+    "error_detail": (HANDLE, (HANDLE,)),
+    "value_tag": (c_int32, (HANDLE,)),
+    "value_object": (c_void_p, (HANDLE,)),
+    "event_value": (HANDLE, (HANDLE,)),
+    "event_id": (c_uint64, (HANDLE,)),
+    "run_state_now": (c_int32, (HANDLE,)),
+    "context_invocation_id": (c_uint64, (HANDLE,)),
+    "context_attempt": (c_uint32, (HANDLE,)),
+    "context_is_cancelled": (c_int32, (HANDLE,)),
+    "invocation_event": (HANDLE, (HANDLE,)),
+    "keys_count": (c_size_t, (HANDLE,)),
+    "keys_at": (c_void_p, (HANDLE, c_size_t, _SIZE_OUT)),
+}
+# Those that hand out a text or data, whose length they set.
+for _name in """error_message error_step value_data value_codec event_type event_source event_correlation workflow_name
+        workflow_fingerprint run_id context_run_id context_workflow_name context_step_name snapshot_data""".split():
+    INFALLIBLE[_name] = (c_void_p, (HANDLE, _SIZE_OUT))
+for _noun in "error value event workflow_builder workflow runtime run keys batch invocation stream snapshot".split():
+    INFALLIBLE[_noun + "_release"] = (None, (HANDLE,))
+
+
+# ---- finding and loading ----
+
+
+def _find():
+    """The path of the library: what BLAZEN_LIBRARY says, else the release build of this tree, else the system's."""
+    named = os.environ.get("BLAZEN_LIBRARY")
+    if named:
+        return named
+    for tree in pathlib.Path(__file__).resolve().parents:
+        built = tree / "build" / "release" / "libblazen.so"
+        if built.exists():
+            return str(built)
+    installed = ctypes.util.find_library("blazen")
+    if installed:
+        return installed
+    raise ImportError("libblazen was not found: build it, or set BLAZEN_LIBRARY to the path of its shared library")
+
+
+def _load(path):
+    try:
+        library = ctypes.CDLL(path)
+        answer = library.blazen_abi()
+    except (OSError, AttributeError) as failure:
+        raise ImportError(f"{path} cannot be loaded as libblazen: {failure}") from failure
+    if answer != ABI:
+        raise ImportError(f"{path} has ABI {answer}; this binding is made for ABI {ABI}")
+    return library
+
+
+class _Functions:
+    """One attribute for each function of the tables above."""
+
+    def __init__(self, library):
+        for name, (takes, gives) in FALLIBLE.items():
+            outputs = tuple(POINTER(kind) for kind in gives)
+            self._declare(library, name, STATUS, takes + outputs + (POINTER(HANDLE),))
+        for name, (answers, takes) in INFALLIBLE.items():
+            self._declare(library, name, answers, takes)
+
+    def _declare(self, library, name, answers, takes):
+        function = getattr(library, "blazen_" + name)
+        function.restype = answers
+        function.argtypes = takes
+        setattr(self, name, function)
+
+
+c = _Functions(_load(_find()))
+
+
+def version():
+    """The version of the library: "0.1.0"."""
+    return c.version().decode()
+
+
+def has_feature(feature):
+    """Whether the library has a feature, such as "threads"."""
+    name = feature.encode()
+    return bool(c.has_feature(name, len(name)))

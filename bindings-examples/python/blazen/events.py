@@ -1,0 +1,44 @@
+"""Events: a type name and a value."""
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from . import _read
+from ._c import c
+
+START_EVENT = "blazen::StartEvent"
+STOP_EVENT = "blazen::StopEvent"
+STREAM_END = "blazen::StreamEnd"
+STREAM_GAP = "blazen::StreamGap"
+LIFECYCLE = "blazen::lifecycle"
+
+
+@dataclass
+class Event:
+    """What steps take and give. The engine fills in id, source (the step that made it) and, on a stream, sequence."""
+
+    type: str
+    value: Any = None
+    correlation: Optional[str] = None
+    id: int = field(default=0, compare=False)
+    source: Optional[str] = field(default=None, compare=False)
+    sequence: int = field(default=0, compare=False)
+
+
+class StopEvent(Event):
+    """Ends a run: its value is the result."""
+
+    def __init__(self, result=None):
+        super().__init__(STOP_EVENT, result)
+
+
+def read_event(handle, sequence=0):
+    """The event behind a handle."""
+    return Event(
+        _read.text(c.event_type, handle),
+        _read.value(c.event_value(handle)),
+        _read.text(c.event_correlation, handle),
+        c.event_id(handle),
+        _read.text(c.event_source, handle),
+        sequence,
+    )

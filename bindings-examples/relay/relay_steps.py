@@ -1,0 +1,190 @@
+"""The steps of the relay that are written in Python. relay_steps.h says what those in C keep in the state; these add
+
+    vocabulary               NATIVE  a Vocabulary of all parts
+    vocabulary/made_sha256   JSON    of its bytes, when it was made
+    part/N/notes             NATIVE  Notes
+    tallied/TYPE/N           JSON    that this event has been counted
+
+Every write is keyed by what it is about: a step that runs again after a resume writes the same once more.
+"""
+
+import collections
+import hashlib
+import os
+import queue
+import threading
+
+import blazen
+from relay_words import Notes, Vocabulary
+
+TOP_WORDS = 8
+
+
+def part_key(number, what):
+    return f"part/{number:06}/{what}"
+
+
+# ---- survey ----
+
+
+def survey(ctx, event):
+    """Reads all parts once for the words in them."""
+    vocabulary = Vocabulary()
+    for part in range(1, ctx.state["parts"] + 1):
+        vocabulary.survey(ctx.state[part_key(part, "text")])
+    ctx.state["vocabulary"] = vocabulary
+    ctx.state["vocabulary/made_sha256"] = vocabulary_sha256(ctx)
+    return blazen.Event("relay::VocabularyMade")
+
+
+def vocabulary_sha256(ctx):
+    """Of the bytes as they stand in the state, and in any snapshot."""
+    return hashlib.sha256(ctx.state.stored("vocabulary").data).hexdigest()
+
+
+# ---- analyse ----
+
+
+class Desk:
+    """Analyses parts on threads of its own: a step that completes later, and elsewhere in the process.
+
+    share: which share of the parts it takes, before it leaves every further one open; 1.0: all.
+    """
+
+    THREADS = 2
+
+    def __init__(self, share=1.0):
+        self.parts = self.done = 0
+        self._share = share
+        self._taken = 0
+        self._left_open = []
+        self._inbox = queue.Queue()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._work) for _ in range(self.THREADS)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        for _ in self._threads:
+            self._inbox.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._left_open.clear()
+
+    def analyse(self, ctx, event):
+        """The step: hands its invocation to whichever thread is free."""
+        self.parts = ctx.state["parts"]
+        self._inbox.put(ctx.defer())
+
+    def has_stopped(self, concurrency_max):
+        """Whether its share is done, and as many parts lie open as may at once."""
+        with self._lock:
+            quota = self._quota()
+            left = min(concurrency_max, self.parts - quota)
+            return self.parts > 0 and self.done == quota and len(self._left_open) == left
+
+    def _quota(self):
+        return int(self.parts * self._share)
+
+    def _work(self):
+        for invocation in iter(self._inbox.get, None):
+            if self._may_take(invocation):
+                self._finish(invocation)
+
+    def _may_take(self, invocation):
+        with self._lock:
+            if self._taken >= self._quota():
+                self._left_open.append(invocation)
+                return False
+            self._taken += 1
+            return True
+
+    def _finish(self, invocation):
+        part = invocation.event.value
+        try:
+            analyse_part(invocation.context, part)
+            invocation.complete(blazen.Event("relay::Analysed", part))
+        except Exception as exception:
+            invocation.fail(exception)
+        with self._lock:
+            self.done += 1
+
+
+def analyse_part(ctx, part):
+    ctx.state[part_key(part, "notes")] = Notes.of(ctx.state[part_key(part, "text")])
+
+
+# ---- tally ----
+
+
+def tally(ctx, event):
+    """Counts what is done; one at a time. The mark and the count are written together, so nothing counts twice."""
+    mark = f"tallied/{event.type}/{event.value}"
+    if mark not in ctx.state:
+        ctx.state.update({mark: True, "left": ctx.state["left"] - 1})
+    return blazen.Event("relay::AllDone") if ctx.state["left"] == 0 else None
+
+
+# ---- finish ----
+
+
+def finish(ctx, event):
+    """Puts the digest together; it depends on the texts alone, not on the order of the work."""
+    parts = ctx.state["parts"]
+    vocabulary = ctx.state["vocabulary"]
+    files = [_File(ctx, number) for number in range(1, ctx.state["files"] + 1)]
+    for part in range(1, parts + 1):
+        files[ctx.state[part_key(part, "file")] - 1].add(ctx, part)
+    words = sum((file.words for file in files), collections.Counter())
+    telling = [(word, count) for word, count in words.items() if vocabulary.is_telling(word, parts)]
+    result = {
+        "files": [file.summary() for file in files],
+        "parts": parts,
+        "distinct": len(words),
+        "top_words": [list(item) for item in sorted(telling, key=lambda item: (-item[1], item[0]))[:TOP_WORDS]],
+        "analysed": len(ctx.state.names("tallied/relay::Analysed/")),
+        "checked": len(ctx.state.names("tallied/relay::Checked/")),
+        "hashes_agreed": sum(file.hashes_agreed for file in files),
+        "vocabulary": {
+            "words": len(vocabulary),
+            "made": ctx.state["vocabulary/made_sha256"],
+            "carried": ctx.state["vocabulary/carried_sha256"],
+            "found": vocabulary_sha256(ctx),
+        },
+    }
+    return blazen.StopEvent(result)
+
+
+class _File:
+    """One file, as its parts are added in order."""
+
+    def __init__(self, ctx, number):
+        self._path = ctx.state[f"file/{number:06}/path"]
+        self._sha256 = hashlib.sha256()
+        self._parts = self._bytes = self._lines = 0
+        self.words = collections.Counter()
+        self.hashes_agreed = 0
+
+    def add(self, ctx, part):
+        notes = ctx.state[part_key(part, "notes")]
+        self._sha256.update(ctx.state[part_key(part, "text")])
+        self._parts += 1
+        self._bytes += notes.bytes
+        self._lines += notes.lines
+        self.words.update(notes.words)
+        self.hashes_agreed += notes.sha256 == ctx.state[part_key(part, "sha256")]  # Python's, and C's
+
+    def summary(self):
+        return {
+            "path": os.fsdecode(self._path).encode("utf-8", "replace").decode(),
+            "parts": self._parts,
+            "bytes": self._bytes,
+            "lines": self._lines,
+            "words": sum(self.words.values()),
+            "distinct": len(self.words),
+            "longest": max(self.words, key=lambda word: (len(word), word), default=""),
+            "sha256": self._sha256.hexdigest(),
+        }

@@ -1,0 +1,31 @@
+"""The workflow of the relay, as every process in Python builds it; relay_workflow.c is the same for those in C.
+
+All processes add the same steps in the same order: so their workflows have the same fingerprint.
+"""
+
+import blazen
+
+STEPS = (  # name, accepts, max_concurrency
+    ("read", [blazen.START_EVENT], 0),  # C: files into parts
+    ("survey", ["relay::TextsRead"], 0),  # Python: all parts into a vocabulary
+    ("analyse", ["relay::Part"], 4),  # Python: a part into notes
+    ("check", ["relay::Part"], 0),  # C: is a part as it was read?
+    ("carry", ["relay::VocabularyMade"], 0),  # C: the vocabulary into an event,
+    ("shelve", ["relay::VocabularyCarried"], 0),  # C: and back into the state
+    ("tally", ["relay::Analysed", "relay::Checked", "relay::Shelved"], 1),  # Python: is everything done?
+    ("finish", ["relay::AllDone"], 0),  # Python: the digest
+)
+ANALYSE_CONCURRENCY = dict((name, limit) for name, _, limit in STEPS)["analyse"]
+
+
+def build(bodies, native=None):
+    """The workflow with these bodies, {step: function}, and those in C, {step: ctypes function}; the rest elsewhere."""
+    workflow = blazen.Workflow("relay")
+    for name, accepts, limit in STEPS:
+        if name in bodies:
+            workflow.step(name=name, accepts=accepts, max_concurrency=limit)(bodies[name])
+        elif native and name in native:
+            workflow.native(name, native[name], accepts=accepts, max_concurrency=limit)
+        else:
+            workflow.elsewhere(name, accepts=accepts, max_concurrency=limit)
+    return workflow.build()

@@ -1,0 +1,56 @@
+// A quick hash of short texts, and their comparison without a call: keys and event types are looked up all the time.
+//
+// Folded multiplication of 64-bit words (the scheme of wyhash, Wang Yi, 2019). Nothing that anybody can see depends on it.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace blazen {
+
+inline uint64_t load_word(const char* bytes) noexcept {
+  uint64_t word;
+  std::memcpy(&word, bytes, sizeof word);
+  return word;
+}
+
+inline uint64_t fold_multiply(uint64_t a, uint64_t b) noexcept {
+#ifdef __SIZEOF_INT128__
+  __extension__ using Wide = unsigned __int128;
+  const Wide product = static_cast<Wide>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+#else
+  const uint64_t product = a * b;
+  return product ^ (product >> 32);
+#endif
+}
+
+inline uint64_t hash_text(std::string_view text) noexcept {
+  constexpr uint64_t kFirst = 0xa0761d6478bd642fU;   // odd, with as many ones as zeros
+  constexpr uint64_t kSecond = 0xe7037ed1a0b428dbU;
+  uint64_t sum = kFirst ^ text.size();
+  const char* at = text.data();
+  size_t left = text.size();
+  if (left < 8) {
+    uint64_t word = 0;
+    for (; left > 0; --left) word = word << 8 | static_cast<unsigned char>(*at++);
+    return fold_multiply(sum ^ kSecond, word ^ kFirst);
+  }
+  for (; left > 8; left -= 8, at += 8) sum = fold_multiply(sum ^ load_word(at), kSecond);
+  return fold_multiply(sum ^ load_word(text.data() + text.size() - 8), kSecond);
+}
+
+inline bool same_text(std::string_view a, std::string_view b) noexcept {
+  if (a.size() != b.size()) return false;
+  size_t at = 0;
+  for (; at + 8 <= a.size(); at += 8) {
+    if (load_word(a.data() + at) != load_word(b.data() + at)) return false;
+  }
+  for (; at < a.size(); ++at) {
+    if (a[at] != b[at]) return false;
+  }
+  return true;
+}
+
+}  // namespace blazen

@@ -1,0 +1,450 @@
+// Measures the engine through the C ABI, beside the reference of reference.hpp. tools/bench runs it and
+// prints the table.
+//
+// Each row times the engine and its reference in turn, within the same iteration, so that noise of the
+// machine meets both alike. The label of a row says what an item is. Its counters: ns and reference_ns for
+// each item, their ratio, bytes where the heap is watched, and the budget, of which 0 means that there is
+// none: ratio_max, ns_max, bytes_max.
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "bench/json_sample.hpp"
+#include "bench/reference.hpp"
+#include "bench/shapes.hpp"
+
+namespace {
+
+using namespace blazen::bench;  // NOLINT(google-build-using-namespace)
+
+struct Budget {
+  double ratio_max = 0;
+  double ns_max = 0;
+  double bytes_max = 0;
+};
+
+// -----------------------------------------------------------------------------------------------------
+// measuring
+
+double now_s(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+// What this thread alone does is measured in its own time: other programs on the machine take none of it.
+// Where the engine's threads take part, it is the time on the wall.
+template <class Function>
+double seconds(const Function& function, clockid_t clock = CLOCK_THREAD_CPUTIME_ID) {
+  const double begin_s = now_s(clock);
+  function();
+  return now_s(clock) - begin_s;
+}
+
+constexpr clockid_t clock_of(By by) { return by == By::poll ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC; }
+
+// ours and reference each do `items` items and answer the seconds it took.
+template <class Ours, class Reference>
+void compare(benchmark::State& state, const char* item, double items, Budget budget, Ours ours,
+             Reference reference) {
+  double ours_s = 0;
+  double reference_s = 0;
+  for (auto _ : state) {
+    const double one_s = ours();
+    state.SetIterationTime(one_s);
+    ours_s += one_s;
+    reference_s += reference();
+  }
+  state.SetLabel(item);
+  const double ns = 1e9 / (items * static_cast<double>(state.iterations()));
+  state.counters["ns"] = ours_s * ns;
+  state.counters["reference_ns"] = reference_s * ns;
+  state.counters["ratio"] = ours_s / reference_s;
+  state.counters["ratio_max"] = budget.ratio_max;
+  state.counters["ns_max"] = budget.ns_max;
+  state.counters["bytes_max"] = budget.bytes_max;
+}
+
+template <class Function>
+void row(const std::string& name, Function function) {
+  benchmark::RegisterBenchmark(name.c_str(), function)->UseManualTime()->Unit(benchmark::kMicrosecond);
+}
+
+// One of each for the whole process, made before anything is measured: the engine's threads sleep meanwhile.
+blazen_runtime* pump() {
+  static const Runtime runtime = make_runtime(BLAZEN_MODE_PUMP);
+  return runtime.get();
+}
+blazen_runtime* threads() {
+  static const Runtime runtime = make_runtime(BLAZEN_MODE_THREADS);
+  return runtime.get();
+}
+
+blazen_runtime* runtime_of(By by) { return by == By::poll ? pump() : threads(); }
+
+// ------------------------------------------------------------------------------------------- the reference's
+// shapes
+
+double reference_chain(uint64_t length) {
+  uint64_t left = length;
+  const ReferenceStep link{[](void* data, ReferenceRun& run, const ReferenceEvent& event) {
+                             auto& left = *static_cast<uint64_t*>(data);
+                             run.emit(left-- == 0 ? BLAZEN_STOP_EVENT : kLink, event.value);
+                           },
+                           &left};
+  const ReferenceWorkflow workflow{{BLAZEN_START_EVENT, link}, {kLink, link}};
+  return seconds([&] { benchmark::DoNotOptimize(ReferenceRun(workflow).run(BLAZEN_START_EVENT, 1)); });
+}
+
+double reference_fan_out(uint64_t width, uint64_t runs) {
+  struct Plan {
+    uint64_t width;
+    uint64_t left;
+  } plan{width, 0};
+  const ReferenceWorkflow workflow{
+      {BLAZEN_START_EVENT,
+       {[](void* data, ReferenceRun& run, const ReferenceEvent& event) {
+          auto& plan = *static_cast<Plan*>(data);
+          plan.left = plan.width;
+          for (uint64_t i = 0; i < plan.width; ++i) run.emit(kChild, event.value);
+        },
+        &plan}},
+      {kChild,
+       {[](void*, ReferenceRun& run, const ReferenceEvent& event) { run.emit(kDone, event.value); },
+        nullptr}},
+      {kDone,
+       {[](void* data, ReferenceRun& run, const ReferenceEvent& event) {
+          if (--static_cast<Plan*>(data)->left == 0) run.emit(BLAZEN_STOP_EVENT, event.value);
+        },
+        &plan}}};
+  return seconds([&] {
+    for (uint64_t i = 0; i < runs; ++i)
+      benchmark::DoNotOptimize(ReferenceRun(workflow).run(BLAZEN_START_EVENT, 1));
+  });
+}
+
+double reference_short_runs(uint64_t runs) {
+  const ReferenceWorkflow workflow{{BLAZEN_START_EVENT,
+                                    {[](void*, ReferenceRun& run, const ReferenceEvent& event) {
+                                       run.emit(BLAZEN_STOP_EVENT, event.value);
+                                     },
+                                     nullptr}}};
+  return seconds([&] {
+    for (uint64_t i = 0; i < runs; ++i)
+      benchmark::DoNotOptimize(ReferenceRun(workflow).run(BLAZEN_START_EVENT, 1));
+  });
+}
+
+ReferenceTable reference_table(const std::vector<std::string>& keys) {
+  ReferenceTable table;
+  for (size_t i = 0; i < keys.size(); ++i) table[keys[i]] = {std::to_string(10'000'000 + i), i + 1};
+  return table;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// routing
+
+void add_chain(const std::string& name, uint64_t length, By by, Budget budget,
+               blazen_step_fn body = bench_chain) {
+  row(name, [=](benchmark::State& state) {
+    Chain chain(length, body);
+    compare(
+        state, "event", static_cast<double>(length), budget,
+        [&] { return seconds([&] { chain.run(runtime_of(by), by); }, clock_of(by)); },
+        [&] { return reference_chain(length); });
+    if (chain.plan().heap_at_end == 0) return;
+    const auto kept = static_cast<int64_t>(chain.plan().heap_at_end - chain.plan().heap_after_tenth);
+    state.counters["bytes"] = static_cast<double>(kept);
+  });
+}
+
+void add_fan_out(const std::string& name, uint64_t width, By by, Budget budget) {
+  row(name, [=](benchmark::State& state) {
+    constexpr uint64_t kRuns = 10;
+    FanOut fan_out(width);
+    compare(
+        state, "child", static_cast<double>(width * kRuns), budget,
+        [&] {
+          const auto run_all = [&] {
+            for (uint64_t i = 0; i < kRuns; ++i) fan_out.run(runtime_of(by), by);
+          };
+          return seconds(run_all, clock_of(by));
+        },
+        [&] { return reference_fan_out(width, kRuns); });
+  });
+}
+
+template <class Function>
+void add_short_run(const std::string& name, By by, Budget budget, Function function) {
+  row(name, [=](benchmark::State& state) {
+    constexpr uint64_t kRuns = 1000;
+    ShortRun short_run;
+    compare(
+        state, "run", kRuns, budget,
+        [&] {
+          const auto run_all = [&] {
+            for (uint64_t i = 0; i < kRuns; ++i) function(short_run);
+          };
+          return seconds(run_all, clock_of(by));
+        },
+        [] { return reference_short_runs(kRuns); });
+  });
+}
+
+// An event from outside into a run that waits for it, each of them pumped.
+void add_post(const std::string& name) {
+  row(name, [](benchmark::State& state) {
+    constexpr uint64_t kEvents = 1000;
+    const Workflow workflow = make_workflow(
+        {{"begin", BLAZEN_START_EVENT, bench_nothing}, {"take", kLink, bench_nothing}}, BLAZEN_IDLE_WAIT);
+    const Run run = start_run(pump(), workflow.get());
+    poll(pump());
+    const Event event = make<Event>(blazen_event_create, kLink.data(), kLink.size(), nullptr, nullptr);
+    compare(
+        state, "event", kEvents, {},
+        [&] {
+          return seconds([&] {
+            for (uint64_t i = 0; i < kEvents; ++i) {
+              check(blazen_run_send_event(run.get(), event.get(), nullptr, nullptr));
+              poll(pump());
+            }
+          });
+        },
+        [] { return reference_chain(kEvents); });
+    check(blazen_run_close(run.get(), nullptr));
+  });
+}
+
+// The call alone, within a body; what becomes of the events is not in the figure.
+void add_emit(const std::string& name) {
+  row(name, [](benchmark::State& state) {
+    constexpr uint64_t kEvents = 1000;
+    double emit_s = 0;
+    const auto emit_all = [](void* data, blazen_context* context, const blazen_event* event) {
+      *static_cast<double*>(data) = seconds([&] {
+        for (uint64_t i = 0; i < kEvents; ++i) check(emit(context, kLink, event, nullptr));
+      });
+      check(stop(context, event, nullptr));
+    };
+    InsidePlan plan{emit_all, &emit_s};
+    const Workflow workflow =
+        make_workflow({{"begin", BLAZEN_START_EVENT, bench_inside, &plan}, {"take", kLink, bench_nothing}});
+    const Value input = make_json(R"({"n":1})");
+    compare(
+        state, "event", kEvents, {},
+        [&] {
+          run_once(pump(), workflow.get(), input.get(), By::poll);
+          return emit_s;
+        },
+        [] { return reference_chain(kEvents); });
+  });
+}
+
+void add_routing() {
+  add_chain("chain/100000", 100'000, By::poll, {.ratio_max = 2.5});
+  add_chain("chain/1000000", 1'000'000, By::poll, {.ratio_max = 2.5, .bytes_max = 4096}, bench_watched_chain);
+  add_fan_out("fan_out/1000", 1000, By::poll, {.ratio_max = 2.5});
+  const Budget short_run{.ratio_max = 10};
+  add_short_run("short_run/pump", By::poll, short_run, [](ShortRun& run) { run.run(pump(), By::poll); });
+  add_short_run("short_run/pump_at_once", By::poll, short_run,
+                [](ShortRun& run) { run.run_at_once(pump()); });
+  add_short_run("short_run/helps", By::wait, short_run, [](ShortRun& run) { run.run_at_once(threads()); });
+  add_short_run("short_run/threads", By::wait, {}, [](ShortRun& run) { run.run(threads(), By::wait); });
+  add_chain("chain_threads/100000", 100'000, By::wait, {});
+  add_fan_out("fan_out_threads/1000", 1000, By::wait, {});
+  add_chain("deferred/100000", 100'000, By::poll, {}, bench_deferred_chain);
+  add_chain("send_event/100000", 100'000, By::poll, {}, bench_send_chain);
+  add_post("send_event_outside");
+  add_emit("emit");
+}
+
+// -----------------------------------------------------------------------------------------------------------
+// state
+
+constexpr size_t kStateKeys = 1000;
+constexpr size_t kStateRounds = 20;
+
+template <class Ours, class Reference>
+void add_state(const std::string& name, Ours ours, Reference reference) {
+  row(name, [=](benchmark::State& state) {
+    const std::vector<std::string> keys = make_keys(kStateKeys);
+    const Value value = make_json("12345678");
+    ReferenceState table;
+    for (const std::string& key : keys) table.set(key, 1);
+    compare(
+        state, "call", kStateKeys * kStateRounds, {.ratio_max = 3},
+        [&] {
+          double body_s = 0;
+          const Run run = run_inside(pump(), [&](blazen_context* context) {
+            set_all(context, keys, value.get());
+            body_s = seconds([&] {
+              for (size_t i = 0; i < kStateRounds; ++i) ours(context, keys, value.get());
+            });
+          });
+          check(blazen_run_close(run.get(), nullptr));
+          return body_s;
+        },
+        [&] {
+          return seconds([&] {
+            for (size_t i = 0; i < kStateRounds; ++i) {
+              for (const std::string& key : keys) reference(table, key);
+            }
+          });
+        });
+  });
+}
+
+void add_states() {
+  add_state(
+      "state_set",
+      [](blazen_context* context, const std::vector<std::string>& keys, blazen_value* value) {
+        set_all(context, keys, value);
+      },
+      [](ReferenceState& table, const std::string& key) { table.set(key, 2); });
+  add_state(
+      "state_get",
+      [](blazen_context* context, const std::vector<std::string>& keys, blazen_value*) {
+        get_all(context, keys);
+      },
+      [](ReferenceState& table, const std::string& key) {
+        uint64_t value = 0;
+        benchmark::DoNotOptimize(table.get(key, value));
+        benchmark::DoNotOptimize(value);
+      });
+}
+
+// ------------------------------------------------------------------------------------------------------------
+// JSON
+
+// 1 ns a byte is 1 GB/s.
+void add_json(const std::string& name, size_t size) {
+  row(name, [=](benchmark::State& state) {
+    const std::string text = make_json_sample(size);
+    compare(
+        state, "byte", static_cast<double>(text.size()), {.ns_max = 1},
+        [&] {
+          return seconds([&] {
+            make<Value>(blazen_value_adopt, BLAZEN_TAG_JSON, text.data(), text.size(), nullptr, size_t{0},
+                        nullptr, nullptr);
+          });
+        },
+        [&] { return seconds([&] { benchmark::DoNotOptimize(nlohmann::json::accept(text)); }); });
+  });
+}
+
+// --------------------------------------------------------------------------------------------------------
+// snapshot
+
+constexpr size_t kSnapshotKeys = 10'000;
+
+// What is made is destroyed outside the time, on both sides.
+double reference_out(const ReferenceTable& table) {
+  std::vector<uint8_t> bytes;
+  const double time_s = seconds([&] { bytes = ReferenceWriter::write(table); });
+  benchmark::DoNotOptimize(bytes.data());
+  return time_s;
+}
+
+void add_snapshots() {
+  row("snapshot_out/10000", [](benchmark::State& state) {
+    const std::vector<std::string> keys = make_shuffled_keys(kSnapshotKeys);
+    const ReferenceTable table = reference_table(keys);
+    const Run run = make_run_with_state(pump(), keys);
+    snapshot_of(run.get());  // the order of the keys is known from here on
+    compare(
+        state, "snapshot", 1, {.ratio_max = 2},
+        [&] {
+          Snapshot snapshot;
+          return seconds([&] { snapshot = snapshot_of(run.get()); });
+        },
+        [&] { return reference_out(table); });
+    check(blazen_run_close(run.get(), nullptr));
+  });
+  row("snapshot_first/10000", [](benchmark::State& state) {
+    const std::vector<std::string> keys = make_shuffled_keys(kSnapshotKeys);
+    const ReferenceTable table = reference_table(keys);
+    compare(
+        state, "snapshot", 1, {.ratio_max = 2},
+        [&] {
+          const Run run = make_run_with_state(pump(), keys);
+          Snapshot snapshot;
+          const double time_s = seconds([&] { snapshot = snapshot_of(run.get()); });
+          check(blazen_run_close(run.get(), nullptr));
+          return time_s;
+        },
+        [&] { return reference_out(table); });
+  });
+  row("snapshot_in/10000", [](benchmark::State& state) {
+    const std::vector<std::string> keys = make_shuffled_keys(kSnapshotKeys);
+    const std::vector<uint8_t> written = ReferenceWriter::write(reference_table(keys));
+    const Workflow workflow =
+        make_workflow({{"inside", BLAZEN_START_EVENT, bench_nothing}}, BLAZEN_IDLE_WAIT);
+    const Run run = make_run_with_state(pump(), keys);
+    const Snapshot snapshot = snapshot_of(run.get());
+    const std::string_view bytes = bytes_of(snapshot.get());
+    compare(
+        state, "snapshot", 1, {.ratio_max = 2},
+        [&] {
+          Snapshot parsed;
+          Run resumed;
+          return seconds([&] {
+            parsed = make<Snapshot>(blazen_snapshot_parse, bytes.data(), bytes.size());
+            resumed = make<Run>(blazen_run_resume, pump(), workflow.get(), parsed.get(), nullptr);
+          });
+        },
+        [&] {
+          ReferenceTable table;
+          const double time_s = seconds([&] { table = ReferenceReader::read(written); });
+          if (table.size() != kSnapshotKeys) std::abort();
+          return time_s;
+        });
+    check(blazen_run_close(run.get(), nullptr));
+  });
+  row("snapshot_out/64MiB", [](benchmark::State& state) {
+    const std::string bytes(64 << 20, 'b');
+    std::string copy(bytes.size(), 'c');
+    const Run run = run_inside(pump(), [&](blazen_context* context) {
+      check(blazen_context_set_bytes(context, BLAZEN_TEXT("blob"), bytes.data(), bytes.size(), nullptr));
+    });
+    compare(
+        state, "snapshot", 1, {},
+        [&] {
+          Snapshot snapshot;
+          return seconds([&] { snapshot = snapshot_of(run.get()); });
+        },
+        [&] {
+          return seconds([&] {
+            std::memcpy(copy.data(), bytes.data(), bytes.size());
+            benchmark::ClobberMemory();
+          });
+        });
+    check(blazen_run_close(run.get(), nullptr));
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // Nine repetitions of each row, in a random order across the rows; the caller's own flags win.
+  char repetitions[] = "--benchmark_repetitions=9";
+  char interleaving[] = "--benchmark_enable_random_interleaving=true";
+  char time[] = "--benchmark_min_time=0.02";
+  char aggregates[] = "--benchmark_report_aggregates_only=true";
+  std::vector<char*> arguments{argv[0], repetitions, interleaving, time, aggregates};
+  arguments.insert(arguments.end(), argv + 1, argv + argc);
+  int count = static_cast<int>(arguments.size());
+  benchmark::Initialize(&count, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
+  // From the first thread on, locks and counters cost more for the whole process: so they shall, in every
+  // row.
+  threads();
+  add_routing();
+  add_states();
+  add_json("json_check", 1 << 20);
+  add_snapshots();
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}

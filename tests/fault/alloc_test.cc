@@ -1,0 +1,908 @@
+// Proves that memory may run out at any point: a status, no crash, no hang, no leak, every handle still usable.
+//
+// The fault model. malloc and its family are defined in this executable and therefore interpose the shared library's, and so
+// is operator new through them (under a sanitizer, which needs malloc itself, the operators new alone are defined here). An
+// allocation counts, and may fail, while `armed` is set and the thread is not in code of this test: so a step's own
+// bookkeeping never fails, and what the engine does around it always may. Counted from 1, the n-th fails; `once`, it alone;
+// `sticky`, all from there on until a call has said so. The life below is run for every n until there is no n-th allocation.
+//
+// What is required. A call answers what it would have answered, or BLAZEN_ERROR_OUT_OF_MEMORY with the immortal error, and
+// then has changed nothing: the very same call succeeds with memory, and the life goes on to the same end. Where the engine
+// had no caller to tell, the run has failed with BLAZEN_ERROR_OUT_OF_MEMORY in its error, and another run succeeds. Every drop
+// of the host ran once and under no lock, and as many blocks are allocated after a life as before it.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <new>
+#include <vector>
+
+#include "capi/host.hpp"
+
+// ---- the allocator ----
+
+namespace {
+
+enum class Kind : int { once, sticky };
+
+struct Faults {
+  std::atomic<bool> armed{false};
+  std::atomic<long> count{0};    // allocations since it was armed
+  std::atomic<long> fail_at{0};  // 0: never
+  std::atomic<bool> sticky{false};
+  std::atomic<bool> fired{false};
+  std::atomic<long> live{0};  // blocks allocated and not freed, of everybody
+};
+Faults faults;
+
+// How deep a thread is in code of the test. Engine threads start at 0.
+thread_local int in_test = 0;
+
+bool fails() noexcept {
+  if (!faults.armed.load(std::memory_order_relaxed) || in_test != 0) return false;
+  const long n = faults.count.fetch_add(1, std::memory_order_relaxed) + 1;
+  const long at = faults.fail_at.load(std::memory_order_relaxed);
+  if (at == 0 || n < at || (n > at && !faults.sticky.load(std::memory_order_relaxed))) return false;
+  faults.fired.store(true);
+  return true;
+}
+
+}  // namespace
+
+#if !HOST_ASAN && !HOST_TSAN
+
+extern "C" {
+void* __libc_malloc(size_t size);
+void* __libc_calloc(size_t count, size_t size);
+void* __libc_realloc(void* memory, size_t size);
+void* __libc_memalign(size_t alignment, size_t size);
+void __libc_free(void* memory);
+
+static void* counted(void* memory) {
+  if (memory != nullptr) faults.live.fetch_add(1, std::memory_order_relaxed);
+  return memory;
+}
+static void* refused() {
+  errno = ENOMEM;
+  return nullptr;
+}
+
+void* malloc(size_t size) { return fails() ? refused() : counted(__libc_malloc(size)); }
+void* calloc(size_t count, size_t size) { return fails() ? refused() : counted(__libc_calloc(count, size)); }
+void* realloc(void* memory, size_t size) {
+  if (fails()) return refused();
+  void* moved = __libc_realloc(memory, size);
+  return memory == nullptr ? counted(moved) : moved;
+}
+void* memalign(size_t alignment, size_t size) {
+  return fails() ? refused() : counted(__libc_memalign(alignment, size));
+}
+void* aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
+int posix_memalign(void** memory, size_t alignment, size_t size) {
+  void* made = memalign(alignment, size);
+  if (made == nullptr) return ENOMEM;
+  *memory = made;
+  return 0;
+}
+void free(void* memory) {
+  if (memory != nullptr) faults.live.fetch_sub(1, std::memory_order_relaxed);
+  __libc_free(memory);
+}
+}
+
+#else
+
+namespace {
+void* allocate(size_t size) noexcept {
+  void* memory = fails() ? nullptr : std::malloc(size == 0 ? 1 : size);
+  if (memory != nullptr) faults.live.fetch_add(1, std::memory_order_relaxed);
+  return memory;
+}
+void* allocate_or_throw(size_t size) {
+  if (void* memory = allocate(size)) return memory;
+  throw std::bad_alloc();
+}
+void give_back(void* memory) noexcept {
+  if (memory != nullptr) faults.live.fetch_sub(1, std::memory_order_relaxed);
+  std::free(memory);
+}
+}  // namespace
+
+void* operator new(size_t size) { return allocate_or_throw(size); }
+void* operator new[](size_t size) { return allocate_or_throw(size); }
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
+void* operator new[](size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
+void operator delete(void* memory) noexcept { give_back(memory); }
+void operator delete[](void* memory) noexcept { give_back(memory); }
+void operator delete(void* memory, size_t) noexcept { give_back(memory); }
+void operator delete[](void* memory, size_t) noexcept { give_back(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
+
+#endif
+
+namespace {
+
+using namespace host;  // NOLINT(google-build-using-namespace)
+
+struct InTest {
+  InTest() { ++in_test; }
+  ~InTest() { --in_test; }
+};
+
+// Around a call of the library from code of the test.
+struct InLibrary {
+  InLibrary() : before(std::exchange(in_test, 0)) {}
+  ~InLibrary() { in_test = before; }
+  int before;
+};
+
+// What is asked of a life beside its end; gathered without allocating, and checked afterwards.
+struct Notes {
+  std::atomic<int> oom_calls{0};
+  std::atomic<int> oom_runs{0};
+  std::atomic<const char*> complaint{nullptr};
+  std::atomic<int> complaint_status{0};
+  std::atomic<int> complaint_line{0};
+
+  void complain(int line, const char* what, int status) {
+    const char* none = nullptr;
+    if (!complaint.compare_exchange_strong(none, what)) return;
+    complaint_status = status;
+    complaint_line = line;
+  }
+};
+Notes notes;
+#define REQUIRE(condition, status)                                     \
+  do {                                                                 \
+    if (!(condition)) notes.complain(__LINE__, #condition, (status));  \
+  } while (0)
+
+// A fault has had its effect: from here on there is memory.
+void faults_off() { faults.fail_at.store(0); }
+
+void check_out_of_memory(const blazen_error* error) {
+  REQUIRE(error != nullptr, 0);
+  REQUIRE(faults.fired.load(), 0);
+  REQUIRE(blazen_error_status(error) == BLAZEN_ERROR_OUT_OF_MEMORY, blazen_error_status(error));
+  REQUIRE(message_of(error) == "no memory left", 0);
+  // There is one of it for everybody: nobody may write into it.
+  REQUIRE(blazen_error_step(error, nullptr) == nullptr, 0);
+  REQUIRE(blazen_error_attempt(error) == 0, 0);
+  REQUIRE(blazen_error_host_code(error) == 0, 0);
+  REQUIRE(blazen_error_cause(error) == nullptr, 0);
+}
+
+// Calls; and where there was no memory, calls again with memory, which must do.
+template <class Call>
+blazen_status attempt(int line, Call call, ErrorHandle* kept = nullptr) {
+  ErrorHandle error;
+  blazen_status status;
+  {
+    InLibrary inside;
+    status = call(error.out());
+  }
+  if (status == BLAZEN_ERROR_OUT_OF_MEMORY) {
+    notes.oom_calls.fetch_add(1);
+    check_out_of_memory(error);
+    faults_off();
+    error.reset();
+    InLibrary inside;
+    status = call(error.out());
+    if (status == BLAZEN_ERROR_OUT_OF_MEMORY) notes.complain(line, "a second try with memory fails", status);
+  }
+  if ((status == BLAZEN_OK) != (error.get() == nullptr)) notes.complain(line, "error does not go with status", status);
+  if (kept != nullptr) *kept = std::move(error);
+  return status;
+}
+#define ATTEMPT(...) attempt(__LINE__, [&](blazen_error** error) { return __VA_ARGS__; })
+#define MUST(...)                                    \
+  do {                                               \
+    const blazen_status must = ATTEMPT(__VA_ARGS__); \
+    REQUIRE(must == BLAZEN_OK && #__VA_ARGS__, must); \
+  } while (0)
+// The same in the body of a step.
+#define STEP_MUST(...)                                \
+  do {                                                \
+    const blazen_status must = ATTEMPT(__VA_ARGS__);  \
+    if (must == BLAZEN_ERROR_CANCELLED && faults.fired.load()) return must; \
+    REQUIRE(must == BLAZEN_OK && #__VA_ARGS__, must); \
+    if (must != BLAZEN_OK) return BLAZEN_ERROR_INTERNAL; \
+  } while (0)
+
+// Of the test's own handles: a release needs no memory, but what it sets off may want some.
+template <class T, void (*kRelease)(T*)>
+void release(Handle<T, kRelease>& handle) {
+  InLibrary inside;
+  handle.reset();
+}
+
+// ---- the life ----
+
+constexpr int kWorks = 4;
+
+Tokens<256> tokens;
+LockProbe* probe = nullptr;
+
+struct Life {
+  blazen_mode mode = BLAZEN_MODE_PUMP;
+  BuilderHandle builder;
+  WorkflowHandle workflow;
+  RuntimeHandle runtime;
+  std::atomic<blazen_invocation*> deferred{nullptr};
+  std::atomic<int> split_ran{0};
+  std::atomic<int> work_ran{0};
+  std::mutex tasks_lock;
+  blazen_task* tasks[64];
+  size_t task_count = 0;
+};
+
+blazen_value* make_live(const char* name) {
+  blazen_value* value = nullptr;
+  const auto call = [&](blazen_error** error) {
+    return blazen_value_live(tokens.take(name), BLAZEN_TEXT("object"), drop_token, &value, error);
+  };
+  const blazen_status status = attempt(__LINE__, call);
+  REQUIRE(status == BLAZEN_OK, status);
+  return value;
+}
+
+blazen_status split(void* user_data, blazen_context* context, const blazen_event* event, blazen_error**) {
+  InTest test;
+  auto& life = *static_cast<Life*>(user_data);
+  life.split_ran.fetch_add(1);
+  STEP_MUST(blazen_context_set_value(context, BLAZEN_TEXT("input"), blazen_event_value(event), error));
+  STEP_MUST(blazen_context_set_json(context, BLAZEN_TEXT("json"), BLAZEN_TEXT("[1, 2, 3]"), error));
+  STEP_MUST(blazen_context_set_bytes(context, BLAZEN_TEXT("bytes"), "\0\1\2", 3, error));
+
+  ValueHandle found;
+  uint64_t version = 0;
+  STEP_MUST(blazen_context_get_value(context, BLAZEN_TEXT("json"), found.out(), &version, error));
+  REQUIRE(text_of(found) == "[1, 2, 3]", 0);
+  ValueHandle two;
+  STEP_MUST(blazen_value_json(BLAZEN_TEXT("2"), two.out(), error));
+  uint64_t after = 0;
+  STEP_MUST(blazen_context_compare_and_set(context, BLAZEN_TEXT("json"), version, two, &after, error));
+  REQUIRE(after > version, 0);
+  REQUIRE(ATTEMPT(blazen_context_compare_and_set(context, BLAZEN_TEXT("json"), version, two, nullptr, error)) ==
+              BLAZEN_ERROR_CONFLICT,
+          0);
+
+  BatchHandle batch;
+  STEP_MUST(blazen_batch_create(batch.out(), error));
+  STEP_MUST(blazen_batch_expect(batch, BLAZEN_TEXT("json"), after, error));
+  STEP_MUST(blazen_batch_set(batch, BLAZEN_TEXT("done"), two, error));
+  STEP_MUST(blazen_batch_set(batch, BLAZEN_TEXT("a key that is longer than a short string holds"), two, error));
+  STEP_MUST(blazen_batch_remove(batch, BLAZEN_TEXT("bytes"), error));
+  STEP_MUST(blazen_context_apply(context, batch, error));
+  release(batch);
+  int32_t is_there = -1;
+  STEP_MUST(blazen_context_has_value(context, BLAZEN_TEXT("bytes"), &is_there, error));
+  REQUIRE(is_there == 0, is_there);
+  STEP_MUST(blazen_context_set_json(context, BLAZEN_TEXT("done"), BLAZEN_TEXT("0"), error));
+  KeysHandle keys;
+  STEP_MUST(blazen_context_keys(context, BLAZEN_TEXT(""), keys.out(), error));
+  REQUIRE(blazen_keys_count(keys) == 4, static_cast<int>(blazen_keys_count(keys)));
+  release(keys);
+
+  ValueHandle live(make_live("session value"));
+  STEP_MUST(blazen_context_set_session(context, BLAZEN_TEXT("object"), live, error));
+  STEP_MUST(blazen_context_set_session(context, BLAZEN_TEXT("number"), two, error));
+  STEP_MUST(blazen_context_get_session(context, BLAZEN_TEXT("object"), found.out(), error));
+  REQUIRE(blazen_value_object(found) == blazen_value_object(live), 0);
+  SnapshotHandle impossible;
+  REQUIRE(ATTEMPT(blazen_run_snapshot(blazen_context_run(context), impossible.out(), error)) ==
+              BLAZEN_ERROR_NOT_SERIALIZABLE,
+          0);
+  STEP_MUST(blazen_context_session_keys(context, BLAZEN_TEXT("o"), keys.out(), error));
+  REQUIRE(blazen_keys_count(keys) == 1, 0);
+  release(keys);
+  int32_t removed = -1;
+  STEP_MUST(blazen_context_remove_session(context, BLAZEN_TEXT("object"), &removed, error));
+  release(found);
+  release(live);
+  // The last reference, in the engine's hands alone.
+  ValueHandle brief(make_live("brief session value"));
+  STEP_MUST(blazen_context_set_session(context, BLAZEN_TEXT("brief"), brief, error));
+  release(brief);
+  STEP_MUST(blazen_context_remove_session(context, BLAZEN_TEXT("brief"), nullptr, error));
+
+  EventHandle item;
+  STEP_MUST(blazen_event_create(BLAZEN_TEXT("Progress"), two, nullptr, item.out(), error));
+  STEP_MUST(blazen_context_publish(context, item, error));
+  STEP_MUST(blazen_context_publish(context, item, error));
+  release(item);
+  // A value that is the stream's alone, and, where there is no room in the stream, nobody's.
+  ValueHandle published(make_live("published value"));
+  STEP_MUST(blazen_event_create(BLAZEN_TEXT("Progress"), published, nullptr, item.out(), error));
+  release(published);
+  STEP_MUST(blazen_context_publish(context, item, error));
+  release(item);
+
+  blazen_event_options options = BLAZEN_EVENT_OPTIONS_INIT;
+  options.correlation = "a correlation id of more than sixteen bytes";
+  options.correlation_length = std::strlen(options.correlation);
+  EventHandle work;
+  STEP_MUST(blazen_event_create(BLAZEN_TEXT("Work"), two, &options, work.out(), error));
+  blazen_send_options to = BLAZEN_SEND_OPTIONS_INIT;
+  to.step = "work";
+  to.step_length = 4;
+  STEP_MUST(blazen_context_send_event(context, work, &to, error));
+  STEP_MUST(blazen_context_emit_event(context, work, nullptr, error));
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("Work"), two, error));
+  STEP_MUST(blazen_context_emit_json(context, BLAZEN_TEXT("Work"), BLAZEN_TEXT("{\"n\": 3}"), error));
+  ValueHandle unread(make_live("value of an event that nobody accepts"));
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("NobodyAcceptsThis"), unread, error));
+  release(unread);
+  return BLAZEN_OK;
+}
+
+blazen_status work(void* user_data, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  static_cast<Life*>(user_data)->work_ran.fetch_add(1);
+  char key[32];
+  std::snprintf(key, sizeof key, "work/%d", static_cast<int>(blazen_context_invocation_id(context)));
+  STEP_MUST(blazen_context_set_json(context, key, std::strlen(key), BLAZEN_TEXT("true"), error));
+  STEP_MUST(blazen_context_emit_json(context, BLAZEN_TEXT("Done"), BLAZEN_TEXT("1"), error));
+  return BLAZEN_OK;
+}
+
+// Counts in the state. With threads, several at once do: by compare and set.
+blazen_status join(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  for (;;) {
+    ValueHandle done;
+    uint64_t version = 0;
+    STEP_MUST(blazen_context_get_value(context, BLAZEN_TEXT("done"), done.out(), &version, error));
+    const int next = std::atoi(text_of(done).data()) + 1;
+    char text[16];
+    std::snprintf(text, sizeof text, "%d", next);
+    ValueHandle counted;
+    STEP_MUST(blazen_value_json(text, std::strlen(text), counted.out(), error));
+    const blazen_status status = ATTEMPT(
+        blazen_context_compare_and_set(context, BLAZEN_TEXT("done"), version, counted, nullptr, error));
+    if (status == BLAZEN_ERROR_CONFLICT) continue;
+    if (status == BLAZEN_ERROR_CANCELLED) return status;
+    REQUIRE(status == BLAZEN_OK, status);
+    if (next == kWorks) STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("Ask"), counted, error));
+    return BLAZEN_OK;
+  }
+}
+
+blazen_status ask(void* user_data, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  auto& life = *static_cast<Life*>(user_data);
+  blazen_invocation* invocation = nullptr;
+  STEP_MUST(blazen_context_defer(context, &invocation, error));
+  life.deferred.store(invocation);
+  return BLAZEN_PENDING;
+}
+
+blazen_status note(void*, blazen_context* context, const blazen_event* event, blazen_error**) {
+  InTest test;
+  STEP_MUST(blazen_context_set_value(context, BLAZEN_TEXT("note"), blazen_event_value(event), error));
+  return BLAZEN_OK;
+}
+
+blazen_status fail(void*, blazen_context*, const blazen_event*, blazen_error** error) {
+  InTest test;
+  ValueHandle detail(make_live("detail of a failure"));
+  InLibrary inside;
+  return blazen_error_host(7, BLAZEN_TEXT("the disk is gone, and with it everything"), detail, error);
+}
+
+void on_done(void* user_data, blazen_run*, blazen_run_state) {
+  InTest test;
+  call_token(user_data);
+}
+void on_ready(void* user_data) {
+  InTest test;
+  call_token(user_data);
+}
+void drop(void* user_data) {
+  InTest test;
+  drop_token(user_data);
+}
+void wake(void*) {}
+blazen_status post(void*, blazen_task* task);
+
+void build(Life& life) {
+  auto& builder = life.builder;
+  MUST(blazen_workflow_builder_create(BLAZEN_TEXT("a workflow of a longer name"), builder.out(), error));
+  const auto add = [&](const char* name, const char* accepts, blazen_step_fn body) {
+    const auto call = [&](blazen_error** error) {
+      // Whatever it answers, it has the user_data from now on. The body is given the life itself.
+      return blazen_workflow_builder_add_step(builder, name, std::strlen(name), accepts, std::strlen(accepts), body,
+                                              &life, nullptr, error);
+    };
+    const blazen_status status = attempt(__LINE__, call);
+    REQUIRE(status == BLAZEN_OK, status);
+  };
+  add("split", BLAZEN_START_EVENT, split);
+  add("work", "Work", work);
+  add("join", "Done", join);
+  add("ask", "Ask", ask);
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("note"), BLAZEN_TEXT("Note"), note,
+                                        tokens.take("data of a step"), drop, error));
+  MUST(blazen_workflow_builder_add_elsewhere(builder, BLAZEN_TEXT("remote"), BLAZEN_TEXT("Remote"), error));
+  MUST(blazen_workflow_builder_step_accepts(builder, BLAZEN_TEXT("note"), BLAZEN_TEXT("OtherNote"), error));
+  MUST(blazen_workflow_builder_step_max_concurrency(builder, BLAZEN_TEXT("work"), 2, error));
+  MUST(blazen_workflow_builder_set_unhandled(builder, BLAZEN_UNHANDLED_IGNORE, error));
+  MUST(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_STREAM_ITEMS, 8, error));
+  MUST(blazen_workflow_builder_build(builder, life.workflow.out(), error));
+  release(builder);
+}
+
+void open(Life& life) {
+  const auto call = [&](blazen_error** error) {
+    blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
+    options.mode = life.mode;
+    options.threads = 2;
+    options.user_data = tokens.take("data of a runtime");
+    options.drop = drop;
+    options.wake = wake;
+    options.post = [](void*, blazen_task* task) { return post(nullptr, task); };
+    return blazen_runtime_create(&options, life.runtime.out(), error);
+  };
+  const blazen_status status = attempt(__LINE__, call);
+  REQUIRE(status == BLAZEN_OK, status);
+}
+
+Life* posting = nullptr;
+blazen_status post(void*, blazen_task* task) {
+  InTest test;
+  std::lock_guard guard(posting->tasks_lock);
+  if (posting->task_count == 64) return BLAZEN_ERROR_LIMIT;
+  posting->tasks[posting->task_count++] = task;
+  return BLAZEN_OK;
+}
+
+bool run_task(Life& life) {
+  blazen_task* task = nullptr;
+  {
+    std::lock_guard guard(life.tasks_lock);
+    if (life.task_count == 0) return false;
+    task = life.tasks[0];
+    std::memmove(life.tasks, life.tasks + 1, --life.task_count * sizeof *life.tasks);
+  }
+  InLibrary inside;
+  blazen_task_run(task);
+  return true;
+}
+
+// Until the run has ended, or asks.
+void drive(Life& life, blazen_run* run) {
+  for (int rounds = 0; rounds < 10000; ++rounds) {
+    if (life.mode == BLAZEN_MODE_PUMP) {
+      uint64_t steps = 0;
+      MUST(blazen_runtime_poll(life.runtime, 1, &steps, error));
+      if (steps == 0) return;
+    } else if (life.mode == BLAZEN_MODE_EXECUTOR) {
+      if (!run_task(life)) return;
+    } else {
+      blazen_run_state state;
+      if (ATTEMPT(blazen_run_wait(run, 1, &state, error)) == BLAZEN_OK) return;
+      if (life.deferred.load() != nullptr) return;
+    }
+  }
+  REQUIRE(!"it comes to an end", 0);
+}
+
+bool is_out_of_memory(const blazen_error* error) {
+  for (; error != nullptr; error = blazen_error_cause(error)) {
+    if (blazen_error_status(error) == BLAZEN_ERROR_OUT_OF_MEMORY) return true;
+  }
+  return false;
+}
+
+// True where the run has failed for want of memory.
+bool ended_without_memory(blazen_run* run) {
+  if (blazen_run_state_now(run) != BLAZEN_RUN_FAILED) return false;
+  ErrorHandle why;
+  ValueHandle result;
+  {
+    // Not an attempt: a run that failed for want of memory says so each time.
+    InLibrary inside;
+    (void)blazen_run_result(run, result.out(), why.out());
+  }
+  REQUIRE(is_out_of_memory(why), blazen_error_status(why));
+  REQUIRE(faults.fired.load(), 0);
+  notes.oom_runs.fetch_add(1);
+  faults_off();
+  return true;
+}
+
+// The items are numbered without a hole, but for what a gap says, and StreamEnd comes.
+void read_stream(blazen_stream* stream, bool may_miss) {
+  uint64_t expected = 1;
+  for (int i = 0; i < 100; ++i) {
+    EventHandle item;
+    uint64_t sequence = 0;
+    const blazen_status status = ATTEMPT(blazen_stream_next(stream, 0, item.out(), &sequence, error));
+    REQUIRE(status == BLAZEN_OK, status);
+    if (status != BLAZEN_OK || type_of(item) == BLAZEN_STREAM_END) return;
+    if (type_of(item) == BLAZEN_STREAM_GAP) {
+      REQUIRE(may_miss && faults.fired.load(), 0);
+      REQUIRE(sequence >= expected, 0);
+    } else {
+      REQUIRE(type_of(item) == "Progress", 0);
+      REQUIRE(sequence == expected, static_cast<int>(sequence));
+    }
+    expected = sequence + 1;
+    release(item);
+  }
+  REQUIRE(!"the stream ends", 0);
+}
+
+// Completes what asks, and sees the run to its end. False: there was no memory.
+bool answer_and_finish(Life& life, RunHandle& run) {
+  drive(life, run);
+  InvocationHandle invocation(life.deferred.exchange(nullptr));
+  if (invocation.get() == nullptr) {
+    if (life.mode != BLAZEN_MODE_THREADS) REQUIRE(blazen_run_state_now(run) == BLAZEN_RUN_FAILED, blazen_run_state_now(run));
+    return !ended_without_memory(run);
+  }
+  blazen_context* context = blazen_invocation_context(invocation);
+  MUST(blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), blazen_event_value(blazen_invocation_event(invocation)),
+                           error));
+  const blazen_status status = ATTEMPT(blazen_invocation_complete(invocation, error));
+  // Too late, where another step had no memory; and with no memory to say so either, it was the second time.
+  const bool too_late = status == BLAZEN_ERROR_CANCELLED || status == BLAZEN_ERROR_WRONG_STATE;
+  REQUIRE(status == BLAZEN_OK || (too_late && faults.fired.load()), status);
+  release(invocation);
+  drive(life, run);
+  if (ended_without_memory(run)) return false;
+  blazen_run_state state = BLAZEN_RUN_NONE;
+  MUST(blazen_run_wait(run, life.mode == BLAZEN_MODE_THREADS ? 10000 : 0, &state, error));
+  REQUIRE(state == BLAZEN_RUN_COMPLETED, state);
+  ValueHandle result;
+  MUST(blazen_run_result(run, result.out(), error));
+  REQUIRE(text_of(result) == "4", 0);
+  return true;
+}
+
+// A run that failed may have left one, once it is closed and its last body is back.
+void release_deferred(Life& life) {
+  if (blazen_invocation* left = life.deferred.exchange(nullptr)) {
+    InLibrary inside;
+    blazen_invocation_release(left);
+  }
+}
+
+void register_callbacks(RunHandle& run, StreamHandle& stream) {
+  const auto done = [&](blazen_error** error) {
+    return blazen_run_on_done(run, on_done, tokens.take("data of on_done"), drop, error);
+  };
+  const blazen_status status = attempt(__LINE__, done);
+  REQUIRE(status == BLAZEN_OK, status);
+  MUST(blazen_stream_on_ready(stream, on_ready, tokens.take("data of on_ready"), drop, error));
+}
+
+// From the start, over a snapshot in the middle, to the end. False: there was no memory in the middle of it.
+bool run_once(Life& life, SnapshotHandle& snapshot) {
+  life.deferred.store(nullptr);
+  RunHandle run;
+  StreamHandle stream;
+  ValueHandle metadata;
+  ValueHandle input;
+  MUST(blazen_value_native("\1\2\3", 3, BLAZEN_TEXT("python/pickle"), metadata.out(), error));
+  const auto adopt = [&](blazen_error** error) {
+    return blazen_value_adopt(BLAZEN_TAG_JSON, "{\"x\": 1}", 8, nullptr, 0, tokens.take("adopted value"), drop,
+                              input.out(), error);
+  };
+  const blazen_status adopted = attempt(__LINE__, adopt);
+  REQUIRE(adopted == BLAZEN_OK, adopted);
+  blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+  options.metadata = metadata;
+  MUST(blazen_run_create(life.runtime, life.workflow, &options, run.out(), error));
+  probe->watch(run);
+  struct Unwatch {
+    ~Unwatch() { probe->watch(nullptr); }
+  } unwatch;
+  MUST(blazen_run_subscribe(run, stream.out(), error));
+  register_callbacks(run, stream);
+  MUST(blazen_run_start(run, input, error));
+  release(input);
+  drive(life, run);
+  if (life.deferred.load() != nullptr) {
+    EventHandle event;
+    MUST(blazen_event_create(BLAZEN_TEXT("Note"), nullptr, nullptr, event.out(), error));
+    MUST(blazen_run_send_event(run, event, nullptr, error));
+    MUST(blazen_run_snapshot(run, snapshot.out(), error));
+    ValueHandle elsewhere;
+    MUST(blazen_run_elsewhere(run, elsewhere.out(), error));
+    REQUIRE(text_of(elsewhere) == "[]", 0);
+  }
+  const bool finished = answer_and_finish(life, run);
+  read_stream(stream, true);
+  MUST(blazen_stream_close(stream, error));
+  MUST(blazen_run_close(run, error));
+  release_deferred(life);
+  probe->watch(nullptr);
+  release(stream);
+  release(run);
+  return finished;
+}
+
+bool resume_once(Life& life, blazen_snapshot* snapshot) {
+  life.deferred.store(nullptr);
+  RunHandle run;
+  StreamHandle stream;
+  MUST(blazen_run_resume(life.runtime, life.workflow, snapshot, nullptr, run.out(), error));
+  MUST(blazen_run_subscribe(run, stream.out(), error));
+  register_callbacks(run, stream);
+  MUST(blazen_run_start(run, nullptr, error));
+  const bool finished = answer_and_finish(life, run);
+  MUST(blazen_run_close(run, error));
+  release_deferred(life);
+  release(run);
+  release(stream);
+  return finished;
+}
+
+void look_into(SnapshotHandle& snapshot) {
+  size_t length = 0;
+  const void* data = blazen_snapshot_data(snapshot, &length);
+  std::vector<char> bytes(static_cast<const char*>(data), static_cast<const char*>(data) + length);
+  SnapshotHandle parsed;
+  MUST(blazen_snapshot_parse(bytes.data(), bytes.size(), parsed.out(), error));
+  ValueHandle info;
+  for (blazen_snapshot* each : {snapshot.get(), parsed.get()}) {
+    MUST(blazen_snapshot_info(each, info.out(), error));
+    REQUIRE(text_of(info).find("\"ask\"") != std::string_view::npos || text_of(info).front() == '{', 0);
+    blazen_value* metadata = nullptr;
+    {
+      InLibrary inside;
+      metadata = blazen_snapshot_metadata(each);
+    }
+    // It cannot say that there was no memory.
+    if (metadata == nullptr) {
+      REQUIRE(faults.fired.load(), 0);
+      faults_off();
+      metadata = blazen_snapshot_metadata(each);
+    }
+    REQUIRE(text_of(metadata) == "\1\2\3", 0);
+    size_t again = 0;
+    const void* same = blazen_snapshot_data(each, &again);
+    REQUIRE(again == length && std::memcmp(same, bytes.data(), length) == 0, static_cast<int>(again));
+    REQUIRE(each != snapshot.get() || same == data, 0);
+  }
+  // Half a snapshot is refused, and nothing is left of it.
+  SnapshotHandle half;
+  REQUIRE(ATTEMPT(blazen_snapshot_parse(bytes.data(), bytes.size() / 2, half.out(), error)) ==
+              BLAZEN_ERROR_SNAPSHOT_INVALID,
+          0);
+  REQUIRE(half.get() == nullptr, 0);
+  snapshot = std::move(parsed);
+}
+
+// A failing step, an event that nobody accepts, a queue that is full, a run that stalls: each is told, or was out of memory.
+struct Ending {
+  blazen_status status;
+  blazen_step_fn body;
+};
+
+void end_badly(Life& life, const Ending& ending) {
+  BuilderHandle builder;
+  WorkflowHandle workflow;
+  MUST(blazen_workflow_builder_create(BLAZEN_TEXT("doomed"), builder.out(), error));
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("the step that ends it"), BLAZEN_TEXT(BLAZEN_START_EVENT),
+                                        ending.body, nullptr, nullptr, error));
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("work"), BLAZEN_TEXT("Work"), ending.body, nullptr, nullptr,
+                                        error));
+  MUST(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_QUEUED_EVENTS, 2, error));
+  MUST(blazen_workflow_builder_step_accepts(builder, BLAZEN_TEXT("work"), BLAZEN_TEXT("Both"), error));
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("work too"), BLAZEN_TEXT("Both"), ending.body, nullptr,
+                                        nullptr, error));
+  MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
+  for (int tries = 0; tries < 2; ++tries) {
+    ErrorHandle error;
+    ValueHandle result;
+    RunHandle run;
+    if (life.mode == BLAZEN_MODE_EXECUTOR) {
+      MUST(blazen_run_create(life.runtime, workflow, nullptr, run.out(), error));
+      MUST(blazen_run_start(run, nullptr, error));
+      drive(life, run);
+      InLibrary inside;
+      (void)blazen_run_result(run, result.out(), error.out());
+    } else {
+      InLibrary inside;
+      (void)blazen_workflow_run(workflow, life.runtime, nullptr, result.out(), error.out());
+    }
+    REQUIRE(error.get() != nullptr, 0);
+    if (is_out_of_memory(error)) {
+      REQUIRE(faults.fired.load() && tries == 0, 0);
+      if (blazen_error_status(error) == BLAZEN_ERROR_OUT_OF_MEMORY) check_out_of_memory(error);
+      notes.oom_runs.fetch_add(1);
+      faults_off();
+      continue;
+    }
+    REQUIRE(blazen_error_status(error) == ending.status, blazen_error_status(error));
+    if (ending.status == BLAZEN_ERROR_STALLED) break;
+    const char* step = blazen_error_step(error, nullptr);
+    REQUIRE(step != nullptr && std::strcmp(step, "the step that ends it") == 0, ending.status);
+    if (ending.status != BLAZEN_ERROR_STEP_FAILED) break;
+    const blazen_error* cause = blazen_error_cause(error);
+    REQUIRE(blazen_error_status(cause) == BLAZEN_ERROR_HOST, blazen_error_status(cause));
+    REQUIRE(blazen_error_host_code(error) == 7, 0);
+    REQUIRE(blazen_value_object(blazen_error_detail(error)) != nullptr, 0);
+    break;
+  }
+  release(workflow);
+  release(builder);
+}
+
+blazen_status stray(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  ValueHandle value(make_live("value of a stray event"));
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("NobodyAcceptsThis"), value, error));
+  return BLAZEN_OK;
+}
+blazen_status flood(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("Both"), nullptr, error));
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("Work"), nullptr, error));
+  return BLAZEN_OK;
+}
+blazen_status stall(void*, blazen_context*, const blazen_event*, blazen_error**) { return BLAZEN_OK; }
+
+constexpr Ending kEndings[] = {{BLAZEN_ERROR_STEP_FAILED, fail},
+                               {BLAZEN_ERROR_NO_HANDLER, stray},
+                               {BLAZEN_ERROR_LIMIT, flood},
+                               {BLAZEN_ERROR_STALLED, stall}};
+
+// A snapshot of another workflow is refused, with memory and without: nothing of the run that was begun may stay.
+void mismatch_once(Life& life, blazen_snapshot* snapshot) {
+  BuilderHandle builder;
+  WorkflowHandle workflow;
+  MUST(blazen_workflow_builder_create(BLAZEN_TEXT("another"), builder.out(), error));
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("fail"), BLAZEN_TEXT(BLAZEN_START_EVENT), fail, nullptr,
+                                        nullptr, error));
+  MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
+  RunHandle run;
+  REQUIRE(ATTEMPT(blazen_run_resume(life.runtime, workflow, snapshot, nullptr, run.out(), error)) ==
+              BLAZEN_ERROR_SNAPSHOT_MISMATCH,
+          0);
+  release(workflow);
+  release(builder);
+}
+
+void live(blazen_mode mode, bool with_mismatch) {
+  Life life;
+  life.mode = mode;
+  posting = &life;
+  build(life);
+  open(life);
+  SnapshotHandle snapshot;
+  if (!run_once(life, snapshot)) REQUIRE(run_once(life, snapshot), 0);
+  look_into(snapshot);
+  if (!resume_once(life, snapshot)) REQUIRE(resume_once(life, snapshot), 0);
+  for (const Ending& ending : kEndings) end_badly(life, ending);
+  if (with_mismatch) mismatch_once(life, snapshot);
+  release(snapshot);
+  MUST(blazen_runtime_close(life.runtime, error));
+  release(life.workflow);
+  release(life.runtime);
+  while (run_task(life)) {
+  }
+  posting = nullptr;
+}
+
+// ---- one life for each n ----
+
+std::string describe(long n, Kind kind) {
+  return "allocation " + std::to_string(n) + (kind == Kind::once ? ", once" : ", sticky");
+}
+
+// True where the n-th allocation was reached.
+bool live_with_fault(blazen_mode mode, long n, Kind kind, bool with_mismatch = true) {
+  tokens.reset();
+  notes.complaint = nullptr;
+  faults.count = 0;
+  faults.fired = false;
+  faults.sticky = kind == Kind::sticky;
+  faults.fail_at = n;
+  drops_under_lock = 0;
+  faults.armed = true;
+  live(mode, with_mismatch);
+  faults.armed = false;
+  return faults.fired.load();
+}
+
+class Memory : public testing::TestWithParam<blazen_mode> {
+ protected:
+  void SetUp() override {
+    ++in_test;
+    probe = &probe_;
+    lock_probe = &probe_;
+  }
+  void TearDown() override {
+    --in_test;
+    lock_probe = nullptr;
+    probe = nullptr;
+    faults.armed = false;
+  }
+  // False after the third complaint: the rest would say the same.
+  bool judge(long n, Kind kind) {
+    const char* complaint = notes.complaint.load();
+    if (complaint != nullptr) {
+      ADD_FAILURE() << describe(n, kind) << ", line " << notes.complaint_line << ": " << complaint << " (status "
+                    << notes.complaint_status << ")";
+    }
+    if (const std::string fault = tokens.fault(); !fault.empty()) {
+      ADD_FAILURE() << describe(n, kind) << ": " << fault;
+      complaint = "drops";
+    }
+    if (drops_under_lock != 0) {
+      ADD_FAILURE() << describe(n, kind) << ": dropped under the lock of the run: " << dropped_under_lock.load();
+      complaint = "lock";
+    }
+    if (complaint != nullptr) ++complaints_;
+    return complaints_ < 12;
+  }
+  int complaints_ = 0;
+  LockProbe probe_;
+};
+
+std::atomic<long> where{0};
+void tell_where() { std::fprintf(stderr, "  it was at allocation %ld\n", where.load()); }
+
+std::string name_of(const testing::TestParamInfo<blazen_mode>& info) {
+  return info.param == BLAZEN_MODE_PUMP ? "Pump" : info.param == BLAZEN_MODE_EXECUTOR ? "Executor" : "Threads";
+}
+
+using EveryAllocation = Memory;
+
+TEST_P(EveryAllocation, MayFailAndNothingIsLostLeakedOrHanging) {
+  Watchdog watchdog("EveryAllocation", 150, tell_where);
+  // What is made once and kept, such as buffers of the C library.
+  live_with_fault(GetParam(), 0, Kind::once);
+  ASSERT_TRUE(judge(0, Kind::once));
+  long most = 0;
+  for (const Kind kind : {Kind::once, Kind::sticky}) {
+    notes.oom_calls = 0;
+    notes.oom_runs = 0;
+    for (long n = 1;; ++n) {
+      where = n;
+      const long before = faults.live.load();
+      const bool fired = live_with_fault(GetParam(), n, kind);
+      const long after = faults.live.load();
+      if (after != before) {
+        ADD_FAILURE() << describe(n, kind) << ": " << after - before << " blocks leaked";
+        if (++complaints_ > 12) return;
+      }
+      if (!judge(n, kind)) return;
+      if (!fired) break;
+      most = n;
+    }
+    // The test would prove nothing if nothing had failed.
+    EXPECT_GT(notes.oom_calls, 60);
+    EXPECT_GT(notes.oom_runs, 3);
+  }
+  EXPECT_GT(most, 150);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, EveryAllocation, testing::Values(BLAZEN_MODE_PUMP, BLAZEN_MODE_EXECUTOR), name_of);
+
+using SomeAllocations = Memory;
+
+// With threads no two lives allocate in the same order: a sample, by a stride that meets every region of a life.
+TEST_P(SomeAllocations, MayFailWithThreads) {
+  if (!kThreads) GTEST_SKIP() << "a library without threads";
+  Watchdog watchdog("SomeAllocations", 150, tell_where);
+  for (int i = 0; i < 3; ++i) live_with_fault(GetParam(), 0, Kind::once);
+  const long before = faults.live.load();
+  for (const Kind kind : {Kind::once, Kind::sticky}) {
+    for (long n = 1; n < 1000; n += kSanitized ? 13 : 3) {
+      where = n;
+      const bool fired = live_with_fault(GetParam(), n, kind);
+      if (!judge(n, kind)) return;
+      if (!fired) break;
+    }
+  }
+  // A stack that the C library keeps for the next thread has a block or two.
+  EXPECT_LE(faults.live.load(), before + 8);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, SomeAllocations, testing::Values(BLAZEN_MODE_THREADS), name_of);
+
+}  // namespace
