@@ -110,6 +110,6 @@ blazen_status relay_snapshot_read(const char* path, blazen_snapshot** snapshot, 
 
 /* ---- errors ---- */
 
-void relay_error_print(const char *program, const blazen_error *error) {
+void relay_error_print(const char* program, const blazen_error* error) {
   if (error != NULL) fprintf(stderr, "%s: %s\n", program, blazen_error_message(error, NULL));
 }

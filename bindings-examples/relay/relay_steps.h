@@ -18,8 +18,6 @@
 
 #include <blazen/blazen.h>
 
-#define RELAY_API __attribute__((visibility("default")))
-
 /* How much has been done. As user_data of the steps, for a host that runs them on one thread; NULL: nobody
  * counts. */
 typedef struct relay_counts {
@@ -27,16 +25,16 @@ typedef struct relay_counts {
 } relay_counts;
 
 /* Accepts the start: paths, as BYTES, each ended by a NUL. Splits the files into parts, one event each. */
-RELAY_API blazen_status relay_read(void* user_data, blazen_context* context, const blazen_event* event,
-                                   blazen_error** error);
+blazen_status relay_read(void* user_data, blazen_context* context, const blazen_event* event,
+                         blazen_error** error);
 /* Accepts a part, and fails unless its text still has the hash with which it was read. */
-RELAY_API blazen_status relay_check(void* user_data, blazen_context* context, const blazen_event* event,
-                                    blazen_error** error);
+blazen_status relay_check(void* user_data, blazen_context* context, const blazen_event* event,
+                          blazen_error** error);
 /* Takes the vocabulary out of the state into an event. */
-RELAY_API blazen_status relay_carry(void* user_data, blazen_context* context, const blazen_event* event,
-                                    blazen_error** error);
+blazen_status relay_carry(void* user_data, blazen_context* context, const blazen_event* event,
+                          blazen_error** error);
 /* Puts the vocabulary of the event back into the state. */
-RELAY_API blazen_status relay_shelve(void* user_data, blazen_context* context, const blazen_event* event,
-                                     blazen_error** error);
+blazen_status relay_shelve(void* user_data, blazen_context* context, const blazen_event* event,
+                           blazen_error** error);
 
 #endif

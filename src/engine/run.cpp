@@ -29,6 +29,8 @@ int64_t deadline_after(int64_t timeout_ms) noexcept {
 
 Ref<Error> ended_before() noexcept { return Error::make(Status::cancelled, "the run has already ended"); }
 
+Ref<Error> closed_runtime() noexcept { return Error::make(Status::cancelled, "the runtime is closed"); }
+
 Ref<Error> limit_reached(const char* limit) noexcept {
   try {
     return Error::make(Status::limit, std::string(limit).append(" is reached"));
@@ -48,25 +50,47 @@ Run::Run(Runtime& runtime, Ref<Workflow> workflow) noexcept
 }
 
 Run::~Run() {
+  runtime_->delist(*this);
   for (const HostCallback& callback : done_) call_drop(callback.drop, callback.user_data);
   if (spare_call_ != nullptr || state_.pool.has_blocks()) runtime_->keep_spares(spare_call_, state_.pool.hand_on());
 }
 
+// The host's first handle of a run that is being made; without take(), it goes again.
+class Run::FirstHandle {
+ public:
+  explicit FirstHandle(Run* run) noexcept : run_(run) {}
+  FirstHandle(const FirstHandle&) = delete;
+  FirstHandle& operator=(const FirstHandle&) = delete;
+  ~FirstHandle() {
+    if (run_ != nullptr) run_->release_handle();
+  }
+  Run* operator->() const noexcept { return run_; }
+  Run& operator*() const noexcept { return *run_; }
+  Ref<Run> take() noexcept { return Ref<Run>::adopt(std::exchange(run_, nullptr)); }
+
+ private:
+  Run* run_;
+};
+
 Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata) {
-  std::unique_ptr<Run> run(new Run(runtime, std::move(workflow)));
-  run->state_.steps.resize(run->state_.workflow->steps().size());
-  run->state_.metadata = std::move(metadata);
-  if (Ref<Error> error = runtime.entropy().fill(run->state_.id.data(), run->state_.id.size())) return error;
-  run->state_.id[6] = static_cast<uint8_t>((run->state_.id[6] & 0x0f) | 0x40);  // RFC 9562: version 4,
-  run->state_.id[8] = static_cast<uint8_t>((run->state_.id[8] & 0x3f) | 0x80);  // variant 10
-  return Ref<Run>::adopt(run.release());
+  FirstHandle run(new Run(runtime, std::move(workflow)));
+  RunState& state = run->state_;
+  state.steps.resize(state.workflow->steps().size());
+  state.metadata = std::move(metadata);
+  if (Ref<Error> error = runtime.entropy().fill(state.id.data(), state.id.size())) return error;
+  state.id[6] = static_cast<uint8_t>((state.id[6] & 0x0f) | 0x40);  // RFC 9562: version 4,
+  state.id[8] = static_cast<uint8_t>((state.id[8] & 0x3f) | 0x80);  // variant 10
+  if (!runtime.enlist(*run)) return closed_runtime();
+  return run.take();
 }
 
 Result<Ref<Run>> Run::resume(Runtime& runtime, Ref<Workflow> workflow, const SnapshotDocument& snapshot,
                              bool allow_changed_workflow) {
-  std::unique_ptr<Run> run(new Run(runtime, workflow));
+  FirstHandle run(new Run(runtime, workflow));
   if (Ref<Error> error = restore_run(snapshot, workflow, allow_changed_workflow, run->state_)) return error;
-  return Ref<Run>::adopt(run.release());
+  run->ended_.store(has_ended(run->state_));
+  if (!runtime.enlist(*run)) return closed_runtime();
+  return run.take();
 }
 
 std::string_view Run::id() const noexcept {
@@ -111,14 +135,14 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   if (state_.phase != Phase::created && has_input) {
     return Error::make(Status::invalid_argument, "input: the run that is resumed had its input; give NULL");
   }
-  if (!has_ended(state_) && !runtime_->enlist(*this)) return Error::make(Status::cancelled, "the runtime is closed");
   Tick start{state_.phase == Phase::created ? Tick::Kind::start : Tick::Kind::resume, false, nullptr, {&first, 1}};
-  if (!tick(start, commands, notices)) {
-    guard.unlock();
-    runtime_->delist(*this);
-    return Error::out_of_memory();
-  }
+  const bool will_move = !has_ended(state_);
+  if (!tick(start, commands, notices)) return Error::out_of_memory();
   started_ = true;
+  if (will_move) {
+    owned_.store(true);
+    keep();
+  }
   commands.settled = is_settled(state_);
   commands.more = true;
   after_tick(commands, notices);
@@ -384,7 +408,10 @@ void Run::notify(Notices& notices) noexcept {
     Guard guard(lock_);
     if (--stream->calling_ == 0 && waiters_ != 0) changed_.wake_all();
   }
-  if (std::exchange(notices.ended, false)) runtime_->delist(*this, std::exchange(notices.spare_call, nullptr));
+  if (std::exchange(notices.ended, false)) {
+    runtime_->delist(*this, std::exchange(notices.spare_call, nullptr));
+    if (owned_.exchange(false)) let_go();
+  }
   if (const size_t hands = std::exchange(notices.hands, 0)) runtime_->executor().submit(*this, hands);
 }
 

@@ -105,6 +105,7 @@ class Run final : public Object, public Work {
     bool any() const noexcept { return more; }
   };
 
+  class FirstHandle;
   Run(Runtime& runtime, Ref<Workflow> workflow) noexcept;
 
   // One tick, and what follows from it under the lock. False: no memory, and nothing has changed.
@@ -141,10 +142,11 @@ class Run final : public Object, public Work {
   Condition changed_;
   RunState state_;
   bool started_ = false;   // in this process
-  bool enlisted_ = false;  // in the runtime's list of active runs
+  bool enlisted_ = false;  // in the runtime's list, under its lock
   uint32_t waiters_ = 0;   // threads that sleep on changed_
   uint32_t helpers_ = 0;   // those of them that would rather work
   std::atomic<uint32_t> busy_{0};     // threads that call out for this run, or are about to
+  std::atomic<bool> owned_{false};    // started and not ended: the runtime has a reference
   std::atomic<bool> ended_{false};    // has_ended(), for a look without the lock
   std::atomic<bool> closing_{false};  // somebody waits for them to leave
   size_t tasks_ = 0;  // steps that a host's scheduler was told of and has not run yet
@@ -154,7 +156,7 @@ class Run final : public Object, public Work {
   std::vector<HostCallback> done_;
   mutable UuidText id_text_{};  // made when somebody asks; empty until then
 
-  // The runtime's list of active runs.
+  // The runtime's list.
   Run* next_active_ = nullptr;
   Run* previous_active_ = nullptr;
 

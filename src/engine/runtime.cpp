@@ -30,18 +30,20 @@ void Runtime::close() noexcept {
   finish_close();
 }
 
-// Cancels what is under way. Whoever ends a run takes it off the list; here it is taken off first.
+// Cancels whatever may still move.
 void Runtime::begin_close() noexcept {
   closing_.store(true);
   for (;;) {
     Ref<Run> run;
     {
       Guard guard(lock_);
-      if (active_ == nullptr) return;
-      run = Ref<Run>::share(active_);
+      Run* next = active_;
+      if (next == nullptr) return;
+      unlink(*next);
+      if (!try_retain(next)) continue;  // its last reference went just now
+      run = Ref<Run>::adopt(next);
     }
     run->cancel("its runtime was closed");
-    delist(*run);
   }
 }
 
@@ -66,7 +68,6 @@ bool Runtime::enlist(Run& run) noexcept {
   if (spare_blocks_count_ > 0 && !run.state_.pool.has_blocks()) {
     run.state_.pool.adopt(std::move(spare_blocks_[--spare_blocks_count_]));
   }
-  run.keep();
   run.enlisted_ = true;
   run.next_active_ = active_;
   if (active_ != nullptr) active_->previous_active_ = &run;
@@ -75,18 +76,18 @@ bool Runtime::enlist(Run& run) noexcept {
 }
 
 void Runtime::delist(Run& run, Call* spare_call) noexcept {
-  bool was_listed = false;
   {
     Guard guard(lock_);
     keep_call(spare_call);
-    was_listed = std::exchange(run.enlisted_, false);
-    if (was_listed) {
-      (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : active_) = run.next_active_;
-      if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
-    }
+    unlink(run);
   }
   if (spare_call != nullptr) Ref<Call>::adopt(spare_call).reset();
-  if (was_listed) run.let_go();
+}
+
+void Runtime::unlink(Run& run) noexcept {
+  if (!std::exchange(run.enlisted_, false)) return;
+  (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : active_) = run.next_active_;
+  if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
 }
 
 void Runtime::keep_spares(Call* call, InvocationPool::Blocks blocks) noexcept {

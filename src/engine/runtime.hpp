@@ -1,8 +1,8 @@
 // A runtime: the ports, and the runs that are under way.
 //
 // Invariants: `handles` counts what the host holds (the runtime's own handles, and those of its runs, streams and
-// invocations); when it falls to zero, the runtime closes. A started run that has not ended is in `active`, which keeps it
-// alive. Once closed, nothing of the host is called any more, and no run starts.
+// invocations); when it falls to zero, the runtime closes. Every run that may still move is in `active`; one that
+// has started is kept alive until it ends. Once closed, nothing of the host is called any more, and no run starts.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ class Runtime final : public Object {
 
   // False: the runtime is closed.
   bool enlist(Run& run) noexcept;
-  // spare_call: which the run needs no more; may be null.
+  // Where it is listed. spare_call: which the run needs no more; may be null.
   void delist(Run& run, Call* spare_call = nullptr) noexcept;
 
   // What a run that is gone leaves to the next: its call, which may be null, and its invocations.
@@ -51,6 +51,7 @@ class Runtime final : public Object {
  private:
   friend class EngineScope;
   void keep_call(Call*& call) noexcept;
+  void unlink(Run& run) noexcept;
   void begin_close() noexcept;
   void finish_close() noexcept;
 

@@ -87,7 +87,7 @@ blazen_runtime* runtime_of(By by) { return by == By::poll ? pump() : threads(); 
 // ------------------------------------------------------------------------------------------- the reference's
 // shapes
 
-double reference_chain(uint64_t length) {
+double reference_chain(uint64_t length, clockid_t clock = CLOCK_THREAD_CPUTIME_ID) {
   uint64_t left = length;
   const ReferenceStep link{[](void* data, ReferenceRun& run, const ReferenceEvent& event) {
                              auto& left = *static_cast<uint64_t*>(data);
@@ -95,10 +95,18 @@ double reference_chain(uint64_t length) {
                            },
                            &left};
   const ReferenceWorkflow workflow{{BLAZEN_START_EVENT, link}, {kLink, link}};
-  return seconds([&] { benchmark::DoNotOptimize(ReferenceRun(workflow).run(BLAZEN_START_EVENT, 1)); });
+  return seconds([&] { benchmark::DoNotOptimize(ReferenceRun(workflow).run(BLAZEN_START_EVENT, 1)); }, clock);
 }
 
-double reference_fan_out(uint64_t width, uint64_t runs) {
+double reference_runs(const ReferenceWorkflow& workflow, uint64_t runs, clockid_t clock) {
+  const auto run_all = [&] {
+    for (uint64_t i = 0; i < runs; ++i)
+      benchmark::DoNotOptimize(ReferenceRun(workflow).run(BLAZEN_START_EVENT, 1));
+  };
+  return seconds(run_all, clock);
+}
+
+double reference_fan_out(uint64_t width, uint64_t runs, clockid_t clock) {
   struct Plan {
     uint64_t width;
     uint64_t left;
@@ -119,22 +127,16 @@ double reference_fan_out(uint64_t width, uint64_t runs) {
           if (--static_cast<Plan*>(data)->left == 0) run.emit(BLAZEN_STOP_EVENT, event.value);
         },
         &plan}}};
-  return seconds([&] {
-    for (uint64_t i = 0; i < runs; ++i)
-      benchmark::DoNotOptimize(ReferenceRun(workflow).run(BLAZEN_START_EVENT, 1));
-  });
+  return reference_runs(workflow, runs, clock);
 }
 
-double reference_short_runs(uint64_t runs) {
+double reference_short_runs(uint64_t runs, clockid_t clock) {
   const ReferenceWorkflow workflow{{BLAZEN_START_EVENT,
                                     {[](void*, ReferenceRun& run, const ReferenceEvent& event) {
                                        run.emit(BLAZEN_STOP_EVENT, event.value);
                                      },
                                      nullptr}}};
-  return seconds([&] {
-    for (uint64_t i = 0; i < runs; ++i)
-      benchmark::DoNotOptimize(ReferenceRun(workflow).run(BLAZEN_START_EVENT, 1));
-  });
+  return reference_runs(workflow, runs, clock);
 }
 
 ReferenceTable reference_table(const std::vector<std::string>& keys) {
@@ -153,7 +155,7 @@ void add_chain(const std::string& name, uint64_t length, By by, Budget budget,
     compare(
         state, "event", static_cast<double>(length), budget,
         [&] { return seconds([&] { chain.run(runtime_of(by), by); }, clock_of(by)); },
-        [&] { return reference_chain(length); });
+        [&] { return reference_chain(length, clock_of(by)); });
     if (chain.plan().heap_at_end == 0) return;
     const auto kept = static_cast<int64_t>(chain.plan().heap_at_end - chain.plan().heap_after_tenth);
     state.counters["bytes"] = static_cast<double>(kept);
@@ -172,7 +174,7 @@ void add_fan_out(const std::string& name, uint64_t width, By by, Budget budget) 
           };
           return seconds(run_all, clock_of(by));
         },
-        [&] { return reference_fan_out(width, kRuns); });
+        [&] { return reference_fan_out(width, kRuns, clock_of(by)); });
   });
 }
 
@@ -189,7 +191,7 @@ void add_short_run(const std::string& name, By by, Budget budget, Function funct
           };
           return seconds(run_all, clock_of(by));
         },
-        [] { return reference_short_runs(kRuns); });
+        [&] { return reference_short_runs(kRuns, clock_of(by)); });
   });
 }
 

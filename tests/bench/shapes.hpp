@@ -211,7 +211,16 @@ inline blazen_status bench_nothing(void*, blazen_context*, const blazen_event*, 
 
 struct FanPlan {
   uint64_t width = 0;
-  std::atomic<uint64_t> left = 0;  // joins run at once where the engine has threads
+  bool shared = false;  // joins run at once, on the engine's threads
+  std::atomic<uint64_t> left = 0;
+
+  // An atomic read and write where that is needed; else the cost is the engine's alone.
+  uint64_t count_down() {
+    if (shared) return left.fetch_sub(1, std::memory_order_relaxed) - 1;
+    const uint64_t now = left.load(std::memory_order_relaxed) - 1;
+    left.store(now, std::memory_order_relaxed);
+    return now;
+  }
 };
 
 inline blazen_status bench_fan_begin(void* user_data, blazen_context* context, const blazen_event* event,
@@ -232,7 +241,7 @@ inline blazen_status bench_fan_child(void*, blazen_context* context, const blaze
 
 inline blazen_status bench_fan_join(void* user_data, blazen_context* context, const blazen_event* event,
                                     blazen_error** error) {
-  return --static_cast<FanPlan*>(user_data)->left == 0 ? stop(context, event, error) : BLAZEN_OK;
+  return static_cast<FanPlan*>(user_data)->count_down() == 0 ? stop(context, event, error) : BLAZEN_OK;
 }
 
 // Calls (*user_data)(context, event), for what is measured inside one body.
@@ -287,7 +296,10 @@ class FanOut {
   FanOut(const FanOut&) = delete;
   FanOut& operator=(const FanOut&) = delete;
 
-  void run(blazen_runtime* runtime, By by) { run_once(runtime, workflow_.get(), input_.get(), by); }
+  void run(blazen_runtime* runtime, By by) {
+    plan_.shared = by == By::wait;
+    run_once(runtime, workflow_.get(), input_.get(), by);
+  }
 
  private:
   FanPlan plan_;

@@ -8,6 +8,7 @@ import threading
 import unittest
 
 from support import blazen, one_step, result_of
+from blazen import tiers
 
 
 @dataclasses.dataclass
@@ -69,11 +70,17 @@ class TiersTest(unittest.TestCase):
         self.assertEqual(stored.tag, blazen.Tag.NATIVE)
         self.assertIs(read[0], read)
 
-    def test_deep_nesting_is_pickled(self):
-        thing = []
-        for _ in range(600):
-            thing = [thing]
-        self.assertEqual(stored_and_read(thing)[0].tag, blazen.Tag.NATIVE)
+    def test_what_is_too_deep_for_json_is_kept_all_the_same(self):
+        for depth, kept_as_json in ((400, True), (513, False), (100_000, False)):
+            thing = []
+            for _ in range(depth):
+                thing = [thing]
+            seen = []
+            step = one_step(lambda ctx, event: seen.append((ctx.set("key", thing), ctx.get("key"), len(ctx.state))))
+            result_of(step, mode="pump")
+            inner = seen[0][1]
+            self.assertIsInstance(inner[0][0][0], list)
+            self.assertEqual(tiers.pack_plain(thing) is not None, kept_as_json)
 
     def test_bytearray_comes_back_as_bytes(self):
         self.assertEqual(stored_and_read(bytearray(b"ab")), ((blazen.Tag.BYTES, b"ab", ""), b"ab"))

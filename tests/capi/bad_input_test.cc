@@ -1,0 +1,1018 @@
+// Proves that no argument, however wrong, does more than give a clear status.
+//
+// One table has every function of the header. The header's own text gives the names of the parameters, their types the
+// faults that are tried, one at a time, over arguments that are otherwise good: NULL, every other kind of handle, texts that
+// are NULL, empty, broken or endless, option structs of no possible size, negative timeouts. A function that is not in the
+// table fails the first test. What the types do not tell (enums, the fields of options, the place of a call) follows below.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <tuple>
+#include <type_traits>
+
+#include "capi/world.hpp"
+
+namespace {
+
+using namespace host;  // NOLINT(google-build-using-namespace)
+
+// ---- the header, as text ----
+
+struct Declaration {
+  std::string result;
+  std::vector<std::string> parameters;  // their names
+  std::string thread;                   // the tag
+};
+
+std::string read_header() {
+  std::string path = __FILE__;
+  path.resize(path.rfind('/'));
+  std::ifstream file(path + "/../../include/blazen/blazen.h");
+  EXPECT_TRUE(file) << path;
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::map<std::string, Declaration> parse_header() {
+  const std::string text = read_header();
+  std::map<std::string, Declaration> all;
+  const std::regex declaration(R"(\| thread: (\w+) \|[^\]]*\] \*/\s*BLAZEN_API ([\w \*]*?)\s*\*?(blazen_\w+)\(([^;]*)\);)");
+  for (std::sregex_iterator at(text.begin(), text.end(), declaration), end; at != end; ++at) {
+    Declaration one;
+    one.thread = (*at)[1];
+    one.result = (*at)[2];
+    std::stringstream list((*at)[4]);
+    for (std::string parameter; std::getline(list, parameter, ',');) {
+      std::smatch name;
+      if (!std::regex_search(parameter, name, std::regex(R"((\w+)\s*$)")) || name[1] == "void") continue;
+      one.parameters.push_back(name[1]);
+    }
+    all[(*at)[3]] = one;
+  }
+  return all;
+}
+
+const Declaration& declared(const std::string& name) {
+  static const std::map<std::string, Declaration> all = parse_header();
+  static const Declaration none;
+  const auto found = all.find(name);
+  EXPECT_NE(found, all.end()) << name << " is not in the header";
+  return found == all.end() ? none : found->second;
+}
+
+// Whether it can fail: blazen_error_status reads a status, and cannot.
+bool answers_status(const std::string& name) {
+  return declared(name).result == "blazen_status" && name != "blazen_error_status";
+}
+
+// ---- types of arguments ----
+
+template <class T>
+struct HandleKind {
+  static constexpr Kind kKind = Kind::count;
+};
+#define HANDLE_KIND(type, kind)               \
+  template <>                                 \
+  struct HandleKind<type> {                   \
+    static constexpr Kind kKind = Kind::kind; \
+  }
+HANDLE_KIND(blazen_error, error);
+HANDLE_KIND(blazen_value, value);
+HANDLE_KIND(blazen_event, event);
+HANDLE_KIND(blazen_workflow_builder, builder);
+HANDLE_KIND(blazen_workflow, workflow);
+HANDLE_KIND(blazen_runtime, runtime);
+HANDLE_KIND(blazen_task, task);
+HANDLE_KIND(blazen_run, run);
+HANDLE_KIND(blazen_context, context);
+HANDLE_KIND(blazen_keys, keys);
+HANDLE_KIND(blazen_batch, batch);
+HANDLE_KIND(blazen_invocation, invocation);
+HANDLE_KIND(blazen_stream, stream);
+HANDLE_KIND(blazen_snapshot, snapshot);
+
+template <class T>
+inline constexpr Kind kKindOf = std::is_pointer_v<T> ? HandleKind<std::remove_cv_t<std::remove_pointer_t<T>>>::kKind
+                                                     : Kind::count;
+template <class T>
+inline constexpr bool kIsHandle = kKindOf<T> != Kind::count;
+template <class T>
+inline constexpr bool kIsOptions = false;
+template <>
+inline constexpr bool kIsOptions<const blazen_event_options*> = true;
+template <>
+inline constexpr bool kIsOptions<const blazen_send_options*> = true;
+template <>
+inline constexpr bool kIsOptions<const blazen_run_options*> = true;
+template <>
+inline constexpr bool kIsOptions<const blazen_runtime_options*> = true;
+template <class T>
+inline constexpr bool kIsText = std::is_same_v<T, const char*> || std::is_same_v<T, const void*>;
+template <class T>
+inline constexpr bool kIsError = std::is_same_v<T, blazen_error**>;
+// A handle, a number or a flag that the call gives back.
+template <class T>
+inline constexpr bool kIsOut = std::is_pointer_v<T> && !kIsError<T> && !kIsHandle<T> && !kIsText<T> && !kIsOptions<T> &&
+                               !std::is_same_v<T, void*> && !std::is_function_v<std::remove_pointer_t<T>>;
+template <class T>
+inline constexpr bool kIsFunction = std::is_pointer_v<T> && std::is_function_v<std::remove_pointer_t<T>>;
+
+// What may be NULL, by the comments of the header.
+bool is_optional(const std::string& function, const std::string& parameter) {
+  static const std::set<std::string> everywhere = {"options", "error", "drop",   "user_data", "object", "version",
+                                                   "removed", "sequence", "length", "detail"};
+  static const std::set<std::string> somewhere = {
+      "blazen_runtime_poll/steps",       "blazen_run_wait/state",           "blazen_run_start/input",
+      "blazen_workflow_run/input",       "blazen_event_create/value",       "blazen_context_emit/value",
+      "blazen_context_set_value/value",  "blazen_context_set_session/value", "blazen_batch_set/value",
+      "blazen_context_compare_and_set/value"};
+  return everywhere.contains(parameter) || somewhere.contains(function + "/" + parameter);
+}
+
+enum class TextIs { none, name, label, json, bytes, feature };
+
+TextIs text_is(const std::string& function, const std::string& parameter) {
+  if (parameter == "text" || parameter == "json") return TextIs::json;
+  if (parameter == "data") return TextIs::bytes;
+  if (parameter == "feature") return TextIs::feature;
+  if (parameter == "codec" || parameter == "label" || parameter == "prefix" || parameter == "message") return TextIs::label;
+  static const std::set<std::string> names = {"name", "accepts", "step", "type", "key"};
+  EXPECT_TRUE(names.contains(parameter)) << function << ": what kind of text is " << parameter << "?";
+  return TextIs::name;
+}
+
+// A bound beside which nothing of a text may be read; 0: none is documented.
+size_t bound_of(TextIs kind, const std::string& parameter) {
+  if (kind == TextIs::json) return BLAZEN_VALUE_BYTES_MAX;
+  if (parameter == "message" || kind == TextIs::bytes) return BLAZEN_VALUE_BYTES_MAX;
+  return kind == TextIs::feature ? 0 : BLAZEN_NAME_BYTES_MAX;
+}
+
+// ---- what is passed where nothing is said ----
+
+Tokens<8192> tokens;
+
+blazen_status body(void*, blazen_context*, const blazen_event*, blazen_error**) { return BLAZEN_OK; }
+void done(void*, blazen_run*, blazen_run_state) {}
+void ready(void*) {}
+
+constexpr uint64_t kSentinel = 0x5e5e5e5e5e5e5e5e;
+constexpr size_t kParametersMax = 10;
+
+// A page that cannot be read at all.
+const char* unreadable() {
+  static void* page = ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return static_cast<const char*>(page);
+}
+
+struct Call {
+  World& world;
+  const std::string& function;
+  const std::vector<std::string>& names;
+  std::array<uint64_t, kParametersMax> slots;  // what the outs point to
+  Token* token = nullptr;                      // the user_data, where there is one
+};
+
+template <class T>
+T good(Call& call, size_t index) {
+  const std::string& name = call.names[index];
+  if constexpr (kIsHandle<T>) {
+    return reinterpret_cast<T>(call.world.handle(kKindOf<T>));
+  } else if constexpr (kIsOptions<T>) {
+    return nullptr;
+  } else if constexpr (std::is_same_v<T, blazen_step_fn>) {
+    return body;
+  } else if constexpr (std::is_same_v<T, blazen_run_done_fn>) {
+    return done;
+  } else if constexpr (std::is_same_v<T, blazen_drop_fn>) {  // blazen_stream_ready_fn is the same type
+    return name == "ready" ? ready : drop_token;
+  } else if constexpr (kIsText<T>) {
+    if (name == "text" || name == "json") return "[1]";
+    if (name == "step") return "ask";
+    if (name == "codec" && call.function == "blazen_value_adopt") return nullptr;
+    return "abc";
+  } else if constexpr (std::is_same_v<T, void*>) {
+    call.token = tokens.take(call.function.c_str());
+    return call.token;
+  } else if constexpr (std::is_pointer_v<T>) {
+    return reinterpret_cast<T>(&call.slots[index]);
+  } else {
+    if (name == "codec_length" && call.function == "blazen_value_adopt") return static_cast<T>(0);
+    if (name.ends_with("_length")) return static_cast<T>(3);
+    if (name == "tag") return static_cast<T>(BLAZEN_TAG_BYTES);
+    if (name == "limit" || name == "bound" || name == "concurrency_max") return static_cast<T>(1);
+    return static_cast<T>(0);
+  }
+}
+
+// The faults of one call: what replaces which argument.
+struct Fault {
+  size_t index = SIZE_MAX;
+  const void* pointer = nullptr;
+  uint64_t length = 0;        // of the text at index
+  bool has_length = false;
+  bool is_timeout = false;
+  int64_t timeout_ms = 0;
+};
+
+template <class T>
+T argument(Call& call, const Fault& fault, size_t index) {
+  if constexpr (std::is_pointer_v<T>) {
+    if (fault.index == index && !fault.is_timeout) return reinterpret_cast<T>(const_cast<void*>(fault.pointer));
+  } else {
+    if (fault.is_timeout && fault.index == index) return static_cast<T>(fault.timeout_ms);
+    if (fault.has_length && fault.index + 1 == index) return static_cast<T>(fault.length);
+  }
+  return good<T>(call, index);
+}
+
+struct Outcome {
+  blazen_status status = BLAZEN_OK;
+  std::string message;
+  uint64_t offset = UINT64_MAX;
+  bool outs_untouched = true;
+  bool error_untouched = true;
+  bool error_agrees = true;
+  bool neutral = true;  // of a getter: NULL or 0
+  uint64_t length = 0;  // of a getter
+  std::string text;     // of a getter that answers a text
+  int drops = -1;       // -1: there is no drop
+};
+
+// Runs the function with a fault; with_error: gives it a place for the error.
+template <class R, class... A, size_t... I>
+Outcome run_call(World& world, const std::string& name, R (*function)(A...), const Fault& fault, bool with_error,
+                 std::index_sequence<I...>) {
+  static_assert(sizeof...(A) <= kParametersMax);
+  const std::vector<std::string>& names = declared(name).parameters;
+  EXPECT_EQ(names.size(), sizeof...(A)) << name;
+  Call call{world, name, names, {}, nullptr};
+  call.slots.fill(kSentinel);
+  std::tuple<A...> arguments{argument<A>(call, fault, I)...};
+  (
+      [&] {
+        if constexpr (kIsError<A>) {
+          if (!with_error) std::get<I>(arguments) = nullptr;
+        }
+      }(),
+      ...);
+  Outcome outcome;
+  const auto judge_outs = [&] {
+    (
+        [&] {
+          if constexpr (kIsOut<A>) outcome.outs_untouched = outcome.outs_untouched && call.slots[I] == kSentinel;
+          if constexpr (kIsError<A>) {
+            outcome.error_untouched = call.slots[I] == kSentinel;
+            if (!outcome.error_untouched) {
+              ErrorHandle error(reinterpret_cast<blazen_error*>(call.slots[I]));
+              outcome.message = message_of(error);
+              outcome.offset = blazen_error_offset(error);
+              outcome.error_agrees = blazen_error_status(error) == outcome.status && !outcome.message.empty();
+            }
+          }
+          if constexpr (std::is_same_v<A, size_t*>) outcome.length = call.slots[I];
+        }(),
+        ...);
+  };
+  if constexpr (std::is_void_v<R>) {
+    std::apply(function, arguments);
+  } else {
+    const R result = std::apply(function, arguments);
+    if (answers_status(name)) {
+      if constexpr (std::is_same_v<R, blazen_status>) outcome.status = result;
+    } else {
+      outcome.neutral = result == R{};
+      if constexpr (std::is_same_v<R, const char*>) outcome.text = result == nullptr ? "(null)" : result;
+      if constexpr (std::is_same_v<R, uint64_t>) outcome.offset = result;
+    }
+  }
+  judge_outs();
+  if (call.token != nullptr && std::count(names.begin(), names.end(), "drop") != 0) outcome.drops = call.token->drops;
+  return outcome;
+}
+
+// ---- the table ----
+
+struct Row {
+  std::string name;
+  std::function<Outcome(World&, const Fault&, bool with_error)> call;
+  std::vector<Kind> kinds;  // of each parameter, count where it is no handle
+  std::vector<char> texts;
+  std::vector<char> outs;
+  std::vector<char> options;
+  std::vector<char> functions;
+  bool gives_status;
+};
+
+template <class R, class... A>
+Row row(const char* name, R (*function)(A...)) {
+  return {name,
+          [=](World& world, const Fault& fault, bool with_error) {
+            return run_call(world, name, function, fault, with_error, std::index_sequence_for<A...>());
+          },
+          {kKindOf<A>...},
+          {static_cast<char>(kIsText<A>)...},
+          {static_cast<char>(kIsOut<A>)...},
+          {static_cast<char>(kIsOptions<A>)...},
+          {static_cast<char>(kIsFunction<A> && !std::is_same_v<A, blazen_drop_fn>)...},
+          answers_status(name)};
+}
+
+#define ROW(function) row(#function, function)
+
+const std::vector<Row>& table() {
+  static const std::vector<Row> rows = {
+      ROW(blazen_error_host), ROW(blazen_error_retain), ROW(blazen_error_release), ROW(blazen_error_status),
+      ROW(blazen_error_message), ROW(blazen_error_host_code), ROW(blazen_error_step), ROW(blazen_error_attempt),
+      ROW(blazen_error_offset), ROW(blazen_error_detail), ROW(blazen_error_cause), ROW(blazen_status_name),
+      ROW(blazen_value_json), ROW(blazen_value_bytes), ROW(blazen_value_native), ROW(blazen_value_live),
+      ROW(blazen_value_adopt), ROW(blazen_value_retain), ROW(blazen_value_release), ROW(blazen_value_tag),
+      ROW(blazen_value_data), ROW(blazen_value_codec), ROW(blazen_value_object),
+      ROW(blazen_event_options_init), ROW(blazen_event_create), ROW(blazen_event_retain), ROW(blazen_event_release),
+      ROW(blazen_event_type), ROW(blazen_event_value), ROW(blazen_event_id), ROW(blazen_event_source),
+      ROW(blazen_event_correlation), ROW(blazen_send_options_init),
+      ROW(blazen_workflow_builder_create), ROW(blazen_workflow_builder_retain), ROW(blazen_workflow_builder_release),
+      ROW(blazen_workflow_builder_add_step), ROW(blazen_workflow_builder_add_elsewhere),
+      ROW(blazen_workflow_builder_step_accepts), ROW(blazen_workflow_builder_step_emits),
+      ROW(blazen_workflow_builder_step_max_concurrency), ROW(blazen_workflow_builder_set_unhandled),
+      ROW(blazen_workflow_builder_set_idle), ROW(blazen_workflow_builder_set_limit), ROW(blazen_workflow_builder_build),
+      ROW(blazen_workflow_retain), ROW(blazen_workflow_release), ROW(blazen_workflow_name), ROW(blazen_workflow_fingerprint),
+      ROW(blazen_runtime_options_init), ROW(blazen_runtime_create), ROW(blazen_runtime_retain), ROW(blazen_runtime_release),
+      ROW(blazen_runtime_close), ROW(blazen_runtime_poll), ROW(blazen_runtime_descriptor), ROW(blazen_task_run),
+      ROW(blazen_task_cancel),
+      ROW(blazen_run_options_init), ROW(blazen_workflow_run), ROW(blazen_run_create), ROW(blazen_run_resume),
+      ROW(blazen_run_start), ROW(blazen_run_retain), ROW(blazen_run_release), ROW(blazen_run_close), ROW(blazen_run_wait),
+      ROW(blazen_run_on_done), ROW(blazen_run_state_now), ROW(blazen_run_result), ROW(blazen_run_id),
+      ROW(blazen_run_metadata), ROW(blazen_run_elsewhere), ROW(blazen_run_send_event),
+      ROW(blazen_context_run_id), ROW(blazen_context_workflow_name), ROW(blazen_context_step_name),
+      ROW(blazen_context_invocation_id), ROW(blazen_context_attempt), ROW(blazen_context_is_cancelled),
+      ROW(blazen_context_run), ROW(blazen_context_emit), ROW(blazen_context_emit_json), ROW(blazen_context_emit_event),
+      ROW(blazen_context_send_event), ROW(blazen_context_publish), ROW(blazen_context_set_value),
+      ROW(blazen_context_set_json), ROW(blazen_context_set_bytes), ROW(blazen_context_get_value),
+      ROW(blazen_context_has_value), ROW(blazen_context_remove_value), ROW(blazen_context_keys),
+      ROW(blazen_context_clear_values), ROW(blazen_context_compare_and_set), ROW(blazen_context_apply),
+      ROW(blazen_context_set_session), ROW(blazen_context_get_session), ROW(blazen_context_has_session),
+      ROW(blazen_context_remove_session), ROW(blazen_context_session_keys),
+      ROW(blazen_keys_count), ROW(blazen_keys_at), ROW(blazen_keys_retain), ROW(blazen_keys_release),
+      ROW(blazen_batch_create), ROW(blazen_batch_set), ROW(blazen_batch_remove), ROW(blazen_batch_expect),
+      ROW(blazen_batch_retain), ROW(blazen_batch_release),
+      ROW(blazen_context_defer), ROW(blazen_invocation_context), ROW(blazen_invocation_event),
+      ROW(blazen_invocation_complete), ROW(blazen_invocation_fail), ROW(blazen_invocation_retain),
+      ROW(blazen_invocation_release),
+      ROW(blazen_run_subscribe), ROW(blazen_stream_next), ROW(blazen_stream_on_ready), ROW(blazen_stream_close),
+      ROW(blazen_stream_retain), ROW(blazen_stream_release),
+      ROW(blazen_run_snapshot), ROW(blazen_snapshot_parse), ROW(blazen_snapshot_data), ROW(blazen_snapshot_info),
+      ROW(blazen_snapshot_metadata), ROW(blazen_snapshot_retain), ROW(blazen_snapshot_release),
+      ROW(blazen_version), ROW(blazen_abi), ROW(blazen_has_feature),
+  };
+  return rows;
+}
+
+const std::vector<std::string>& names_of(const Row& row) { return declared(row.name).parameters; }
+bool has_parameter(const Row& row, const char* name) {
+  const auto& names = names_of(row);
+  return std::count(names.begin(), names.end(), name) != 0;
+}
+
+// A call failed as it should: the status, an error that says the same and names the argument, nothing else touched.
+void expect_refused(const Row& row, World& world, const Fault& fault, std::set<blazen_status> statuses,
+                    const std::string& what, uint64_t offset = UINT64_MAX) {
+  const std::string& name = names_of(row)[fault.index];
+  SCOPED_TRACE(row.name + ": " + name + " is " + what);
+  const Outcome outcome = row.call(world, fault, true);
+  EXPECT_TRUE(statuses.contains(outcome.status)) << blazen_status_name(outcome.status) << ": " << outcome.message;
+  EXPECT_TRUE(outcome.outs_untouched);
+  if (outcome.drops != -1) EXPECT_EQ(outcome.drops, 1) << "user_data is dropped when the registration fails";
+  EXPECT_TRUE(outcome.error_agrees);
+  EXPECT_FALSE(outcome.error_untouched) << "an error that was wanted";
+  EXPECT_NE(outcome.message.find(name), std::string::npos) << "the message names the argument: " << outcome.message;
+  EXPECT_EQ(outcome.offset, offset);
+  const Outcome silent = row.call(world, fault, false);
+  EXPECT_TRUE(statuses.contains(silent.status)) << "with error NULL: " << blazen_status_name(silent.status);
+  EXPECT_TRUE(silent.outs_untouched);
+}
+
+// A getter answered what its comment names.
+void expect_neutral(const Row& row, World& world, const Fault& fault, const std::string& what) {
+  SCOPED_TRACE(row.name + ": " + names_of(row)[fault.index] + " is " + what);
+  const Outcome outcome = row.call(world, fault, true);
+  if (row.name == "blazen_error_message" || row.name == "blazen_value_codec") {
+    EXPECT_EQ(outcome.text, "");
+  } else if (row.name == "blazen_error_offset") {
+    EXPECT_EQ(outcome.offset, UINT64_MAX);
+  } else {
+    EXPECT_TRUE(outcome.neutral);
+  }
+  if (has_parameter(row, "length")) EXPECT_EQ(outcome.length, 0U);
+}
+
+// Runs a call that may crash where it must not, in a process of its own. Answers how it ended.
+std::string in_child(const std::function<std::string()>& call) {
+  int ends[2];
+  if (::pipe(ends) != 0) return "no pipe";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const std::string said = call();
+    const ssize_t written = ::write(ends[1], said.data(), said.size());
+    ::_exit(written == static_cast<ssize_t>(said.size()) ? 0 : 1);
+  }
+  ::close(ends[1]);
+  std::string said;
+  char buffer[512];
+  for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<size_t>(got));
+  ::close(ends[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (WIFSIGNALED(status)) return std::string("it crashed: signal ") + std::to_string(WTERMSIG(status));
+  if (WEXITSTATUS(status) != 0) return "it crashed: exit " + std::to_string(WEXITSTATUS(status));
+  return said;
+}
+
+// ---- the tests over the table ----
+
+TEST(BadInput, EveryFunctionOfTheHeaderIsInTheTable) {
+  const std::string text = read_header();
+  std::set<std::string> in_header;
+  const std::regex declaration(R"(BLAZEN_API\s[^;#]*?(blazen_\w+)\()");
+  for (std::sregex_iterator at(text.begin(), text.end(), declaration), end; at != end; ++at) in_header.insert((*at)[1]);
+  std::set<std::string> in_table;
+  for (const Row& row : table()) in_table.insert(row.name);
+  EXPECT_GT(in_header.size(), 100U);
+  EXPECT_EQ(in_header, in_table);
+  // And the parser that gives the names of parameters has understood each of them.
+  for (const std::string& name : in_header) EXPECT_FALSE(declared(name).result.empty()) << name;
+}
+
+TEST(BadInput, AHandleOfAnotherKindIsRefused) {
+  World world;
+  for (const Row& row : table()) {
+    for (size_t i = 0; i < row.kinds.size(); ++i) {
+      if (row.kinds[i] == Kind::count) continue;
+      for (int kind = 0; kind < static_cast<int>(Kind::count); ++kind) {
+        if (static_cast<Kind>(kind) == row.kinds[i]) continue;
+        const Fault fault{i, world.handle(static_cast<Kind>(kind))};
+        ASSERT_NE(fault.pointer, nullptr) << kind;
+        const std::string what = "a handle of kind " + std::to_string(kind);
+        if (row.gives_status) {
+          expect_refused(row, world, fault, {BLAZEN_ERROR_WRONG_HANDLE}, what);
+        } else {
+          expect_neutral(row, world, fault, what);
+        }
+      }
+    }
+  }
+}
+
+TEST(BadInput, NullIsRefusedWhereItIsNotAllowed) {
+  World world;
+  for (const Row& row : table()) {
+    const auto& names = names_of(row);
+    for (size_t i = 0; i < row.kinds.size(); ++i) {
+      const Fault fault{i, nullptr};
+      if (row.kinds[i] != Kind::count && !row.gives_status) {
+        expect_neutral(row, world, fault, "NULL");
+      } else if ((row.kinds[i] != Kind::count || row.outs[i] || row.functions[i]) && row.gives_status &&
+                 !is_optional(row.name, names[i])) {
+        expect_refused(row, world, fault, {BLAZEN_ERROR_INVALID_ARGUMENT}, "NULL");
+      }
+    }
+  }
+  // "One more reference. NULL gives NULL", "release takes NULL": the loop above, since they give no status. Function
+  // pointers of the type of a drop are told apart by hand.
+  ErrorHandle error;
+  Token* token = tokens.take("on_ready");
+  EXPECT_EQ(blazen_stream_on_ready(world.stream, nullptr, token, drop_token, error.out()), BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_NE(message_of(error).find("ready"), std::string_view::npos);
+  EXPECT_EQ(token->drops, 1);
+}
+
+TEST(BadInput, TextsAreRefusedWithTheByteAtFault) {
+  World world;
+  for (const Row& row : table()) {
+    const auto& names = names_of(row);
+    for (size_t i = 0; i < row.texts.size(); ++i) {
+      if (!row.texts[i]) continue;
+      const TextIs kind = text_is(row.name, names[i]);
+      if (!row.gives_status) continue;
+      expect_refused(row, world, {i, nullptr, 1, true}, {BLAZEN_ERROR_INVALID_ARGUMENT}, "NULL with a length");
+      if (kind == TextIs::name) {
+        expect_refused(row, world, {i, "abc", 0, true}, {BLAZEN_ERROR_INVALID_ARGUMENT}, "empty");
+        expect_refused(row, world, {i, nullptr, 0, true}, {BLAZEN_ERROR_INVALID_ARGUMENT}, "NULL and empty");
+      }
+      if (kind == TextIs::name || kind == TextIs::label) {
+        if (row.name == "blazen_value_adopt") continue;  // its codec: below
+        expect_refused(row, world, {i, "ab\xff", 3, true}, {BLAZEN_ERROR_INVALID_UTF8}, "broken", 2);
+        // A surrogate, in a text longer than what is checked at once.
+        const std::string longer = std::string(100, 'x') + "\xed\xa0\x80" + std::string(100, 'x');
+        expect_refused(row, world, {i, longer.data(), longer.size(), true}, {BLAZEN_ERROR_INVALID_UTF8}, "a surrogate", 100);
+        // Exactly as long as was said: nothing may be read beyond.
+        const std::vector<char> exact = {'a', '\xe2', '\x82'};
+        expect_refused(row, world, {i, exact.data(), 3, true}, {BLAZEN_ERROR_INVALID_UTF8}, "cut short", 1);
+      }
+      if (kind == TextIs::json) {
+        expect_refused(row, world, {i, "[1", 2, true}, {BLAZEN_ERROR_INVALID_JSON}, "cut short", 2);
+        expect_refused(row, world, {i, "", 0, true}, {BLAZEN_ERROR_INVALID_JSON}, "empty", 0);
+        expect_refused(row, world, {i, "\"ab\xff\"", 5, true}, {BLAZEN_ERROR_INVALID_JSON, BLAZEN_ERROR_INVALID_UTF8}, "no UTF-8",
+                       3);
+        const std::string deep(BLAZEN_JSON_DEPTH_MAX + 1, '[');
+        expect_refused(row, world, {i, deep.data(), deep.size(), true}, {BLAZEN_ERROR_INVALID_JSON, BLAZEN_ERROR_LIMIT},
+                       "too deep", BLAZEN_JSON_DEPTH_MAX);
+      }
+    }
+  }
+}
+
+// A length beyond the bound is refused before a byte is read. In a child: what does read, crashes.
+TEST(BadInput, EndlessTextsAreNotRead) {
+  World world;
+  ASSERT_NE(unreadable(), MAP_FAILED);
+  for (const Row& row : table()) {
+    const auto& names = names_of(row);
+    for (size_t i = 0; i < row.texts.size(); ++i) {
+      if (!row.texts[i]) continue;
+      if (row.name == "blazen_value_adopt" && names[i] == "codec") continue;  // below
+      const TextIs kind = text_is(row.name, names[i]);
+      std::vector<uint64_t> lengths = {SIZE_MAX, SIZE_MAX - 1, static_cast<uint64_t>(PTRDIFF_MAX) + 1};
+      if (row.name != "blazen_snapshot_parse") {
+        if (const size_t bound = bound_of(kind, names[i])) lengths.push_back(bound + 1);
+      } else {
+        lengths.push_back(PTRDIFF_MAX);
+      }
+      for (const uint64_t length : lengths) {
+        const Fault fault{i, unreadable(), length, true};
+        const std::string said = in_child([&] {
+          const Outcome outcome = row.call(world, fault, true);
+          if (!row.gives_status) return std::string(outcome.neutral ? "neutral" : "an answer");
+          return std::to_string(outcome.status) + " " + outcome.message;
+        });
+        SCOPED_TRACE(row.name + ": " + names[i] + " has " + std::to_string(length) + " bytes");
+        if (!row.gives_status) {
+          EXPECT_EQ(said, "neutral");
+        } else if (row.name == "blazen_snapshot_parse") {
+          // It has no bound of its own but memory's.
+          EXPECT_TRUE(said.starts_with("100 ") || said.starts_with("200 ") || said.starts_with("201 ")) << said;
+        } else {
+          EXPECT_TRUE(said.starts_with("201 ")) << said;
+          EXPECT_NE(said.find(names[i]), std::string::npos) << said;
+          EXPECT_NE(said.find("_MAX"), std::string::npos) << "the message names the bound: " << said;
+        }
+      }
+    }
+  }
+}
+
+TEST(BadInput, OptionStructsOfNoPossibleSizeAreRefused) {
+  World world;
+  for (const Row& row : table()) {
+    for (size_t i = 0; i < row.options.size(); ++i) {
+      if (!row.options[i]) continue;
+      // Enough for any of them, and for fields that are yet to come.
+      alignas(16) unsigned char memory[8192] = {};
+      const auto with_size = [&](size_t size) -> Fault {
+        std::memcpy(memory, &size, sizeof size);
+        return {i, memory};
+      };
+      for (const size_t size : {size_t{0}, size_t{1}, sizeof(size_t) - 1, size_t{4097}, SIZE_MAX}) {
+        expect_refused(row, world, with_size(size), {BLAZEN_ERROR_INVALID_ARGUMENT}, "of size " + std::to_string(size));
+      }
+      // Half a pointer is no field: what would be read of it is garbage.
+      expect_refused(row, world, with_size(sizeof(size_t) + 3), {BLAZEN_ERROR_INVALID_ARGUMENT}, "of a size inside a field");
+      memory[200] = 1;
+      expect_refused(row, world, with_size(208), {BLAZEN_ERROR_INVALID_ARGUMENT}, "with a field of tomorrow set");
+    }
+  }
+}
+
+TEST(BadInput, OptionStructsOfAnOlderAndANewerHeaderAreTaken) {
+  for (const Row& row : table()) {
+    for (size_t i = 0; i < row.options.size(); ++i) {
+      if (!row.options[i] || row.name == "blazen_run_resume") continue;
+      for (const size_t size : {sizeof(size_t), size_t{208}, size_t{4096}}) {
+        World world;
+        alignas(16) unsigned char memory[4096] = {};
+        std::memcpy(memory, &size, sizeof size);
+        const Outcome outcome = row.call(world, {i, memory}, true);
+        // They send to a run that nobody in it accepts; the options are not what is wrong.
+        EXPECT_NE(outcome.status, BLAZEN_ERROR_INVALID_ARGUMENT) << row.name << " of size " << size << ": " << outcome.message;
+      }
+    }
+  }
+}
+
+TEST(BadInput, NegativeTimeoutsAreRefused) {
+  World world;
+  int found = 0;
+  for (const Row& row : table()) {
+    const auto& names = names_of(row);
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (names[i] != "timeout_ms") continue;
+      ++found;
+      for (const int64_t timeout_ms : {int64_t{-2}, int64_t{-1000}, INT64_MIN}) {
+        Fault fault{i};
+        fault.is_timeout = true;
+        fault.timeout_ms = timeout_ms;
+        expect_refused(row, world, fault, {BLAZEN_ERROR_INVALID_ARGUMENT}, std::to_string(timeout_ms));
+      }
+    }
+  }
+  EXPECT_EQ(found, 2);
+}
+
+// The arguments that the table calls good are good, and a success leaves *error alone.
+TEST(BadInput, SuccessLeavesTheErrorUntouched) {
+  const std::map<std::string, blazen_status> others = {
+      {"blazen_error_host", BLAZEN_ERROR_HOST},
+      {"blazen_run_start", BLAZEN_ERROR_WRONG_STATE},        // it was started
+      {"blazen_run_result", BLAZEN_ERROR_WRONG_STATE},       // and has not ended
+      {"blazen_run_wait", BLAZEN_ERROR_TIMEOUT},             // with a timeout of 0
+      {"blazen_stream_next", BLAZEN_ERROR_TIMEOUT},          //
+      {"blazen_workflow_run", BLAZEN_OK},                    // its step answers OK the second time and stalls: see below
+      {"blazen_context_defer", BLAZEN_ERROR_WRONG_STATE},    // the body has returned
+      {"blazen_snapshot_parse", BLAZEN_ERROR_SNAPSHOT_INVALID},
+      {"blazen_run_send_event", BLAZEN_OK},                  // nobody accepts it: the run fails, not the call
+  };
+  for (const Row& row : table()) {
+    if (!row.gives_status || row.name == "blazen_workflow_run" || row.name == "blazen_run_resume") continue;
+    World world;
+    const Outcome outcome = row.call(world, {}, true);
+    const auto other = others.find(row.name);
+    const blazen_status expected = other == others.end() ? BLAZEN_OK : other->second;
+    EXPECT_EQ(outcome.status, expected) << row.name << ": " << outcome.message;
+    EXPECT_EQ(outcome.error_untouched, expected == BLAZEN_OK) << row.name;
+  }
+}
+
+// ---- what the types do not tell ----
+
+class BadFields : public testing::Test {
+ protected:
+  // The status and the message of a call.
+  void refused(blazen_status expected, std::string_view argument, const std::function<blazen_status(blazen_error**)>& call) {
+    ErrorHandle error;
+    EXPECT_EQ(call(error.out()), expected) << message_of(error);
+    EXPECT_NE(message_of(error).find(argument), std::string_view::npos) << argument << ": " << message_of(error);
+    EXPECT_EQ(call(nullptr), expected) << "without an error";
+  }
+};
+
+TEST_F(BadFields, UnknownEnumsAndBoundsAreRefused) {
+  World world;
+  for (const int32_t number : {-1, 3, INT32_MAX, INT32_MIN}) {
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "unhandled",
+            [&](auto error) { return blazen_workflow_builder_set_unhandled(world.builder, number, error); });
+  }
+  for (const int32_t number : {-1, 2, INT32_MAX}) {
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "idle",
+            [&](auto error) { return blazen_workflow_builder_set_idle(world.builder, number, error); });
+  }
+  for (const int32_t number : {-1, 0, 7, INT32_MAX}) {
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "limit",
+            [&](auto error) { return blazen_workflow_builder_set_limit(world.builder, number, 1, error); });
+  }
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "bound", [&](auto error) {
+    return blazen_workflow_builder_set_limit(world.builder, BLAZEN_LIMIT_SUBSCRIBERS, 0, error);
+  });
+  for (const blazen_tag tag : {blazen_tag{BLAZEN_TAG_NONE}, blazen_tag{BLAZEN_TAG_LIVE}, 5, -1}) {
+    Token* token = tokens.take("adopt");
+    blazen_value* value = nullptr;
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "tag", [&](auto error) {
+      return blazen_value_adopt(tag, "1", 1, nullptr, 0, token, drop_token, &value, error);
+    });
+    EXPECT_EQ(token->drops, 2) << "once for each of two calls";
+    EXPECT_EQ(value, nullptr);
+  }
+  EXPECT_STREQ(blazen_status_name(12345), "BLAZEN_UNKNOWN");
+  EXPECT_STREQ(blazen_status_name(INT32_MIN), "BLAZEN_UNKNOWN");
+}
+
+TEST_F(BadFields, TheCodecOfAnAdoptedValueIsChecked) {
+  blazen_value* value = nullptr;
+  const auto adopt = [&](blazen_tag tag, const char* codec, size_t length) {
+    return [=, &value](blazen_error** error) {
+      return blazen_value_adopt(tag, "1", 1, codec, length, tokens.take("adopt"), drop_token, &value, error);
+    };
+  };
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "codec", adopt(BLAZEN_TAG_JSON, "x", 1));
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "codec", adopt(BLAZEN_TAG_BYTES, "x", 1));
+  refused(BLAZEN_ERROR_INVALID_UTF8, "codec", adopt(BLAZEN_TAG_NATIVE, "\xff", 1));
+  refused(BLAZEN_ERROR_LIMIT, "codec", adopt(BLAZEN_TAG_NATIVE, unreadable(), SIZE_MAX));
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "codec", adopt(BLAZEN_TAG_NATIVE, nullptr, 1));
+  EXPECT_EQ(value, nullptr);
+}
+
+TEST_F(BadFields, TheFieldsOfOptionsAreChecked) {
+  World world;
+  blazen_event* event = nullptr;
+  blazen_event_options with = BLAZEN_EVENT_OPTIONS_INIT;
+  const auto create = [&](blazen_error** error) { return blazen_event_create("a", 1, nullptr, &with, &event, error); };
+  with.correlation_length = 1;
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "correlation", create);
+  with.correlation = "\xc0";
+  refused(BLAZEN_ERROR_INVALID_UTF8, "correlation", create);
+  with.correlation = unreadable();
+  with.correlation_length = BLAZEN_NAME_BYTES_MAX + 1;
+  refused(BLAZEN_ERROR_LIMIT, "correlation", create);
+
+  blazen_send_options to = BLAZEN_SEND_OPTIONS_INIT;
+  auto* context = static_cast<blazen_context*>(world.handle(Kind::context));
+  const std::function<blazen_status(blazen_error**)> sends[] = {
+      [&](auto error) { return blazen_run_send_event(world.run, world.event, &to, error); },
+      [&](auto error) { return blazen_context_send_event(context, world.event, &to, error); },
+      [&](auto error) { return blazen_context_emit_event(context, world.event, &to, error); }};
+  for (const auto& send : sends) {
+    to.step = nullptr;
+    to.step_length = 1;
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "step", send);
+    to.step = "\xff";
+    refused(BLAZEN_ERROR_INVALID_UTF8, "step", send);
+    to.step = unreadable();
+    to.step_length = SIZE_MAX;
+    refused(BLAZEN_ERROR_LIMIT, "step", send);
+    to.step = "nobody";
+    to.step_length = 6;
+    refused(BLAZEN_ERROR_NOT_FOUND, "nobody", send);
+    to.step = "ask";
+    to.step_length = 3;
+    refused(BLAZEN_ERROR_NOT_FOUND, "Type", send);
+  }
+
+  blazen_run* run = nullptr;
+  blazen_run_options about = BLAZEN_RUN_OPTIONS_INIT;
+  const auto make = [&](blazen_error** error) {
+    return blazen_run_create(world.runtime, world.workflow, &about, &run, error);
+  };
+  about.metadata = reinterpret_cast<const blazen_value*>(world.event.get());
+  refused(BLAZEN_ERROR_WRONG_HANDLE, "metadata", make);
+  Token* token = tokens.take("metadata");
+  ValueHandle live(make_live(token));
+  about.metadata = live;
+  refused(BLAZEN_ERROR_WRONG_TAG, "metadata", make);
+  EXPECT_EQ(run, nullptr);
+}
+
+TEST_F(BadFields, TheOptionsOfARuntimeAreCheckedAndItsDataIsDropped) {
+  blazen_runtime* runtime = nullptr;
+  blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
+  options.drop = drop_token;
+  const auto drops_once = [&](const char* argument) {
+    Token* token = tokens.take(argument);
+    options.user_data = token;
+    ErrorHandle error;
+    EXPECT_EQ(blazen_runtime_create(&options, &runtime, error.out()), BLAZEN_ERROR_INVALID_ARGUMENT);
+    EXPECT_NE(message_of(error).find(argument), std::string_view::npos) << message_of(error);
+    EXPECT_EQ(token->drops, 1) << argument;
+    EXPECT_EQ(runtime, nullptr);
+  };
+  options.mode = 3;
+  drops_once("mode");
+  options.mode = -1;
+  drops_once("mode");
+  options.mode = BLAZEN_MODE_THREADS;
+  options.threads = 257;
+  drops_once("threads");
+  options.threads = 0;
+  options.mode = BLAZEN_MODE_EXECUTOR;
+  drops_once("post");
+
+  options.mode = BLAZEN_MODE_PUMP;
+  Token* token = tokens.take("out is NULL");
+  options.user_data = token;
+  EXPECT_EQ(blazen_runtime_create(&options, nullptr, nullptr), BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(token->drops, 1);
+
+  // A newer header's options, with a field that this library does not know: it does know user_data and drop.
+  struct Newer {
+    blazen_runtime_options known = BLAZEN_RUNTIME_OPTIONS_INIT;
+    void* unknown = nullptr;
+  } newer;
+  newer.known.struct_size = sizeof newer;
+  newer.known.drop = drop_token;
+  newer.known.user_data = token = tokens.take("a field of tomorrow");
+  newer.unknown = &newer;
+  ErrorHandle error;
+  EXPECT_EQ(blazen_runtime_create(&newer.known, &runtime, error.out()), BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(token->drops, 1) << "law 4: also when the registration fails";
+}
+
+TEST_F(BadFields, OptionInitsWriteNothingBeyondTheSizeGiven) {
+  const auto check = [](auto init, auto* options, size_t size) {
+    unsigned char memory[256];
+    for (const size_t given : {size_t{0}, sizeof(size_t) - 1, sizeof(size_t), size, size + 64}) {
+      std::memset(memory, 0xa5, sizeof memory);
+      init(reinterpret_cast<decltype(options)>(memory), given);
+      const size_t written = given < sizeof(size_t) ? 0 : given;
+      for (size_t i = written; i < sizeof memory; ++i) ASSERT_EQ(memory[i], 0xa5) << given << " at " << i;
+      for (size_t i = sizeof(size_t); i < written; ++i) ASSERT_EQ(memory[i], 0) << given << " at " << i;
+      size_t said = 0;
+      if (written != 0) std::memcpy(&said, memory, sizeof said);
+      ASSERT_EQ(said, written);
+    }
+    init(nullptr, size);
+  };
+  check(blazen_event_options_init, static_cast<blazen_event_options*>(nullptr), sizeof(blazen_event_options));
+  check(blazen_send_options_init, static_cast<blazen_send_options*>(nullptr), sizeof(blazen_send_options));
+  check(blazen_runtime_options_init, static_cast<blazen_runtime_options*>(nullptr), sizeof(blazen_runtime_options));
+  check(blazen_run_options_init, static_cast<blazen_run_options*>(nullptr), sizeof(blazen_run_options));
+}
+
+TEST_F(BadFields, LiveValuesAreRefusedWhereTheyWouldGoIntoASnapshot) {
+  World world;
+  ValueHandle live(make_live(tokens.take("live")));
+  auto* context = static_cast<blazen_context*>(world.handle(Kind::context));
+  refused(BLAZEN_ERROR_WRONG_TAG, "value", [&](auto error) { return blazen_context_set_value(context, "k", 1, live, error); });
+  refused(BLAZEN_ERROR_WRONG_TAG, "value", [&](auto error) { return blazen_batch_set(world.batch, "k", 1, live, error); });
+  refused(BLAZEN_ERROR_WRONG_TAG, "value",
+          [&](auto error) { return blazen_context_compare_and_set(context, "k", 1, 0, live, nullptr, error); });
+}
+
+TEST_F(BadFields, TheBoundsOfAWorkflowHold) {
+  BuilderHandle builder;
+  OK(blazen_workflow_builder_create("w", 1, builder.out(), error));
+  ErrorHandle error;
+  blazen_status status = BLAZEN_OK;
+  int added = 0;
+  for (; added <= BLAZEN_STEPS_MAX && status == BLAZEN_OK; ++added) {
+    const std::string name = std::to_string(added);
+    status = blazen_workflow_builder_add_elsewhere(builder, name.data(), name.size(), "T", 1, error.out());
+  }
+  EXPECT_EQ(added - 1, BLAZEN_STEPS_MAX);
+  EXPECT_EQ(status, BLAZEN_ERROR_LIMIT);
+  EXPECT_NE(message_of(error).find("BLAZEN_STEPS_MAX"), std::string_view::npos) << message_of(error);
+}
+
+// ---- the place of a call ----
+
+// What a callback tries; each must be refused. The objects are none of the callback's own: a call that is let through must not
+// make the test hang.
+struct Places {
+  World world;
+  std::atomic<int> visits{0};
+  std::atomic<int> wrong{0};
+  std::atomic<const char*> let_through{nullptr};
+  std::atomic<int> status{0};
+
+  void try_all() {
+    ++visits;
+    const auto want = [this](blazen_status got, const char* function) {
+      if (got == BLAZEN_ERROR_WRONG_PLACE) return;
+      ++wrong;
+      let_through = function;
+      status = got;
+    };
+    ValueHandle result;
+    EventHandle item;
+    want(blazen_runtime_close(world.runtime, nullptr), "blazen_runtime_close");
+    want(blazen_runtime_poll(world.runtime, 1, nullptr, nullptr), "blazen_runtime_poll");
+    want(blazen_workflow_run(world.workflow, world.runtime, nullptr, result.out(), nullptr), "blazen_workflow_run");
+    want(blazen_run_close(world.run, nullptr), "blazen_run_close");
+    want(blazen_run_wait(world.run, 10, nullptr, nullptr), "blazen_run_wait");
+    want(blazen_stream_next(world.stream, 10, item.out(), nullptr, nullptr), "blazen_stream_next");
+    want(blazen_stream_close(world.stream, nullptr), "blazen_stream_close");
+    // To look is no wait.
+    if (blazen_run_wait(world.run, 0, nullptr, nullptr) == BLAZEN_ERROR_WRONG_PLACE) ++wrong;
+  }
+  static void visit(void* user_data) { static_cast<Places*>(user_data)->try_all(); }
+};
+
+class Place : public testing::Test {
+ protected:
+  void expect_all_refused(const char* where, int visits_min = 1) {
+    EXPECT_GE(places_.visits, visits_min) << where << " was never called";
+    EXPECT_EQ(places_.wrong, 0) << "in " << where << ", " << places_.let_through.load() << " answered "
+                                << blazen_status_name(places_.status);
+    places_.visits = 0;
+    places_.wrong = 0;
+  }
+  blazen_runtime* runtime(blazen_mode mode, blazen_thread_fn attach, blazen_thread_fn detach, blazen_wake_fn wake,
+                          blazen_post_fn post = nullptr) {
+    blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
+    options.mode = mode;
+    options.threads = 1;
+    options.user_data = &places_;
+    options.attach = attach;
+    options.detach = detach;
+    options.wake = wake;
+    options.post = post;
+    blazen_runtime* made = nullptr;
+    OK(blazen_runtime_create(&options, &made, error));
+    return made;
+  }
+  static blazen_status step(void* user_data, blazen_context* context, const blazen_event*, blazen_error** error) {
+    if (user_data != nullptr) Places::visit(user_data);
+    return blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, error);
+  }
+  Places places_;
+};
+
+// The list above is the header's.
+TEST_F(Place, TheListOfCallsFromOutsideIsComplete) {
+  std::set<std::string> outside;
+  for (const Row& row : table()) {
+    if (declared(row.name).thread == "outside") outside.insert(row.name);
+  }
+  EXPECT_EQ(outside, (std::set<std::string>{"blazen_runtime_close", "blazen_runtime_poll", "blazen_workflow_run",
+                                            "blazen_run_close", "blazen_run_wait", "blazen_stream_next",
+                                            "blazen_stream_close", "blazen_task_run"}));
+}
+
+TEST_F(Place, NotInABody) {
+  Watchdog watchdog("NotInABody", 20);
+  RuntimeHandle pump(runtime(BLAZEN_MODE_PUMP, nullptr, nullptr, nullptr));
+  WorkflowHandle workflow(make_workflow(step, &places_));
+  ValueHandle result;
+  OK(blazen_workflow_run(workflow, pump, nullptr, result.out(), error));
+  expect_all_refused("a body");
+}
+
+TEST_F(Place, NotInOnDoneOrOnReady) {
+  Watchdog watchdog("NotInOnDoneOrOnReady", 20);
+  RuntimeHandle pump(runtime(BLAZEN_MODE_PUMP, nullptr, nullptr, nullptr));
+  WorkflowHandle workflow(make_workflow(step));
+  RunHandle run(make_run(pump, workflow));
+  StreamHandle stream;
+  OK(blazen_run_subscribe(run, stream.out(), error));
+  const auto done_visit = [](void* data, blazen_run*, blazen_run_state) { Places::visit(data); };
+  OK(blazen_run_on_done(run, done_visit, &places_, nullptr, error));
+  OK(blazen_run_start(run, nullptr, error));
+  OK(blazen_runtime_poll(pump, 0, nullptr, error));
+  expect_all_refused("on_done");
+  OK(blazen_run_on_done(run, done_visit, &places_, nullptr, error));
+  expect_all_refused("on_done of a run that has ended");
+  OK(blazen_stream_on_ready(stream, Places::visit, &places_, nullptr, error));
+  expect_all_refused("on_ready of a run that has ended");
+}
+
+TEST_F(Place, NotInWake) {
+  Watchdog watchdog("NotInWake", 20);
+  RuntimeHandle pump(runtime(BLAZEN_MODE_PUMP, nullptr, nullptr, Places::visit));
+  WorkflowHandle workflow(make_workflow(step));
+  RunHandle first(make_run(pump, workflow));
+  RunHandle second(make_run(pump, workflow));
+  OK(blazen_run_start(first, nullptr, error));
+  expect_all_refused("wake, from blazen_run_start");
+  OK(blazen_run_start(second, nullptr, error));
+  places_.visits = 0;
+  // One step of two runs: at its end there is work left, and the host is told again.
+  OK(blazen_runtime_poll(pump, 1, nullptr, error));
+  expect_all_refused("wake, from blazen_runtime_poll");
+  OK(blazen_runtime_poll(pump, 0, nullptr, error));
+}
+
+TEST_F(Place, NotInPost) {
+  Watchdog watchdog("NotInPost", 20);
+  RuntimeHandle executor(runtime(BLAZEN_MODE_EXECUTOR, nullptr, nullptr, nullptr, [](void* data, blazen_task* task) {
+    Places::visit(data);
+    // Steps would pile up on one stack: it is cancelled instead.
+    blazen_task_run(task);
+    return static_cast<blazen_status>(BLAZEN_OK);
+  }));
+  WorkflowHandle workflow(make_workflow(step));
+  RunHandle run(make_run(executor, workflow));
+  OK(blazen_run_start(run, nullptr, error));
+  expect_all_refused("post");
+  ErrorHandle why;
+  ValueHandle result;
+  EXPECT_EQ(blazen_run_result(run, result.out(), why.out()), BLAZEN_ERROR_WRONG_PLACE) << message_of(why);
+}
+
+TEST_F(Place, NotInAttachOrDetach) {
+  if (!kThreads) GTEST_SKIP() << "a library without threads";
+  Watchdog watchdog("NotInAttachOrDetach", 20);
+  {
+    RuntimeHandle threads(runtime(BLAZEN_MODE_THREADS, Places::visit, nullptr, nullptr));
+    OK(blazen_runtime_close(threads, error));
+  }
+  expect_all_refused("attach");
+  {
+    RuntimeHandle threads(runtime(BLAZEN_MODE_THREADS, nullptr, Places::visit, nullptr));
+    OK(blazen_runtime_close(threads, error));
+  }
+  expect_all_refused("detach");
+}
+
+TEST(BadInputEnd, EveryUserDataWasDroppedOnce) {
+  // In a process of its own, the table is walked here once more.
+  World world;
+  for (const Row& row : table()) {
+    for (size_t i = 0; i < row.kinds.size(); ++i) {
+      if (row.kinds[i] != Kind::count) row.call(world, {i, nullptr}, false);
+    }
+  }
+  for (size_t i = 0; i < tokens.used(); ++i) {
+    if (std::string(tokens[i].name) == "adopt") continue;  // counted where they are made
+    EXPECT_LE(tokens[i].drops, 1) << tokens[i].name;
+  }
+}
+
+}  // namespace

@@ -1,0 +1,681 @@
+// Goal: the law of snapshots. For every tick of every workflow below, a snapshot taken there and resumed elsewhere ends as
+// the uninterrupted run does: the same result, the same final snapshot byte for byte, the same stream, the same invocation
+// ids, and nothing that was complete runs again.
+//
+// A tick here is: each call that a body makes of its context, each step that a poll runs, each completion of a deferred
+// invocation. The uninterrupted run is snapshotted at all of them while it runs (which must not change it), and then each
+// snapshot is resumed in a runtime and a workflow of its own, through its bytes. Bodies are idempotent as the contract asks:
+// they write a key only where it is not there yet.
+#include <map>
+#include <set>
+
+#include "support/blazen_test.hpp"
+
+namespace bt {
+namespace {
+
+// ------------------------------------------------------------------------------------------- a process-like life
+
+// One life of a run: a process that hosts some of its steps.
+class Life;
+
+// A workflow and what the host does beside it.
+struct Shape {
+  std::string name;
+  std::function<Spec(Life&)> spec;
+  std::string input = "null";
+  // What a host does with a deferred invocation, before it completes it.
+  std::function<void(Ctx&)> finish = nullptr;
+  // Idle runs get the event with this number, from 0, from outside; null: no such events.
+  std::function<Event(size_t)> outside = nullptr;
+  size_t ticks_min = 5;
+};
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.name; }
+
+using Key = std::pair<std::string, uint64_t>;  // step and event id
+
+// What happened so far, over all lives of a run.
+struct Trace {
+  std::map<Key, uint64_t> invocations;  // started, with their ids
+  std::set<Key> done;
+  std::vector<Item> items;
+  size_t posted = 0;  // events from outside
+  std::vector<std::string> faults;
+
+  void started(const Ctx& ctx) {
+    const Key key(ctx.step(), ctx.event_id());
+    if (done.contains(key)) faults.push_back("ran again: " + key.first + " on event " + std::to_string(key.second));
+    const auto [known, is_new] = invocations.emplace(key, ctx.id());
+    if (!is_new && known->second != ctx.id()) faults.push_back("another invocation id: " + key.first);
+  }
+};
+
+struct Tick {
+  std::string bytes;
+  Trace trace;
+  int site;
+};
+
+class Life {
+ public:
+  // site: which of the hosts of a run that moves between them.
+  Life(const Shape& shape, Trace& trace, int site) : shape_(shape), trace_(trace), site_(site) {
+    workflow_ = shape.spec(*this).build();
+    tick_ = [this] { note_tick(); };
+  }
+  Life(const Life&) = delete;
+  Life& operator=(const Life&) = delete;
+  ~Life() {
+    if (run_ != nullptr) MUST(blazen_run_close(run_, e));
+  }
+
+  int site() const { return site_; }
+  blazen_run* run() const { return run_; }
+
+  void create() {
+    const Value metadata = json("{\"law\":true}");
+    run_ = bt::create(engine_, workflow_, metadata);
+    stream_ = subscribe(run_);
+  }
+  void start() { MUST(blazen_run_start(run_, json(shape_.input), e)); }
+  void resume(std::string_view bytes) {
+    run_ = bt::resume(engine_, workflow_, bytes);
+    stream_ = subscribe(run_);
+  }
+  void start_resumed() {
+    const bool created = info_of(parse(snapshot_bytes(run_))).find("\"state\":\"created\"") != std::string::npos;
+    if (created) return start();
+    MUST(blazen_run_start(run_, nullptr, e));
+  }
+
+  // A body of the shape, with its tracks.
+  Body track(Body body) {
+    return [this, body = std::move(body)](Ctx& ctx) -> blazen_status {
+      trace_.started(ctx);
+      const Key key(ctx.step(), ctx.event_id());
+      if (ticks_ != nullptr) after_each_call = &tick_;
+      const blazen_status status = body.run(ctx);
+      after_each_call = nullptr;
+      if (status != BLAZEN_PENDING) {
+        completing_.push_back(key);
+        ++completions_;
+      }
+      return status;
+    };
+  }
+  blazen_status pend(Ctx& ctx) {
+    pending_.push_back(ctx.defer());
+    return BLAZEN_PENDING;
+  }
+
+  // Until it has ended or must go on elsewhere, or until so many invocations have completed.
+  blazen_run_state drive(uint64_t completions_max = UINT64_MAX) {
+    note_tick();
+    while (completions_ < completions_max) {
+      uint64_t steps = 0;
+      MUST(blazen_runtime_poll(engine_.runtime(), 1, &steps, e));
+      settle_completions();
+      note_tick();
+      if (steps != 0) continue;
+      const blazen_run_state state = blazen_run_state_now(run_);
+      if (is_settled(state)) break;
+      if (!pending_.empty()) {
+        complete_one();
+      } else if (state == BLAZEN_RUN_WAITING && shape_.outside) {
+        MUST(blazen_run_send_event(run_, shape_.outside(trace_.posted), nullptr, e));
+        ++trace_.posted;
+        note_tick();
+      } else {
+        ADD_FAILURE() << "the run hangs in state " << state;
+        break;
+      }
+    }
+    collect_items();
+    return blazen_run_state_now(run_);
+  }
+
+  void collect_ticks(std::vector<Tick>& ticks) { ticks_ = &ticks; }
+
+ private:
+  void complete_one() {
+    const Invocation invocation = std::move(pending_.front());
+    pending_.pop_front();
+    Ctx ctx(invocation);
+    const Key key(ctx.step(), ctx.event_id());
+    if (ticks_ != nullptr) after_each_call = &tick_;
+    if (shape_.finish) shape_.finish(ctx);
+    after_each_call = nullptr;
+    MUST(blazen_invocation_complete(invocation, e));
+    completing_.push_back(key);
+    ++completions_;
+    settle_completions();
+    note_tick();
+  }
+  void settle_completions() {
+    trace_.done.insert(completing_.begin(), completing_.end());
+    completing_.clear();
+  }
+  // The end comes again for whoever asks again: one is kept.
+  void collect_items() {
+    for (Item& item : take(stream_)) {
+      if (!trace_.items.empty() && trace_.items.back().type == BLAZEN_STREAM_END) trace_.items.pop_back();
+      trace_.items.push_back(std::move(item));
+    }
+  }
+  void note_tick() {
+    if (ticks_ == nullptr) return;
+    collect_items();
+    ticks_->push_back({snapshot_bytes(run_), trace_, site_});
+  }
+
+  const Shape& shape_;
+  Trace& trace_;
+  const int site_;
+  std::deque<Invocation> pending_;
+  std::vector<Key> completing_;
+  uint64_t completions_ = 0;
+  std::vector<Tick>* ticks_ = nullptr;
+  std::function<void()> tick_;
+  Engine engine_{Way::pump};
+  Workflow workflow_;
+  RunHandle run_;
+  Stream stream_;
+};
+
+struct Ending {
+  std::string outcome;
+  std::string bytes;
+  Trace trace;
+};
+
+// From a life on, over as many sites as it takes. ticks may be null.
+Ending to_the_end(const Shape& shape, Trace trace, int site, const std::function<void(Life&)>& begin, std::vector<Tick>* ticks) {
+  std::function<void(Life&)> next = begin;
+  for (int lives = 0; lives < 100; ++lives) {
+    Life life(shape, trace, site);
+    next(life);
+    if (ticks != nullptr) life.collect_ticks(*ticks);
+    const blazen_run_state state = life.drive();
+    const std::string bytes = snapshot_bytes(life.run());
+    if (state != BLAZEN_RUN_ELSEWHERE) return {outcome(life.run()).text(), bytes, trace};
+    site = 1 - site;
+    next = [bytes](Life& fresh) {
+      fresh.resume(bytes);
+      fresh.start_resumed();
+    };
+  }
+  ADD_FAILURE() << "the run moves from site to site for ever";
+  return {};
+}
+
+Ending uninterrupted(const Shape& shape, std::vector<Tick>* ticks) {
+  return to_the_end(shape, {}, 0, [&](Life& life) {
+    life.create();
+    life.start();
+  }, ticks);
+}
+
+Ending resumed(const Shape& shape, const Tick& tick) {
+  return to_the_end(shape, tick.trace, tick.site, [&](Life& life) {
+    life.resume(tick.bytes);
+    life.start_resumed();
+  }, nullptr);
+}
+
+// --------------------------------------------------------------------------------------------------- the shapes
+
+// Writes what it got, publishes, and hands on.
+Shape linear() {
+  return {"Linear", [](Life& life) {
+            Spec spec("linear");
+            spec.start(life.track([](Ctx& ctx) {
+              ctx.set_once("a", ctx.input());
+              ctx.publish("Progress", "1");
+              ctx.emit("B", "1.0");
+            }));
+            spec.step("b", {"B"}, life.track([](Ctx& ctx) {
+              ctx.set_once("b", ctx.input());
+              ctx.emit("C", "1e400");
+            }));
+            return spec.step("c", {"C"}, life.track([](Ctx& ctx) { ctx.stop("[" + ctx.text("a") + "," + ctx.text("b") + "," + ctx.input() + "]"); }));
+          },
+          "{\"x\":\"\\u0000\"}"};
+}
+
+Shape fan_out_and_join() {
+  return {"FanOutAndJoin", [](Life& life) {
+            Spec spec("fan");
+            spec.start(life.track([](Ctx& ctx) {
+              for (int i = 0; i < 6; ++i) ctx.emit("Work", std::to_string(i));
+            }));
+            spec.step("work", {"Work"}, life.track([](Ctx& ctx) {
+              ctx.set_once("part." + ctx.input(), "\"done " + ctx.input() + "\"");
+              ctx.emit("Done", ctx.input());
+            }));
+            return spec.step("join", {"Done"}, life.track([](Ctx& ctx) {
+              ctx.set_once("joined." + ctx.input(), "true");
+              if (ctx.count("joined.") == 6) ctx.stop("\"" + ctx.keys() + "\"");
+            }));
+          }};
+}
+
+Shape several_acceptors() {
+  return {"SeveralAcceptors", [](Life& life) {
+            Spec spec("acceptors");
+            const auto take_one = life.track([](Ctx& ctx) {
+              ctx.publish("Seen", "\"" + ctx.step() + "\"");
+              ctx.set_once("seen." + ctx.step(), ctx.input());
+              ctx.emit("Done");
+            });
+            spec.start(life.track([](Ctx& ctx) {
+              ctx.emit("A", "1");
+              ctx.emit("B", "2");
+            }));
+            spec.step("z", {"A"}, take_one).step("y", {"A", "B"}, take_one).step("x", {"B", "A"}, take_one);
+            return spec.step("join", {"Done"}, life.track([](Ctx& ctx) {
+              ctx.set_once("done." + std::to_string(ctx.event_id()), "true");
+              if (ctx.count("done.") == 5) ctx.stop("\"" + ctx.keys("seen.") + "\"");
+            }));
+          }};
+}
+
+Shape targeted() {
+  return {"Targeted", [](Life& life) {
+            Spec spec("targeted");
+            const auto note = life.track([](Ctx& ctx) {
+              ctx.publish("Ran", "\"" + ctx.step() + ctx.input() + "\"");
+              if (ctx.input() == "4") ctx.stop("\"" + ctx.step() + "\"");
+            });
+            spec.start(life.track([](Ctx& ctx) {
+              ctx.send_to("b", "A", "1");
+              ctx.emit_to("c", "A", "3");
+              ctx.send("A", "2");
+              ctx.emit_to("b", "A", "4");
+            }));
+            return spec.step("a", {"A"}, note).step("b", {"A"}, note).step("c", {"A"}, note);
+          }};
+}
+
+Shape limited(uint32_t concurrency_max) {
+  return {"MaxConcurrency" + std::to_string(concurrency_max), [concurrency_max](Life& life) {
+            Spec spec("limited");
+            spec.start(life.track([](Ctx& ctx) {
+              for (int i = 0; i < 5; ++i) ctx.emit("Work", std::to_string(i));
+              ctx.emit("Other");
+            }));
+            spec.step("work", {"Work"}, life.track([&life](Ctx& ctx) {
+              ctx.publish("Started", ctx.input());
+              return life.pend(ctx);
+            }), concurrency_max);
+            spec.step("other", {"Other"}, life.track([](Ctx& ctx) { ctx.set_once("other", "true"); }));
+            return spec.step("join", {"Done"}, life.track([](Ctx& ctx) {
+              ctx.set_once("done." + ctx.input(), "true");
+              if (ctx.count("done.") == 5) ctx.stop("\"" + ctx.keys() + "\"");
+            }), 1);
+          },
+          "null", [](Ctx& ctx) {
+            ctx.publish("Finished", ctx.input());
+            ctx.emit("Done", ctx.input());
+          }};
+}
+
+Shape sends_mid_step() {
+  return {"SendsAndPublishesMidStep", [](Life& life) {
+            Spec spec("sends");
+            spec.start(life.track([](Ctx& ctx) {
+              ctx.emit("Part", "\"emitted\"");
+              for (int i = 0; i < 3; ++i) {
+                ctx.send("Part", std::to_string(i));
+                ctx.publish("Sent", std::to_string(i));
+                ctx.send(event("Part", json("\"same\""), "c-1"));
+              }
+              ctx.publish("Last");
+            }));
+            return spec.step("part", {"Part"}, life.track([](Ctx& ctx) {
+              ctx.publish("Got", ctx.input());
+              ctx.send("Echo", ctx.input());
+              ctx.set_once("part." + std::to_string(ctx.event_id()), ctx.input());
+            })).step("echo", {"Echo"}, life.track([](Ctx& ctx) {
+              ctx.set_once("echo." + std::to_string(ctx.event_id()), ctx.input());
+              if (ctx.count("echo.") == 7) ctx.stop("\"" + ctx.keys() + "\"");
+            }));
+          }};
+}
+
+Shape deferred() {
+  return {"SeveralDeferredInFlight", [](Life& life) {
+            Spec spec("deferred");
+            spec.start(life.track([&life](Ctx& ctx) {
+              ctx.send("Work", "1");
+              ctx.send("Work", "2");
+              ctx.set_once("before", "true");
+              return life.pend(ctx);
+            }));
+            spec.step("work", {"Work"}, life.track([&life](Ctx& ctx) {
+              ctx.publish("Working", ctx.input());
+              return life.pend(ctx);
+            }));
+            return spec.step("join", {"Done"}, life.track([](Ctx& ctx) {
+              ctx.set_once("done." + std::to_string(ctx.event_id()), ctx.input());
+              if (ctx.count("done.") == 3) ctx.stop(ctx.input());
+            }));
+          },
+          "\"in\"", [](Ctx& ctx) {
+            ctx.set_once("finished." + std::to_string(ctx.id()), ctx.input());
+            ctx.publish("Finishing", ctx.input());
+            ctx.send("Done", ctx.input());
+          }};
+}
+
+Shape unhandled_to_stream() {
+  return {"UnhandledToStream", [](Life& life) {
+            Spec spec("unhandled");
+            spec.unhandled = BLAZEN_UNHANDLED_STREAM;
+            spec.start(life.track([](Ctx& ctx) {
+              ctx.send("Nobody", "1");
+              ctx.publish("Published", "2");
+              ctx.emit("Nobody", "3");
+              ctx.emit("A");
+              ctx.emit("Nobody", "4");
+            }));
+            return spec.step("a", {"A"}, life.track([](Ctx& ctx) {
+              ctx.emit("Nobody", "5");
+              ctx.stop("6");
+            }));
+          }};
+}
+
+// Site 0 has the odd steps, site 1 the even ones: the run goes from one to the other and back.
+Shape elsewhere() {
+  return {"ElsewhereHandover", [](Life& life) {
+            Spec spec("elsewhere");
+            const auto add = [&](int site, const std::string& name, std::vector<std::string> accepts, Body body) {
+              if (life.site() == site) {
+                spec.step(name, std::move(accepts), life.track(std::move(body)));
+              } else {
+                spec.elsewhere(name, std::move(accepts));
+              }
+            };
+            add(0, "start", {BLAZEN_START_EVENT}, [](Ctx& ctx) {
+              ctx.send("Far", "0");
+              for (int i = 1; i < 3; ++i) ctx.emit("Far", std::to_string(i));
+              ctx.emit("Near");
+            });
+            add(0, "near", {"Near"}, [](Ctx& ctx) { ctx.set_once("near", "true"); });
+            add(1, "far", {"Far"}, [](Ctx& ctx) {
+              ctx.publish("Far", ctx.input());
+              ctx.set_once("far." + ctx.input(), native("n" + ctx.input(), "other/language"));
+              ctx.emit("Back", ctx.input());
+            });
+            add(0, "back", {"Back"}, [](Ctx& ctx) {
+              ctx.set_once("back." + ctx.input(), "true");
+              if (ctx.count("back.") == 3) ctx.emit("End");
+            });
+            add(1, "end", {"End"}, [](Ctx& ctx) { ctx.stop("\"" + ctx.keys() + "\""); });
+            return spec;
+          }};
+}
+
+Shape payloads() {
+  return {"NativeAndBytesPayloads", [](Life& life) {
+            Spec spec("payloads");
+            spec.start(life.track([](Ctx& ctx) {
+              ctx.emit("A", bytes(std::string("\0\xff\x80", 3)));
+              ctx.emit("A", native("\x80\x04.", "python/pickle"));
+              ctx.emit("A", bytes(std::string(5000, 'x')));
+              ctx.emit("A", native("", ""));
+              ctx.emit("A", " {\"b\" : 1.0, \"a\":[1e400,12345678901234567890123]} ");
+              if (!ctx.has_session("cfg")) ctx.set_session("cfg", native("cfg", "java/serial"));
+              ctx.set_once("bytes", bytes(""));
+            }));
+            return spec.step("a", {"A"}, life.track([](Ctx& ctx) {
+              Value same(blazen_value_retain(blazen_event_value(ctx.trigger())));
+              ctx.set_once("got." + std::to_string(ctx.event_id()), same);
+              ctx.send(event("B", same.get()));
+              ctx.publish(event("P", same.get()));
+            })).step("b", {"B"}, life.track([](Ctx& ctx) {
+              ctx.set_once("b." + std::to_string(ctx.event_id()), Value(blazen_value_retain(blazen_event_value(ctx.trigger()))));
+              if (ctx.count("b.") == 5) ctx.stop(ctx.session("cfg"));
+            }), 1);
+          }};
+}
+
+Shape failing() {
+  return {"FailingRun", [](Life& life) {
+            Spec spec("failing");
+            spec.start(life.track([](Ctx& ctx) {
+              for (int i = 0; i < 4; ++i) ctx.emit("A", std::to_string(i));
+            }));
+            return spec.step("a", {"A"}, life.track([](Ctx& ctx) -> blazen_status {
+              ctx.set_once("a." + ctx.input(), "true");
+              ctx.publish("P", ctx.input());
+              if (ctx.input() == "2") return ctx.fail(-9, "no more", native("traceback", "python/pickle"));
+              return BLAZEN_OK;
+            }));
+          }};
+}
+
+Shape stop_with_leftovers() {
+  return {"StopWithLeftovers", [](Life& life) {
+            Spec spec("leftovers");
+            spec.start(life.track([](Ctx& ctx) {
+              for (int i = 0; i < 4; ++i) ctx.emit("A", std::to_string(i));
+              ctx.emit("End");
+              for (int i = 4; i < 8; ++i) ctx.emit("A", std::to_string(i));
+            }));
+            spec.step("a", {"A"}, life.track([](Ctx& ctx) { ctx.set_once("a." + ctx.input(), "true"); }), 1);
+            return spec.step("end", {"End"}, life.track([](Ctx& ctx) {
+              ctx.send("A", "8");
+              ctx.stop(native("result", "python/pickle"));
+              ctx.stop("\"not this\"");
+            }));
+          }};
+}
+
+Shape no_handler() {
+  return {"NoHandler", [](Life& life) {
+            Spec spec("nohandler");
+            spec.start(life.track([](Ctx& ctx) {
+              ctx.publish("P");
+              ctx.emit("A");
+              ctx.emit("Nobody");
+              ctx.emit("A");
+            }));
+            return spec.step("a", {"A"}, life.track([](Ctx&) {}));
+          },
+          "null", nullptr, nullptr, 4};
+}
+
+Shape stalling() {
+  return {"Stalling", [](Life& life) {
+            Spec spec("stalling");
+            spec.unhandled = BLAZEN_UNHANDLED_IGNORE;
+            spec.start(life.track([](Ctx& ctx) {
+              ctx.emit("A");
+              ctx.emit("Ignored");
+            }));
+            return spec.step("a", {"A"}, life.track([](Ctx& ctx) { ctx.set_once("a", "1"); }));
+          },
+          "null", nullptr, nullptr, 4};
+}
+
+Shape loop() {
+  return {"Loop", [](Life& life) {
+            Spec spec("loop");
+            return spec.step("again", {BLAZEN_START_EVENT, "Again"}, life.track([](Ctx& ctx) {
+              const int round = ctx.input() == "null" ? 0 : std::stoi(ctx.input());
+              ctx.set_once("round." + std::to_string(round), "true");
+              if (round == 2) ctx.remove("round.1");
+              if (round == 12) ctx.stop("\"" + ctx.keys() + "\"");
+              if (round < 12) ctx.emit("Again", std::to_string(round + 1));
+            }));
+          }};
+}
+
+Shape from_outside() {
+  return {"EventsFromOutside", [](Life& life) {
+            Spec spec("outside");
+            spec.idle = BLAZEN_IDLE_WAIT;
+            spec.start(life.track([](Ctx& ctx) { ctx.set_once("started", "true"); }));
+            return spec.step("in", {"In"}, life.track([](Ctx& ctx) {
+              ctx.set_once("in." + ctx.input(), "\"" + correlation_of(ctx.trigger()) + source_of(ctx.trigger()) + "\"");
+              if (ctx.count("in.") == 3) ctx.stop("\"" + ctx.keys() + "\"");
+            }));
+          },
+          "null", nullptr, [](size_t number) { return event("In", json(std::to_string(number)), "order " + std::to_string(number)); }};
+}
+
+Shape batches() {
+  return {"BatchesAndSession", [](Life& life) {
+            Spec spec("batches");
+            spec.start(life.track([](Ctx& ctx) {
+              Batch batch;
+              MUST(blazen_batch_create(batch.out(), e));
+              MUST(blazen_batch_expect(batch, BLAZEN_TEXT("x"), 0, e));
+              MUST(blazen_batch_set(batch, BLAZEN_TEXT("x"), json("1"), e));
+              MUST(blazen_batch_set(batch, BLAZEN_TEXT("y"), bytes("2"), e));
+              (void)blazen_context_apply(ctx.raw, batch, nullptr);
+              (void)blazen_context_compare_and_set(ctx.raw, BLAZEN_TEXT("z"), 0, json("3"), nullptr, nullptr);
+              if (!ctx.has_session("s")) ctx.set_session("s", json("4"));
+              ctx.emit("A");
+            }));
+            return spec.step("a", {"A"}, life.track([](Ctx& ctx) {
+              ctx.remove("y");
+              ctx.remove_session("s");
+              ctx.stop("\"" + ctx.keys() + std::to_string(ctx.version("z")) + ctx.session_keys() + "\"");
+            }));
+          }};
+}
+
+const std::vector<Shape>& shapes() {
+  static const std::vector<Shape> all = {linear(),       fan_out_and_join(),  several_acceptors(), targeted(),   limited(1),
+                                         limited(2),     sends_mid_step(),    deferred(),          unhandled_to_stream(),
+                                         elsewhere(),    payloads(),          failing(),           stop_with_leftovers(),
+                                         no_handler(),   stalling(),          loop(),              from_outside(), batches()};
+  return all;
+}
+
+// --------------------------------------------------------------------------------------------------------- the law
+
+std::string shown(const std::vector<Item>& items) {
+  std::string text;
+  for (const Item& item : items) text += std::to_string(item.sequence) + ":" + item.type + "=" + item.value + "\n";
+  return text;
+}
+
+void expect_same(const Ending& expected, const Ending& got, const std::string& where) {
+  EXPECT_EQ(got.outcome, expected.outcome) << where;
+  EXPECT_EQ(shown(got.trace.items), shown(expected.trace.items)) << where;
+  EXPECT_EQ(got.trace.invocations, expected.trace.invocations) << where;
+  for (const std::string& fault : got.trace.faults) ADD_FAILURE() << where << ": " << fault;
+  EXPECT_TRUE(got.bytes == expected.bytes) << where << ": the final snapshots differ:\n"
+                                           << info_of(parse(got.bytes)) << "\n"
+                                           << info_of(parse(expected.bytes));
+}
+
+class Law : public testing::TestWithParam<Shape> {};
+INSTANTIATE_TEST_SUITE_P(Shapes, Law, testing::ValuesIn(shapes()),
+                         [](const testing::TestParamInfo<Shape>& info) { return info.param.name; });
+
+TEST_P(Law, SnapshotAtEveryTickEndsAsTheUninterruptedRun) {
+  std::vector<Tick> ticks;
+  const Ending whole = uninterrupted(GetParam(), &ticks);
+  EXPECT_GE(ticks.size(), GetParam().ticks_min);
+  EXPECT_TRUE(whole.trace.faults.empty());
+  RecordProperty("ticks", static_cast<int>(ticks.size()));
+  for (size_t k = 0; k < ticks.size(); ++k) {
+    expect_same(whole, resumed(GetParam(), ticks[k]), "tick " + std::to_string(k) + " of " + std::to_string(ticks.size()));
+    if (HasFailure()) return;
+  }
+}
+
+TEST_P(Law, BeingSnapshottedDoesNotChangeARun) {
+  std::vector<Tick> ticks;
+  const Ending watched = uninterrupted(GetParam(), &ticks);
+  const Ending alone = uninterrupted(GetParam(), nullptr);
+  EXPECT_EQ(watched.outcome, alone.outcome);
+  EXPECT_EQ(shown(watched.trace.items), shown(alone.trace.items));
+  EXPECT_EQ(watched.trace.invocations, alone.trace.invocations);
+}
+
+TEST_P(Law, SecondSnapshotOfAResumedRunIsTheSameBytesAtEveryTick) {
+  std::vector<Tick> ticks;
+  uninterrupted(GetParam(), &ticks);
+  for (const Tick& tick : ticks) {
+    EXPECT_TRUE(bytes_of(parse(tick.bytes)) == tick.bytes);
+    Trace trace;
+    Life life(GetParam(), trace, tick.site);
+    life.resume(tick.bytes);
+    ASSERT_TRUE(snapshot_bytes(life.run()) == tick.bytes) << info_of(parse(tick.bytes));
+    life.start_resumed();
+    const std::string started = snapshot_bytes(life.run());
+    if (info_of(parse(tick.bytes)).find("\"created\"") == std::string::npos) {
+      ASSERT_TRUE(started == tick.bytes) << info_of(parse(tick.bytes)) << "\nstarted:\n" << info_of(parse(started));
+    }
+  }
+}
+
+// A process that dies after each completed step.
+TEST_P(Law, ChainOfResumesEndsAsTheUninterruptedRun) {
+  std::string bytes;
+  Trace trace;
+  int site = 0;
+  {
+    Life first(GetParam(), trace, site);
+    first.create();
+    bytes = snapshot_bytes(first.run());
+  }
+  const Tick created{bytes, trace, site};
+  const Ending whole = resumed(GetParam(), created);
+  for (int lives = 0; lives < 200; ++lives) {
+    Life life(GetParam(), trace, site);
+    life.resume(bytes);
+    life.start_resumed();
+    const blazen_run_state state = life.drive(1);
+    bytes = snapshot_bytes(life.run());
+    if (is_ended(state)) {
+      expect_same(whole, {outcome(life.run()).text(), bytes, trace}, "after " + std::to_string(lives) + " lives");
+      return;
+    }
+    if (state == BLAZEN_RUN_ELSEWHERE) site = 1 - site;
+  }
+  FAIL() << "the chain does not end";
+}
+
+// A process that dies anywhere, in the middle of steps too, again and again.
+TEST_P(Law, ChainOfResumesFromAnyTickEndsAsTheUninterruptedRun) {
+  Trace fresh;
+  std::string created;
+  {
+    Life first(GetParam(), fresh, 0);
+    first.create();
+    created = snapshot_bytes(first.run());
+  }
+  const Tick begin{created, fresh, 0};
+  const Ending whole = resumed(GetParam(), begin);
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    uint64_t random = seed;
+    Tick tick = begin;
+    bool ended = false;
+    int lives = 0;
+    for (; !ended && lives < 1000; ++lives) {
+      std::vector<Tick> ticks;
+      Trace trace = tick.trace;
+      Life life(GetParam(), trace, tick.site);
+      life.resume(tick.bytes);
+      life.start_resumed();
+      life.collect_ticks(ticks);
+      const blazen_run_state state = life.drive(2);
+      random = random * 6364136223846793005U + 1442695040888963407U;
+      tick = ticks[(random >> 33) % ticks.size()];
+      ended = is_ended(state) && tick.bytes == ticks.back().bytes;
+      if (ended) expect_same(whole, {outcome(life.run()).text(), tick.bytes, trace}, "seed " + std::to_string(seed));
+      if (state == BLAZEN_RUN_ELSEWHERE && tick.bytes == ticks.back().bytes) tick.site = 1 - tick.site;
+    }
+    ASSERT_TRUE(ended) << "the chain does not end";
+    if (HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace bt
