@@ -20,9 +20,16 @@ void round_of(uint64_t (&v)[4]) noexcept {
   v[2] = std::rotl(v[2], 32);
 }
 
-uint64_t load_little_endian(const unsigned char* bytes) noexcept {
+// Up to 8 bytes as a number, the first one lowest.
+uint64_t load_little_endian(const unsigned char* bytes, size_t count) noexcept {
   uint64_t word = 0;
-  for (unsigned i = 0; i < 8; ++i) word |= uint64_t{bytes[i]} << (8 * i);
+  if constexpr (std::endian::native == std::endian::little) {
+    if (count == 8) {
+      std::memcpy(&word, bytes, 8);
+      return word;
+    }
+  }
+  for (size_t i = 0; i < count; ++i) word |= uint64_t{bytes[i]} << (8 * i);
   return word;
 }
 
@@ -30,31 +37,24 @@ uint64_t load_little_endian(const unsigned char* bytes) noexcept {
 
 Digest& Digest::add(const void* data, size_t length) noexcept {
   const auto* bytes = static_cast<const unsigned char*>(data);
-  while (length > 0) {
-    const unsigned filled = total_ % 8;
-    if (filled == 0 && length >= 8) {
-      word(load_little_endian(bytes));
-      bytes += 8;
-      length -= 8;
-      total_ += 8;
-      continue;
-    }
-    pending_ |= uint64_t{*bytes} << (8 * filled);
-    ++bytes;
-    --length;
-    ++total_;
-    if (total_ % 8 == 0) {
-      word(pending_);
-      pending_ = 0;
-    }
-  }
+  for (; length >= 8; length -= 8, bytes += 8) add_bytes(load_little_endian(bytes, 8), 8);
+  if (length > 0) add_bytes(load_little_endian(bytes, length), static_cast<unsigned>(length));
   return *this;
 }
 
 Digest& Digest::add_number(uint64_t number) noexcept {
-  unsigned char bytes[8];
-  for (unsigned i = 0; i < 8; ++i) bytes[i] = static_cast<unsigned char>(number >> (8 * i));
-  return add(bytes, sizeof bytes);
+  add_bytes(number, 8);
+  return *this;
+}
+
+// `count` bytes, 1 to 8, the first one lowest, behind those that wait for their word to fill.
+void Digest::add_bytes(uint64_t bytes, unsigned count) noexcept {
+  const unsigned filled = total_ % 8;
+  total_ += count;
+  pending_ |= bytes << (8 * filled);
+  if (filled + count < 8) return;
+  word(pending_);
+  pending_ = filled == 0 ? 0 : bytes >> (8 * (8 - filled));
 }
 
 uint64_t Digest::finish() const noexcept {

@@ -18,6 +18,7 @@ class Digest {
   uint64_t finish() const noexcept;
 
  private:
+  void add_bytes(uint64_t bytes, unsigned count) noexcept;
   void word(uint64_t input) noexcept;
 
   uint64_t state_[4] = {0x736f6d6570736575, 0x646f72616e646f6d, 0x6c7967656e657261, 0x7465646279746573};

@@ -25,8 +25,11 @@ uint64_t digest_of(std::string_view kind, const Event& event, std::string_view t
 }  // namespace
 
 void Call::begin(Run& run, Invocation* invocation) noexcept {
-  run_ = &run;
-  workflow_ = &run.workflow();
+  if (run_ != &run) {
+    run_ = &run;
+    workflow_ = &run.workflow();
+    emitted_last_ = kUnknownType;
+  }
   invocation_ = invocation;
   step_ = &workflow_->steps()[invocation->step];
   event_ = invocation->event.get();
@@ -51,13 +54,16 @@ Ref<Error> Call::outputs_full(std::string_view type) const {
 
 Ref<Error> Call::emit(std::string_view type, Ref<Value> value) {
   if (!is_open()) return check_open();
-  const TypeId id = workflow_->find_type(type);
-  if (id == kUnknownType) {
-    if (Ref<Error> error = check_name("type", type)) return error;
+  TypeId id = emitted_last_;
+  if (id == kUnknownType || !same_text(workflow_->type_name(id), type)) {
+    id = emitted_last_ = workflow_->find_type(type);
+    if (id == kUnknownType) {
+      if (Ref<Error> error = check_name("type", type)) return error;
+    }
   }
   if (outputs_.size() >= workflow_->policy().limits.queued_events) return outputs_full(type);
   Ref<Event> event = Event::make_in(stash_, type, std::move(value), step_->name);
-  outputs_.push_back({std::move(event), id, kNoStep});
+  outputs_.emplace_back(std::move(event), id, kNoStep);
   return nullptr;
 }
 
@@ -127,7 +133,12 @@ Ref<Error> Call::complete(Ref<Error> failure) noexcept {
 
 void Call::abandon() noexcept {
   Run& run = *run_;
-  (void)complete(Error::make(Status::wrong_state, "its invocation was released and never completed"));
+  bool lost = false;
+  {
+    Guard guard(run.lock_);
+    lost = !completed_;
+  }
+  if (lost) (void)complete(Error::make(Status::wrong_state, "its invocation was released and never completed"));
   Ref<Call>::adopt(this).reset();
   run.release_handle();
 }

@@ -69,6 +69,7 @@ class Call final : public Object {
   bool completed_ = false;
   bool returned_ = false;
   Ref<Error> failure_;
+  TypeId emitted_last_ = kUnknownType;  // a step often emits one type many times
   std::vector<Output> outputs_;
   EventStash stash_;
   Commands commands_;  // of its writes

@@ -100,14 +100,17 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
   return count;
 }
 
-// Room for everything that routing these outputs will need, so that nothing after it can fail.
-void reserve_for(RunState& state, std::span<const Output> outputs, size_t deliveries, Commands& commands) {
-  state.pool.reserve(deliveries);
-  if (state.workflow->policy().unhandled == Unhandled::fail) return;
+void reserve_for_unhandled(RunState& state, std::span<const Output> outputs, Commands& commands) {
   commands.published.reserve(commands.published.size() + outputs.size());
   size_t longest = 0;
   for (const Output& output : outputs) longest = std::max(longest, output.event->type().size());
   state.last_unhandled.reserve(longest);
+}
+
+// Room for everything that routing these outputs will need, so that nothing after it can fail.
+void reserve_for(RunState& state, std::span<const Output> outputs, size_t deliveries, Commands& commands) {
+  state.pool.reserve(deliveries);
+  if (state.workflow->policy().unhandled != Unhandled::fail) reserve_for_unhandled(state, outputs, commands);
 }
 
 bool queue_has_room(const RunState& state, size_t deliveries) noexcept {

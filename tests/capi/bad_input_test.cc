@@ -252,8 +252,8 @@ struct Outcome {
 
 // Runs the function with a fault; with_error: gives it a place for the error.
 template <class R, class... A, size_t... I>
-Outcome run_call(World& world, const std::string& name, R (*function)(A...), const Fault& fault, bool with_error,
-                 std::index_sequence<I...>) {
+Outcome run_call(World& world, const std::string& name, R (*function)(A...), const Fault& fault,
+                 [[maybe_unused]] bool with_error, std::index_sequence<I...>) {
   static_assert(sizeof...(A) <= kParametersMax);
   const std::vector<std::string>& names = declared(name).parameters;
   EXPECT_EQ(names.size(), sizeof...(A)) << name;
@@ -389,18 +389,21 @@ bool has_parameter(const Row& row, const char* name) {
 void expect_refused(const Row& row, World& world, const Fault& fault, std::set<blazen_status> statuses,
                     const std::string& what, uint64_t offset = UINT64_MAX) {
   const std::string& name = names_of(row)[fault.index];
-  SCOPED_TRACE(row.name + ": " + name + " is " + what);
   const Outcome outcome = row.call(world, fault, true);
-  EXPECT_TRUE(statuses.contains(outcome.status)) << blazen_status_name(outcome.status) << ": " << outcome.message;
-  EXPECT_TRUE(outcome.outs_untouched);
-  if (outcome.drops != -1) EXPECT_EQ(outcome.drops, 1) << "user_data is dropped when the registration fails";
-  EXPECT_TRUE(outcome.error_agrees);
-  EXPECT_FALSE(outcome.error_untouched) << "an error that was wanted";
-  EXPECT_NE(outcome.message.find(name), std::string::npos) << "the message names the argument: " << outcome.message;
-  EXPECT_EQ(outcome.offset, offset);
   const Outcome silent = row.call(world, fault, false);
-  EXPECT_TRUE(statuses.contains(silent.status)) << "with error NULL: " << blazen_status_name(silent.status);
-  EXPECT_TRUE(silent.outs_untouched);
+  std::string complaint;
+  const auto require = [&](bool holds, const std::string& text) {
+    if (!holds) complaint += "\n    " + text;
+  };
+  require(statuses.contains(outcome.status), std::string("answers ") + blazen_status_name(outcome.status));
+  require(outcome.outs_untouched, "an output was written");
+  require(outcome.drops == -1 || outcome.drops == 1, std::to_string(outcome.drops) + " drops of user_data");
+  require(!outcome.error_untouched && outcome.error_agrees, "no error, or one that says something else");
+  require(outcome.message.find(name) != std::string::npos, "the message does not name the argument");
+  require(outcome.offset == offset, "the byte at fault is " + std::to_string(outcome.offset));
+  require(statuses.contains(silent.status), std::string("with error NULL: ") + blazen_status_name(silent.status));
+  require(silent.outs_untouched, "with error NULL, an output was written");
+  EXPECT_EQ(complaint, "") << row.name << ": " << name << " is " << what << "; the message: " << outcome.message;
 }
 
 // A getter answered what its comment names.
@@ -563,9 +566,8 @@ TEST(BadInput, EndlessTextsAreNotRead) {
           // It has no bound of its own but memory's.
           EXPECT_TRUE(said.starts_with("100 ") || said.starts_with("200 ") || said.starts_with("201 ")) << said;
         } else {
-          EXPECT_TRUE(said.starts_with("201 ")) << said;
-          EXPECT_NE(said.find(names[i]), std::string::npos) << said;
-          EXPECT_NE(said.find("_MAX"), std::string::npos) << "the message names the bound: " << said;
+          EXPECT_TRUE(said.starts_with("201 " + names[i]) && said.find("_MAX") != std::string::npos)
+              << "expected BLAZEN_ERROR_LIMIT with the names of the argument and of the bound: " << said;
         }
       }
     }
@@ -586,10 +588,22 @@ TEST(BadInput, OptionStructsOfNoPossibleSizeAreRefused) {
       for (const size_t size : {size_t{0}, size_t{1}, sizeof(size_t) - 1, size_t{4097}, SIZE_MAX}) {
         expect_refused(row, world, with_size(size), {BLAZEN_ERROR_INVALID_ARGUMENT}, "of size " + std::to_string(size));
       }
-      // Half a pointer is no field: what would be read of it is garbage.
-      expect_refused(row, world, with_size(sizeof(size_t) + 3), {BLAZEN_ERROR_INVALID_ARGUMENT}, "of a size inside a field");
       memory[200] = 1;
       expect_refused(row, world, with_size(208), {BLAZEN_ERROR_INVALID_ARGUMENT}, "with a field of tomorrow set");
+    }
+  }
+}
+
+// Half a pointer is no field: what would be read of it is garbage, and what is called of it is a crash.
+TEST(BadInput, OptionStructsThatEndInsideAFieldAreRefused) {
+  for (const Row& row : table()) {
+    for (size_t i = 0; i < row.options.size(); ++i) {
+      if (!row.options[i]) continue;
+      World world;
+      alignas(16) unsigned char memory[64] = {};
+      const size_t size = sizeof(size_t) + 3;
+      std::memcpy(memory, &size, sizeof size);
+      expect_refused(row, world, {i, memory}, {BLAZEN_ERROR_INVALID_ARGUMENT}, "of a size inside a field");
     }
   }
 }

@@ -85,3 +85,7 @@ class DeferTest(unittest.TestCase):
         statuses = []
         self.run_each(work, lambda run: self.assertEqual(run.result(TIMEOUT_S), "once"))
         self.assertEqual(statuses, [[blazen.Status.WRONG_STATE] * 2] * 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -6,6 +6,9 @@ import unittest
 from support import TIMEOUT_S, blazen, nothing_left, one_step, result_of
 
 
+MODES = ({"mode": "pump"}, {"mode": "threads", "threads": 2})
+
+
 class Odd(Exception):
     host_code = 42
 
@@ -23,7 +26,7 @@ class ErrorsTest(unittest.TestCase):
         return caught.exception
 
     def test_the_same_exception_comes_out(self):
-        for runtime in ({"mode": "pump"}, {"mode": "threads", "threads": 2}):
+        for runtime in MODES:
             for exception in (ValueError("no\ud800 good"), KeyboardInterrupt(), Odd()):
                 error = self.failure_of(exception, **runtime)
                 self.assertIs(error.__cause__, exception)
@@ -34,6 +37,15 @@ class ErrorsTest(unittest.TestCase):
     def test_the_traceback_leads_into_the_step(self):
         error = self.failure_of(ValueError("here"))
         self.assertIn("raise exception", "".join(traceback.format_exception(None, error, error.__traceback__)))
+
+    def test_its_traceback_holds_nothing_for_ever(self):
+        for runtime in MODES:
+            with self.subTest(**runtime), nothing_left(self), blazen.Runtime(**runtime) as opened:
+                run = opened.run(one_step(lambda ctx, event: 1 // 0))
+                with self.assertRaises(blazen.BlazenError) as caught:
+                    run.result(TIMEOUT_S)
+                self.assertIsInstance(caught.exception.__cause__, ZeroDivisionError)
+                del run, opened, caught
 
     def test_result_says_the_same_again(self):
         exception = ValueError("no")
@@ -77,3 +89,7 @@ class ErrorsTest(unittest.TestCase):
         with blazen.Runtime(mode="pump") as runtime, self.assertRaises(blazen.BlazenError) as caught:
             runtime.resume(one_step(lambda ctx, event: None), b"not a snapshot")
         self.assertEqual(caught.exception.status, blazen.Status.SNAPSHOT_INVALID)
+
+
+if __name__ == "__main__":
+    unittest.main()

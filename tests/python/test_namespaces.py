@@ -73,3 +73,7 @@ class NamespacesTest(unittest.TestCase):
         with blazen.Runtime() as runtime:
             run = runtime.run(one_step(step))
             self.assertEqual(run.result(), [run.id, "one step", "only", 1, 1, False])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -46,3 +46,7 @@ class ClaimsTest(unittest.TestCase):
     def test_words(self):
         self.assertEqual(relay_words.words_of("Don’t re-use X_1 Äpfel".encode() + b"\xff ok"),
                          ["don’t", "re-use", "x", "äpfel", "ok"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -161,3 +161,7 @@ time.sleep(0.05)
 print("left")
 """
         self.assertEqual(run_python("-c", script), "left\n")
+
+
+if __name__ == "__main__":
+    unittest.main()

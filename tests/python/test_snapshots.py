@@ -93,3 +93,7 @@ class SnapshotsTest(unittest.TestCase):
             with self.assertRaises(blazen.BlazenError) as caught:
                 runtime.resume(other, run.snapshot())
             self.assertEqual(caught.exception.status, blazen.Status.SNAPSHOT_MISMATCH)
+
+
+if __name__ == "__main__":
+    unittest.main()

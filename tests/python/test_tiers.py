@@ -112,3 +112,7 @@ class TiersTest(unittest.TestCase):
         self.assertIs(result_of(one_step(lambda ctx, event: profile)), profile)
         self.assertEqual(result_of(one_step(lambda ctx, event: {"a": b"".hex()})), {"a": ""})
         self.assertEqual(result_of(one_step(lambda ctx, event: event.value), Profile("Bob", 2.0)), Profile("Bob", 2.0))
+
+
+if __name__ == "__main__":
+    unittest.main()

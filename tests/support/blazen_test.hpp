@@ -103,7 +103,7 @@ class Error : public Owned<blazen_error, blazen_error_release> {
 #define MUST(call)                                                                                       \
   do {                                                                                                   \
     ::bt::Error must_error_;                                                                             \
-    blazen_error** const e = must_error_.out();                                                          \
+    [[maybe_unused]] blazen_error** const e = must_error_.out();                                                          \
     const blazen_status must_status_ = (call);                                                           \
     EXPECT_EQ(must_status_, BLAZEN_OK) << blazen_status_name(must_status_) << ": " << must_error_.message(); \
   } while (false)

@@ -114,6 +114,7 @@ INFALLIBLE = {
     "event_value": (HANDLE, (HANDLE,)),
     "event_id": (c_uint64, (HANDLE,)),
     "run_state_now": (c_int32, (HANDLE,)),
+    "context_run": (HANDLE, (HANDLE,)),
     "context_invocation_id": (c_uint64, (HANDLE,)),
     "context_attempt": (c_uint32, (HANDLE,)),
     "context_is_cancelled": (c_int32, (HANDLE,)),

@@ -134,7 +134,7 @@ class Invocation:
     def fail(self, exception):
         """The step has failed: the exception comes out of run.result()."""
         cause = HANDLE()
-        errors.report(exception, ctypes.byref(cause))
+        errors.report(exception, self.context.pointer, ctypes.byref(cause))
         with owned(cause, c.error_release):
             lib.invocation_fail(self._handle.pointer, cause)
 

@@ -90,15 +90,16 @@ def _exception_of(status, error):
     return exception
 
 
-def report(exception, error_out):
-    """Turns an exception into the library's error, which keeps the exception itself. Answers the status to return.
+def report(exception, context, error_out):
+    """Turns an exception of a step into the library's error, which keeps it. Answers the status to return.
 
     An exception may say its own code, in an attribute `host_code`. Nothing is raised here: a callback could not.
     """
     message = _describe(exception).encode("utf-8", "backslashreplace")
     detail = HANDLE()
     label = _read.LIVE_LABEL.encode()
-    c.value_live(_objects.keep(exception), label, len(label), _objects.drop, detail, None)
+    kept = _objects.keep_with_run(exception, c.context_run(context))
+    c.value_live(kept, label, len(label), _objects.drop, detail, None)
     code = getattr(exception, "host_code", 0)
     status = c.error_host(code if isinstance(code, int) else 0, message, len(message), detail, error_out)
     c.value_release(detail)

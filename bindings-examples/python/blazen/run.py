@@ -2,7 +2,7 @@
 
 import enum
 
-from . import _make, _read, _waiting, errors
+from . import _make, _objects, _read, _waiting, errors
 from ._c import c
 from ._calls import lib
 from ._handles import Handle, owned
@@ -29,6 +29,7 @@ class Run:
     def __init__(self, runtime, pointer):
         self._runtime = runtime  # stays open while there is a run to ask
         self._handle = Handle(pointer, c.run_release)
+        self._exceptions = _objects.Holder(pointer)
 
     @property
     def id(self):

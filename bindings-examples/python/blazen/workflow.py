@@ -22,7 +22,7 @@ def _call_step(user_data, context, event, error):
         ctx.emit_all(_objects.find(user_data)(ctx, read_event(event)))
         return errors.Status.PENDING if ctx.is_deferred else errors.Status.OK
     except BaseException as exception:
-        return errors.report(exception, error)
+        return errors.report(exception, context, error)
     finally:
         ctx.leave()
 
