@@ -124,10 +124,14 @@ Ref<Error> check_json_value(const char* argument, std::string_view text) {
                    fault.offset);
 }
 
-Ref<Error> check_value_size(const char* argument, size_t size) {
+Ref<Error> check_value_size(const char* argument, size_t size) noexcept {
   if (size <= kValueBytesMax) return nullptr;
-  return Error::make(Status::limit, std::string(argument) + " has " + std::to_string(size) +
-                                        " bytes; BLAZEN_VALUE_BYTES_MAX is " + std::to_string(kValueBytesMax));
+  try {
+    return Error::make(Status::limit, std::string(argument) + " has " + std::to_string(size) +
+                                          " bytes; BLAZEN_VALUE_BYTES_MAX is " + std::to_string(kValueBytesMax));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
 }
 
 DropGuard::~DropGuard() {

@@ -152,7 +152,7 @@ inline Ref<Error> need_value_or_null(const char* argument, const blazen_value* h
 
 Result<Ref<Value>> make_json(const char* argument, const char* text, size_t length);
 Ref<Error> check_json_value(const char* argument, std::string_view text);
-Ref<Error> check_value_size(const char* argument, size_t size);
+Ref<Error> check_value_size(const char* argument, size_t size) noexcept;
 
 // Copies what the caller's header knows of an option struct over the defaults. Fields that this library does not know must
 // be zero: nothing asked for is ignored.
@@ -160,7 +160,8 @@ template <class Options>
 Ref<Error> read_options(const Options* given, Options& options) noexcept {
   if (given == nullptr) return nullptr;
   constexpr size_t kOptionsBytesMax = 4096;
-  if (given->struct_size < sizeof(size_t) || given->struct_size > kOptionsBytesMax) {
+  if (given->struct_size < sizeof(size_t) || given->struct_size > kOptionsBytesMax ||
+      given->struct_size % alignof(Options) != 0) {
     return invalid("options.struct_size is not the size of an option struct: set it to sizeof, or use _INIT");
   }
   const size_t known = given->struct_size < sizeof(Options) ? given->struct_size : sizeof(Options);

@@ -1,5 +1,7 @@
 #include "engine/runtime.hpp"
 
+#include <cstddef>
+
 #include "capi/handle.hpp"
 #include "engine/scope.hpp"
 #include "exec/pump.hpp"
@@ -60,8 +62,11 @@ void blazen_runtime_options_init(blazen_runtime_options* options, size_t struct_
 blazen_status blazen_runtime_create(const blazen_runtime_options* options, blazen_runtime** runtime,
                                     blazen_error** error) {
   blazen_runtime_options all = BLAZEN_RUNTIME_OPTIONS_INIT;
-  if (Ref<Error> failure = read_options(options, all)) return give(std::move(failure), error);
-  DropGuard guard(all.drop, all.user_data);
+  Ref<Error> bad_options = read_options(options, all);
+  // Options that are refused are dropped all the same, as far as they can be read.
+  const bool has_drop = options != nullptr && options->struct_size > offsetof(blazen_runtime_options, drop);
+  DropGuard guard(has_drop ? options->drop : nullptr, has_drop ? options->user_data : nullptr);
+  if (bad_options) return give(std::move(bad_options), error);
   return guarded(error, [&]() -> Ref<Error> {
     if (Ref<Error> failure = need_out("runtime", runtime)) return failure;
     if (Ref<Error> failure = check_options(all)) return failure;

@@ -34,7 +34,8 @@ def find_files(names):
         elif os.path.isfile(name):
             yield readable(name)
         else:
-            raise Failed(f"{show(name)} is not a file or a folder" if os.path.exists(name) else f"no such file: {show(name)}")
+            reason = "not a file or a folder" if os.path.exists(name) else "no such file"
+            raise Failed(f"{reason}: {show(name)}")
 
 
 def walk(folder):
@@ -116,7 +117,8 @@ def prove(relay, files):
     vocabulary, parts = result["vocabulary"], result["parts"]
     snapshots = [relay.path(f"{number}.snapshot").read_bytes() for number in (1, 2, 3)]
     middle = blazen.snapshot_info(snapshots[1])
-    routed = [blazen.snapshot_info(relay.path(name).read_bytes())["events_routed"] for name in ("relay.snapshot", "whole.snapshot")]
+    ends = [blazen.snapshot_info(relay.path(name).read_bytes()) for name in ("relay.snapshot", "whole.snapshot")]
+    routed = [end["events_routed"] for end in ends]
     sizes = ", ".join(f"{len(snapshot) / 1024:.1f} KiB" for snapshot in snapshots)
     hashes = {vocabulary["made"], vocabulary["carried"], vocabulary["found"]}
     return [
@@ -125,10 +127,19 @@ def prove(relay, files):
             f"the second was taken with {middle['queued']} events queued and {middle['in_flight']} steps in flight",
             middle["queued"] > 0 and (middle["in_flight"] > 0 or parts == 0),
         ),
-        (f"each of the {parts} parts counted exactly once", result["analysed"] == result["checked"] == parts),
-        (f"C and Python agreed on the SHA-256 of {result['hashes_agreed']} parts", result["hashes_agreed"] == parts),
-        (f"{len(files)} files have the SHA-256 that they have on the disk", on_the_disk(files, result)),
-        (f"the Python object is the same bytes, made, carried by C, and found: {vocabulary['found'][:12]}", len(hashes) == 1),
+        (
+            f"every part counted exactly once: {result['analysed']} analysed, {result['checked']} checked",
+            result["analysed"] == result["checked"] == parts,
+        ),
+        (
+            f"C and Python agreed on the SHA-256 of every part: {result['hashes_agreed']}",
+            result["hashes_agreed"] == parts,
+        ),
+        (f"every file has the SHA-256 that it has on the disk: {len(files)}", on_the_disk(files, result)),
+        (
+            f"the Python object is the same bytes, made, carried by C, and found: {vocabulary['found'][:12]}",
+            len(hashes) == 1,
+        ),
         (f"{routed[0]} events routed, and {routed[1]} without interruption", routed[0] == routed[1]),
         (
             f"the result, {len(stored)} bytes, is byte for byte that of the same job without interruption",

@@ -37,7 +37,7 @@ def main(source, target):
     Path(target).write_bytes(snapshot)
     info = blazen.snapshot_info(snapshot)
     print(
-        f"[2/4 Python] analysed {desk.done} of {desk.parts} parts, then stopped; "
+        f"[2/4 Python] parts analysed: {desk.done} of {desk.parts}, then stopped; "
         f"snapshot of {len(snapshot) / 1024:.1f} KiB with {info['queued']} events queued, "
         f"{info['in_flight']} steps in flight"
     )

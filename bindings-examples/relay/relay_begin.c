@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
   if (status == BLAZEN_OK) status = blazen_run_create(runtime, workflow, NULL, &run, &error);
   if (status == BLAZEN_OK) status = relay_run_until_parked(run, paths, &error);
   if (status == BLAZEN_OK) {
-    printf("[1/4 C]      read %u files as %u parts; ", counts.files, counts.parts);
+    printf("[1/4 C]      files read: %u, parts: %u; ", counts.files, counts.parts);
     status = relay_snapshot_write(run, argv[1], &error);
   }
   relay_error_print("relay_begin", error);

@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   if (status == BLAZEN_OK) status = blazen_run_resume(runtime, workflow, snapshot, NULL, &run, &error);
   if (status == BLAZEN_OK) status = relay_run_until_parked(run, NULL, &error);
   if (status == BLAZEN_OK) {
-    printf("[3/4 C]      checked %u parts, carried %u Python object unread; ", counts.checked,
+    printf("[3/4 C]      parts checked: %u, Python objects carried unread: %u; ", counts.checked,
            counts.carried);
     status = relay_snapshot_write(run, argv[2], &error);
   }

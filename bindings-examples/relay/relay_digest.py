@@ -28,7 +28,8 @@ def _file_row(file, width):
 
 def _total_row(result, width):
     sums = [sum(file[name] for file in result["files"]) for name in ("parts", "bytes", "lines", "words")]
-    return _ROW.format(f"{len(result['files'])} files", *sums, result["distinct"], "", "", width=width)
+    name = "in all" if len(result["files"]) == 1 else f"all {len(result['files'])} files"
+    return _ROW.format(name, *sums, result["distinct"], "", "", width=width)
 
 
 def _fit(text, width, from_end=True):

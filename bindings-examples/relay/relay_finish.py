@@ -20,7 +20,7 @@ def main(source, result_path, target):
         result = run.result()
         Path(result_path).write_bytes(run.stored_result().data)
         Path(target).write_bytes(run.snapshot())
-    print(f"[4/4 Python] analysed the other {desk.done} of {result['parts']} parts, and finished\n")
+    print(f"[4/4 Python] parts analysed: the other {desk.done} of {result['parts']}, and finished\n")
     print(relay_digest.table(result))
 
 

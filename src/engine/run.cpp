@@ -409,6 +409,7 @@ void Run::notify(Notices& notices) noexcept {
     if (--stream->calling_ == 0 && waiters_ != 0) changed_.wake_all();
   }
   if (std::exchange(notices.ended, false)) {
+    if (queued.load(std::memory_order_relaxed)) runtime_->executor().withdraw(*this);
     runtime_->delist(*this, std::exchange(notices.spare_call, nullptr));
     if (owned_.exchange(false)) let_go();
   }

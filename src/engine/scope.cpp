@@ -8,14 +8,16 @@ namespace blazen {
 thread_local EngineScope* EngineScope::current_ = nullptr;
 
 EngineScope::EngineScope(Run& run, bool works) noexcept
-    : run_(run), outer_(current_), works_(works), counts_(outer_ == nullptr || &outer_->run_ != &run) {
-  if (counts_) run_.enter();
+    : run_(&run), outer_(current_), works_(works), counts_(outer_ == nullptr || outer_->run_ != &run) {
+  if (counts_) run_->enter();
   current_ = this;
 }
 
+EngineScope::EngineScope() noexcept : run_(nullptr), outer_(current_), works_(false), counts_(false) { current_ = this; }
+
 EngineScope::~EngineScope() {
   current_ = outer_;
-  if (counts_) run_.leave();
+  if (counts_) run_->leave();
   while (to_finish_ != nullptr) {
     Ref<Runtime> runtime = Ref<Runtime>::adopt(to_finish_);
     to_finish_ = runtime->next_to_finish_;
@@ -25,7 +27,7 @@ EngineScope::~EngineScope() {
 
 bool EngineScope::works_on(const Run& run) noexcept {
   for (const EngineScope* scope = current_; scope != nullptr; scope = scope->outer_) {
-    if (scope->works_ && &scope->run_ == &run) return true;
+    if (scope->works_ && scope->run_ == &run) return true;
   }
   return false;
 }

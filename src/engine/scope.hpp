@@ -11,6 +11,8 @@ class EngineScope {
  public:
   // works: this thread will look for more work of the run before it leaves.
   explicit EngineScope(Run& run, bool works = false) noexcept;
+  // For a callback that belongs to no run: those of an executor.
+  EngineScope() noexcept;
   ~EngineScope();
   EngineScope(const EngineScope&) = delete;
   EngineScope& operator=(const EngineScope&) = delete;
@@ -24,7 +26,7 @@ class EngineScope {
 
  private:
   static thread_local EngineScope* current_;
-  Run& run_;
+  Run* run_;  // null: no run's
   EngineScope* outer_;
   const bool works_;
   const bool counts_;  // false where the scope around it is of the same run: that one counts

@@ -67,7 +67,17 @@ class Pump final : public Executor {
   }
 
 
+  void withdraw(Work& work) noexcept override {
+    bool removed = false;
+    {
+      Guard guard(lock_);
+      removed = queue_.remove(work);
+    }
+    if (removed) work.let_go();
+  }
+
   uint64_t poll(uint64_t steps_max) noexcept override {
+    const EngineScope scope;  // the wake callback at the end is one, too
     uint64_t steps = 0;
     Guard guard(lock_);
     signalled_ = false;

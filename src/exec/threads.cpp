@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/lock.hpp"
+#include "engine/scope.hpp"
 #include "exec/work_queue.hpp"
 
 namespace blazen {
@@ -37,13 +38,18 @@ Work* wait_for_work(Shared& shared) noexcept {
   return shared.stopped ? nullptr : shared.queue.pop();
 }
 
+void call_hook(const Hooks& hooks, Hooks::Function hook) noexcept {
+  const EngineScope scope;
+  hooks.call(hook);
+}
+
 void run_worker(const std::shared_ptr<Shared>& shared, const Ref<Hooks>& hooks) noexcept {
-  hooks->call(hooks->attach);
+  call_hook(*hooks, hooks->attach);
   while (Work* work = wait_for_work(*shared)) {
     work->work(kStepsPerTurn);
     work->let_go();
   }
-  hooks->call(hooks->detach);
+  call_hook(*hooks, hooks->detach);
 }
 
 class Threads final : public Executor {
@@ -72,6 +78,15 @@ class Threads final : public Executor {
     if (wake) shared_->work_came.wake_one();
   }
 
+
+  void withdraw(Work& work) noexcept override {
+    bool removed = false;
+    {
+      Guard guard(shared_->lock);
+      removed = shared_->queue.remove(work);
+    }
+    if (removed) work.let_go();
+  }
 
   uint64_t poll(uint64_t steps_max) noexcept override {
     uint64_t steps = 0;

@@ -22,7 +22,8 @@ class Work {
 
   // The executor's own: its place in a queue, under the executor's lock.
   Work* next_queued = nullptr;
-  bool queued = false;
+  Work* previous_queued = nullptr;
+  std::atomic<bool> queued{false};  // written under the lock; a hint without it
 };
 
 // When a thread that waits for a run works on it meanwhile.
@@ -44,6 +45,8 @@ class Executor {
   }
   // There is work for so many hands more. Comes without a lock of the engine, from any thread.
   virtual void submit(Work& work, size_t hands) noexcept = 0;
+  // The work has ended: it leaves the queue, where it is in one.
+  virtual void withdraw(Work& work) noexcept = 0;
   // Runs queued work on this thread.
   virtual uint64_t poll(uint64_t steps_max) noexcept = 0;
   // A descriptor that is readable while there is work to poll.

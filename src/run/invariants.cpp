@@ -18,7 +18,7 @@ void require(bool holds, int invariant, const char* what) noexcept {
 
 class Checker {
  public:
-  explicit Checker(const RunState& state) : state_(state), admitted_(state.steps.size()), to_start_(state.steps.size()), parked_(state.steps.size()) {}
+  explicit Checker(const RunState& state) : state_(state), admitted_(state.steps.size()), interrupted_waiting_(state.steps.size()), parked_(state.steps.size()) {}
 
   void check() {
     walk(state_.ready, Place::ready, true);
@@ -26,6 +26,7 @@ class Checker {
     walk(state_.parked, Place::parked, true);
     walk(state_.in_flight, Place::in_flight, false);
     walk(state_.interrupted, Place::interrupted, false);
+    walk(state_.interrupted_waiting, Place::interrupted_waiting, false);
     walk(state_.interrupted_parked, Place::interrupted_parked, false);
     for (const StepState& step : state_.steps) walk(step.waiting, Place::waiting, true);
     require(ids_.size() == state_.open, 1, "open does not count the invocations");
@@ -58,9 +59,10 @@ class Checker {
     require(state_.workflow->steps()[item.step].elsewhere() == is_parked, 5, "parked, and the step is here");
     if (is_parked) {
       ++parked_[item.step];
+    } else if (item.place == Place::interrupted_waiting) {
+      ++interrupted_waiting_[item.step];
     } else if (item.place != Place::waiting) {
       ++admitted_[item.step];
-      if (item.place == Place::ready) ++to_start_[item.step];
     }
     const size_t repeated = item.effects ? item.effects->repeated : 0;
     require(repeated == 0 || repeated <= item.effects->digests.size(), 8, "more effects repeated than there are");
@@ -78,8 +80,9 @@ class Checker {
       const StepState& step = state_.steps[i];
       const uint32_t permits = state_.workflow->steps()[i].concurrency_max;
       require(step.admitted == admitted_[i], 4, "admitted does not count the permits");
-      require(permits == 0 || step.admitted <= permits || to_start_[i] == 0, 4, "more permits than there are");
-      require(step.waiting.empty() || (permits != 0 && step.admitted >= permits), 4, "waiting beside a free permit");
+      require(permits == 0 || step.admitted <= permits, 4, "more permits than there are");
+      const bool waits = !step.waiting.empty() || interrupted_waiting_[i] != 0;
+      require(!waits || (permits != 0 && step.admitted >= permits), 4, "waiting beside a free permit");
       require(step.parked == parked_[i], 5, "parked does not count");
     }
   }
@@ -108,7 +111,7 @@ class Checker {
   const RunState& state_;
   std::vector<uint64_t> ids_;
   std::vector<uint32_t> admitted_;
-  std::vector<uint32_t> to_start_;
+  std::vector<uint32_t> interrupted_waiting_;
   std::vector<uint32_t> parked_;
 };
 

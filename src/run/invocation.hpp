@@ -15,7 +15,16 @@
 namespace blazen {
 
 // Where an invocation stands; reduce.hpp draws the ways between.
-enum class Place : uint8_t { free, ready, waiting, parked, in_flight, interrupted, interrupted_parked };
+enum class Place : uint8_t {
+  free,
+  ready,
+  waiting,
+  parked,
+  in_flight,
+  interrupted,
+  interrupted_waiting,
+  interrupted_parked,
+};
 
 // What an invocation has sent and published so far: a digest of each, in order; and how many of them its present execution
 // has come to.
@@ -48,10 +57,15 @@ class InvocationList {
   Invocation* back() const noexcept { return last_; }
 
   void push_back(Invocation* item) noexcept { insert_after(last_, item); }
-  // Keeps ids ascending; quick where item belongs near the end.
+  // Both keep their numbers ascending, and are quick where item belongs near the end.
   void insert_by_id(Invocation* item) noexcept {
     Invocation* before = last_;
     while (before != nullptr && before->id > item->id) before = before->previous;
+    insert_after(before, item);
+  }
+  void insert_by_start(Invocation* item) noexcept {
+    Invocation* before = last_;
+    while (before != nullptr && before->start > item->start) before = before->previous;
     insert_after(before, item);
   }
   void remove(Invocation* item) noexcept {

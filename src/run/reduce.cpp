@@ -12,8 +12,8 @@ namespace {
 
 // Whatever is queued will never run. What is in flight stays until its body has returned.
 void drop_queued(RunState& state, Commands& commands) noexcept {
-  for (InvocationList* list :
-       {&state.ready, &state.admitted, &state.parked, &state.interrupted, &state.interrupted_parked}) {
+  for (InvocationList* list : {&state.ready, &state.admitted, &state.parked, &state.interrupted,
+                               &state.interrupted_waiting, &state.interrupted_parked}) {
     commands.dropped.append(*list);
   }
   for (StepState& step : state.steps) {
@@ -27,6 +27,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
 
 void finish(RunState& state, Phase phase, Ref<Value> result, Ref<Error> error, Commands& commands) noexcept {
   commands.more = true;
+  commands.settled = true;
   state.phase = phase;
   state.result = std::move(result);
   state.error = std::move(error);
@@ -113,8 +114,10 @@ void reserve_for(RunState& state, std::span<const Output> outputs, size_t delive
   if (state.workflow->policy().unhandled != Unhandled::fail) reserve_for_unhandled(state, outputs, commands);
 }
 
-bool queue_has_room(const RunState& state, size_t deliveries) noexcept {
-  return state.open + deliveries <= state.workflow->policy().limits.queued_events;
+// leaving: an invocation that is done makes room for what it has emitted. What is there already, as after a resume under a
+// lower bound, is no reason to refuse a tick that adds nothing.
+bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving = 0) noexcept {
+  return deliveries == 0 || state.open - leaving + deliveries <= state.workflow->policy().limits.queued_events;
 }
 
 void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
@@ -149,16 +152,16 @@ void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
   commands.published.push_back({++state.stream_last, std::move(event)});  // reserved
 }
 
-// Nobody accepts it. False: that was the end of the run.
-bool route_unhandled(RunState& state, Ref<Event> event, Commands& commands) noexcept {
+// Nobody accepts it. False: that was the end of the run. The event stays with the output, which its owner drops.
+bool route_unhandled(RunState& state, const Output& output, Commands& commands) noexcept {
   const Unhandled policy = state.workflow->policy().unhandled;
   if (policy == Unhandled::fail) {
-    fail_run(state, no_handler(*event), commands);
+    fail_run(state, no_handler(*output.event), commands);
     return false;
   }
   state.last_type = kUnknownType;
-  state.last_unhandled = event->type();  // reserved
-  if (policy == Unhandled::stream) publish(state, std::move(event), commands);
+  state.last_unhandled = output.event->type();  // reserved
+  if (policy == Unhandled::stream) publish(state, output.event, commands);
   return true;
 }
 
@@ -175,9 +178,9 @@ bool route(RunState& state, Output& output, Commands& commands) noexcept {
     deliver(state, std::move(output.event), output.target);
     return true;
   }
-  if (output.type == kUnknownType) return route_unhandled(state, std::move(output.event), commands);
+  if (output.type == kUnknownType) return route_unhandled(state, output, commands);
   const std::vector<StepIndex>& steps = state.workflow->acceptors(output.type);
-  if (steps.empty()) return route_unhandled(state, std::move(output.event), commands);
+  if (steps.empty()) return route_unhandled(state, output, commands);
   state.last_type = output.type;
   for (size_t i = 0; i + 1 < steps.size(); ++i) deliver(state, output.event, steps[i]);
   deliver(state, std::move(output.event), steps.back());
@@ -192,20 +195,33 @@ void route_all(RunState& state, std::span<Output> outputs, Commands& commands) n
 
 // ---------------------------------------------------------------------------------------------- in flight
 
-// The invocation is done: its permit goes to the one that has waited longest.
+// A permit has come free: those that were interrupted come first, then the one that has waited longest.
+void hand_on_permit(RunState& state, StepIndex index) noexcept {
+  StepState& step = state.steps[index];
+  for (Invocation* item = state.interrupted_waiting.front(); item != nullptr; item = item->next) {
+    if (item->step != index) continue;
+    state.interrupted_waiting.remove(item);
+    item->place = Place::interrupted;
+    state.interrupted.insert_by_start(item);
+    ++step.admitted;
+    return;
+  }
+  Invocation* next = step.waiting.front();
+  if (next == nullptr) return;
+  step.waiting.remove(next);
+  next->place = Place::ready;
+  state.admitted.insert_by_id(next);
+  ++step.admitted;
+}
+
+// The invocation is done.
 void leave_flight(RunState& state, Invocation* invocation, Commands& commands) noexcept {
   StepState& step = state.steps[invocation->step];
   const uint32_t permits = state.workflow->steps()[invocation->step].concurrency_max;
   state.in_flight.remove(invocation);
   --state.open;
   --step.admitted;
-  Invocation* next = step.waiting.front();
-  if (next != nullptr && step.admitted < permits && !has_ended(state)) {
-    step.waiting.remove(next);
-    next->place = Place::ready;
-    state.admitted.insert_by_id(next);
-    ++step.admitted;
-  }
+  if (permits != 0 && !has_ended(state)) hand_on_permit(state, invocation->step);
   commands.released = std::move(invocation->event);
   state.pool.give(invocation);
 }
@@ -229,16 +245,16 @@ void dispatch(RunState& state, Commands& commands) noexcept {
   } else {
     next = take_lowest_id(state);
     if (next == nullptr) return;
+    next->start = ++state.start_last;  // an interrupted one keeps its own
   }
   next->place = Place::in_flight;
-  next->start = ++state.start_last;
-  state.in_flight.push_back(next);
+  state.in_flight.insert_by_start(next);
   commands.start = next;
 }
 
 void complete(RunState& state, Tick& tick, Commands& commands) {
   const size_t deliveries = count_deliveries(state, tick.outputs);
-  if (!queue_has_room(state, deliveries)) {
+  if (!queue_has_room(state, deliveries, 1)) {
     Ref<Error> error = queue_limit(state, *tick.outputs.front().event);
     leave_flight(state, tick.invocation, commands);
     fail_run(state, std::move(error), commands);
@@ -347,18 +363,6 @@ KeyTable& writable(Ref<KeyTable>& table, Commands& commands) {
   return *table;
 }
 
-uint64_t bytes_after(const KeyTable* table, std::span<const Write> writes) noexcept {
-  uint64_t bytes = table == nullptr ? 0 : table->bytes();
-  for (const Write& write : writes) {
-    if (write.kind != Write::Kind::set) continue;
-    const KeyTable::Entry* entry = table == nullptr ? nullptr : table->find(write.key);
-    bytes += write.value->data().size();
-    bytes += entry == nullptr ? write.key.size() : 0;
-    bytes -= entry == nullptr ? 0 : entry->value->data().size();
-  }
-  return bytes;
-}
-
 // One write can do without the preparation below: it is the everyday case.
 void write_one(RunState& state, Ref<KeyTable>& place, uint64_t bytes_max, const char* limit, Write& write,
                Commands& commands) {
@@ -402,8 +406,8 @@ bool expectations_hold(const RunState& state, std::span<const Write> writes, Com
   return true;
 }
 
-// All or nothing, memory included: the new table is made beside the old one.
-void write_many(RunState& state, std::span<Write> writes, Commands& commands) {
+// All or nothing, memory included: the new table is made beside the old one, and measured as it will be.
+void write_many(RunState& state, std::span<Write> writes, uint64_t bytes_max, const char* limit, Commands& commands) {
   Ref<KeyTable> table = state.state ? state.state->clone() : Ref<KeyTable>::adopt(new KeyTable);
   uint64_t version = state.write_last;
   commands.more = true;
@@ -418,6 +422,11 @@ void write_many(RunState& state, std::span<Write> writes, Commands& commands) {
     } else {
       table->insert(write.key, write.value, ++version);
     }
+  }
+  if (table->bytes() > bytes_max) {
+    commands.dropped_table = std::move(table);
+    refuse(commands, Status::limit, limit);
+    return;
   }
   state.write_last = version;
   commands.dropped_table = std::exchange(state.state, std::move(table));
@@ -436,11 +445,7 @@ void write_state(RunState& state, std::span<Write> writes, Commands& commands) {
   }
   if (changes == 0) return;
   if (changes == 1) return write_one(state, state.state, bytes_max, limit, *only, commands);
-  if (bytes_after(state.state.get(), writes) > bytes_max) {
-    refuse(commands, Status::limit, limit);
-    return;
-  }
-  write_many(state, writes, commands);
+  write_many(state, writes, bytes_max, limit, commands);
 }
 
 // ----------------------------------------------------------------------------------------------- the phases
@@ -510,16 +515,21 @@ void restore_queued(RunState& state, Invocation* invocation) noexcept {
 }
 
 void restore_in_flight(RunState& state, Invocation* invocation) noexcept {
+  const StepDefinition& definition = state.workflow->steps()[invocation->step];
+  StepState& step = state.steps[invocation->step];
   ++state.open;
   invocation->start = ++state.start_last;
-  if (state.workflow->steps()[invocation->step].elsewhere()) {
+  if (definition.elsewhere()) {
     invocation->place = Place::interrupted_parked;
     state.interrupted_parked.push_back(invocation);
-    ++state.steps[invocation->step].parked;
+    ++step.parked;
+  } else if (definition.concurrency_max != 0 && step.admitted >= definition.concurrency_max) {
+    invocation->place = Place::interrupted_waiting;
+    state.interrupted_waiting.push_back(invocation);
   } else {
     invocation->place = Place::interrupted;
     state.interrupted.push_back(invocation);
-    ++state.steps[invocation->step].admitted;
+    ++step.admitted;
   }
 }
 

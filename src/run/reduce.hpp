@@ -15,7 +15,8 @@
 //              +--> waiting (the step has no permit)     | snapshot, then resume
 //              |                                         v
 //              '--> parked (the step is elsewhere)   interrupted --dispatch--> in_flight, same id
-//                                                    (interrupted_parked where the step is elsewhere)
+//                                                    (interrupted_parked where the step is elsewhere,
+//                                                    interrupted_waiting where it has fewer permits than it had)
 //
 // Of those that could start, interrupted ones come first, in the order in which they had started; then the lowest id. So
 // the order is a function of ids and permits alone, and a snapshot needs no list but "queued" and "in flight".
@@ -24,8 +25,8 @@
 //   1. An invocation stands in exactly one list, the one that its place names; `open` counts them all.
 //   2. ready, admitted, parked and each waiting list have ascending ids; in_flight and interrupted ascending starts.
 //   3. Ids are unique and at most invocation_id_last; an invocation's event has an id of at most event_id_last.
-//   4. A step's `admitted` is the number of its invocations that hold a permit, and at most concurrency_max if that is set,
-//      unless a snapshot brought more in flight; a step has waiting ones only while it has no permit left.
+//   4. A step's `admitted` is the number of its invocations that hold a permit, and at most concurrency_max if that is set;
+//      a step has waiting ones, interrupted or not, only while it has no permit left.
 //   5. Invocations of steps elsewhere are parked or interrupted_parked, and only they.
 //   6. A run that was not started, and one that has ended, has nothing queued. An ended one has a result or an error, the
 //      one that its phase asks for, and no other run has either.

@@ -63,6 +63,7 @@ struct RunState {
   InvocationList parked;              // of steps elsewhere, by id
   InvocationList in_flight;           // their bodies run, or are pending, in the order of their start
   InvocationList interrupted;         // were in flight in the snapshot that this run comes from, in that order
+  InvocationList interrupted_waiting;  // the same, of steps that have fewer permits here
   InvocationList interrupted_parked;  // the same, of steps elsewhere
   uint64_t open = 0;                  // invocations in any of these lists and in `waiting`
   bool settled = false;               // as of the last tick: is_settled()

@@ -15,8 +15,11 @@ SnapshotCut::Queued work_of(const Invocation& invocation) noexcept {
 }
 
 void cut_in_flight(const RunState& state, SnapshotCut& cut) {
-  cut.in_flight.reserve(state.in_flight.size() + state.interrupted.size() + state.interrupted_parked.size());
-  for (const InvocationList* list : {&state.interrupted, &state.interrupted_parked, &state.in_flight}) {
+  const auto lists = {&state.interrupted, &state.interrupted_waiting, &state.interrupted_parked, &state.in_flight};
+  size_t count = 0;
+  for (const InvocationList* list : lists) count += list->size();
+  cut.in_flight.reserve(count);
+  for (const InvocationList* list : lists) {
     for (const Invocation* item = list->front(); item != nullptr; item = item->next) {
       cut.in_flight.push_back(
           {item->start, work_of(*item), item->effects ? item->effects->digests : std::vector<uint64_t>{}});

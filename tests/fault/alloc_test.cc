@@ -143,6 +143,7 @@ struct Notes {
   std::atomic<const char*> complaint{nullptr};
   std::atomic<int> complaint_status{0};
   std::atomic<int> complaint_line{0};
+  char message[200] = "";  // of the last call that failed
 
   void complain(int line, const char* what, int status) {
     const char* none = nullptr;
@@ -190,6 +191,7 @@ blazen_status attempt(int line, Call call, ErrorHandle* kept = nullptr) {
     status = call(error.out());
     if (status == BLAZEN_ERROR_OUT_OF_MEMORY) notes.complain(line, "a second try with memory fails", status);
   }
+  std::snprintf(notes.message, sizeof notes.message, "%s", blazen_error_message(error, nullptr));
   if ((status == BLAZEN_OK) != (error.get() == nullptr)) notes.complain(line, "error does not go with status", status);
   if (kept != nullptr) *kept = std::move(error);
   return status;
@@ -826,7 +828,7 @@ class Memory : public testing::TestWithParam<blazen_mode> {
     const char* complaint = notes.complaint.load();
     if (complaint != nullptr) {
       ADD_FAILURE() << describe(n, kind) << ", line " << notes.complaint_line << ": " << complaint << " (status "
-                    << notes.complaint_status << ")";
+                    << notes.complaint_status << "; the last call said: " << notes.message << ")";
     }
     if (const std::string fault = tokens.fault(); !fault.empty()) {
       ADD_FAILURE() << describe(n, kind) << ": " << fault;

@@ -77,8 +77,12 @@ def libclang_folder():
 def bindgen():
     """A Rust program whose declarations are made by the bindgen crate."""
     need("cargo", "rustc")
-    target = WORK / "cargo"
-    run(["cargo", "build", "--quiet", "--locked"], cwd=HERE / "bindgen", CARGO_TARGET_DIR=str(target),
+    # Built from a copy, so that the lock file, with what cargo has resolved, is kept in build. It takes crates that
+    # suit the oldest Rust that the crate names.
+    crate, target = WORK / "bindgen", WORK / "cargo"
+    shutil.copytree(HERE / "bindgen", crate, dirs_exist_ok=True)
+    run(["cargo", "build", "--quiet"], cwd=crate, CARGO_TARGET_DIR=str(target),
+        CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS="fallback",
         LIBCLANG_PATH=str(libclang_folder()), BLAZEN_INCLUDE=str(ROOT / "include"),
         BLAZEN_LIBRARY_DIR=str(LIBRARY.parent))
     expect(run([target / "debug/blazen-header-import"]), VERSION + ' {"hello":"rust"}')

@@ -233,8 +233,8 @@ TEST_P(Routing, FirstStopEventWinsAndWhatFollowsItIsDropped) {
 
 TEST_P(Routing, ResultHasTheTagThatStopEventCarried) {
   Counted object;
-  Engine engine(GetParam());
   {
+    Engine engine(GetParam());
     const auto result = [&](const std::function<void(Ctx&)>& body) { return run_to_end(engine, Spec().start(body)); };
     EXPECT_EQ(result([](Ctx& ctx) { ctx.stop(bytes("\x01\x02")); }).text(), "5 bytes \x01\x02");
     EXPECT_EQ(result([](Ctx& ctx) { ctx.stop(native("n", "c")); }).text(), "5 native(c) n");

@@ -485,6 +485,12 @@ inline std::vector<Way> ways() {
   return all;
 }
 
+inline std::vector<Way> ways_but(const std::vector<Way>& without) {
+  std::vector<Way> all = ways();
+  for (const Way way : without) std::erase(all, way);
+  return all;
+}
+
 inline std::string way_name(const testing::TestParamInfo<Way>& info) { return name_of(info.param); }
 
 inline bool is_ended(blazen_run_state state) { return state >= BLAZEN_RUN_COMPLETED; }

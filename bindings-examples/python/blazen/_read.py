@@ -23,7 +23,8 @@ def text(function, handle):
 
 def stored(value):
     """A value in its stored form."""
-    return tiers.Stored(tiers.Tag(c.value_tag(value)), data(c.value_data, value) or b"", text(c.value_codec, value) or "")
+    tag = tiers.Tag(c.value_tag(value))
+    return tiers.Stored(tag, data(c.value_data, value) or b"", text(c.value_codec, value) or "")
 
 
 def value(handle):

@@ -59,7 +59,7 @@ class Context:
         return Session(self)
 
     def set(self, key, value):
-        """Keeps any object: in the state where it can be stored, otherwise, LIVE, in the session. One place at a time."""
+        """Keeps any object: in the state where it can be stored, else, LIVE, in the session; in one of the two."""
         if tiers.pack(value) is None:
             self.session[key] = value
             self.state.pop(key, None)

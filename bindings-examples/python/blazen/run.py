@@ -48,7 +48,7 @@ class Run:
             lib.run_start(self._handle.pointer, made)
 
     def wait(self, timeout=None):
-        """Waits until it has ended or has parked elsewhere, at most so many seconds (BlazenTimeout); answers the state."""
+        """Waits until it has ended or parked elsewhere, and answers the state; BlazenTimeout after so many seconds."""
         state = _waiting.wait(lambda slice_ms: lib.run_wait(self._handle.pointer, slice_ms), timeout)
         return errors.known(RunState, state)
 

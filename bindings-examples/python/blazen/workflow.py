@@ -44,7 +44,7 @@ class Workflow:
         lib.workflow_builder_set_idle(self._builder.pointer, _IDLE[idle])
 
     def step(self, *, accepts, name=None, max_concurrency=0, emits=()):
-        """Makes a function (ctx, event) a step. It returns None, an Event or a list of Events, or has called ctx.defer().
+        """Makes a function (ctx, event) a step. It returns None, an Event or a list of Events, or calls ctx.defer().
 
         accepts          the event type that starts it, or several
         name             the function's own, unless given

@@ -1,0 +1,416 @@
+// Proves that any thread may make any call at any time: eight of them, at random, on runs that they share, while runs, streams
+// and runtimes are closed under them.
+//
+// Each thread draws from a generator of its own, with a seed that is printed; what the others do in between is the scheduler's.
+// Every wait has a deadline, and the watchdog tells which call each thread is in. At the end, every drop has run exactly once.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "capi/world.hpp"
+
+namespace {
+
+using namespace host;  // NOLINT(google-build-using-namespace)
+
+constexpr int kHands = 8;
+constexpr int kRuns = 4;
+constexpr int kStreams = 6;
+constexpr int kInvocations = 8;
+
+Tokens<1 << 20> tokens;
+std::atomic<const char*> doing[kHands];
+
+void tell_doing() {
+  for (int hand = 0; hand < kHands; ++hand) {
+    std::fprintf(stderr, "  thread %d: %s\n", hand, doing[hand].load() == nullptr ? "-" : doing[hand].load());
+  }
+}
+
+// A place that handles are put into and taken from by all.
+template <class T, T* (*kRetain)(const T*), void (*kRelease)(T*)>
+class Shelf {
+ public:
+  explicit Shelf(size_t size) : places_(size) {}
+  ~Shelf() { clear(); }
+  // Puts one in; what stood there goes.
+  void put(size_t at, T* handle) {
+    {
+      std::lock_guard guard(lock_);
+      std::swap(places_[at % places_.size()], handle);
+    }
+    kRelease(handle);
+  }
+  // One more reference of what stands there; NULL: nothing.
+  T* get(size_t at) {
+    std::lock_guard guard(lock_);
+    return kRetain(places_[at % places_.size()]);
+  }
+  void clear() {
+    for (size_t i = 0; i < places_.size(); ++i) put(i, nullptr);
+  }
+
+ private:
+  std::mutex lock_;
+  std::vector<T*> places_;
+};
+
+struct Yard {
+  blazen_mode mode;
+  RuntimeHandle runtime;
+  WorkflowHandle workflow;
+  Shelf<blazen_run, blazen_run_retain, blazen_run_release> runs{kRuns};
+  Shelf<blazen_stream, blazen_stream_retain, blazen_stream_release> streams{kStreams};
+  Shelf<blazen_invocation, blazen_invocation_retain, blazen_invocation_release> invocations{kInvocations};
+  Shelf<blazen_snapshot, blazen_snapshot_retain, blazen_snapshot_release> snapshots{2};
+  std::atomic<uint32_t> next{0};
+  std::mutex tasks_lock;
+  std::vector<blazen_task*> tasks;
+  std::atomic<uint64_t> completed{0};
+};
+
+// What a call may answer here. Anything else is a defect: of this test, or of the library.
+bool may_answer(blazen_status status) {
+  switch (status) {
+    case BLAZEN_OK:
+    case BLAZEN_ERROR_WRONG_STATE:
+    case BLAZEN_ERROR_TIMEOUT:
+    case BLAZEN_ERROR_CANCELLED:
+    case BLAZEN_ERROR_CONFLICT:
+    case BLAZEN_ERROR_LIMIT:
+    case BLAZEN_ERROR_STEP_FAILED:
+    case BLAZEN_ERROR_STALLED:
+    case BLAZEN_ERROR_NOT_SERIALIZABLE:
+    case BLAZEN_ERROR_WRONG_PLACE: return true;
+    default: return false;
+  }
+}
+
+std::atomic<int> strange{0};
+std::atomic<const char*> strange_call{""};
+std::atomic<int> strange_status{0};
+void judge(blazen_status status, const char* call) {
+  if (may_answer(status)) return;
+  strange_call = call;
+  strange_status = status;
+  ++strange;
+}
+#define CALL(...) (doing[hand] = #__VA_ARGS__, judge((__VA_ARGS__), #__VA_ARGS__), doing[hand] = "-")
+
+blazen_value* live_token(const char* name) {
+  blazen_value* value = nullptr;
+  (void)blazen_value_live(tokens.take(name), BLAZEN_TEXT("x"), drop_token, &value, nullptr);
+  return value;
+}
+
+// One step for everything: what it does follows from the invocation's id.
+blazen_status body(void* user_data, blazen_context* context, const blazen_event*, blazen_error** error) {
+  auto& yard = *static_cast<Yard*>(user_data);
+  const uint64_t id = blazen_context_invocation_id(context);
+  const uint32_t choice = yard.next.fetch_add(1) * 2654435761U >> 16;
+  char key[8];
+  std::snprintf(key, sizeof key, "k%d", static_cast<int>(id % 5));
+  ValueHandle value(live_token("value"));
+  judge(blazen_context_set_session(context, key, 2, value, nullptr), "set_session");
+  judge(blazen_context_set_json(context, key, 2, "1", 1, nullptr), "set_json");
+  EventHandle item;
+  judge(blazen_event_create("Item", 4, value, nullptr, item.out(), nullptr), "event_create");
+  judge(blazen_context_publish(context, item, nullptr), "publish");
+  if (id < 40) {
+    EventHandle more;
+    judge(blazen_event_create("More", 4, choice % 3 == 0 ? value.get() : nullptr, nullptr, more.out(), nullptr), "event_create");
+    judge(blazen_context_send_event(context, more, nullptr, nullptr), "send_event");
+    judge(blazen_context_emit(context, "More", 4, nullptr, nullptr), "emit");
+  }
+  if (choice % 4 == 0) judge(blazen_context_remove_session(context, key, 2, nullptr, nullptr), "remove_session");
+  switch (choice % 16) {
+    case 0: return blazen_error_host(1, BLAZEN_TEXT("by chance"), value, error);
+    case 1: return blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), value, error);
+    case 2: {
+      blazen_run_release(blazen_run_retain(blazen_context_run(context)));
+      return BLAZEN_OK;
+    }
+    case 3:
+    case 4:
+    case 5: {
+      blazen_invocation* deferred = nullptr;
+      if (const blazen_status status = blazen_context_defer(context, &deferred, error)) return status;
+      yard.invocations.put(choice >> 4, deferred);
+      return BLAZEN_PENDING;
+    }
+    default: return BLAZEN_OK;
+  }
+}
+
+void on_done(void* data, blazen_run* run, blazen_run_state) {
+  call_token(data);
+  blazen_run_release(blazen_run_retain(run));
+}
+
+void new_run(Yard& yard, size_t at, int hand) {
+  blazen_run* run = nullptr;
+  ValueHandle metadata;
+  (void)blazen_value_bytes("m", 1, metadata.out(), nullptr);
+  blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+  options.metadata = metadata;
+  blazen_snapshot* snapshot = at % 3 == 0 ? yard.snapshots.get(at) : nullptr;
+  if (snapshot != nullptr) {
+    CALL(blazen_run_resume(yard.runtime, yard.workflow, snapshot, nullptr, &run, nullptr));
+    blazen_snapshot_release(snapshot);
+  } else {
+    CALL(blazen_run_create(yard.runtime, yard.workflow, &options, &run, nullptr));
+  }
+  if (run == nullptr) return;
+  if (at % 2 == 0) CALL(blazen_run_start(run, nullptr, nullptr));
+  yard.runs.put(at, run);
+}
+
+void do_something(Yard& yard, std::mt19937& random, int hand) {
+  const size_t at = random() >> 4;
+  RunHandle run(yard.runs.get(at));
+  StreamHandle stream(yard.streams.get(at));
+  InvocationHandle invocation(yard.invocations.get(at));
+  switch (random() % 24) {
+    case 0: return new_run(yard, at, hand);
+    case 1:
+      if (run != nullptr) CALL(blazen_run_start(run, nullptr, nullptr));
+      return;
+    case 2: {
+      ValueHandle value(live_token("sent"));
+      EventHandle event;
+      CALL(blazen_event_create("More", 4, value, nullptr, event.out(), nullptr));
+      value.reset();
+      if (run != nullptr) CALL(blazen_run_send_event(run, event, nullptr, nullptr));
+      return;
+    }
+    case 3: {
+      SnapshotHandle snapshot;
+      if (run != nullptr) CALL(blazen_run_snapshot(run, snapshot.out(), nullptr));
+      if (snapshot != nullptr) {
+        ValueHandle info;
+        CALL(blazen_snapshot_info(snapshot, info.out(), nullptr));
+        (void)blazen_snapshot_metadata(snapshot);
+        yard.snapshots.put(at, snapshot.take());
+      }
+      return;
+    }
+    case 4:
+    case 5: {
+      blazen_stream* made = nullptr;
+      if (run != nullptr) CALL(blazen_run_subscribe(run, &made, nullptr));
+      if (made != nullptr) yard.streams.put(at, made);
+      return;
+    }
+    case 6:
+    case 7: {
+      EventHandle item;
+      uint64_t sequence = 0;
+      if (stream != nullptr) CALL(blazen_stream_next(stream, static_cast<int64_t>(random() % 3), item.out(), &sequence, nullptr));
+      return;
+    }
+    case 8:
+    case 9:
+      if (stream != nullptr) CALL(blazen_stream_on_ready(stream, call_token, tokens.take("on_ready"), drop_token, nullptr));
+      return;
+    case 10:
+      if (stream != nullptr && random() % 4 == 0) CALL(blazen_stream_close(stream, nullptr));
+      return;
+    // The last reference may be this one, with a callback on its way.
+    case 11: return yard.streams.put(at, nullptr);
+    case 12:
+      if (run != nullptr) CALL(blazen_run_on_done(run, on_done, tokens.take("on_done"), drop_token, nullptr));
+      return;
+    case 13: {
+      blazen_run_state state = BLAZEN_RUN_NONE;
+      if (run != nullptr) CALL(blazen_run_wait(run, static_cast<int64_t>(random() % 4), &state, nullptr));
+      return;
+    }
+    case 14: {
+      ValueHandle result;
+      ErrorHandle error;
+      if (run != nullptr) {
+        doing[hand] = "blazen_run_result";
+        const blazen_status status = blazen_run_result(run, result.out(), error.out());
+        judge(status, "blazen_run_result");
+        if (status == BLAZEN_OK) ++yard.completed;
+        (void)blazen_error_detail(error);
+      }
+      return;
+    }
+    case 15:
+      (void)blazen_run_state_now(run);
+      (void)blazen_run_id(run, nullptr);
+      (void)blazen_run_metadata(run);
+      return;
+    case 16: {
+      ValueHandle names;
+      if (run != nullptr) CALL(blazen_run_elsewhere(run, names.out(), nullptr));
+      return;
+    }
+    case 17:
+      if (invocation != nullptr) CALL(blazen_invocation_complete(invocation, nullptr));
+      return;
+    case 18: {
+      ErrorHandle why;
+      ValueHandle detail(live_token("detail"));
+      (void)blazen_error_host(3, BLAZEN_TEXT("by hand"), detail, why.out());
+      detail.reset();
+      if (invocation != nullptr) CALL(blazen_invocation_fail(invocation, why, nullptr));
+      return;
+    }
+    case 19: return yard.invocations.put(at, nullptr);
+    case 20:
+      if (run != nullptr && random() % 4 == 0) CALL(blazen_run_close(run, nullptr));
+      return;
+    case 21: return yard.runs.put(at, nullptr);
+    case 22:
+      if (yard.mode != BLAZEN_MODE_EXECUTOR) CALL(blazen_runtime_poll(yard.runtime, random() % 8, nullptr, nullptr));
+      return;
+    case 23: {
+      RuntimeHandle one_more(blazen_runtime_retain(yard.runtime));
+      WorkflowHandle another(blazen_workflow_retain(yard.workflow));
+      return;
+    }
+    default: return;
+  }
+}
+
+void run_a_task(Yard& yard, bool cancel) {
+  blazen_task* task = nullptr;
+  {
+    std::lock_guard guard(yard.tasks_lock);
+    if (yard.tasks.empty()) return;
+    task = yard.tasks.back();
+    yard.tasks.pop_back();
+  }
+  if (cancel) {
+    blazen_task_cancel(task);
+  } else {
+    blazen_task_run(task);
+  }
+}
+
+// The threads' own count of turns is fixed: the same work on a slow machine and a quick one.
+void storm(blazen_mode mode, uint32_t seed, int turns, bool close_midway) {
+  const size_t first_token = tokens.used();
+  Yard yard;
+  yard.mode = mode;
+  blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
+  options.mode = mode;
+  options.threads = 2;
+  options.user_data = &yard;
+  options.post = [](void* data, blazen_task* task) -> blazen_status {
+    auto& owner = *static_cast<Yard*>(data);
+    std::lock_guard guard(owner.tasks_lock);
+    owner.tasks.push_back(task);
+    return BLAZEN_OK;
+  };
+  OK(blazen_runtime_create(&options, yard.runtime.out(), error));
+  BuilderHandle builder;
+  OK(blazen_workflow_builder_create("w", 1, builder.out(), error));
+  OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), body, &yard, nullptr, error));
+  OK(blazen_workflow_builder_add_step(builder, "t", 1, "More", 4, body, &yard, nullptr, error));
+  OK(blazen_workflow_builder_step_max_concurrency(builder, "t", 1, 2, error));
+  OK(blazen_workflow_builder_set_idle(builder, BLAZEN_IDLE_WAIT, error));
+  OK(blazen_workflow_builder_set_unhandled(builder, BLAZEN_UNHANDLED_STREAM, error));
+  OK(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_STREAM_ITEMS, 16, error));
+  OK(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_QUEUED_EVENTS, 200, error));
+  OK(blazen_workflow_builder_build(builder, yard.workflow.out(), error));
+  builder.reset();
+
+  std::vector<std::thread> hands;
+  for (int hand = 0; hand < kHands; ++hand) {
+    hands.emplace_back([&yard, seed, hand, turns, close_midway] {
+      std::mt19937 random(seed * 100 + static_cast<uint32_t>(hand));
+      for (int turn = 0; turn < turns; ++turn) {
+        do_something(yard, random, hand);
+        if (yard.mode == BLAZEN_MODE_EXECUTOR) run_a_task(yard, random() % 16 == 0);
+        if (close_midway && hand == 0 && turn == turns / 2) CALL(blazen_runtime_close(yard.runtime, nullptr));
+      }
+    });
+  }
+  for (std::thread& hand : hands) hand.join();
+  EXPECT_EQ(strange, 0) << strange_call.load() << " answered " << blazen_status_name(strange_status);
+  OK(blazen_runtime_close(yard.runtime, error));
+  yard.streams.clear();
+  yard.invocations.clear();
+  yard.snapshots.clear();
+  yard.runs.clear();
+  while (!yard.tasks.empty()) run_a_task(yard, false);
+  yard.workflow.reset();
+  yard.runtime.reset();
+  std::string fault;
+  for (size_t i = first_token; i < tokens.used() && fault.size() < 300; ++i) {
+    const Token& token = tokens[i];
+    if (token.drops == 1 && token.calls_after_drop == 0 && token.calls <= 1) continue;
+    fault += std::string(token.name) + ": " + std::to_string(token.drops) + " drops, " + std::to_string(token.calls) +
+             " calls, " + std::to_string(token.calls_after_drop) + " of them after the drop; ";
+  }
+  EXPECT_EQ(fault, "") << "seed " << seed << ", mode " << mode;
+  EXPECT_GT(tokens.used() - first_token, 100U) << "the storm did nothing";
+}
+
+class Storm : public testing::TestWithParam<blazen_mode> {};
+
+TEST_P(Storm, OfAllCallsLosesNothing) {
+  if (!kThreads) GTEST_SKIP() << "a library without threads may be called by one thread at a time";
+  Watchdog watchdog("Storm", kSanitized ? 150 : 50, tell_doing);
+  const int turns = kSanitized ? 2500 : 40000;
+  for (const uint32_t seed : {1U, 2U, 3U, 4U}) {
+    std::printf("seed %u\n", seed);
+    storm(GetParam(), seed, turns, seed % 2 == 0);
+    if (HasFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, Storm, testing::Values(BLAZEN_MODE_THREADS, BLAZEN_MODE_PUMP, BLAZEN_MODE_EXECUTOR),
+                         [](const auto& info) {
+                           return info.param == BLAZEN_MODE_PUMP       ? "Pump"
+                                  : info.param == BLAZEN_MODE_EXECUTOR ? "Executor"
+                                                                       : "Threads";
+                         });
+
+// The narrow places, hit on purpose: a callback for a stream that is on its way while its last handle goes, and while another
+// is registered.
+TEST(Race, OfALastReleaseWithACallback) {
+  if (!kThreads) GTEST_SKIP() << "a library without threads";
+  Watchdog watchdog("OfALastReleaseWithACallback", 100);
+  const size_t first_token = tokens.used();
+  RuntimeHandle runtime(make_runtime(BLAZEN_MODE_THREADS));
+  const auto publish = [](void*, blazen_context* context, const blazen_event*, blazen_error**) -> blazen_status {
+    EventHandle item(make_event("Item"));
+    for (int i = 0; i < 4; ++i) (void)blazen_context_publish(context, item, nullptr);
+    return BLAZEN_OK;
+  };
+  WorkflowHandle workflow(make_workflow(publish, nullptr, BLAZEN_UNHANDLED_FAIL, BLAZEN_IDLE_WAIT, "More"));
+  RunHandle run(make_run(runtime, workflow));
+  OK(blazen_run_start(run, nullptr, error));
+  EventHandle more(make_event("More"));
+  std::atomic<bool> over{false};
+  std::thread sender([&] {
+    while (!over) {
+      (void)blazen_run_send_event(run, more, nullptr, nullptr);
+      std::this_thread::yield();
+    }
+  });
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1500);
+  for (int i = 0; i < 200000 && std::chrono::steady_clock::now() < end; ++i) {
+    blazen_stream* stream = nullptr;
+    OK(blazen_run_subscribe(run, &stream, error));
+    for (int j = 0; j < i % 3; ++j) {
+      (void)blazen_stream_on_ready(stream, call_token, tokens.take("on_ready"), drop_token, nullptr);
+    }
+    blazen_stream_release(stream);
+  }
+  over = true;
+  sender.join();
+  EXPECT_LT(blazen_run_state_now(run), BLAZEN_RUN_COMPLETED) << "it published to the end";
+  OK(blazen_run_close(run, error));
+  int bad = 0;
+  for (size_t i = first_token; i < tokens.used(); ++i) {
+    bad += tokens[i].drops != 1 || tokens[i].calls > 1 || tokens[i].calls_after_drop != 0 ? 1 : 0;
+  }
+  EXPECT_EQ(bad, 0) << "callbacks dropped more or less than once, or called twice";
+}
+
+}  // namespace
