@@ -119,6 +119,12 @@ Ref<Error> check_json_value(const char* argument, std::string_view text) {
   if (Ref<Error> error = check_value_size(argument, text.size())) return error;
   const JsonFault fault = check_json(text.data(), text.size(), kJsonDepthMax);
   if (!fault) return nullptr;
+  if (fault.reason == kJsonTooDeep) {
+    return Error::at(Status::limit,
+                     std::string(argument) + " is nested too deep at byte " + std::to_string(fault.offset) +
+                         "; BLAZEN_JSON_DEPTH_MAX is " + std::to_string(kJsonDepthMax),
+                     fault.offset);
+  }
   return Error::at(Status::invalid_json,
                    std::string(argument) + " is not JSON at byte " + std::to_string(fault.offset) + ": " + fault.reason,
                    fault.offset);

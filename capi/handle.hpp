@@ -115,6 +115,13 @@ Ref<Error> need(const char* argument, const typename HandleOf<T>::Handle* handle
   return object != nullptr ? nullptr : bad_handle(argument, HandleOf<T>::kName, handle);
 }
 
+// A runtime that this process made.
+inline Ref<Error> need_runtime(const blazen_runtime* handle, Runtime*& runtime) noexcept {
+  if (Ref<Error> error = need("runtime", handle, runtime)) return error;
+  if (!runtime->is_inherited()) return nullptr;
+  return Error::make(Status::wrong_state, "runtime was made before a fork: this process needs one of its own");
+}
+
 inline Ref<Error> need_out(const char* argument, const void* out) noexcept {
   return out != nullptr ? nullptr : bad_pointer(argument);
 }

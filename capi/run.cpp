@@ -68,7 +68,7 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
     Runtime* host = nullptr;
     Ref<Value> value;
     if (Ref<Error> failure = need("workflow", workflow, definition)) return failure;
-    if (Ref<Error> failure = need("runtime", runtime, host)) return failure;
+    if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
     if (Ref<Error> failure = need_value_or_null("input", input, value)) return failure;
     if (Ref<Error> failure = need_out("result", result)) return failure;
     if (EngineScope::inside()) {
@@ -92,7 +92,7 @@ blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workfl
     Workflow* definition = nullptr;
     Runtime* host = nullptr;
     RunOptions all;
-    if (Ref<Error> failure = need("runtime", runtime, host)) return failure;
+    if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
     if (Ref<Error> failure = need("workflow", workflow, definition)) return failure;
     if (Ref<Error> failure = read_run_options(options, all)) return failure;
     if (Ref<Error> failure = need_out("run", run)) return failure;
@@ -110,7 +110,7 @@ blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workfl
     Runtime* host = nullptr;
     Snapshot* source = nullptr;
     RunOptions all;
-    if (Ref<Error> failure = need("runtime", runtime, host)) return failure;
+    if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
     if (Ref<Error> failure = need("workflow", workflow, definition)) return failure;
     if (Ref<Error> failure = need("snapshot", snapshot, source)) return failure;
     if (Ref<Error> failure = read_run_options(options, all)) return failure;

@@ -108,7 +108,7 @@ blazen_status blazen_runtime_close(blazen_runtime* runtime, blazen_error** error
 blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, uint64_t* steps, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Runtime* object = nullptr;
-    if (Ref<Error> failure = need("runtime", runtime, object)) return failure;
+    if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (EngineScope::inside()) {
       return Error::make(Status::wrong_place, "a poll is not possible inside a callback: it would run inside itself");
     }
@@ -121,7 +121,7 @@ blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, u
 blazen_status blazen_runtime_descriptor(blazen_runtime* runtime, int32_t* descriptor, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Runtime* object = nullptr;
-    if (Ref<Error> failure = need("runtime", runtime, object)) return failure;
+    if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("descriptor", descriptor)) return failure;
     Result<int> number = object->executor().descriptor();
     if (!number) return number.error();

@@ -103,7 +103,7 @@ Scan scan_document(const Byte* at, const Byte* end, uint32_t depth_max) noexcept
   for (;;) {
     if (at == end) return {end, "ends where a value is expected"};
     if (*at == '{' || *at == '[') {
-      if (depth == depth_max) return {at, "nested deeper than the limit"};
+      if (depth == depth_max) return {at, kJsonTooDeep};
       const Container container = *at == '{' ? Container::kObject : Container::kArray;
       open[depth++] = container;
       at = skip_space(at + 1, end);

@@ -18,6 +18,9 @@ namespace blazen {
 /// kJsonDepthMax, is below it.
 inline constexpr uint32_t kJsonCheckDepthCapacity = 1024;
 
+/// The reason for which a text within the grammar is refused: the pointer itself tells it apart.
+inline constexpr char kJsonTooDeep[] = "nested deeper than the limit";
+
 /// Why a text is not JSON. True when there is a fault.
 struct JsonFault {
   const char* reason = nullptr;  ///< a static string for humans; null: the text is valid

@@ -42,7 +42,10 @@ void Call::begin(Run& run, Invocation* invocation) noexcept {
 }
 
 Ref<Error> Call::check_open() const noexcept {
-  if (is_open()) return nullptr;
+  if (is_open()) {
+    if (!run_->ended()) return nullptr;
+    return Error::make(Status::cancelled, "the run has already ended");
+  }
   return Error::make(Status::wrong_state, "this invocation is complete: its context can do nothing more");
 }
 
@@ -53,7 +56,8 @@ Ref<Error> Call::outputs_full(std::string_view type) const {
 }
 
 Ref<Error> Call::emit(std::string_view type, Ref<Value> value) {
-  if (!is_open()) return check_open();
+  if (!is_open() || run_->ended()) return check_open();
+  if (type.size() > kNameBytesMax) return name_fault("type", type);
   TypeId id = emitted_last_;
   if (id == kUnknownType || !same_text(workflow_->type_name(id), type)) {
     id = emitted_last_ = workflow_->find_type(type);

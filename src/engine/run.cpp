@@ -84,7 +84,7 @@ Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value
   return run.take();
 }
 
-Result<Ref<Run>> Run::resume(Runtime& runtime, Ref<Workflow> workflow, const SnapshotDocument& snapshot,
+Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow, const SnapshotDocument& snapshot,
                              bool allow_changed_workflow) {
   FirstHandle run(new Run(runtime, workflow));
   if (Ref<Error> error = restore_run(snapshot, workflow, allow_changed_workflow, run->state_)) return error;
@@ -106,6 +106,7 @@ void Run::hold() noexcept {
 }
 
 void Run::release_handle() noexcept {
+  if (runtime_->is_inherited()) return;
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   bool lost = false;
   if (!ended_.load(std::memory_order_relaxed)) {
@@ -279,10 +280,7 @@ bool Run::take_next(Call*& call, Commands& commands, Notices& notices) noexcept 
     return false;
   }
   call->begin(*this, invocation);
-  if (startable(state_) != 0 && runtime_->executor().has_idle_hands()) {
-    notices.hands = 1;
-    notices.more = true;
-  }
+  offer_rest(notices);
   return true;
 }
 
@@ -326,6 +324,8 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
   Tick done{Tick::Kind::complete, hand_free, call.invocation_};
   if (has_ended(state_)) {
     done.kind = Tick::Kind::discard;
+    commands.late_error = std::move(failure);
+    commands.more = true;
   } else if (failure) {
     done.kind = Tick::Kind::fail;
     done.error = Error::step_failed(call.step_->name, call.attempt_, std::move(failure));
@@ -369,14 +369,17 @@ void Run::after_tick(Commands& commands, Notices& notices) noexcept {
 
 void Run::collect_ready(Notices& notices) noexcept {
   if (!stream_) return;
-  for (Stream* stream : stream_->subscribers()) {
-    const bool there = has_ended(state_) || state_.stream_last >= stream->cursor_;
-    if (!there || stream->ready_.function == nullptr || !try_retain(stream)) continue;
-    ++stream->calling_;
-    stream->notice_ = std::exchange(stream->ready_, HostCallback{});
-    stream->next_notice_ = std::exchange(notices.ready, stream);
-    notices.more = true;
-  }
+  for (Stream* stream : stream_->subscribers()) collect_ready(*stream, notices);
+}
+
+// One callback of a stream at a time: whoever makes it looks again after it.
+void Run::collect_ready(Stream& stream, Notices& notices) noexcept {
+  const bool there = stream.closed_ || has_ended(state_) || state_.stream_last >= stream.cursor_;
+  if (!there || stream.ready_.function == nullptr || stream.calling_ != 0 || !try_retain(&stream)) return;
+  ++stream.calling_;
+  stream.notice_ = std::exchange(stream.ready_, HostCallback{});
+  stream.next_notice_ = std::exchange(notices.ready, &stream);
+  notices.more = true;
 }
 
 void Run::offer(Notices& notices) noexcept {
@@ -389,6 +392,15 @@ void Run::offer(Notices& notices) noexcept {
   } else {
     notices.hands = startable_now;
   }
+  notices.more = true;
+}
+
+// This thread goes on with one invocation, which may take long: the others are for whoever has a hand free. Whoever takes
+// the run off the queue looks under the lock after that, so that nothing is missed while the run is still queued.
+void Run::offer_rest(Notices& notices) noexcept {
+  if (startable(state_) == 0 || !runtime_->executor().shares_work()) return;
+  if (queued.load(std::memory_order_relaxed)) return;
+  notices.hands = 1;
   notices.more = true;
 }
 
@@ -406,7 +418,9 @@ void Run::notify(Notices& notices) noexcept {
     runtime_->calls().ready(callback);
     call_drop(callback.drop, callback.user_data);
     Guard guard(lock_);
-    if (--stream->calling_ == 0 && waiters_ != 0) changed_.wake_all();
+    --stream->calling_;
+    if (waiters_ != 0) changed_.wake_all();
+    collect_ready(*stream, notices);
   }
   if (std::exchange(notices.ended, false)) {
     if (queued.load(std::memory_order_relaxed)) runtime_->executor().withdraw(*this);
@@ -460,8 +474,11 @@ Ref<Error> Run::effect(Tick& tick) noexcept {
   Guard guard(lock_);
   if (has_ended(state_)) return ended_before();
   if (!this->tick(tick, commands, notices)) return Error::out_of_memory();
-  const bool comes_back = EngineScope::works_on(*this) && !runtime_->executor().wants_each_step();
-  if (!comes_back || runtime_->executor().has_idle_hands()) offer(notices);
+  if (EngineScope::works_on(*this) && !runtime_->executor().wants_each_step()) {
+    offer_rest(notices);
+  } else {
+    offer(notices);
+  }
   guard.unlock();
   Ref<Error> refused = commands.status == Status::ok ? nullptr : limit_reached(commands.limit);
   commands.clear();
@@ -574,12 +591,15 @@ Result<Ref<Value>> Run::result() const noexcept {
 }
 
 std::string Run::elsewhere() const {
-  nlohmann::json names = nlohmann::json::array();
+  std::string names = "[";
   Guard guard(lock_);
   for (StepIndex step = 0; step < state_.steps.size(); ++step) {
-    if (state_.steps[step].parked != 0) names.push_back(workflow().steps()[step].name);
+    if (state_.steps[step].parked == 0) continue;
+    if (names.size() > 1) names += ",";
+    // Of nlohmann's, only the strings: its arrays do not stand a failed allocation.
+    names += nlohmann::json(workflow().steps()[step].name).dump();
   }
-  return names.dump();
+  return names + "]";
 }
 
 Result<CborBuffer> Run::snapshot() const {

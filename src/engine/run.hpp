@@ -35,7 +35,7 @@ class Run final : public Object, public Work {
  public:
   // Not started yet. Throws std::bad_alloc.
   static Result<Ref<Run>> create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata);
-  static Result<Ref<Run>> resume(Runtime& runtime, Ref<Workflow> workflow, const SnapshotDocument& snapshot,
+  static Result<Ref<Run>> resume(Runtime& runtime, const Ref<Workflow>& workflow, const SnapshotDocument& snapshot,
                                  bool allow_changed_workflow);
   static void destroy(Run* run) noexcept { delete run; }
 
@@ -53,6 +53,7 @@ class Run final : public Object, public Work {
   Ref<Error> wait_ended_or_stuck();
   Ref<Error> on_done(const HostCallback& callback) noexcept;
   RunStatus status() const noexcept;
+  bool ended() const noexcept { return ended_.load(std::memory_order_acquire); }
   Result<Ref<Value>> result() const noexcept;
   std::string elsewhere() const;
   Ref<Error> close() noexcept;
@@ -112,8 +113,10 @@ class Run final : public Object, public Work {
   bool tick(Tick& tick, Commands& commands, Notices& notices) noexcept;
   void after_tick(Commands& commands, Notices& notices) noexcept;
   void collect_ready(Notices& notices) noexcept;
+  void collect_ready(Stream& stream, Notices& notices) noexcept;
   // Sees to it that whatever can be started will be.
   void offer(Notices& notices) noexcept;
+  void offer_rest(Notices& notices) noexcept;
   void end(Phase phase, Ref<Error> error) noexcept;
   // A send or a publication of a step that runs.
   Ref<Error> effect(Tick& tick) noexcept;

@@ -15,6 +15,7 @@ Runtime::~Runtime() {
 }
 
 void Runtime::let_go() noexcept {
+  if (is_inherited()) return;
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   begin_close();
   if (EngineScope::inside()) {
@@ -26,6 +27,7 @@ void Runtime::let_go() noexcept {
 }
 
 void Runtime::close() noexcept {
+  if (is_inherited()) return;
   begin_close();
   finish_close();
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/fork.hpp"
 #include "base/lock.hpp"
 #include "base/object.hpp"
 #include "engine/host.hpp"
@@ -27,6 +28,9 @@ class Runtime final : public Object {
   const HostCalls& calls() const noexcept { return calls_; }
   Executor& executor() noexcept { return *executor_; }
   Entropy& entropy() noexcept { return *entropy_; }
+
+  // In a child of the process that made it: nothing can be done with it but to forget it.
+  bool is_inherited() const noexcept { return generation_ != fork_generation(); }
 
   void hold() noexcept {
     if (handles_.fetch_add(1, std::memory_order_relaxed) == 0) retain(this);
@@ -56,6 +60,7 @@ class Runtime final : public Object {
   void finish_close() noexcept;
 
   const HostCalls calls_;
+  const uint32_t generation_ = fork_generation();
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Entropy> entropy_;
   std::atomic<uint32_t> handles_{1};

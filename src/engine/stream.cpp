@@ -113,7 +113,7 @@ Ref<Error> Stream::on_ready(const HostCallback& callback) noexcept {
   }
   ready_ = callback;
   Run::Notices notices;
-  run.collect_ready(notices);
+  run.collect_ready(*this, notices);
   guard.unlock();
   run.notify(notices);
   return nullptr;

@@ -4,7 +4,6 @@
 
 #ifndef BLAZEN_NO_THREADS
 
-#include <atomic>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -24,16 +23,16 @@ struct Shared {
   Lock lock;
   Condition work_came;
   WorkQueue queue;
-  std::atomic<uint32_t> idle{0};
+  uint32_t idle = 0;
   bool stopped = false;
 };
 
 Work* wait_for_work(Shared& shared) noexcept {
   Guard guard(shared.lock);
   while (!shared.stopped && shared.queue.empty()) {
-    shared.idle.fetch_add(1, std::memory_order_relaxed);
+    ++shared.idle;
     shared.work_came.wait(guard, -1);
-    shared.idle.fetch_sub(1, std::memory_order_relaxed);
+    --shared.idle;
   }
   return shared.stopped ? nullptr : shared.queue.pop();
 }
@@ -55,9 +54,7 @@ void run_worker(const std::shared_ptr<Shared>& shared, const Ref<Hooks>& hooks) 
 class Threads final : public Executor {
  public:
   explicit Threads(Ref<Hooks> hooks)
-      : Executor(Helping::without_deadline, false), shared_(std::make_shared<Shared>()), hooks_(std::move(hooks)) {
-    idle_hands_ = &shared_->idle;
-  }
+      : Executor(Helping::without_deadline, false), shared_(std::make_shared<Shared>()), hooks_(std::move(hooks)) {}
   ~Threads() override { stop(); }
 
   // Throws std::system_error and std::bad_alloc.
@@ -73,7 +70,7 @@ class Threads final : public Executor {
     {
       Guard guard(shared_->lock);
       if (shared_->stopped || !shared_->queue.push(work)) return;
-      wake = shared_->idle.load(std::memory_order_relaxed) != 0;
+      wake = shared_->idle != 0;
     }
     if (wake) shared_->work_came.wake_one();
   }

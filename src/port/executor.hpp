@@ -39,10 +39,9 @@ class Executor {
   Helping helping() const noexcept { return helping_; }
   // True where submit must be told of each step by itself: it makes one task of each.
   bool wants_each_step() const noexcept { return wants_each_step_; }
-  // Would a hand be free for work that another thread will come to later? A hint, without a lock.
-  bool has_idle_hands() const noexcept {
-    return idle_hands_ != nullptr && idle_hands_->load(std::memory_order_relaxed) != 0;
-  }
+  // Whether threads of its own may take what another thread would come to later.
+  bool shares_work() const noexcept { return helping_ == Helping::without_deadline; }
+
   // There is work for so many hands more. Comes without a lock of the engine, from any thread.
   virtual void submit(Work& work, size_t hands) noexcept = 0;
   // The work has ended: it leaves the queue, where it is in one.
@@ -53,9 +52,6 @@ class Executor {
   virtual Result<int> descriptor() noexcept = 0;
   // When it returns, no thread of the executor is in the engine or will be; what is queued is let go of.
   virtual void stop() noexcept = 0;
-
- protected:
-  const std::atomic<uint32_t>* idle_hands_ = nullptr;
 
  private:
   const Helping helping_;

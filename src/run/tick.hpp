@@ -76,6 +76,7 @@ struct Commands {
   Ref<Value> replaced;                     // the value that a write replaced or removed
   std::vector<Ref<Value>> dropped_values;
   Ref<KeyTable> dropped_table;
+  Ref<Error> late_error;   // of a step that failed after the end
   InvocationList dropped;  // invocations that will never run; their nodes die with the run
 
   void clear() noexcept {
@@ -98,6 +99,7 @@ struct Commands {
     appended = 0;
     dropped_events.clear();
     replaced.reset();
+    late_error.reset();
     drop_values();
     for (Invocation* item = dropped.front(); item != nullptr; item = item->next) item->event.reset();
     dropped = InvocationList{};

@@ -203,7 +203,8 @@ T good(Call& call, size_t index) {
     if (name == "codec" && call.function == "blazen_value_adopt") return nullptr;
     return "abc";
   } else if constexpr (std::is_same_v<T, void*>) {
-    call.token = tokens.take(call.function.c_str());
+    static std::set<std::string> names_kept;  // as long as the tokens
+    call.token = tokens.take(names_kept.insert(call.function).first->c_str());
     return call.token;
   } else if constexpr (std::is_pointer_v<T>) {
     return reinterpret_cast<T>(&call.slots[index]);
@@ -213,6 +214,27 @@ T good(Call& call, size_t index) {
     if (name == "tag") return static_cast<T>(BLAZEN_TAG_BYTES);
     if (name == "limit" || name == "bound" || name == "concurrency_max") return static_cast<T>(1);
     return static_cast<T>(0);
+  }
+}
+
+// Handles that a call has given: the test does not want them.
+void give_back(Kind kind, void* handle) {
+  switch (kind) {
+    case Kind::error: return blazen_error_release(static_cast<blazen_error*>(handle));
+    case Kind::value: return blazen_value_release(static_cast<blazen_value*>(handle));
+    case Kind::event: return blazen_event_release(static_cast<blazen_event*>(handle));
+    case Kind::builder: return blazen_workflow_builder_release(static_cast<blazen_workflow_builder*>(handle));
+    case Kind::workflow: return blazen_workflow_release(static_cast<blazen_workflow*>(handle));
+    case Kind::runtime: return blazen_runtime_release(static_cast<blazen_runtime*>(handle));
+    case Kind::run: return blazen_run_release(static_cast<blazen_run*>(handle));
+    case Kind::keys: return blazen_keys_release(static_cast<blazen_keys*>(handle));
+    case Kind::batch: return blazen_batch_release(static_cast<blazen_batch*>(handle));
+    case Kind::invocation: return blazen_invocation_release(static_cast<blazen_invocation*>(handle));
+    case Kind::stream: return blazen_stream_release(static_cast<blazen_stream*>(handle));
+    case Kind::snapshot: return blazen_snapshot_release(static_cast<blazen_snapshot*>(handle));
+    case Kind::task:
+    case Kind::context:
+    case Kind::count: break;
   }
 }
 
@@ -272,6 +294,11 @@ Outcome run_call(World& world, const std::string& name, R (*function)(A...), con
     (
         [&] {
           if constexpr (kIsOut<A>) outcome.outs_untouched = outcome.outs_untouched && call.slots[I] == kSentinel;
+          if constexpr (kIsOut<A> && kIsHandle<std::remove_pointer_t<A>>) {
+            if (call.slots[I] != kSentinel) {
+              give_back(kKindOf<std::remove_pointer_t<A>>, reinterpret_cast<void*>(call.slots[I]));
+            }
+          }
           if constexpr (kIsError<A>) {
             outcome.error_untouched = call.slots[I] == kSentinel;
             if (!outcome.error_untouched) {
@@ -293,6 +320,9 @@ Outcome run_call(World& world, const std::string& name, R (*function)(A...), con
       if constexpr (std::is_same_v<R, blazen_status>) outcome.status = result;
     } else {
       outcome.neutral = result == R{};
+      if constexpr (kIsHandle<R>) {
+        if (name.ends_with("_retain")) give_back(kKindOf<R>, const_cast<std::remove_cv_t<std::remove_pointer_t<R>>*>(result));
+      }
       if constexpr (std::is_same_v<R, const char*>) outcome.text = result == nullptr ? "(null)" : result;
       if constexpr (std::is_same_v<R, uint64_t>) outcome.offset = result;
     }

@@ -547,8 +547,8 @@ TEST_P(Life, CloseOfTheRuntimeCancelsItsRunsOnce) {
     EXPECT_EQ(callback.state, BLAZEN_RUN_CANCELLED);
   }
   MUST(blazen_runtime_close(engine.runtime(), e));
-  RunHandle late = create(engine, publishing(0).build());
-  EXPECT_EQ(blazen_run_start(late, nullptr, nullptr), BLAZEN_ERROR_CANCELLED);
+  RunHandle late;
+  EXPECT_EQ(blazen_run_create(engine.runtime(), publishing(0).build(), nullptr, late.out(), nullptr), BLAZEN_ERROR_CANCELLED);
 }
 
 // What is queued is dropped with the run, each object once, and not before.

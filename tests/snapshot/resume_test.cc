@@ -69,7 +69,7 @@ TEST(Snapshot, InfoHasEveryFieldThatTheHeaderNames) {
   RunHandle run = start(engine, joining().build());
   const std::string info = info_of(snapshot(run));
   std::set<std::string> missing;
-  for (const char* field : {"format", "engine", "workflow", "fingerprint", "run_id", "state", "queued", "in_flight", "elsewhere",
+  for (const char* field : {"format", "engine", "workflow", "fingerprint", "run_id", "state", "queued", "in_flight", "steps_needed",
                             "state_keys", "stream_sequence", "events_routed"}) {
     if (!has(info, "\"" + std::string(field) + "\":")) missing.insert(field);
   }
