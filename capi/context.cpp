@@ -30,14 +30,10 @@ struct Batch final : Object {
 
 namespace {
 
-Ref<Error> closed() noexcept {
-  return Error::make(Status::wrong_state, "this invocation is complete: its context can do nothing more");
-}
-
 // The context of a call that is still open.
 Ref<Error> need_open(const blazen_context* context, Call*& call) noexcept {
   if (Ref<Error> failure = need("context", context, call)) return failure;
-  return call->is_open() ? nullptr : closed();
+  return call->check_open();
 }
 
 Ref<Error> refuse_live(const Value& value) noexcept {

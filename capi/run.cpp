@@ -45,6 +45,19 @@ HostCallback callback_of(void (*function)(), void* user_data, blazen_drop_fn dro
   return HostCallback{function, user_data, drop};
 }
 
+// The handle of a run that the host never sees.
+class OnlyHandle {
+ public:
+  explicit OnlyHandle(Run* run) noexcept : run_(run) {}
+  OnlyHandle(const OnlyHandle&) = delete;
+  OnlyHandle& operator=(const OnlyHandle&) = delete;
+  ~OnlyHandle() { run_->release_handle(); }
+  Run& run() const noexcept { return *run_; }
+
+ private:
+  Run* run_;
+};
+
 Ref<Error> run_to_its_end(Run& run, Ref<Value> input, Ref<Value>& result) {
   EngineScope scope(run);  // one for all that happens here
   const bool helps = run.runtime().executor().helping() != Helping::never;
@@ -76,13 +89,14 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
     }
     Result<Ref<Run>> run = Run::create(*host, Ref<Workflow>::share(definition), nullptr);
     if (!run) return run.error();
-    Run* object = run->take();
-    Ref<Value> value_out;
-    Ref<Error> failure = run_to_its_end(*object, std::move(value), value_out);
-    if (failure) object->cancel("the call that waited for it has ended");
-    object->release_handle();
-    if (!failure) *result = handle_of(value_out.take());
-    return failure;
+    const OnlyHandle handle(run->take());
+    Ref<Value> outcome;
+    if (Ref<Error> failure = run_to_its_end(handle.run(), std::move(value), outcome)) {
+      handle.run().cancel("the call that waited for it has ended");
+      return failure;
+    }
+    *result = handle_of(outcome.take());
+    return nullptr;
   });
 }
 

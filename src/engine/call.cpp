@@ -42,11 +42,11 @@ void Call::begin(Run& run, Invocation* invocation) noexcept {
 }
 
 Ref<Error> Call::check_open() const noexcept {
-  if (is_open()) {
-    if (!run_->ended()) return nullptr;
-    return Error::make(Status::cancelled, "the run has already ended");
+  if (!is_open()) {
+    return Error::make(Status::wrong_state, "this invocation is complete: its context can do nothing more");
   }
-  return Error::make(Status::wrong_state, "this invocation is complete: its context can do nothing more");
+  if (run_->ended()) return Error::make(Status::cancelled, "the run has already ended");
+  return nullptr;
 }
 
 Ref<Error> Call::outputs_full(std::string_view type) const {

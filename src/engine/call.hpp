@@ -37,6 +37,9 @@ class Call final : public Object {
   bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
   InvocationHandle& handle() noexcept { return handle_; }
 
+  // Null while the call can do anything; else why it cannot.
+  Ref<Error> check_open() const noexcept;
+
   // What a step does; the errors are for its caller. May throw std::bad_alloc.
   Ref<Error> emit(std::string_view type, Ref<Value> value);
   Ref<Error> emit_event(const Event& event, std::string_view target);
@@ -51,7 +54,6 @@ class Call final : public Object {
   friend class Run;
   friend class Runtime;
 
-  Ref<Error> check_open() const noexcept;
   Ref<Error> outputs_full(std::string_view type) const;
   void begin(Run& run, Invocation* invocation) noexcept;
 

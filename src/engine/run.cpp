@@ -346,6 +346,8 @@ bool Run::tick(Tick& tick, Commands& commands, Notices& notices) noexcept {
   }
   if (commands.more) after_tick(commands, notices);
   if (helpers_ != 0 && startable(state_) != 0) changed_.wake_all();
+  // A run that waits for the outside has not settled, but some who wait want to know.
+  if (waiters_ != 0 && startable(state_) + state_.in_flight.size() == 0) changed_.wake_all();
   return true;
 }
 
@@ -498,6 +500,7 @@ Result<Ref<Stream>> Run::subscribe() {
   }
   stream->cursor_ = state_.stream_last + 1;
   stream_->add(stream.get(), stream->cursor_);
+  stream->closed_ = false;
   guard.unlock();
   return stream;
 }

@@ -20,7 +20,8 @@ class Stream;
 
 class StreamLog {
  public:
-  explicit StreamLog(uint64_t items_max) noexcept : items_max_(items_max) {}
+  // Throws std::bad_alloc.
+  explicit StreamLog(uint64_t items_max) : items_max_(items_max) {}
 
   bool has_subscribers() const noexcept { return !subscribers_.empty(); }
   const std::vector<Stream*>& subscribers() const noexcept { return subscribers_; }
@@ -65,7 +66,7 @@ class Stream final : public Object {
 
   Ref<Run> run_;
   uint64_t cursor_ = 1;  // the number of the next item
-  bool closed_ = false;
+  bool closed_ = true;  // until the run has taken it into its log
   uint32_t calling_ = 0;  // callbacks of this stream that are under way
   HostCallback ready_;
   HostCallback notice_;            // what is about to be called

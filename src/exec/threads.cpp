@@ -140,7 +140,7 @@ Result<std::unique_ptr<Executor>> make_threads(uint32_t count, Ref<Hooks> hooks)
   } catch (const std::system_error& failure) {
     Ref<Error> error = Error::make(Status::system, "threads: the operating system refused to start " +
                                                        std::to_string(count) + " threads: " + failure.what());
-    error->host_code = failure.code().value();
+    if (error->status == Status::system) error->host_code = failure.code().value();
     return error;
   }
   return std::unique_ptr<Executor>(std::move(threads));

@@ -39,6 +39,7 @@ void fail_run(RunState& state, Ref<Error> error, Commands& commands) noexcept {
 }
 
 Ref<Error> annotate(Ref<Error> error, std::string_view step) noexcept {
+  if (error->status == Status::out_of_memory) return error;  // there is one for everybody
   try {
     error->step = step;
   } catch (const std::bad_alloc&) {

@@ -591,57 +591,78 @@ void expect_child(const Child& child, const std::string& parent_id) {
   EXPECT_NE(child.said, parent_id);
 }
 
-// The runtime's pool of random bytes is not the child's.
+// The pool of random bytes of the parent's runtime is not the child's, should the child be let to use it at all.
 TEST(Fork, RunIdsOfParentAndChildDiffer) {
   RuntimeHandle runtime(make_runtime());
   WorkflowHandle workflow(make_workflow(stop));
   RunHandle before(make_run(runtime, workflow));  // the pool is filled
   const Child child = in_child([&] {
-    RunHandle run(make_run(runtime, workflow));
+    RunHandle inherited;
+    (void)blazen_run_create(runtime, workflow, nullptr, inherited.out(), nullptr);
+    if (inherited.get() != nullptr) return std::string(blazen_run_id(inherited, nullptr));
+    RuntimeHandle own(make_runtime());
+    RunHandle run(make_run(own, workflow));
     return std::string(blazen_run_id(run, nullptr));
   });
   RunHandle run(make_run(runtime, workflow));
   expect_child(child, blazen_run_id(run, nullptr));
 }
 
-class ForkOf : public testing::TestWithParam<std::tuple<blazen_mode, bool>> {};
+enum class Parent { rests, waits, works };
+class ForkOf : public testing::TestWithParam<std::tuple<blazen_mode, Parent>> {};
 
-// With workers asleep in the parent, and, where waits, a thread in blazen_run_wait: neither of them is in the child.
+// With workers asleep in the parent, and, where it says so, a thread in blazen_run_wait, or a worker in the middle of a step:
+// none of them is in the child.
 TEST_P(ForkOf, AChildReleasesWhatItInheritedAndHasARuntimeOfItsOwn) {
   if (HOST_TSAN) GTEST_SKIP() << "the sanitizer does not follow a fork of several threads";
-  if (!kThreads && std::get<1>(GetParam())) GTEST_SKIP() << "a library without threads";
-  const auto [mode, waits] = GetParam();
-  const auto body = [](void*, blazen_context*, const blazen_event*, blazen_error**) -> blazen_status { return BLAZEN_OK; };
+  const auto [mode, parent] = GetParam();
+  if (!kThreads && parent != Parent::rests) GTEST_SKIP() << "a library without threads";
+  static std::atomic<bool> may_end{false};
+  static std::atomic<bool> works{false};
+  may_end = parent != Parent::works;
+  works = false;
+  const auto body = [](void*, blazen_context*, const blazen_event*, blazen_error**) -> blazen_status {
+    works = true;
+    while (!may_end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return BLAZEN_OK;
+  };
   RuntimeHandle runtime(make_runtime(mode));
   WorkflowHandle workflow(make_workflow(body, nullptr, BLAZEN_UNHANDLED_FAIL, BLAZEN_IDLE_WAIT));
   RunHandle run(make_run(runtime, workflow));
   StreamHandle stream;
   OK(blazen_run_subscribe(run, stream.out(), error));
   OK(blazen_run_start(run, nullptr, error));
-  OK(blazen_runtime_poll(runtime, 0, nullptr, error));
-  while (blazen_run_state_now(run) != BLAZEN_RUN_WAITING) std::this_thread::yield();
-  std::thread waiter([&, waiting = waits] {
-    if (waiting) (void)blazen_run_wait(run, 500, nullptr, nullptr);
+  std::thread second([&, how = parent] {
+    // Whoever polls is a worker too.
+    if (how == Parent::works || !works) (void)blazen_runtime_poll(runtime, 0, nullptr, nullptr);
+    if (how == Parent::waits) (void)blazen_run_wait(run, 500, nullptr, nullptr);
   });
+  while (!works || (may_end && blazen_run_state_now(run) != BLAZEN_RUN_WAITING)) std::this_thread::yield();
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   const Child child = in_child([&, which = mode] {
+    may_end = true;
     stream.reset();
     run.reset();
     workflow.reset();
     runtime.reset();
     return run_in(which);
   });
-  waiter.join();
+  may_end = true;
+  second.join();
   expect_child(child, blazen_run_id(run, nullptr));
   // The parent has not noticed.
   OK(blazen_run_close(run, error));
 }
 
+std::string name_of(const testing::TestParamInfo<std::tuple<blazen_mode, Parent>>& info) {
+  static const char* const names[] = {"Rests", "Waits", "Works"};
+  return std::string(std::get<0>(info.param) == BLAZEN_MODE_PUMP ? "Pump" : "Threads") +
+         names[static_cast<int>(std::get<1>(info.param))];
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, ForkOf,
-                         testing::Combine(testing::Values(BLAZEN_MODE_PUMP, BLAZEN_MODE_THREADS), testing::Bool()),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param) == BLAZEN_MODE_PUMP ? "Pump" : "Threads") +
-                                  (std::get<1>(info.param) ? "WithAWaiter" : "");
-                         });
+                         testing::Combine(testing::Values(BLAZEN_MODE_PUMP, BLAZEN_MODE_THREADS),
+                                          testing::Values(Parent::rests, Parent::waits, Parent::works)),
+                         name_of);
 
 }  // namespace

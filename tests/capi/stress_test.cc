@@ -413,4 +413,39 @@ TEST(Race, OfALastReleaseWithACallback) {
   EXPECT_EQ(bad, 0) << "callbacks dropped more or less than once, or called twice";
 }
 
+// A runtime that closes finds runs whose last handle goes at that moment.
+TEST(Race, OfALastReleaseOfARunWithTheCloseOfItsRuntime) {
+  if (!kThreads) GTEST_SKIP() << "a library without threads";
+  Watchdog watchdog("OfALastReleaseOfARunWithTheCloseOfItsRuntime", 100);
+  WorkflowHandle workflow(make_workflow([](void*, blazen_context*, const blazen_event*, blazen_error**) -> blazen_status {
+    return BLAZEN_OK;
+  }));
+  constexpr size_t kMany = 64;
+  const size_t first_token = tokens.used();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1500);
+  for (int round = 0; round < 1500 && std::chrono::steady_clock::now() < end; ++round) {
+    RuntimeHandle runtime(make_runtime(BLAZEN_MODE_PUMP));
+    blazen_run* runs[kMany];
+    for (blazen_run*& run : runs) {
+      run = make_run(runtime, workflow);
+      OK(blazen_run_on_done(run, on_done, tokens.take("on_done"), drop_token, error));
+    }
+    std::atomic<bool> go{false};
+    std::thread releaser([&] {
+      while (!go) {
+      }
+      for (blazen_run* run : runs) blazen_run_release(run);
+    });
+    go = true;
+    // From the other end: the list of a runtime is last in, first out.
+    OK(blazen_runtime_close(runtime, error));
+    releaser.join();
+  }
+  int bad = 0;
+  for (size_t i = first_token; i < tokens.used(); ++i) {
+    bad += tokens[i].drops != 1 || tokens[i].calls > 1 || tokens[i].calls_after_drop != 0 ? 1 : 0;
+  }
+  EXPECT_EQ(bad, 0) << "callbacks dropped more or less than once, or called twice";
+}
+
 }  // namespace

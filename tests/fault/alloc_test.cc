@@ -89,7 +89,7 @@ void free(void* memory) {
 }
 }
 
-#else
+#elif !HOST_TSAN || !defined(__clang__)  // clang's thread sanitizer lets nobody else define them
 
 namespace {
 void* allocate(size_t size) noexcept {
@@ -544,8 +544,10 @@ bool answer_and_finish(Life& life, RunHandle& run) {
     return !ended_without_memory(run);
   }
   blazen_context* context = blazen_invocation_context(invocation);
-  MUST(blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), blazen_event_value(blazen_invocation_event(invocation)),
-                           error));
+  const blazen_status emitted =
+      ATTEMPT(blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT),
+                                  blazen_event_value(blazen_invocation_event(invocation)), error));
+  REQUIRE(emitted == BLAZEN_OK || (emitted == BLAZEN_ERROR_CANCELLED && faults.fired.load()), emitted);
   const blazen_status status = ATTEMPT(blazen_invocation_complete(invocation, error));
   // Too late, where another step had no memory; and with no memory to say so either, it was the second time.
   const bool too_late = status == BLAZEN_ERROR_CANCELLED || status == BLAZEN_ERROR_WRONG_STATE;
@@ -814,6 +816,9 @@ class Memory : public testing::TestWithParam<blazen_mode> {
  protected:
   void SetUp() override {
     ++in_test;
+#if HOST_TSAN && defined(__clang__)
+    GTEST_SKIP() << "clang's thread sanitizer has the operators new for itself: build with GCC's";
+#endif
     probe = &probe_;
     lock_probe = &probe_;
   }
