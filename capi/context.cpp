@@ -1,8 +1,7 @@
-#include "engine/call.hpp"
-
 #include <vector>
 
 #include "capi/handle.hpp"
+#include "engine/call.hpp"
 
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
@@ -38,7 +37,8 @@ Ref<Error> need_open(const blazen_context* context, Call*& call) noexcept {
 
 Ref<Error> refuse_live(const Value& value) noexcept {
   if (value.tag() != Tag::live) return nullptr;
-  return Error::make(Status::wrong_tag, "value is LIVE: the state goes into snapshots, LIVE values into the session");
+  return Error::make(Status::wrong_tag,
+                     "value is LIVE: the state goes into snapshots, LIVE values into the session");
 }
 
 Ref<Error> need_state_value(const blazen_value* handle, Ref<Value>& value) noexcept {
@@ -93,7 +93,8 @@ Ref<Error> add_to_batch(blazen_batch* batch, const char* key, size_t key_length,
 }  // namespace
 }  // namespace blazen::capi
 
-// --------------------------------------------------------------------------------------------------- who and where
+// --------------------------------------------------------------------------------------------------- who and
+// where
 
 const char* blazen_context_run_id(const blazen_context* context, size_t* length) {
   const Call* call = object_of<Call>(context);
@@ -130,10 +131,11 @@ blazen_run* blazen_context_run(const blazen_context* context) {
   return call == nullptr ? nullptr : handle_of(&call->run());
 }
 
-// ---------------------------------------------------------------------------------------------------------- events
+// ----------------------------------------------------------------------------------------------------------
+// events
 
-blazen_status blazen_context_emit(blazen_context* context, const char* type, size_t type_length, blazen_value* value,
-                                  blazen_error** error) {
+blazen_status blazen_context_emit(blazen_context* context, const char* type, size_t type_length,
+                                  blazen_value* value, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     std::string_view name;
@@ -145,8 +147,8 @@ blazen_status blazen_context_emit(blazen_context* context, const char* type, siz
   });
 }
 
-blazen_status blazen_context_emit_json(blazen_context* context, const char* type, size_t type_length, const char* json,
-                                       size_t json_length, blazen_error** error) {
+blazen_status blazen_context_emit_json(blazen_context* context, const char* type, size_t type_length,
+                                       const char* json, size_t json_length, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     std::string_view name;
@@ -184,7 +186,8 @@ blazen_status blazen_context_send_event(blazen_context* context, const blazen_ev
   });
 }
 
-blazen_status blazen_context_publish(blazen_context* context, const blazen_event* event, blazen_error** error) {
+blazen_status blazen_context_publish(blazen_context* context, const blazen_event* event,
+                                     blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     Event* sent = nullptr;
@@ -194,7 +197,8 @@ blazen_status blazen_context_publish(blazen_context* context, const blazen_event
   });
 }
 
-// ----------------------------------------------------------------------------------------------------------- state
+// -----------------------------------------------------------------------------------------------------------
+// state
 
 blazen_status blazen_context_set_value(blazen_context* context, const char* key, size_t key_length,
                                        blazen_value* value, blazen_error** error) {
@@ -209,8 +213,8 @@ blazen_status blazen_context_set_value(blazen_context* context, const char* key,
   });
 }
 
-blazen_status blazen_context_set_json(blazen_context* context, const char* key, size_t key_length, const char* json,
-                                      size_t json_length, blazen_error** error) {
+blazen_status blazen_context_set_json(blazen_context* context, const char* key, size_t key_length,
+                                      const char* json, size_t json_length, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     std::string_view name;
@@ -222,8 +226,8 @@ blazen_status blazen_context_set_json(blazen_context* context, const char* key, 
   });
 }
 
-blazen_status blazen_context_set_bytes(blazen_context* context, const char* key, size_t key_length, const void* data,
-                                       size_t data_length, blazen_error** error) {
+blazen_status blazen_context_set_bytes(blazen_context* context, const char* key, size_t key_length,
+                                       const void* data, size_t data_length, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     std::string_view name;
@@ -259,8 +263,8 @@ blazen_status blazen_context_has_value(const blazen_context* context, const char
   });
 }
 
-blazen_status blazen_context_remove_value(blazen_context* context, const char* key, size_t key_length, int32_t* removed,
-                                          blazen_error** error) {
+blazen_status blazen_context_remove_value(blazen_context* context, const char* key, size_t key_length,
+                                          int32_t* removed, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     Write write{Write::Kind::remove, {}, nullptr};
@@ -314,12 +318,14 @@ blazen_status blazen_context_apply(blazen_context* context, const blazen_batch* 
     if (Ref<Error> failure = need("batch", batch, object)) return failure;
     std::vector<Write> writes;
     writes.reserve(object->items.size());
-    for (const Batch::Item& item : object->items) writes.push_back({item.kind, item.key, item.value, item.expected});
+    for (const Batch::Item& item : object->items)
+      writes.push_back({item.kind, item.key, item.value, item.expected});
     return call->run().write(*call, writes, nullptr, nullptr);
   });
 }
 
-// --------------------------------------------------------------------------------------------------------- session
+// ---------------------------------------------------------------------------------------------------------
+// session
 
 blazen_status blazen_context_set_session(blazen_context* context, const char* key, size_t key_length,
                                          blazen_value* value, blazen_error** error) {
@@ -369,12 +375,13 @@ blazen_status blazen_context_remove_session(blazen_context* context, const char*
   });
 }
 
-blazen_status blazen_context_session_keys(const blazen_context* context, const char* prefix, size_t prefix_length,
-                                          blazen_keys** keys, blazen_error** error) {
+blazen_status blazen_context_session_keys(const blazen_context* context, const char* prefix,
+                                          size_t prefix_length, blazen_keys** keys, blazen_error** error) {
   return guarded(error, [&] { return give_keys(context, prefix, prefix_length, true, keys); });
 }
 
-// --------------------------------------------------------------------------------------------------- keys and batch
+// --------------------------------------------------------------------------------------------------- keys
+// and batch
 
 size_t blazen_keys_count(const blazen_keys* keys) {
   const Keys* object = object_of<Keys>(keys);
@@ -383,7 +390,8 @@ size_t blazen_keys_count(const blazen_keys* keys) {
 
 const char* blazen_keys_at(const blazen_keys* keys, size_t index, size_t* length) {
   const Keys* object = object_of<Keys>(keys);
-  return object == nullptr || index >= object->texts.size() ? no_text(length) : text_out(object->texts[index], length);
+  return object == nullptr || index >= object->texts.size() ? no_text(length)
+                                                            : text_out(object->texts[index], length);
 }
 
 blazen_keys* blazen_keys_retain(const blazen_keys* keys) { return retain_handle<Keys>(keys); }
@@ -406,14 +414,17 @@ blazen_status blazen_batch_set(blazen_batch* batch, const char* key, size_t key_
   });
 }
 
-blazen_status blazen_batch_remove(blazen_batch* batch, const char* key, size_t key_length, blazen_error** error) {
-  return guarded(error, [&] { return add_to_batch(batch, key, key_length, {Write::Kind::remove, {}, nullptr, 0}); });
+blazen_status blazen_batch_remove(blazen_batch* batch, const char* key, size_t key_length,
+                                  blazen_error** error) {
+  return guarded(error,
+                 [&] { return add_to_batch(batch, key, key_length, {Write::Kind::remove, {}, nullptr, 0}); });
 }
 
 blazen_status blazen_batch_expect(blazen_batch* batch, const char* key, size_t key_length, uint64_t expected,
                                   blazen_error** error) {
-  return guarded(error,
-                 [&] { return add_to_batch(batch, key, key_length, {Write::Kind::expect, {}, nullptr, expected}); });
+  return guarded(error, [&] {
+    return add_to_batch(batch, key, key_length, {Write::Kind::expect, {}, nullptr, expected});
+  });
 }
 
 blazen_batch* blazen_batch_retain(const blazen_batch* batch) { return retain_handle<Batch>(batch); }

@@ -5,10 +5,11 @@
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
 
-blazen_status blazen_error_host(int64_t host_code, const char* message, size_t message_length, blazen_value* detail,
-                                blazen_error** error) {
+blazen_status blazen_error_host(int64_t host_code, const char* message, size_t message_length,
+                                blazen_value* detail, blazen_error** error) {
   std::string_view text;
-  if (Ref<Error> failure = need_data("message", message, message_length, text)) return give(std::move(failure), error);
+  if (Ref<Error> failure = need_data("message", message, message_length, text))
+    return give(std::move(failure), error);
   if (Ref<Error> failure = check_value_size("message", text.size())) return give(std::move(failure), error);
   if (const size_t valid = utf8_valid_prefix(text.data(), text.size()); valid != text.size()) {
     return give(Error::at(Status::invalid_utf8, "message is not UTF-8", valid), error);

@@ -5,11 +5,16 @@
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
 
-void blazen_event_options_init(blazen_event_options* options, size_t struct_size) { init_options(options, struct_size); }
-void blazen_send_options_init(blazen_send_options* options, size_t struct_size) { init_options(options, struct_size); }
+void blazen_event_options_init(blazen_event_options* options, size_t struct_size) {
+  init_options(options, struct_size);
+}
+void blazen_send_options_init(blazen_send_options* options, size_t struct_size) {
+  init_options(options, struct_size);
+}
 
 blazen_status blazen_event_create(const char* type, size_t type_length, blazen_value* value,
-                                  const blazen_event_options* options, blazen_event** event, blazen_error** error) {
+                                  const blazen_event_options* options, blazen_event** event,
+                                  blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     std::string_view name;
     std::string_view correlation;
@@ -19,7 +24,8 @@ blazen_status blazen_event_create(const char* type, size_t type_length, blazen_v
     if (Ref<Error> failure = need_name("type", type, type_length, name)) return failure;
     if (Ref<Error> failure = need_value_or_null("value", value, kept)) return failure;
     if (Ref<Error> failure = read_options(options, all)) return failure;
-    if (Ref<Error> failure = need_label("options.correlation", all.correlation, all.correlation_length, correlation)) {
+    if (Ref<Error> failure =
+            need_label("options.correlation", all.correlation, all.correlation_length, correlation)) {
       return failure;
     }
     *event = handle_of(Event::make(name, std::move(kept), {}, correlation).take());
@@ -52,5 +58,6 @@ const char* blazen_event_source(const blazen_event* event, size_t* length) {
 
 const char* blazen_event_correlation(const blazen_event* event, size_t* length) {
   const Event* object = object_of<Event>(event);
-  return object == nullptr || object->correlation().empty() ? no_text(length) : text_out(object->correlation(), length);
+  return object == nullptr || object->correlation().empty() ? no_text(length)
+                                                            : text_out(object->correlation(), length);
 }

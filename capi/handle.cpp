@@ -87,12 +87,14 @@ const HostCalls kHostCalls{call_step, call_done, call_ready};
 
 Ref<Error> bad_handle(const char* argument, const char* type, const void* handle) noexcept {
   try {
-    if (handle == nullptr) return Error::make(Status::invalid_argument, std::string(argument).append(" is NULL"));
-    return Error::make(Status::wrong_handle, std::string(argument)
-                                                 .append(" is not a ")
-                                                 .append(type)
-                                                 .append(" but ")
-                                                 .append(kind_name(static_cast<const Object*>(handle)->kind)));
+    if (handle == nullptr)
+      return Error::make(Status::invalid_argument, std::string(argument).append(" is NULL"));
+    return Error::make(Status::wrong_handle,
+                       std::string(argument)
+                           .append(" is not a ")
+                           .append(type)
+                           .append(" but ")
+                           .append(kind_name(static_cast<const Object*>(handle)->kind)));
   } catch (const std::bad_alloc&) {
     return Error::out_of_memory();
   }
@@ -125,23 +127,23 @@ Ref<Error> check_json_value(const char* argument, std::string_view text) {
                          "; BLAZEN_JSON_DEPTH_MAX is " + std::to_string(kJsonDepthMax),
                      fault.offset);
   }
-  return Error::at(Status::invalid_json,
-                   std::string(argument) + " is not JSON at byte " + std::to_string(fault.offset) + ": " + fault.reason,
-                   fault.offset);
+  return Error::at(
+      Status::invalid_json,
+      std::string(argument) + " is not JSON at byte " + std::to_string(fault.offset) + ": " + fault.reason,
+      fault.offset);
 }
 
 Ref<Error> check_value_size(const char* argument, size_t size) noexcept {
   if (size <= kValueBytesMax) return nullptr;
   try {
     return Error::make(Status::limit, std::string(argument) + " has " + std::to_string(size) +
-                                          " bytes; BLAZEN_VALUE_BYTES_MAX is " + std::to_string(kValueBytesMax));
+                                          " bytes; BLAZEN_VALUE_BYTES_MAX is " +
+                                          std::to_string(kValueBytesMax));
   } catch (const std::bad_alloc&) {
     return Error::out_of_memory();
   }
 }
 
-DropGuard::~DropGuard() {
-  call_drop(drop_, user_data_);
-}
+DropGuard::~DropGuard() { call_drop(drop_, user_data_); }
 
 }  // namespace blazen::capi

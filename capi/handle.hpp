@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/limits.hpp"
+#include "base/utf8.hpp"
 #include "blazen/blazen.h"
 #include "engine/run.hpp"
 #include "exec/host_executor.hpp"
@@ -17,11 +18,11 @@
 #include "value/event.hpp"
 #include "value/name.hpp"
 #include "value/value.hpp"
-#include "base/utf8.hpp"
 
 namespace blazen::capi {
 
-// ----------------------------------------------------------------------------------------- handles and objects
+// ----------------------------------------------------------------------------------------- handles and
+// objects
 
 struct Keys;
 struct Batch;
@@ -30,12 +31,12 @@ struct Snapshot;
 
 template <class T>
 struct HandleOf;
-#define BLAZEN_HANDLE(Type, handle_type, kind_name)           \
-  template <>                                                 \
-  struct HandleOf<Type> {                                     \
-    using Handle = handle_type;                               \
-    static constexpr Kind kKind = Kind::kind_name;            \
-    static constexpr const char* kName = #handle_type;        \
+#define BLAZEN_HANDLE(Type, handle_type, kind_name)    \
+  template <>                                          \
+  struct HandleOf<Type> {                              \
+    using Handle = handle_type;                        \
+    static constexpr Kind kKind = Kind::kind_name;     \
+    static constexpr const char* kName = #handle_type; \
   }
 BLAZEN_HANDLE(Error, blazen_error, error);
 BLAZEN_HANDLE(Value, blazen_value, value);
@@ -79,7 +80,8 @@ void release_handle(typename HandleOf<T>::Handle* handle) noexcept {
   if (T* object = object_of<T>(handle)) Ref<T>::adopt(object).reset();
 }
 
-// --------------------------------------------------------------------------------------------------- the guard
+// --------------------------------------------------------------------------------------------------- the
+// guard
 
 // Hands a failure out, and answers its status.
 inline blazen_status give(Ref<Error> failure, blazen_error** error) noexcept {
@@ -103,7 +105,8 @@ blazen_status guarded(blazen_error** error, Body body) noexcept {
   }
 }
 
-// --------------------------------------------------------------------------------------------------- arguments
+// ---------------------------------------------------------------------------------------------------
+// arguments
 
 Ref<Error> bad_handle(const char* argument, const char* type, const void* handle) noexcept;
 Ref<Error> bad_pointer(const char* argument) noexcept;
@@ -119,7 +122,8 @@ Ref<Error> need(const char* argument, const typename HandleOf<T>::Handle* handle
 inline Ref<Error> need_runtime(const blazen_runtime* handle, Runtime*& runtime) noexcept {
   if (Ref<Error> error = need("runtime", handle, runtime)) return error;
   if (!runtime->is_inherited()) return nullptr;
-  return Error::make(Status::wrong_state, "runtime was made before a fork: this process needs one of its own");
+  return Error::make(Status::wrong_state,
+                     "runtime was made before a fork: this process needs one of its own");
 }
 
 inline Ref<Error> need_out(const char* argument, const void* out) noexcept {
@@ -127,26 +131,30 @@ inline Ref<Error> need_out(const char* argument, const void* out) noexcept {
 }
 
 // A pointer and a length that belong together.
-inline Ref<Error> need_data(const char* argument, const void* data, size_t length, std::string_view& view) noexcept {
+inline Ref<Error> need_data(const char* argument, const void* data, size_t length,
+                            std::string_view& view) noexcept {
   if (data == nullptr && length != 0) return bad_pointer(argument);
   view = {static_cast<const char*>(data), length};
   return nullptr;
 }
 
 // A name, a type, a key: not empty, UTF-8, not too long.
-inline Ref<Error> need_name(const char* argument, const char* text, size_t length, std::string_view& view) noexcept {
+inline Ref<Error> need_name(const char* argument, const char* text, size_t length,
+                            std::string_view& view) noexcept {
   if (Ref<Error> error = need_data(argument, text, length, view)) return error;
   return check_name(argument, view);
 }
 
 // A text that may be missing.
-inline Ref<Error> need_label(const char* argument, const char* text, size_t length, std::string_view& view) noexcept {
+inline Ref<Error> need_label(const char* argument, const char* text, size_t length,
+                             std::string_view& view) noexcept {
   if (Ref<Error> error = need_data(argument, text, length, view)) return error;
   return check_label(argument, view);
 }
 
 // The value given, or JSON null for NULL.
-inline Ref<Error> need_value_or_null(const char* argument, const blazen_value* handle, Ref<Value>& value) noexcept {
+inline Ref<Error> need_value_or_null(const char* argument, const blazen_value* handle,
+                                     Ref<Value>& value) noexcept {
   if (handle == nullptr) {
     value = Value::null();
     return nullptr;
@@ -161,8 +169,8 @@ Result<Ref<Value>> make_json(const char* argument, const char* text, size_t leng
 Ref<Error> check_json_value(const char* argument, std::string_view text);
 Ref<Error> check_value_size(const char* argument, size_t size) noexcept;
 
-// Copies what the caller's header knows of an option struct over the defaults. Fields that this library does not know must
-// be zero: nothing asked for is ignored.
+// Copies what the caller's header knows of an option struct over the defaults. Fields that this library does
+// not know must be zero: nothing asked for is ignored.
 template <class Options>
 Ref<Error> read_options(const Options* given, Options& options) noexcept {
   if (given == nullptr) return nullptr;
@@ -174,7 +182,8 @@ Ref<Error> read_options(const Options* given, Options& options) noexcept {
   const size_t known = given->struct_size < sizeof(Options) ? given->struct_size : sizeof(Options);
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   for (size_t i = known; i < given->struct_size; ++i) {
-    if (bytes[i] != 0) return invalid("options has a field set that this library does not know: it is older than the header");
+    if (bytes[i] != 0)
+      return invalid("options has a field set that this library does not know: it is older than the header");
   }
   std::memcpy(&options, given, known);
   options.struct_size = sizeof(Options);

@@ -3,7 +3,8 @@
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
 
-blazen_status blazen_context_defer(blazen_context* context, blazen_invocation** invocation, blazen_error** error) {
+blazen_status blazen_context_defer(blazen_context* context, blazen_invocation** invocation,
+                                   blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     if (Ref<Error> failure = need("context", context, call)) return failure;
@@ -32,7 +33,8 @@ blazen_status blazen_invocation_complete(blazen_invocation* invocation, blazen_e
   });
 }
 
-blazen_status blazen_invocation_fail(blazen_invocation* invocation, blazen_error* cause, blazen_error** error) {
+blazen_status blazen_invocation_fail(blazen_invocation* invocation, blazen_error* cause,
+                                     blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     InvocationHandle* object = nullptr;
     Error* why = nullptr;

@@ -24,13 +24,15 @@ static_assert(same(Status::limit, BLAZEN_ERROR_LIMIT) && same(Status::timeout, B
 static_assert(same(Status::cancelled, BLAZEN_ERROR_CANCELLED) && same(Status::system, BLAZEN_ERROR_SYSTEM));
 static_assert(same(Status::internal, BLAZEN_ERROR_INTERNAL) && same(Status::host, BLAZEN_ERROR_HOST));
 static_assert(same(Status::step_failed, BLAZEN_ERROR_STEP_FAILED));
-static_assert(same(Status::no_handler, BLAZEN_ERROR_NO_HANDLER) && same(Status::stalled, BLAZEN_ERROR_STALLED));
+static_assert(same(Status::no_handler, BLAZEN_ERROR_NO_HANDLER) &&
+              same(Status::stalled, BLAZEN_ERROR_STALLED));
 static_assert(same(Status::not_serializable, BLAZEN_ERROR_NOT_SERIALIZABLE));
 static_assert(same(Status::snapshot_invalid, BLAZEN_ERROR_SNAPSHOT_INVALID));
 static_assert(same(Status::snapshot_newer, BLAZEN_ERROR_SNAPSHOT_NEWER));
 static_assert(same(Status::snapshot_mismatch, BLAZEN_ERROR_SNAPSHOT_MISMATCH));
 
-static_assert(int{BLAZEN_TAG_NONE} == static_cast<int>(Tag::none) && int{BLAZEN_TAG_JSON} == static_cast<int>(Tag::json));
+static_assert(int{BLAZEN_TAG_NONE} == static_cast<int>(Tag::none) &&
+              int{BLAZEN_TAG_JSON} == static_cast<int>(Tag::json));
 static_assert(int{BLAZEN_TAG_BYTES} == static_cast<int>(Tag::bytes));
 static_assert(int{BLAZEN_TAG_NATIVE} == static_cast<int>(Tag::native));
 static_assert(int{BLAZEN_TAG_LIVE} == static_cast<int>(Tag::live));
@@ -46,9 +48,12 @@ static_assert(int{BLAZEN_RUN_CANCELLED} == static_cast<int>(RunStatus::cancelled
 static_assert(BLAZEN_NAME_BYTES_MAX == kNameBytesMax && BLAZEN_VALUE_BYTES_MAX == kValueBytesMax);
 static_assert(BLAZEN_JSON_DEPTH_MAX == kJsonDepthMax && BLAZEN_STEPS_MAX == kStepsMax);
 static_assert(BLAZEN_ACCEPTS_MAX == kAcceptsMax);
-static_assert(std::string_view(BLAZEN_START_EVENT) == kStartEvent && std::string_view(BLAZEN_STOP_EVENT) == kStopEvent);
-static_assert(std::string_view(BLAZEN_STREAM_END) == kStreamEnd && std::string_view(BLAZEN_STREAM_GAP) == kStreamGap);
-static_assert(std::string_view(BLAZEN_LIFECYCLE) == kLifecycle && std::string_view(BLAZEN_VERSION) == kEngineVersion);
+static_assert(std::string_view(BLAZEN_START_EVENT) == kStartEvent &&
+              std::string_view(BLAZEN_STOP_EVENT) == kStopEvent);
+static_assert(std::string_view(BLAZEN_STREAM_END) == kStreamEnd &&
+              std::string_view(BLAZEN_STREAM_GAP) == kStreamGap);
+static_assert(std::string_view(BLAZEN_LIFECYCLE) == kLifecycle &&
+              std::string_view(BLAZEN_VERSION) == kEngineVersion);
 
 }  // namespace
 }  // namespace blazen::capi

@@ -72,7 +72,9 @@ Ref<Error> run_to_its_end(Run& run, Ref<Value> input, Ref<Value>& result) {
 }  // namespace
 }  // namespace blazen::capi
 
-void blazen_run_options_init(blazen_run_options* options, size_t struct_size) { init_options(options, struct_size); }
+void blazen_run_options_init(blazen_run_options* options, size_t struct_size) {
+  init_options(options, struct_size);
+}
 
 blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* runtime, blazen_value* input,
                                   blazen_value** result, blazen_error** error) {
@@ -85,7 +87,8 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
     if (Ref<Error> failure = need_value_or_null("input", input, value)) return failure;
     if (Ref<Error> failure = need_out("result", result)) return failure;
     if (EngineScope::inside()) {
-      return Error::make(Status::wrong_place, "a run cannot be waited for inside a callback: start it and go on");
+      return Error::make(Status::wrong_place,
+                         "a run cannot be waited for inside a callback: start it and go on");
     }
     Result<Ref<Run>> run = Run::create(*host, Ref<Workflow>::share(definition), nullptr);
     if (!run) return run.error();
@@ -100,8 +103,8 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
   });
 }
 
-blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workflow, const blazen_run_options* options,
-                                blazen_run** run, blazen_error** error) {
+blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workflow,
+                                const blazen_run_options* options, blazen_run** run, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Workflow* definition = nullptr;
     Runtime* host = nullptr;
@@ -117,8 +120,9 @@ blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workfl
   });
 }
 
-blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workflow, const blazen_snapshot* snapshot,
-                                const blazen_run_options* options, blazen_run** run, blazen_error** error) {
+blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workflow,
+                                const blazen_snapshot* snapshot, const blazen_run_options* options,
+                                blazen_run** run, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Workflow* definition = nullptr;
     Runtime* host = nullptr;
@@ -129,7 +133,8 @@ blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workfl
     if (Ref<Error> failure = need("snapshot", snapshot, source)) return failure;
     if (Ref<Error> failure = read_run_options(options, all)) return failure;
     if (Ref<Error> failure = need_out("run", run)) return failure;
-    if (all.metadata) return invalid("options.metadata: the run that is resumed has its metadata in the snapshot");
+    if (all.metadata)
+      return invalid("options.metadata: the run that is resumed has its metadata in the snapshot");
     Result<const SnapshotDocument*> document = source->document();
     if (!document) return document.error();
     Result<Ref<Run>> made =
@@ -169,7 +174,8 @@ blazen_status blazen_run_close(blazen_run* run, blazen_error** error) {
   });
 }
 
-blazen_status blazen_run_wait(blazen_run* run, int64_t timeout_ms, blazen_run_state* state, blazen_error** error) {
+blazen_status blazen_run_wait(blazen_run* run, int64_t timeout_ms, blazen_run_state* state,
+                              blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Run* object = nullptr;
     if (Ref<Error> failure = need("run", run, object)) return failure;
@@ -181,8 +187,8 @@ blazen_status blazen_run_wait(blazen_run* run, int64_t timeout_ms, blazen_run_st
   });
 }
 
-blazen_status blazen_run_on_done(blazen_run* run, blazen_run_done_fn done, void* user_data, blazen_drop_fn drop,
-                                 blazen_error** error) {
+blazen_status blazen_run_on_done(blazen_run* run, blazen_run_done_fn done, void* user_data,
+                                 blazen_drop_fn drop, blazen_error** error) {
   DropGuard guard(drop, user_data);
   return guarded(error, [&]() -> Ref<Error> {
     Run* object = nullptr;
@@ -230,8 +236,8 @@ blazen_status blazen_run_elsewhere(const blazen_run* run, blazen_value** steps, 
   });
 }
 
-blazen_status blazen_run_send_event(blazen_run* run, const blazen_event* event, const blazen_send_options* options,
-                                    blazen_error** error) {
+blazen_status blazen_run_send_event(blazen_run* run, const blazen_event* event,
+                                    const blazen_send_options* options, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Run* object = nullptr;
     Event* sent = nullptr;
@@ -243,7 +249,8 @@ blazen_status blazen_run_send_event(blazen_run* run, const blazen_event* event, 
   });
 }
 
-// ------------------------------------------------------------------------------------------------------ streams
+// ------------------------------------------------------------------------------------------------------
+// streams
 
 blazen_status blazen_run_subscribe(blazen_run* run, blazen_stream** stream, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
@@ -257,8 +264,8 @@ blazen_status blazen_run_subscribe(blazen_run* run, blazen_stream** stream, blaz
   });
 }
 
-blazen_status blazen_stream_next(blazen_stream* stream, int64_t timeout_ms, blazen_event** item, uint64_t* sequence,
-                                 blazen_error** error) {
+blazen_status blazen_stream_next(blazen_stream* stream, int64_t timeout_ms, blazen_event** item,
+                                 uint64_t* sequence, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Stream* object = nullptr;
     if (Ref<Error> failure = need("stream", stream, object)) return failure;
@@ -289,7 +296,8 @@ blazen_status blazen_stream_close(blazen_stream* stream, blazen_error** error) {
     Stream* object = nullptr;
     if (Ref<Error> failure = need("stream", stream, object)) return failure;
     if (EngineScope::inside()) {
-      return Error::make(Status::wrong_place, "a stream cannot be closed from inside a callback: release it instead");
+      return Error::make(Status::wrong_place,
+                         "a stream cannot be closed from inside a callback: release it instead");
     }
     object->close();
     return nullptr;

@@ -16,7 +16,8 @@ namespace {
 
 Status call_post(const Hooks& hooks, Task& task) noexcept {
   try {
-    return static_cast<Status>(reinterpret_cast<blazen_post_fn>(hooks.post_function)(hooks.user_data, handle_of(&task)));
+    return static_cast<Status>(
+        reinterpret_cast<blazen_post_fn>(hooks.post_function)(hooks.user_data, handle_of(&task)));
   } catch (...) {
     return Status::host;
   }
@@ -74,7 +75,8 @@ blazen_status blazen_runtime_create(const blazen_runtime_options* options, blaze
     Ref<Hooks> hooks = make_hooks(all);
     Result<std::unique_ptr<Executor>> executor = make_executor(all, hooks);
     if (!executor) return executor.error();
-    Ref<Runtime> made = Ref<Runtime>::adopt(new Runtime(kHostCalls, std::move(*executor), std::move(entropy)));
+    Ref<Runtime> made =
+        Ref<Runtime>::adopt(new Runtime(kHostCalls, std::move(*executor), std::move(entropy)));
     hooks->drop = all.drop;  // from here on, the runtime's hooks see to it
     guard.taken();
     *runtime = handle_of(made.take());
@@ -98,19 +100,22 @@ blazen_status blazen_runtime_close(blazen_runtime* runtime, blazen_error** error
     Runtime* object = nullptr;
     if (Ref<Error> failure = need("runtime", runtime, object)) return failure;
     if (EngineScope::inside()) {
-      return Error::make(Status::wrong_place, "a runtime cannot be closed from inside a callback: release it instead");
+      return Error::make(Status::wrong_place,
+                         "a runtime cannot be closed from inside a callback: release it instead");
     }
     object->close();
     return nullptr;
   });
 }
 
-blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, uint64_t* steps, blazen_error** error) {
+blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, uint64_t* steps,
+                                  blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Runtime* object = nullptr;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (EngineScope::inside()) {
-      return Error::make(Status::wrong_place, "a poll is not possible inside a callback: it would run inside itself");
+      return Error::make(Status::wrong_place,
+                         "a poll is not possible inside a callback: it would run inside itself");
     }
     const uint64_t ran = object->executor().poll(steps_max);
     if (steps != nullptr) *steps = ran;
@@ -134,8 +139,9 @@ void blazen_task_run(blazen_task* task) {
   Task* object = object_of<Task>(task);
   if (object == nullptr) return;
   if (EngineScope::inside()) {
-    object->cancel(Error::make(Status::wrong_place,
-                               "blazen_task_run was called from inside a callback, where steps would pile up on one stack"));
+    object->cancel(Error::make(
+        Status::wrong_place,
+        "blazen_task_run was called from inside a callback, where steps would pile up on one stack"));
   } else {
     object->run();
   }

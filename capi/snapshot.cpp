@@ -50,7 +50,8 @@ blazen_status blazen_snapshot_parse(const void* data, size_t data_length, blazen
     if (data_length > PTRDIFF_MAX) return invalid("data_length is more than memory can hold");
     Ref<Snapshot> made = Ref<Snapshot>::adopt(new Snapshot);
     made->decoded = std::make_unique<SnapshotDocument>();
-    Result<SnapshotDocument> document = decode_snapshot(std::span(static_cast<const uint8_t*>(data), data_length));
+    Result<SnapshotDocument> document =
+        decode_snapshot(std::span(static_cast<const uint8_t*>(data), data_length));
     if (!document) return document.error();
     *made->decoded = std::move(*document);
     *snapshot = handle_of(made.take());
@@ -63,7 +64,8 @@ const void* blazen_snapshot_data(const blazen_snapshot* snapshot, size_t* length
   return object == nullptr ? no_text(length) : text_out(object->bytes(), length);
 }
 
-blazen_status blazen_snapshot_info(const blazen_snapshot* snapshot, blazen_value** info, blazen_error** error) {
+blazen_status blazen_snapshot_info(const blazen_snapshot* snapshot, blazen_value** info,
+                                   blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Snapshot* object = nullptr;
     if (Ref<Error> failure = need("snapshot", snapshot, object)) return failure;
@@ -86,5 +88,7 @@ blazen_value* blazen_snapshot_metadata(const blazen_snapshot* snapshot) {
   }
 }
 
-blazen_snapshot* blazen_snapshot_retain(const blazen_snapshot* snapshot) { return retain_handle<Snapshot>(snapshot); }
+blazen_snapshot* blazen_snapshot_retain(const blazen_snapshot* snapshot) {
+  return retain_handle<Snapshot>(snapshot);
+}
 void blazen_snapshot_release(blazen_snapshot* snapshot) { release_handle<Snapshot>(snapshot); }

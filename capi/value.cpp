@@ -5,7 +5,8 @@
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
 
-blazen_status blazen_value_json(const char* text, size_t text_length, blazen_value** value, blazen_error** error) {
+blazen_status blazen_value_json(const char* text, size_t text_length, blazen_value** value,
+                                blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     if (Ref<Error> failure = need_out("value", value)) return failure;
     Result<Ref<Value>> made = make_json("text", text, text_length);
@@ -15,7 +16,8 @@ blazen_status blazen_value_json(const char* text, size_t text_length, blazen_val
   });
 }
 
-blazen_status blazen_value_bytes(const void* data, size_t data_length, blazen_value** value, blazen_error** error) {
+blazen_status blazen_value_bytes(const void* data, size_t data_length, blazen_value** value,
+                                 blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     std::string_view view;
     if (Ref<Error> failure = need_out("value", value)) return failure;
@@ -26,8 +28,8 @@ blazen_status blazen_value_bytes(const void* data, size_t data_length, blazen_va
   });
 }
 
-blazen_status blazen_value_native(const void* data, size_t data_length, const char* codec, size_t codec_length,
-                                  blazen_value** value, blazen_error** error) {
+blazen_status blazen_value_native(const void* data, size_t data_length, const char* codec,
+                                  size_t codec_length, blazen_value** value, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     std::string_view view;
     std::string_view label;
@@ -54,8 +56,8 @@ blazen_status blazen_value_live(void* object, const char* label, size_t label_le
 }
 
 blazen_status blazen_value_adopt(blazen_tag tag, const void* data, size_t data_length, const char* codec,
-                                 size_t codec_length, void* user_data, blazen_drop_fn drop, blazen_value** value,
-                                 blazen_error** error) {
+                                 size_t codec_length, void* user_data, blazen_drop_fn drop,
+                                 blazen_value** value, blazen_error** error) {
   DropGuard guard(drop, user_data);
   return guarded(error, [&]() -> Ref<Error> {
     std::string_view view;

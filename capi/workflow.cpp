@@ -31,7 +31,8 @@ Ref<Error> add_type(WorkflowBuilder& builder, std::vector<std::string>& types, s
   return nullptr;
 }
 
-Ref<Error> add_step(WorkflowBuilder& builder, std::string_view name, std::string_view accepts, Ref<StepBody> body) {
+Ref<Error> add_step(WorkflowBuilder& builder, std::string_view name, std::string_view accepts,
+                    Ref<StepBody> body) {
   if (builder.steps.size() >= kStepsMax) {
     return Error::make(Status::limit, "BLAZEN_STEPS_MAX (" + std::to_string(kStepsMax) + ") is reached");
   }
@@ -71,8 +72,8 @@ uint64_t* limit_of(Limits& limits, blazen_limit limit) noexcept {
 }  // namespace
 }  // namespace blazen::capi
 
-blazen_status blazen_workflow_builder_create(const char* name, size_t name_length, blazen_workflow_builder** builder,
-                                             blazen_error** error) {
+blazen_status blazen_workflow_builder_create(const char* name, size_t name_length,
+                                             blazen_workflow_builder** builder, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     std::string_view text;
     if (Ref<Error> failure = need_out("builder", builder)) return failure;
@@ -87,11 +88,14 @@ blazen_status blazen_workflow_builder_create(const char* name, size_t name_lengt
 blazen_workflow_builder* blazen_workflow_builder_retain(const blazen_workflow_builder* builder) {
   return retain_handle<WorkflowBuilder>(builder);
 }
-void blazen_workflow_builder_release(blazen_workflow_builder* builder) { release_handle<WorkflowBuilder>(builder); }
+void blazen_workflow_builder_release(blazen_workflow_builder* builder) {
+  release_handle<WorkflowBuilder>(builder);
+}
 
-blazen_status blazen_workflow_builder_add_step(blazen_workflow_builder* builder, const char* name, size_t name_length,
-                                               const char* accepts, size_t accepts_length, blazen_step_fn body,
-                                               void* user_data, blazen_drop_fn drop, blazen_error** error) {
+blazen_status blazen_workflow_builder_add_step(blazen_workflow_builder* builder, const char* name,
+                                               size_t name_length, const char* accepts, size_t accepts_length,
+                                               blazen_step_fn body, void* user_data, blazen_drop_fn drop,
+                                               blazen_error** error) {
   DropGuard guard(drop, user_data);
   return guarded(error, [&]() -> Ref<Error> {
     WorkflowBuilder* object = nullptr;
@@ -100,7 +104,8 @@ blazen_status blazen_workflow_builder_add_step(blazen_workflow_builder* builder,
     if (Ref<Error> failure = need("builder", builder, object)) return failure;
     if (Ref<Error> failure = need_name("name", name, name_length, step)) return failure;
     if (Ref<Error> failure = need_name("accepts", accepts, accepts_length, type)) return failure;
-    if (body == nullptr) return invalid("body is NULL: a step without one is blazen_workflow_builder_add_elsewhere");
+    if (body == nullptr)
+      return invalid("body is NULL: a step without one is blazen_workflow_builder_add_elsewhere");
     auto call = reinterpret_cast<void (*)()>(body);
     Ref<StepBody> kept = Ref<StepBody>::adopt(new StepBody(call, user_data, drop));
     guard.taken();
@@ -109,8 +114,8 @@ blazen_status blazen_workflow_builder_add_step(blazen_workflow_builder* builder,
 }
 
 blazen_status blazen_workflow_builder_add_elsewhere(blazen_workflow_builder* builder, const char* name,
-                                                    size_t name_length, const char* accepts, size_t accepts_length,
-                                                    blazen_error** error) {
+                                                    size_t name_length, const char* accepts,
+                                                    size_t accepts_length, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     WorkflowBuilder* object = nullptr;
     std::string_view step;
@@ -132,7 +137,8 @@ blazen_status blazen_workflow_builder_step_accepts(blazen_workflow_builder* buil
     if (Ref<Error> failure = need("builder", builder, object)) return failure;
     if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
     if (Ref<Error> failure = need_name("type", type, type_length, name)) return failure;
-    if (definition->accepts_type(name)) return invalid("type: the step accepts it already, and would start twice");
+    if (definition->accepts_type(name))
+      return invalid("type: the step accepts it already, and would start twice");
     return add_type(*object, definition->accepts, name);
   });
 }
@@ -164,8 +170,8 @@ blazen_status blazen_workflow_builder_step_max_concurrency(blazen_workflow_build
   });
 }
 
-blazen_status blazen_workflow_builder_set_unhandled(blazen_workflow_builder* builder, blazen_unhandled unhandled,
-                                                    blazen_error** error) {
+blazen_status blazen_workflow_builder_set_unhandled(blazen_workflow_builder* builder,
+                                                    blazen_unhandled unhandled, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     WorkflowBuilder* object = nullptr;
     if (Ref<Error> failure = need("builder", builder, object)) return failure;
@@ -182,14 +188,15 @@ blazen_status blazen_workflow_builder_set_idle(blazen_workflow_builder* builder,
   return guarded(error, [&]() -> Ref<Error> {
     WorkflowBuilder* object = nullptr;
     if (Ref<Error> failure = need("builder", builder, object)) return failure;
-    if (idle < BLAZEN_IDLE_FAIL || idle > BLAZEN_IDLE_WAIT) return invalid("idle is none of the values of blazen_idle");
+    if (idle < BLAZEN_IDLE_FAIL || idle > BLAZEN_IDLE_WAIT)
+      return invalid("idle is none of the values of blazen_idle");
     object->policy.idle = static_cast<Idle>(idle);
     return nullptr;
   });
 }
 
-blazen_status blazen_workflow_builder_set_limit(blazen_workflow_builder* builder, blazen_limit limit, uint64_t bound,
-                                                blazen_error** error) {
+blazen_status blazen_workflow_builder_set_limit(blazen_workflow_builder* builder, blazen_limit limit,
+                                                uint64_t bound, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     WorkflowBuilder* object = nullptr;
     if (Ref<Error> failure = need("builder", builder, object)) return failure;
@@ -214,7 +221,9 @@ blazen_status blazen_workflow_builder_build(blazen_workflow_builder* builder, bl
   });
 }
 
-blazen_workflow* blazen_workflow_retain(const blazen_workflow* workflow) { return retain_handle<Workflow>(workflow); }
+blazen_workflow* blazen_workflow_retain(const blazen_workflow* workflow) {
+  return retain_handle<Workflow>(workflow);
+}
 void blazen_workflow_release(blazen_workflow* workflow) { release_handle<Workflow>(workflow); }
 
 const char* blazen_workflow_name(const blazen_workflow* workflow, size_t* length) {

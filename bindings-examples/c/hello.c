@@ -3,46 +3,50 @@
 #include <stdio.h>
 
 /* Takes the input, keeps it in the state, and goes on with an event of its own. */
-static blazen_status greet(void *user_data, blazen_context *context, const blazen_event *event, blazen_error **error) {
-    (void)user_data;
-    if (blazen_context_set_value(context, BLAZEN_TEXT("name"), blazen_event_value(event), error) != BLAZEN_OK)
-        return BLAZEN_ERROR_HOST;
-    return blazen_context_emit_json(context, BLAZEN_TEXT("Greeted"), BLAZEN_TEXT("{\"times\": 1}"), error);
+static blazen_status greet(void* user_data, blazen_context* context, const blazen_event* event,
+                           blazen_error** error) {
+  (void)user_data;
+  if (blazen_context_set_value(context, BLAZEN_TEXT("name"), blazen_event_value(event), error) != BLAZEN_OK)
+    return BLAZEN_ERROR_HOST;
+  return blazen_context_emit_json(context, BLAZEN_TEXT("Greeted"), BLAZEN_TEXT("{\"times\": 1}"), error);
 }
 
 /* Reads the state, and ends the run: the value of the StopEvent is the result. */
-static blazen_status finish(void *user_data, blazen_context *context, const blazen_event *event, blazen_error **error) {
-    blazen_value *name = NULL;
-    blazen_status status = blazen_context_get_value(context, BLAZEN_TEXT("name"), &name, NULL, error);
-    (void)user_data, (void)event;
-    if (status == BLAZEN_OK) status = blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), name, error);
-    blazen_value_release(name);
-    return status;
+static blazen_status finish(void* user_data, blazen_context* context, const blazen_event* event,
+                            blazen_error** error) {
+  blazen_value* name = NULL;
+  blazen_status status = blazen_context_get_value(context, BLAZEN_TEXT("name"), &name, NULL, error);
+  (void)user_data, (void)event;
+  if (status == BLAZEN_OK) status = blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), name, error);
+  blazen_value_release(name);
+  return status;
 }
 
 int main(void) {
-    blazen_error *error = NULL;
-    blazen_workflow_builder *builder = NULL;
-    blazen_workflow *workflow = NULL;
-    blazen_runtime *runtime = NULL;
-    blazen_value *input = NULL, *result = NULL;
+  blazen_error* error = NULL;
+  blazen_workflow_builder* builder = NULL;
+  blazen_workflow* workflow = NULL;
+  blazen_runtime* runtime = NULL;
+  blazen_value *input = NULL, *result = NULL;
 
-    if (blazen_workflow_builder_create(BLAZEN_TEXT("hello"), &builder, &error) ||
-        blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("greet"), BLAZEN_TEXT(BLAZEN_START_EVENT), greet, NULL, NULL, &error) ||
-        blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("finish"), BLAZEN_TEXT("Greeted"), finish, NULL, NULL, &error) ||
-        blazen_workflow_builder_build(builder, &workflow, &error) ||
-        blazen_runtime_create(NULL, &runtime, &error) ||
-        blazen_value_json(BLAZEN_TEXT("\"world\""), &input, &error) ||
-        blazen_workflow_run(workflow, runtime, input, &result, &error))
-        fprintf(stderr, "%s\n", blazen_error_message(error, NULL));
-    else
-        printf("hello, %s\n", (const char *)blazen_value_data(result, NULL));
+  if (blazen_workflow_builder_create(BLAZEN_TEXT("hello"), &builder, &error) ||
+      blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("greet"), BLAZEN_TEXT(BLAZEN_START_EVENT), greet,
+                                       NULL, NULL, &error) ||
+      blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("finish"), BLAZEN_TEXT("Greeted"), finish, NULL,
+                                       NULL, &error) ||
+      blazen_workflow_builder_build(builder, &workflow, &error) ||
+      blazen_runtime_create(NULL, &runtime, &error) ||
+      blazen_value_json(BLAZEN_TEXT("\"world\""), &input, &error) ||
+      blazen_workflow_run(workflow, runtime, input, &result, &error))
+    fprintf(stderr, "%s\n", blazen_error_message(error, NULL));
+  else
+    printf("hello, %s\n", (const char*)blazen_value_data(result, NULL));
 
-    blazen_error_release(error); /* every release takes NULL */
-    blazen_value_release(result);
-    blazen_value_release(input);
-    blazen_runtime_release(runtime);
-    blazen_workflow_release(workflow);
-    blazen_workflow_builder_release(builder);
-    return result == NULL;
+  blazen_error_release(error); /* every release takes NULL */
+  blazen_value_release(result);
+  blazen_value_release(input);
+  blazen_runtime_release(runtime);
+  blazen_workflow_release(workflow);
+  blazen_workflow_builder_release(builder);
+  return result == NULL;
 }

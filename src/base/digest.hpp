@@ -1,4 +1,5 @@
-// SipHash-2-4 (Aumasson and Bernstein, 2012) with a fixed key: the digest of a send and the fingerprint of a workflow.
+// SipHash-2-4 (Aumasson and Bernstein, 2012) with a fixed key: the digest of a send and the fingerprint of a
+// workflow.
 //
 // It tells apart what honest steps send; it is no defence against somebody who wants two sends to look alike.
 #pragma once
@@ -13,7 +14,9 @@ class Digest {
  public:
   Digest& add(const void* data, size_t length) noexcept;
   // A text with its length, so that ("ab","c") and ("a","bc") differ.
-  Digest& add_text(std::string_view text) noexcept { return add_number(text.size()).add(text.data(), text.size()); }
+  Digest& add_text(std::string_view text) noexcept {
+    return add_number(text.size()).add(text.data(), text.size());
+  }
   Digest& add_number(uint64_t number) noexcept;
   uint64_t finish() const noexcept;
 

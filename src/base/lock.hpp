@@ -45,7 +45,8 @@ using Guard = std::unique_lock<std::mutex>;
 
 class Condition {
  public:
-  // Sleeps until woken or until deadline_ms of the steady clock (negative: none). False when the deadline has passed.
+  // Sleeps until woken or until deadline_ms of the steady clock (negative: none). False when the deadline has
+  // passed.
   bool wait(Guard& guard, int64_t deadline_ms) {
     if (deadline_ms < 0) {
       condition_.wait(guard);

@@ -1,7 +1,7 @@
 // What every handle begins with: a kind, so that a wrong one is refused, and a count of references.
 //
-// Invariants: kind is one of Kind while the object lives, and Kind::dead from the moment its last reference is gone.
-// An immortal object (the JSON null, the out-of-memory error) is never counted and never destroyed.
+// Invariants: kind is one of Kind while the object lives, and Kind::dead from the moment its last reference
+// is gone. An immortal object (the JSON null, the out-of-memory error) is never counted and never destroyed.
 #pragma once
 
 #include <atomic>
@@ -30,7 +30,8 @@ enum class Kind : uint32_t {
 };
 
 struct Object {
-  constexpr explicit Object(Kind object_kind, uint32_t references = 1) noexcept : kind(object_kind), refs(references) {}
+  constexpr explicit Object(Kind object_kind, uint32_t references = 1) noexcept
+      : kind(object_kind), refs(references) {}
   Object(const Object&) = delete;
   Object& operator=(const Object&) = delete;
 

@@ -1,6 +1,8 @@
-// A quick hash of short texts, and their comparison without a call: keys and event types are looked up all the time.
+// A quick hash of short texts, and their comparison without a call: keys and event types are looked up all
+// the time.
 //
-// Folded multiplication of 64-bit words (the scheme of wyhash, Wang Yi, 2019). Nothing that anybody can see depends on it.
+// Folded multiplication of 64-bit words (the scheme of wyhash, Wang Yi, 2019). Nothing that anybody can see
+// depends on it.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +29,7 @@ inline uint64_t fold_multiply(uint64_t a, uint64_t b) noexcept {
 }
 
 inline uint64_t hash_text(std::string_view text) noexcept {
-  constexpr uint64_t kFirst = 0xa0761d6478bd642fU;   // odd, with as many ones as zeros
+  constexpr uint64_t kFirst = 0xa0761d6478bd642fU;  // odd, with as many ones as zeros
   constexpr uint64_t kSecond = 0xe7037ed1a0b428dbU;
   uint64_t sum = kFirst ^ text.size();
   const char* at = text.data();

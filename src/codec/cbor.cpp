@@ -86,14 +86,11 @@ const char* simple_fault(unsigned first_byte) noexcept {
   switch (first_byte & cbor::kInfoMask) {
     case cbor::kFalse& cbor::kInfoMask:
     case cbor::kTrue& cbor::kInfoMask:
-    case cbor::kNull& cbor::kInfoMask:
-      return nullptr;
+    case cbor::kNull& cbor::kInfoMask: return nullptr;
     case cbor::kInfoTwoBytes:
     case cbor::kInfoFourBytes:
-    case cbor::kInfoEightBytes:
-      return kFloat;
-    default:
-      return kSimpleValue;
+    case cbor::kInfoEightBytes: return kFloat;
+    default: return kSimpleValue;
   }
 }
 
@@ -169,8 +166,7 @@ bool CborReader::skip(std::span<const uint8_t>& out) noexcept {
     uint64_t inside = 0;
     if (!skip_one(inside)) return false;
     // Each takes a byte at least. This bounds the sum too, so it cannot wrap around.
-    if (pending - 1 + inside > bytes_after(next_))
-      return refuse(item, "more items than bytes left");
+    if (pending - 1 + inside > bytes_after(next_)) return refuse(item, "more items than bytes left");
     pending += inside;
   }
   out = {start, static_cast<size_t>(next_ - start)};
@@ -185,8 +181,7 @@ bool CborReader::skip_one(uint64_t& inside) noexcept {
   std::string_view characters;
   bool truth;
   switch (peek_type()) {
-    case CborType::kUnsigned:
-      return unsigned_int(number);
+    case CborType::kUnsigned: return unsigned_int(number);
     case CborType::kNegative: {
       // Not signed_int: an integer that is too large for us is still sound.
       const uint8_t* const after = read_head(cbor::kNegative, number);
@@ -194,25 +189,17 @@ bool CborReader::skip_one(uint64_t& inside) noexcept {
       next_ = after;
       return true;
     }
-    case CborType::kBytes:
-      return bytes(binary);
-    case CborType::kText:
-      return text(characters);
-    case CborType::kArray:
-      return array(inside);
+    case CborType::kBytes: return bytes(binary);
+    case CborType::kText: return text(characters);
+    case CborType::kArray: return array(inside);
     case CborType::kMap:
       if (!map(inside)) return false;
       inside *= 2;
       return true;
-    case CborType::kTag:
-      inside = 1;
-      return tag(number);
-    case CborType::kBoolean:
-      return boolean(truth);
-    case CborType::kNull:
-      return null();
-    case CborType::kNone:
-      break;
+    case CborType::kTag: inside = 1; return tag(number);
+    case CborType::kBoolean: return boolean(truth);
+    case CborType::kNull: return null();
+    case CborType::kNone: break;
   }
   return refuse_head(CborType::kNull);  // its head has a fault: no type will be named
 }

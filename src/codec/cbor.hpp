@@ -129,8 +129,7 @@ class CborWriter {
 class CborReader {
  public:
   CborReader(const void* data, size_t length) noexcept;
-  explicit CborReader(std::span<const uint8_t> input) noexcept
-      : CborReader(input.data(), input.size()) {}
+  explicit CborReader(std::span<const uint8_t> input) noexcept : CborReader(input.data(), input.size()) {}
 
   bool unsigned_int(uint64_t& out) noexcept;
   /// Takes integers of either sign; refuses those that an int64_t cannot hold.
@@ -221,9 +220,7 @@ inline constexpr size_t kHeadSizeMax = 9;
 
 constexpr uint8_t swap_bytes(uint8_t v) noexcept { return v; }
 // Written out in full because that is what compilers turn into one instruction.
-constexpr uint16_t swap_bytes(uint16_t v) noexcept {
-  return static_cast<uint16_t>((v >> 8) | (v << 8));
-}
+constexpr uint16_t swap_bytes(uint16_t v) noexcept { return static_cast<uint16_t>((v >> 8) | (v << 8)); }
 constexpr uint32_t swap_bytes(uint32_t v) noexcept {
   return (v >> 24) | ((v >> 8) & 0x0000ff00u) | ((v << 8) & 0x00ff0000u) | (v << 24);
 }
@@ -311,9 +308,7 @@ inline void CborWriter::signed_int(int64_t value) {
   head(value < 0 ? cbor::kNegative : cbor::kUnsigned, value < 0 ? ~bits : bits);
 }
 
-inline void CborWriter::bytes(const void* data, size_t length) {
-  string(cbor::kBytes, data, length);
-}
+inline void CborWriter::bytes(const void* data, size_t length) { string(cbor::kBytes, data, length); }
 
 inline void CborWriter::text(std::string_view value) {
   assert(utf8_valid_prefix(value.data(), value.size()) == value.size());
@@ -469,8 +464,7 @@ inline CborType CborReader::peek_type() const noexcept {
 
 // Finds the content of a string without moving past it, as text has another check to pass. Null if
 // there is none; the reader has then failed.
-inline const uint8_t* CborReader::string(unsigned major, CborType expected,
-                                         size_t& length) noexcept {
+inline const uint8_t* CborReader::string(unsigned major, CborType expected, size_t& length) noexcept {
   uint64_t value;
   const uint8_t* const after = read_head(major, value);
   if (after == nullptr) [[unlikely]] {
@@ -497,16 +491,11 @@ inline const uint8_t* CborReader::read_head(unsigned major, uint64_t& value) con
     return at + 1;
   }
   switch (info) {
-    case cbor::kInfoOneByte:
-      return cbor::get_argument<uint8_t>(at, end_, cbor::kInfoOneByte - 1, value);
-    case cbor::kInfoTwoBytes:
-      return cbor::get_argument<uint16_t>(at, end_, UINT8_MAX, value);
-    case cbor::kInfoFourBytes:
-      return cbor::get_argument<uint32_t>(at, end_, UINT16_MAX, value);
-    case cbor::kInfoEightBytes:
-      return cbor::get_argument<uint64_t>(at, end_, UINT32_MAX, value);
-    default:
-      return nullptr;
+    case cbor::kInfoOneByte: return cbor::get_argument<uint8_t>(at, end_, cbor::kInfoOneByte - 1, value);
+    case cbor::kInfoTwoBytes: return cbor::get_argument<uint16_t>(at, end_, UINT8_MAX, value);
+    case cbor::kInfoFourBytes: return cbor::get_argument<uint32_t>(at, end_, UINT16_MAX, value);
+    case cbor::kInfoEightBytes: return cbor::get_argument<uint64_t>(at, end_, UINT32_MAX, value);
+    default: return nullptr;
   }
 }
 

@@ -193,12 +193,9 @@ Scan scan_escape(const Byte* at, const Byte* end) noexcept {
     case 'f':
     case 'n':
     case 'r':
-    case 't':
-      return {at + 1, nullptr};
-    case 'u':
-      break;
-    default:
-      return {at, "unknown escape in a string"};
+    case 't': return {at + 1, nullptr};
+    case 'u': break;
+    default: return {at, "unknown escape in a string"};
   }
   for (int digits = 0; digits < 4; ++digits) {
     if (++at == end) return {end, "ends inside a string"};

@@ -52,7 +52,8 @@ Ref<Error> Call::check_open() const noexcept {
 Ref<Error> Call::outputs_full(std::string_view type) const {
   return Error::make(Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS (" +
                                         std::to_string(workflow_->policy().limits.queued_events) +
-                                        ") reached by event " + quoted(type) + " of step " + quoted(step_->name));
+                                        ") reached by event " + quoted(type) + " of step " +
+                                        quoted(step_->name));
 }
 
 Ref<Error> Call::emit(std::string_view type, Ref<Value> value) {
@@ -101,7 +102,8 @@ Ref<Error> Call::defer() noexcept {
   if (Ref<Error> error = check_open()) return error;
   Guard guard(run_->lock_);
   if (deferred_ || returned_) {
-    return Error::make(Status::wrong_state, "this invocation was already deferred: there is one handle of it");
+    return Error::make(Status::wrong_state,
+                       "this invocation was already deferred: there is one handle of it");
   }
   deferred_ = true;
   event_kept_ = Ref<Event>::share(event_);
@@ -131,7 +133,8 @@ Ref<Error> Call::complete(Ref<Error> failure) noexcept {
   if (finished) outputs_.clear();
   commands.clear();
   run_->notify(notices);
-  if (too_late) return Error::make(Status::cancelled, "the run has ended before: what this step did is dropped");
+  if (too_late)
+    return Error::make(Status::cancelled, "the run has ended before: what this step did is dropped");
   return nullptr;
 }
 
@@ -142,7 +145,8 @@ void Call::abandon() noexcept {
     Guard guard(run.lock_);
     lost = !completed_;
   }
-  if (lost) (void)complete(Error::make(Status::wrong_state, "its invocation was released and never completed"));
+  if (lost)
+    (void)complete(Error::make(Status::wrong_state, "its invocation was released and never completed"));
   Ref<Call>::adopt(this).reset();
   run.release_handle();
 }

@@ -1,8 +1,10 @@
-// The call of a step's body: what the host knows as a context, and, where it completes later, as an invocation.
+// The call of a step's body: what the host knows as a context, and, where it completes later, as an
+// invocation.
 //
-// States: open (the body runs, or is pending) --finished--> closed. `deferred` says that the host has an invocation handle;
-// `completed`, that somebody has said how it ends; `returned`, that the body is back. It finishes when the last two hold,
-// once. The outputs belong to the one thread that uses the context; the rest is under the lock of the run.
+// States: open (the body runs, or is pending) --finished--> closed. `deferred` says that the host has an
+// invocation handle; `completed`, that somebody has said how it ends; `returned`, that the body is back. It
+// finishes when the last two hold, once. The outputs belong to the one thread that uses the context; the rest
+// is under the lock of the run.
 #pragma once
 
 #include <atomic>

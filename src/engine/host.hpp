@@ -1,5 +1,5 @@
-// How the engine calls the host. The functions themselves belong to another language: they are kept as they came, and the
-// interface that took them (capi/) knows how to call them.
+// How the engine calls the host. The functions themselves belong to another language: they are kept as they
+// came, and the interface that took them (capi/) knows how to call them.
 #pragma once
 
 #include "run/state.hpp"

@@ -3,19 +3,19 @@
 #include <algorithm>
 #include <chrono>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/uuid.hpp"
 #include "engine/scope.hpp"
 #include "snapshot/restore.hpp"
 
-#include <nlohmann/json.hpp>
-
 namespace blazen {
 namespace {
 
 int64_t now_ms() noexcept {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
 
@@ -41,7 +41,8 @@ Ref<Error> limit_reached(const char* limit) noexcept {
 
 }  // namespace
 
-// --------------------------------------------------------------------------------------------- from birth to end
+// --------------------------------------------------------------------------------------------- from birth to
+// end
 
 Run::Run(Runtime& runtime, Ref<Workflow> workflow) noexcept
     : Object(Kind::run), runtime_(Ref<Runtime>::share(&runtime)) {
@@ -52,7 +53,8 @@ Run::Run(Runtime& runtime, Ref<Workflow> workflow) noexcept
 Run::~Run() {
   runtime_->delist(*this);
   for (const HostCallback& callback : done_) call_drop(callback.drop, callback.user_data);
-  if (spare_call_ != nullptr || state_.pool.has_blocks()) runtime_->keep_spares(spare_call_, state_.pool.hand_on());
+  if (spare_call_ != nullptr || state_.pool.has_blocks())
+    runtime_->keep_spares(spare_call_, state_.pool.hand_on());
 }
 
 // The host's first handle of a run that is being made; without take(), it goes again.
@@ -84,8 +86,8 @@ Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value
   return run.take();
 }
 
-Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow, const SnapshotDocument& snapshot,
-                             bool allow_changed_workflow) {
+Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
+                             const SnapshotDocument& snapshot, bool allow_changed_workflow) {
   FirstHandle run(new Run(runtime, workflow));
   if (Ref<Error> error = restore_run(snapshot, workflow, allow_changed_workflow, run->state_)) return error;
   run->ended_.store(has_ended(run->state_));
@@ -136,7 +138,8 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   if (state_.phase != Phase::created && has_input) {
     return Error::make(Status::invalid_argument, "input: the run that is resumed had its input; give NULL");
   }
-  Tick start{state_.phase == Phase::created ? Tick::Kind::start : Tick::Kind::resume, false, nullptr, {&first, 1}};
+  Tick start{
+      state_.phase == Phase::created ? Tick::Kind::start : Tick::Kind::resume, false, nullptr, {&first, 1}};
   const bool will_move = !has_ended(state_);
   if (!tick(start, commands, notices)) return Error::out_of_memory();
   started_ = true;
@@ -181,7 +184,8 @@ void Run::cancel(std::string_view why) noexcept {
 
 Ref<Error> Run::close() noexcept {
   if (EngineScope::inside()) {
-    return Error::make(Status::wrong_place, "a run cannot be closed from inside a callback: it would wait for itself");
+    return Error::make(Status::wrong_place,
+                       "a run cannot be closed from inside a callback: it would wait for itself");
   }
   cancel("it was closed");
   closing_.store(true);
@@ -211,7 +215,8 @@ void Run::give_up(Ref<Error> error) noexcept {
   end(cancelled ? Phase::cancelled : Phase::failed, std::move(error));
 }
 
-// ------------------------------------------------------------------------------------------------------ the loop
+// ------------------------------------------------------------------------------------------------------ the
+// loop
 
 uint64_t Run::work(uint64_t steps_max) noexcept {
   EngineScope scope(*this, true);
@@ -319,7 +324,8 @@ bool Run::bring_back(Call& call, Status status, Ref<Error>& error, bool hand_fre
   return true;
 }
 
-void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& commands, Notices& notices) noexcept {
+void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& commands,
+                 Notices& notices) noexcept {
   call.open_.store(false, std::memory_order_release);
   Tick done{Tick::Kind::complete, hand_free, call.invocation_};
   if (has_ended(state_)) {
@@ -397,8 +403,9 @@ void Run::offer(Notices& notices) noexcept {
   notices.more = true;
 }
 
-// This thread goes on with one invocation, which may take long: the others are for whoever has a hand free. Whoever takes
-// the run off the queue looks under the lock after that, so that nothing is missed while the run is still queued.
+// This thread goes on with one invocation, which may take long: the others are for whoever has a hand free.
+// Whoever takes the run off the queue looks under the lock after that, so that nothing is missed while the
+// run is still queued.
 void Run::offer_rest(Notices& notices) noexcept {
   if (startable(state_) == 0 || !runtime_->executor().shares_work()) return;
   if (queued.load(std::memory_order_relaxed)) return;
@@ -440,10 +447,12 @@ Result<Output> Run::address(const Event& event, std::string_view target, std::st
   if (!target.empty()) {
     output.target = workflow().find_step(target);
     if (output.target == kNoStep) {
-      return Error::make(Status::not_found, "step: workflow " + in_quotes(workflow().name()) + " has no step " + in_quotes(target));
+      return Error::make(Status::not_found, "step: workflow " + in_quotes(workflow().name()) +
+                                                " has no step " + in_quotes(target));
     }
     if (!workflow().steps()[output.target].accepts_type(event.type())) {
-      return Error::make(Status::not_found, "step: " + in_quotes(target) + " does not accept event " + in_quotes(event.type()));
+      return Error::make(Status::not_found,
+                         "step: " + in_quotes(target) + " does not accept event " + in_quotes(event.type()));
     }
   }
   output.event = Event::make(event.type(), event.value(), source, event.correlation());
@@ -505,7 +514,8 @@ Result<Ref<Stream>> Run::subscribe() {
   return stream;
 }
 
-// ----------------------------------------------------------------------------------------------------- waiting
+// -----------------------------------------------------------------------------------------------------
+// waiting
 
 bool Run::helps(int64_t timeout_ms) const noexcept {
   switch (runtime_->executor().helping()) {
@@ -540,10 +550,12 @@ bool Run::wait_until(Guard& guard, int64_t timeout_ms, const std::function<bool(
 
 Result<RunStatus> Run::wait(int64_t timeout_ms) {
   if (timeout_ms != 0 && EngineScope::inside()) {
-    return Error::make(Status::wrong_place, "a wait is not possible inside a callback: give a timeout_ms of 0");
+    return Error::make(Status::wrong_place,
+                       "a wait is not possible inside a callback: give a timeout_ms of 0");
   }
   Guard guard(lock_);
-  if (!wait_until(guard, timeout_ms, [this] { return has_ended(state_) || (started_ && is_settled(state_)); })) {
+  if (!wait_until(guard, timeout_ms,
+                  [this] { return has_ended(state_) || (started_ && is_settled(state_)); })) {
     return Error::make(Status::timeout, "the deadline passed before the run ended");
   }
   return status_of(state_);
@@ -553,12 +565,14 @@ Ref<Error> Run::wait_ended_or_stuck() {
   if (helps(-1)) work(0);
   Guard guard(lock_);
   if (!wait_until(guard, -1, [this] { return status_of(state_) != RunStatus::running; })) {
-    return Error::make(Status::timeout, "a step is pending, and nobody in this library could complete it meanwhile");
+    return Error::make(Status::timeout,
+                       "a step is pending, and nobody in this library could complete it meanwhile");
   }
   if (has_ended(state_)) return nullptr;
-  return Error::make(Status::wrong_state, status_of(state_) == RunStatus::elsewhere
-                                              ? "the run waits for a step elsewhere: such a run wants a handle"
-                                              : "the run waits for an event from outside: such a run wants a handle");
+  return Error::make(Status::wrong_state,
+                     status_of(state_) == RunStatus::elsewhere
+                         ? "the run waits for a step elsewhere: such a run wants a handle"
+                         : "the run waits for an event from outside: such a run wants a handle");
 }
 
 Ref<Error> Run::on_done(const HostCallback& callback) noexcept {
@@ -617,7 +631,8 @@ Result<CborBuffer> Run::snapshot() const {
   return bytes;
 }
 
-// -------------------------------------------------------------------------------------------- state and session
+// -------------------------------------------------------------------------------------------- state and
+// session
 
 Ref<Error> Run::write(Call& call, std::span<Write> writes, uint64_t* version, bool* removed) {
   Commands& commands = call.commands_;
@@ -638,7 +653,8 @@ Ref<Error> Run::write(Call& call, std::span<Write> writes, uint64_t* version, bo
   if (removed != nullptr) *removed = false;
   if (commands.status == Status::not_found) return nullptr;
   if (commands.status == Status::limit) return limit_reached(commands.limit);
-  return Error::make(Status::conflict, "key " + in_quotes(writes[commands.fault].key) + " does not have version " +
+  return Error::make(Status::conflict, "key " + in_quotes(writes[commands.fault].key) +
+                                           " does not have version " +
                                            std::to_string(writes[commands.fault].expected));
 }
 
@@ -679,8 +695,9 @@ std::vector<std::string> Run::keys(std::string_view prefix, bool session) const 
   if (table->order() == nullptr) table->keep_order(table->make_order());
   const auto& entries = table->entries();
   const KeyTable::Order& order = *table->order();
-  auto at = std::lower_bound(order.begin(), order.end(), prefix,
-                             [&](uint32_t position, std::string_view text) { return entries[position].key < text; });
+  auto at = std::lower_bound(
+      order.begin(), order.end(), prefix,
+      [&](uint32_t position, std::string_view text) { return entries[position].key < text; });
   for (; at != order.end() && std::string_view(entries[*at].key).starts_with(prefix); ++at) {
     keys.push_back(entries[*at].key);
   }

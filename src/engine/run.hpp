@@ -1,12 +1,14 @@
 // The loop around the state machine: drain, reduce, commit, dispatch, wait.
 //
-// A run has one lock. It is held for a tick at a time and never while the host is called: what a tick wants done outside
-// comes back as Commands and Notices. Any number of threads may work on a run; each takes the next invocation, calls its
-// body, and brings the outcome back together with the request for the next, in one hold of the lock.
+// A run has one lock. It is held for a tick at a time and never while the host is called: what a tick wants
+// done outside comes back as Commands and Notices. Any number of threads may work on a run; each takes the
+// next invocation, calls its body, and brings the outcome back together with the request for the next, in one
+// hold of the lock.
 //
-// Invariants: while something can be started, either a thread works on the run and will look again under the lock before it
-// leaves, or the run is submitted to the executor. `handles` counts what the host holds; it keeps the run alive and the
-// runtime open. A run without handles that only the outside could move on is cancelled.
+// Invariants: while something can be started, either a thread works on the run and will look again under the
+// lock before it leaves, or the run is submitted to the executor. `handles` counts what the host holds; it
+// keeps the run alive and the runtime open. A run without handles that only the outside could move on is
+// cancelled.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +37,8 @@ class Run final : public Object, public Work {
  public:
   // Not started yet. Throws std::bad_alloc.
   static Result<Ref<Run>> create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata);
-  static Result<Ref<Run>> resume(Runtime& runtime, const Ref<Workflow>& workflow, const SnapshotDocument& snapshot,
-                                 bool allow_changed_workflow);
+  static Result<Ref<Run>> resume(Runtime& runtime, const Ref<Workflow>& workflow,
+                                 const SnapshotDocument& snapshot, bool allow_changed_workflow);
   static void destroy(Run* run) noexcept { delete run; }
 
   // Handles of the host; the first reference of create() is one.
@@ -101,7 +103,7 @@ class Run final : public Object, public Work {
     size_t hands = 0;
     bool ended = false;
     Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
-    bool more = false;  // whoever sets one of the others sets it
+    bool more = false;           // whoever sets one of the others sets it
 
     bool any() const noexcept { return more; }
   };
@@ -144,15 +146,15 @@ class Run final : public Object, public Work {
   mutable Lock lock_;
   Condition changed_;
   RunState state_;
-  bool started_ = false;   // in this process
-  bool enlisted_ = false;  // in the runtime's list, under its lock
-  uint32_t waiters_ = 0;   // threads that sleep on changed_
-  uint32_t helpers_ = 0;   // those of them that would rather work
+  bool started_ = false;              // in this process
+  bool enlisted_ = false;             // in the runtime's list, under its lock
+  uint32_t waiters_ = 0;              // threads that sleep on changed_
+  uint32_t helpers_ = 0;              // those of them that would rather work
   std::atomic<uint32_t> busy_{0};     // threads that call out for this run, or are about to
   std::atomic<bool> owned_{false};    // started and not ended: the runtime has a reference
   std::atomic<bool> ended_{false};    // has_ended(), for a look without the lock
   std::atomic<bool> closing_{false};  // somebody waits for them to leave
-  size_t tasks_ = 0;  // steps that a host's scheduler was told of and has not run yet
+  size_t tasks_ = 0;                  // steps that a host's scheduler was told of and has not run yet
   std::atomic<uint32_t> handles_{1};
   Call* spare_call_ = nullptr;
   std::unique_ptr<StreamLog> stream_;

@@ -7,7 +7,8 @@
 
 namespace blazen {
 
-Runtime::Runtime(const HostCalls& calls, std::unique_ptr<Executor> executor, std::unique_ptr<Entropy> entropy) noexcept
+Runtime::Runtime(const HostCalls& calls, std::unique_ptr<Executor> executor,
+                 std::unique_ptr<Entropy> entropy) noexcept
     : Object(Kind::runtime), calls_(calls), executor_(std::move(executor)), entropy_(std::move(entropy)) {}
 
 Runtime::~Runtime() {
@@ -96,7 +97,8 @@ void Runtime::keep_spares(Call* call, InvocationPool::Blocks blocks) noexcept {
   {
     Guard guard(lock_);
     keep_call(call);
-    if (!blocks.empty() && spare_blocks_count_ < kSparesMax) spare_blocks_[spare_blocks_count_++] = std::move(blocks);
+    if (!blocks.empty() && spare_blocks_count_ < kSparesMax)
+      spare_blocks_[spare_blocks_count_++] = std::move(blocks);
   }
   if (call != nullptr) Ref<Call>::adopt(call).reset();
 }

@@ -1,8 +1,9 @@
 // A runtime: the ports, and the runs that are under way.
 //
-// Invariants: `handles` counts what the host holds (the runtime's own handles, and those of its runs, streams and
-// invocations); when it falls to zero, the runtime closes. Every run that may still move is in `active`; one that
-// has started is kept alive until it ends. Once closed, nothing of the host is called any more, and no run starts.
+// Invariants: `handles` counts what the host holds (the runtime's own handles, and those of its runs, streams
+// and invocations); when it falls to zero, the runtime closes. Every run that may still move is in `active`;
+// one that has started is kept alive until it ends. Once closed, nothing of the host is called any more, and
+// no run starts.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,8 @@ class Run;
 
 class Runtime final : public Object {
  public:
-  Runtime(const HostCalls& calls, std::unique_ptr<Executor> executor, std::unique_ptr<Entropy> entropy) noexcept;
+  Runtime(const HostCalls& calls, std::unique_ptr<Executor> executor,
+          std::unique_ptr<Entropy> entropy) noexcept;
   ~Runtime();
   static void destroy(Runtime* runtime) noexcept { delete runtime; }
 

@@ -13,7 +13,9 @@ EngineScope::EngineScope(Run& run, bool works) noexcept
   current_ = this;
 }
 
-EngineScope::EngineScope() noexcept : run_(nullptr), outer_(current_), works_(false), counts_(false) { current_ = this; }
+EngineScope::EngineScope() noexcept : run_(nullptr), outer_(current_), works_(false), counts_(false) {
+  current_ = this;
+}
 
 EngineScope::~EngineScope() {
   current_ = outer_;

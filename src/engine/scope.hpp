@@ -1,5 +1,6 @@
-// Marks that this thread is inside the engine for a run, with callbacks of the host above or below: calls that wait are
-// refused here, since they could wait for themselves. While a scope is open, the close of its run and runtime waits.
+// Marks that this thread is inside the engine for a run, with callbacks of the host above or below: calls
+// that wait are refused here, since they could wait for themselves. While a scope is open, the close of its
+// run and runtime waits.
 #pragma once
 
 namespace blazen {
@@ -20,8 +21,8 @@ class EngineScope {
   static bool inside() noexcept { return current_ != nullptr; }
   // Is this thread working on run, so that it will come back to it by itself?
   static bool works_on(const Run& run) noexcept;
-  // The last handle of runtime went away inside a callback: its close ends when this thread has left the engine. Takes
-  // over one reference.
+  // The last handle of runtime went away inside a callback: its close ends when this thread has left the
+  // engine. Takes over one reference.
   static void finish_later(Runtime* runtime) noexcept;
 
  private:

@@ -9,8 +9,8 @@
 
 namespace blazen {
 
-
-// ------------------------------------------------------------------------------------------------------ the log
+// ------------------------------------------------------------------------------------------------------ the
+// log
 
 void StreamLog::add(Stream* stream, uint64_t next_sequence) {
   if (subscribers_.empty()) {
@@ -47,8 +47,8 @@ void StreamLog::trim(std::vector<Ref<Event>>& dropped) noexcept {
   while (!items_.empty() && first_ < taken) pop(dropped);
 }
 
-// Without memory for the list, the event goes at once: under the lock, which a value of the host may not like, but exactly
-// once.
+// Without memory for the list, the event goes at once: under the lock, which a value of the host may not
+// like, but exactly once.
 void StreamLog::pop(std::vector<Ref<Event>>& dropped) noexcept {
   try {
     dropped.reserve(dropped.size() + 1);
@@ -60,7 +60,8 @@ void StreamLog::pop(std::vector<Ref<Event>>& dropped) noexcept {
   ++first_;
 }
 
-// --------------------------------------------------------------------------------------------- a subscription
+// --------------------------------------------------------------------------------------------- a
+// subscription
 
 Stream::Stream(Ref<Run> run) noexcept : Object(Kind::stream), run_(std::move(run)) { run_->hold(); }
 
@@ -73,7 +74,8 @@ void Stream::destroy(Stream* stream) noexcept {
 
 Result<Stream::Item> Stream::next(int64_t timeout_ms) {
   if (timeout_ms != 0 && EngineScope::inside()) {
-    return Error::make(Status::wrong_place, "a wait is not possible inside a callback: give a timeout_ms of 0");
+    return Error::make(Status::wrong_place,
+                       "a wait is not possible inside a callback: give a timeout_ms of 0");
   }
   Run& run = *run_;
   std::vector<Ref<Event>> dropped;
@@ -91,7 +93,8 @@ Result<Stream::Item> Stream::next(int64_t timeout_ms) {
   }
   if (cursor_ < run.stream_->first()) {
     const uint64_t missed = run.stream_->first() - cursor_;
-    Ref<Event> gap = Event::make(kStreamGap, Value::copy(Tag::json, "{\"missed\":" + std::to_string(missed) + "}"));
+    Ref<Event> gap =
+        Event::make(kStreamGap, Value::copy(Tag::json, "{\"missed\":" + std::to_string(missed) + "}"));
     cursor_ += missed;
     return Item{std::move(gap), cursor_ - 1};
   }

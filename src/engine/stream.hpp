@@ -1,8 +1,8 @@
 // A subscription to what a run publishes, and the log that all subscriptions of a run share.
 //
-// Invariants: the log holds what the slowest subscriber has not taken yet, at most BLAZEN_LIMIT_STREAM_ITEMS of it; a
-// subscriber whose cursor fell out of the log gets one gap with the count. Sequence numbers have no holes. All of it is
-// under the lock of the run.
+// Invariants: the log holds what the slowest subscriber has not taken yet, at most BLAZEN_LIMIT_STREAM_ITEMS
+// of it; a subscriber whose cursor fell out of the log gets one gap with the count. Sequence numbers have no
+// holes. All of it is under the lock of the run.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ class StreamLog {
   // Throws std::bad_alloc.
   void add(Stream* stream, uint64_t next_sequence);
   void remove(Stream* stream) noexcept;
-  // Never fails: an item that memory does not suffice for is missed by all, and they are told. Items that leave the log go
-  // to `dropped`, to be let go of outside the lock.
+  // Never fails: an item that memory does not suffice for is missed by all, and they are told. Items that
+  // leave the log go to `dropped`, to be let go of outside the lock.
   void append(const Published& item, std::vector<Ref<Event>>& dropped) noexcept;
   // The item with this number; null where it is past the end. sequence is not before first().
   const Ref<Event>* find(uint64_t sequence) const noexcept;
@@ -65,8 +65,8 @@ class Stream final : public Object {
   friend class StreamLog;
 
   Ref<Run> run_;
-  uint64_t cursor_ = 1;  // the number of the next item
-  bool closed_ = true;  // until the run has taken it into its log
+  uint64_t cursor_ = 1;   // the number of the next item
+  bool closed_ = true;    // until the run has taken it into its log
   uint32_t calling_ = 0;  // callbacks of this stream that are under way
   HostCallback ready_;
   HostCallback notice_;            // what is about to be called

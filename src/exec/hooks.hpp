@@ -1,5 +1,5 @@
-// The host's callbacks that belong to a runtime, with the user_data that they share. Counted: every thread that may call one
-// has a reference, so that drop runs after the last call, once.
+// The host's callbacks that belong to a runtime, with the user_data that they share. Counted: every thread
+// that may call one has a reference, so that drop runs after the last call, once.
 #pragma once
 
 #include "base/object.hpp"

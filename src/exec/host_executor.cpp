@@ -30,7 +30,8 @@ namespace {
 // Invariant: while a post is under way, `calling` counts it, so that stop() waits for it.
 class HostExecutor final : public Executor {
  public:
-  explicit HostExecutor(Ref<Hooks> hooks) noexcept : Executor(Helping::never, true), hooks_(std::move(hooks)) {}
+  explicit HostExecutor(Ref<Hooks> hooks) noexcept
+      : Executor(Helping::never, true), hooks_(std::move(hooks)) {}
   ~HostExecutor() override { stop(); }
 
   void submit(Work& work, size_t hands) noexcept override {
@@ -50,8 +51,9 @@ class HostExecutor final : public Executor {
   void withdraw(Work&) noexcept override {}  // a task of a run that has ended does nothing
   uint64_t poll(uint64_t) noexcept override { return 0; }
   Result<int> descriptor() noexcept override {
-    return Error::make(Status::wrong_state,
-                       "a runtime with an executor has nothing to poll: a descriptor belongs to BLAZEN_MODE_PUMP");
+    return Error::make(
+        Status::wrong_state,
+        "a runtime with an executor has nothing to poll: a descriptor belongs to BLAZEN_MODE_PUMP");
   }
 
   void stop() noexcept override {

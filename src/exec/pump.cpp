@@ -1,5 +1,5 @@
-// Invariants: `signalled` says that the host was told and has not begun a poll since; while runs are queued and no poll is
-// under way, it is set. The descriptor is readable exactly while it is set.
+// Invariants: `signalled` says that the host was told and has not begun a poll since; while runs are queued
+// and no poll is under way, it is set. The descriptor is readable exactly while it is set.
 #include "exec/pump.hpp"
 
 #include <cerrno>
@@ -65,7 +65,6 @@ class Pump final : public Executor {
     Guard guard(lock_);
     if (!stopped_ && queue_.push(work)) signal(guard);
   }
-
 
   void withdraw(Work& work) noexcept override {
     bool removed = false;

@@ -1,5 +1,6 @@
-// Invariant: a byte is given out once, in one process. The page is one that the kernel wipes in a forked child, whose copy
-// then reads as empty (MADV_WIPEONFORK, Linux 4.14); where that cannot be had, nothing is kept.
+// Invariant: a byte is given out once, in one process. The page is one that the kernel wipes in a forked
+// child, whose copy then reads as empty (MADV_WIPEONFORK, Linux 4.14); where that cannot be had, nothing is
+// kept.
 #include "exec/system_entropy.hpp"
 
 #include <algorithm>

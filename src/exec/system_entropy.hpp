@@ -1,4 +1,5 @@
-// Unpredictable bytes from the operating system, fetched a page at a time: a run id costs nanoseconds, not a system call.
+// Unpredictable bytes from the operating system, fetched a page at a time: a run id costs nanoseconds, not a
+// system call.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// Invariants: a worker sleeps only while the queue is empty; whoever queues a run wakes one sleeper. What the threads share
-// outlives the executor, for the one thread that closes its own runtime.
+// Invariants: a worker sleeps only while the queue is empty; whoever queues a run wakes one sleeper. What the
+// threads share outlives the executor, for the one thread that closes its own runtime.
 #include "exec/threads.hpp"
 
 #ifndef BLAZEN_NO_THREADS
@@ -54,7 +54,9 @@ void run_worker(const std::shared_ptr<Shared>& shared, const Ref<Hooks>& hooks) 
 class Threads final : public Executor {
  public:
   explicit Threads(Ref<Hooks> hooks)
-      : Executor(Helping::without_deadline, false), shared_(std::make_shared<Shared>()), hooks_(std::move(hooks)) {}
+      : Executor(Helping::without_deadline, false),
+        shared_(std::make_shared<Shared>()),
+        hooks_(std::move(hooks)) {}
   ~Threads() override { stop(); }
 
   // Throws std::system_error and std::bad_alloc.
@@ -74,7 +76,6 @@ class Threads final : public Executor {
     }
     if (wake) shared_->work_came.wake_one();
   }
-
 
   void withdraw(Work& work) noexcept override {
     bool removed = false;
@@ -97,8 +98,9 @@ class Threads final : public Executor {
   }
 
   Result<int> descriptor() noexcept override {
-    return Error::make(Status::wrong_state,
-                       "a runtime with threads has nothing to poll: a descriptor belongs to BLAZEN_MODE_PUMP");
+    return Error::make(
+        Status::wrong_state,
+        "a runtime with threads has nothing to poll: a descriptor belongs to BLAZEN_MODE_PUMP");
   }
 
   void stop() noexcept override {

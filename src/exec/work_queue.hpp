@@ -1,4 +1,5 @@
-// Runs that have work, first in, first out, each at most once. The queue keeps them alive. Its user holds the lock.
+// Runs that have work, first in, first out, each at most once. The queue keeps them alive. Its user holds the
+// lock.
 #pragma once
 
 #include "port/executor.hpp"

@@ -1,4 +1,5 @@
-// Who runs the steps: the interface between the engine, which has work, and whatever has hands. Implementations: exec/.
+// Who runs the steps: the interface between the engine, which has work, and whatever has hands.
+// Implementations: exec/.
 #pragma once
 
 #include <atomic>
@@ -31,7 +32,8 @@ enum class Helping : uint8_t { never, without_deadline, always };
 
 class Executor {
  public:
-  Executor(Helping helping, bool wants_each_step) noexcept : helping_(helping), wants_each_step_(wants_each_step) {}
+  Executor(Helping helping, bool wants_each_step) noexcept
+      : helping_(helping), wants_each_step_(wants_each_step) {}
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
   virtual ~Executor() = default;

@@ -1,5 +1,5 @@
-// The invariants of reduce.hpp, as one check. It costs a walk over the whole state: debug and test builds run it after
-// every tick.
+// The invariants of reduce.hpp, as one check. It costs a walk over the whole state: debug and test builds run
+// it after every tick.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +18,11 @@ void require(bool holds, int invariant, const char* what) noexcept {
 
 class Checker {
  public:
-  explicit Checker(const RunState& state) : state_(state), admitted_(state.steps.size()), interrupted_waiting_(state.steps.size()), parked_(state.steps.size()) {}
+  explicit Checker(const RunState& state)
+      : state_(state),
+        admitted_(state.steps.size()),
+        interrupted_waiting_(state.steps.size()),
+        parked_(state.steps.size()) {}
 
   void check() {
     walk(state_.ready, Place::ready, true);
@@ -41,7 +45,8 @@ class Checker {
     size_t count = 0;
     const Invocation* previous = nullptr;
     for (const Invocation* item = list.front(); item != nullptr; item = item->next) {
-      require(item->place == place && item->previous == previous, 1, "an invocation is not where its place says");
+      require(item->place == place && item->previous == previous, 1,
+              "an invocation is not where its place says");
       if (previous != nullptr) {
         require(by_id ? previous->id < item->id : previous->start < item->start, 2, "a list is out of order");
       }
@@ -54,7 +59,8 @@ class Checker {
 
   void check_invocation(const Invocation& item) {
     ids_.push_back(item.id);
-    require(item.event && item.event->id != 0 && item.event->id <= state_.event_id_last, 3, "an event without an id");
+    require(item.event && item.event->id != 0 && item.event->id <= state_.event_id_last, 3,
+            "an event without an id");
     const bool is_parked = item.place == Place::parked || item.place == Place::interrupted_parked;
     require(state_.workflow->steps()[item.step].elsewhere() == is_parked, 5, "parked, and the step is here");
     if (is_parked) {
@@ -65,14 +71,16 @@ class Checker {
       ++admitted_[item.step];
     }
     const size_t repeated = item.effects ? item.effects->repeated : 0;
-    require(repeated == 0 || repeated <= item.effects->digests.size(), 8, "more effects repeated than there are");
+    require(repeated == 0 || repeated <= item.effects->digests.size(), 8,
+            "more effects repeated than there are");
     require(repeated == 0 || item.place == Place::in_flight, 8, "effects repeated by one that does not run");
   }
 
   void check_ids() {
     std::sort(ids_.begin(), ids_.end());
     require(std::adjacent_find(ids_.begin(), ids_.end()) == ids_.end(), 3, "an invocation id twice");
-    require(ids_.empty() || (ids_.front() != 0 && ids_.back() <= state_.invocation_id_last), 3, "an id not given yet");
+    require(ids_.empty() || (ids_.front() != 0 && ids_.back() <= state_.invocation_id_last), 3,
+            "an id not given yet");
   }
 
   void check_permits() {
@@ -91,7 +99,8 @@ class Checker {
     const size_t queued = ids_.size() - state_.in_flight.size();
     const bool running = state_.phase == Phase::running;
     require(running || queued == 0, 6, "queued beyond the end or before the start");
-    require(static_cast<bool>(state_.result) == (state_.phase == Phase::completed), 6, "result without completion");
+    require(static_cast<bool>(state_.result) == (state_.phase == Phase::completed), 6,
+            "result without completion");
     require(static_cast<bool>(state_.error) == (state_.phase > Phase::completed), 6, "error without failure");
     require(!running || !ids_.empty() || state_.workflow->policy().idle == Idle::wait, 7, "a run that hangs");
   }

@@ -1,5 +1,5 @@
-// One invocation: one delivery of one event to one step, from its routing to its completion; the lists it stands in; the
-// pool it comes from.
+// One invocation: one delivery of one event to one step, from its routing to its completion; the lists it
+// stands in; the pool it comes from.
 #pragma once
 
 #include <algorithm>
@@ -26,8 +26,8 @@ enum class Place : uint8_t {
   interrupted_parked,
 };
 
-// What an invocation has sent and published so far: a digest of each, in order; and how many of them its present execution
-// has come to.
+// What an invocation has sent and published so far: a digest of each, in order; and how many of them its
+// present execution has come to.
 struct Effects {
   std::vector<uint64_t> digests;
   size_t repeated = 0;
@@ -96,8 +96,9 @@ class InvocationList {
   size_t size_ = 0;
 };
 
-// Invocations in blocks that grow with the run and are reused in it: routing allocates nothing in the long run. The first
-// block is part of the pool, so that a short run allocates none; a run that has ended can leave the others to the next.
+// Invocations in blocks that grow with the run and are reused in it: routing allocates nothing in the long
+// run. The first block is part of the pool, so that a short run allocates none; a run that has ended can
+// leave the others to the next.
 class InvocationPool {
  public:
   using Block = std::vector<Invocation>;

@@ -36,7 +36,8 @@ void KeyTable::insert(std::string_view key, Ref<Value> value, uint64_t version) 
   const uint64_t hash = hash_text(key);
   const bool in_order = order_known_ && (entries_.empty() || entries_[order_.back()].key < key);
   if ((entries_.size() + 1) * 2 > index_.size()) grow_index(entries_.size() + 1);
-  if (in_order) order_.reserve(entries_.capacity() > entries_.size() ? entries_.capacity() : entries_.size() * 2 + 8);
+  if (in_order)
+    order_.reserve(entries_.capacity() > entries_.size() ? entries_.capacity() : entries_.size() * 2 + 8);
   const auto position = static_cast<uint32_t>(entries_.size());
   const uint64_t added = key.size() + value->data().size();
   entries_.push_back({std::string(key), std::move(value), version, hash});
@@ -72,7 +73,8 @@ void KeyTable::reserve(size_t count) {
   if (count * 2 > index_.size()) grow_index(count);
 }
 
-// Sorts by the first 8 bytes in which the keys differ at all, as numbers, and looks at whole keys only where those are equal.
+// Sorts by the first 8 bytes in which the keys differ at all, as numbers, and looks at whole keys only where
+// those are equal.
 KeyTable::Order KeyTable::make_order() const {
   struct Item {
     uint64_t lead;
@@ -142,7 +144,8 @@ void KeyTable::grow_index(size_t entries) {
   index_ = std::move(index);
 }
 
-// Knuth's deletion for linear probing (The Art of Computer Programming 3, 6.4 R): closes the gap, no tombstones.
+// Knuth's deletion for linear probing (The Art of Computer Programming 3, 6.4 R): closes the gap, no
+// tombstones.
 void KeyTable::free_slot(size_t slot) noexcept {
   const size_t mask = index_.size() - 1;
   size_t gap = slot;

@@ -1,9 +1,9 @@
 // The keys of a state or a session: a hash index over a dense array, with the sorted order kept beside it.
 //
-// Invariants: every entry is in the index once. The order is either empty (unknown) or a permutation of all entries by
-// the bytes of their keys; keys that arrive in order keep it known for free. A write needs room in all three before it
-// changes any, so that a failed allocation changes nothing. A table that a snapshot shares is not written: its run goes
-// on with a clone.
+// Invariants: every entry is in the index once. The order is either empty (unknown) or a permutation of all
+// entries by the bytes of their keys; keys that arrive in order keep it known for free. A write needs room in
+// all three before it changes any, so that a failed allocation changes nothing. A table that a snapshot
+// shares is not written: its run goes on with a clone.
 #pragma once
 
 #include <cstdint>

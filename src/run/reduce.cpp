@@ -8,7 +8,8 @@
 namespace blazen {
 namespace {
 
-// ------------------------------------------------------------------------------------------------ end of a run
+// ------------------------------------------------------------------------------------------------ end of a
+// run
 
 // Whatever is queued will never run. What is in flight stays until its body has returned.
 void drop_queued(RunState& state, Commands& commands) noexcept {
@@ -21,7 +22,8 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
     step.parked = 0;
     step.admitted = 0;
   }
-  for (Invocation* item = state.in_flight.front(); item != nullptr; item = item->next) ++state.steps[item->step].admitted;
+  for (Invocation* item = state.in_flight.front(); item != nullptr; item = item->next)
+    ++state.steps[item->step].admitted;
   state.open = state.in_flight.size();
 }
 
@@ -77,16 +79,18 @@ Ref<Error> stalled(const RunState& state) noexcept {
   try {
     const std::string& last =
         state.last_type == kUnknownType ? state.last_unhandled : state.workflow->type_name(state.last_type);
-    return Error::make(Status::stalled, std::string("the run can make no progress: nothing is queued or running, and no "
-                                                    "StopEvent came; the last event was '")
-                                            .append(last)
-                                            .append("'"));
+    return Error::make(Status::stalled,
+                       std::string("the run can make no progress: nothing is queued or running, and no "
+                                   "StopEvent came; the last event was '")
+                           .append(last)
+                           .append("'"));
   } catch (const std::bad_alloc&) {
     return Error::out_of_memory();
   }
 }
 
-// ---------------------------------------------------------------------------------------------------- routing
+// ----------------------------------------------------------------------------------------------------
+// routing
 
 // How many invocations the outputs will make, up to the first StopEvent.
 size_t count_deliveries(const RunState& state, std::span<const Output> outputs) noexcept {
@@ -115,10 +119,11 @@ void reserve_for(RunState& state, std::span<const Output> outputs, size_t delive
   if (state.workflow->policy().unhandled != Unhandled::fail) reserve_for_unhandled(state, outputs, commands);
 }
 
-// leaving: an invocation that is done makes room for what it has emitted. What is there already, as after a resume under a
-// lower bound, is no reason to refuse a tick that adds nothing.
+// leaving: an invocation that is done makes room for what it has emitted. What is there already, as after a
+// resume under a lower bound, is no reason to refuse a tick that adds nothing.
 bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving = 0) noexcept {
-  return deliveries == 0 || state.open - leaving + deliveries <= state.workflow->policy().limits.queued_events;
+  return deliveries == 0 ||
+         state.open - leaving + deliveries <= state.workflow->policy().limits.queued_events;
 }
 
 void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
@@ -153,7 +158,8 @@ void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
   commands.published.push_back({++state.stream_last, std::move(event)});  // reserved
 }
 
-// Nobody accepts it. False: that was the end of the run. The event stays with the output, which its owner drops.
+// Nobody accepts it. False: that was the end of the run. The event stays with the output, which its owner
+// drops.
 bool route_unhandled(RunState& state, const Output& output, Commands& commands) noexcept {
   const Unhandled policy = state.workflow->policy().unhandled;
   if (policy == Unhandled::fail) {
@@ -166,8 +172,8 @@ bool route_unhandled(RunState& state, const Output& output, Commands& commands) 
   return true;
 }
 
-// Where does an event go next? To the end of the run, to one step, to all that accept it in their order, or to nobody.
-// False: the run has ended with it.
+// Where does an event go next? To the end of the run, to one step, to all that accept it in their order, or
+// to nobody. False: the run has ended with it.
 bool route(RunState& state, Output& output, Commands& commands) noexcept {
   output.event->id = ++state.event_id_last;
   if (output.type == kStopType) {
@@ -273,8 +279,9 @@ std::string divergence_report(const Invocation& invocation) {
          ",\"position\":" + std::to_string(invocation.effects->repeated) + "}";
 }
 
-// Is this effect the repetition of one that had its effect before the snapshot? If so, there is nothing to do. If another
-// stands at its position, the step did not repeat itself: the new one counts, and the stream says so.
+// Is this effect the repetition of one that had its effect before the snapshot? If so, there is nothing to
+// do. If another stands at its position, the step did not repeat itself: the new one counts, and the stream
+// says so.
 bool is_repetition(RunState& state, Tick& tick, Commands& commands) {
   Effects& effects = *tick.invocation->effects;
   if (effects.repeated == effects.digests.size()) return false;
@@ -350,7 +357,8 @@ void post(RunState& state, Tick& tick, Commands& commands) {
   route_all(state, tick.outputs, commands);
 }
 
-// ------------------------------------------------------------------------------------------ state and session
+// ------------------------------------------------------------------------------------------ state and
+// session
 
 // A table that this run may write: its own, and not shared with a snapshot that is being encoded.
 KeyTable& writable(Ref<KeyTable>& table, Commands& commands) {
@@ -408,7 +416,8 @@ bool expectations_hold(const RunState& state, std::span<const Write> writes, Com
 }
 
 // All or nothing, memory included: the new table is made beside the old one, and measured as it will be.
-void write_many(RunState& state, std::span<Write> writes, uint64_t bytes_max, const char* limit, Commands& commands) {
+void write_many(RunState& state, std::span<Write> writes, uint64_t bytes_max, const char* limit,
+                Commands& commands) {
   Ref<KeyTable> table = state.state ? state.state->clone() : Ref<KeyTable>::adopt(new KeyTable);
   uint64_t version = state.write_last;
   commands.more = true;
@@ -477,8 +486,8 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
   }
 }
 
-// Phase 2: has the run come to rest here? One that can make no progress ends, unless its workflow lets it wait. No hang,
-// ever.
+// Phase 2: has the run come to rest here? One that can make no progress ends, unless its workflow lets it
+// wait. No hang, ever.
 void settle(RunState& state, Commands& commands) noexcept {
   if (state.phase == Phase::running && state.open == 0 && state.workflow->policy().idle == Idle::fail) {
     fail_run(state, stalled(state), commands);
@@ -499,7 +508,8 @@ void check([[maybe_unused]] const RunState& state) noexcept {
 
 void reduce(RunState& state, Tick& tick, Commands& commands) {
   apply(state, tick, commands);
-  if (tick.kind >= Tick::Kind::write) return check(state);  // nothing that the other phases look at has changed
+  if (tick.kind >= Tick::Kind::write)
+    return check(state);  // nothing that the other phases look at has changed
   const bool goes_on = state.phase == Phase::running && startable(state) + state.in_flight.size() != 0;
   if (goes_on) {
     state.settled = false;

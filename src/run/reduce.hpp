@@ -1,5 +1,5 @@
-// The state machine of a run: reduce(state, tick) -> commands. Pure: no clock, no chance, no thread, no callback. Time, ids
-// and decisions that are not a function of the state come in with the tick.
+// The state machine of a run: reduce(state, tick) -> commands. Pure: no clock, no chance, no thread, no
+// callback. Time, ids and decisions that are not a function of the state come in with the tick.
 //
 // A run:
 //
@@ -16,22 +16,29 @@
 //              |                                         v
 //              '--> parked (the step is elsewhere)   interrupted --dispatch--> in_flight, same id
 //                                                    (interrupted_parked where the step is elsewhere,
-//                                                    interrupted_waiting where it has fewer permits than it had)
+//                                                    interrupted_waiting where it has fewer permits than it
+//                                                    had)
 //
-// Of those that could start, interrupted ones come first, in the order in which they had started; then the lowest id. So
-// the order is a function of ids and permits alone, and a snapshot needs no list but "queued" and "in flight".
+// Of those that could start, interrupted ones come first, in the order in which they had started; then the
+// lowest id. So the order is a function of ids and permits alone, and a snapshot needs no list but "queued"
+// and "in flight".
 //
 // Invariants, checked after every tick in debug and test builds (invariants.cpp):
 //   1. An invocation stands in exactly one list, the one that its place names; `open` counts them all.
-//   2. ready, admitted, parked and each waiting list have ascending ids; in_flight and interrupted ascending starts.
-//   3. Ids are unique and at most invocation_id_last; an invocation's event has an id of at most event_id_last.
-//   4. A step's `admitted` is the number of its invocations that hold a permit, and at most concurrency_max if that is set;
+//   2. ready, admitted, parked and each waiting list have ascending ids; in_flight and interrupted ascending
+//   starts.
+//   3. Ids are unique and at most invocation_id_last; an invocation's event has an id of at most
+//   event_id_last.
+//   4. A step's `admitted` is the number of its invocations that hold a permit, and at most concurrency_max
+//   if that is set;
 //      a step has waiting ones, interrupted or not, only while it has no permit left.
 //   5. Invocations of steps elsewhere are parked or interrupted_parked, and only they.
-//   6. A run that was not started, and one that has ended, has nothing queued. An ended one has a result or an error, the
+//   6. A run that was not started, and one that has ended, has nothing queued. An ended one has a result or
+//   an error, the
 //      one that its phase asks for, and no other run has either.
 //   7. A running run has something in flight, startable or parked, unless its workflow lets it wait.
-//   8. An invocation has repeated at most as many effects as it has; one that is not in flight has repeated none.
+//   8. An invocation has repeated at most as many effects as it has; one that is not in flight has repeated
+//   none.
 //   9. Versions of state keys are unique and at most write_last; LIVE values stand in the session only.
 #pragma once
 
@@ -42,8 +49,9 @@ namespace blazen {
 // Throws std::bad_alloc, and has changed nothing then.
 void reduce(RunState& state, Tick& tick, Commands& commands);
 
-// Puts an invocation that a snapshot holds back to where it belongs in a workflow of this process: queued ones by
-// ascending id, those in flight by their start. Never fails; the node comes from the state's own pool.
+// Puts an invocation that a snapshot holds back to where it belongs in a workflow of this process: queued
+// ones by ascending id, those in flight by their start. Never fails; the node comes from the state's own
+// pool.
 void restore_queued(RunState& state, Invocation* invocation) noexcept;
 void restore_in_flight(RunState& state, Invocation* invocation) noexcept;
 

@@ -1,6 +1,7 @@
 // The whole of a run: whatever is not in here is not in a snapshot either.
 //
-// Plain data. reduce.hpp tells what may change it and which invariants hold; only reduce() and restore() write it.
+// Plain data. reduce.hpp tells what may change it and which invariants hold; only reduce() and restore()
+// write it.
 #pragma once
 
 #include <array>
@@ -45,10 +46,11 @@ struct RunState {
 
   uint64_t event_id_last = 0;
   uint64_t invocation_id_last = 0;
-  uint64_t write_last = 0;       // the version that the last write of the state got
-  uint64_t stream_last = 0;      // the sequence number of the last published item
-  uint64_t start_last = 0;       // orders the invocations in flight; not stored
-  TypeId last_type = kUnknownType;  // of the last event, for a stall to name; kUnknownType: see last_unhandled
+  uint64_t write_last = 0;   // the version that the last write of the state got
+  uint64_t stream_last = 0;  // the sequence number of the last published item
+  uint64_t start_last = 0;   // orders the invocations in flight; not stored
+  TypeId last_type =
+      kUnknownType;  // of the last event, for a stall to name; kUnknownType: see last_unhandled
   std::string last_unhandled;
 
   Ref<KeyTable> state;    // null: empty
@@ -58,15 +60,15 @@ struct RunState {
   Ref<Error> error;       // of a failed or cancelled run
 
   std::vector<StepState> steps;
-  InvocationList ready;               // routed with a permit, by id
-  InvocationList admitted;            // got their permit later, by id
-  InvocationList parked;              // of steps elsewhere, by id
-  InvocationList in_flight;           // their bodies run, or are pending, in the order of their start
-  InvocationList interrupted;         // were in flight in the snapshot that this run comes from, in that order
+  InvocationList ready;        // routed with a permit, by id
+  InvocationList admitted;     // got their permit later, by id
+  InvocationList parked;       // of steps elsewhere, by id
+  InvocationList in_flight;    // their bodies run, or are pending, in the order of their start
+  InvocationList interrupted;  // were in flight in the snapshot that this run comes from, in that order
   InvocationList interrupted_waiting;  // the same, of steps that have fewer permits here
-  InvocationList interrupted_parked;  // the same, of steps elsewhere
-  uint64_t open = 0;                  // invocations in any of these lists and in `waiting`
-  bool settled = false;               // as of the last tick: is_settled()
+  InvocationList interrupted_parked;   // the same, of steps elsewhere
+  uint64_t open = 0;                   // invocations in any of these lists and in `waiting`
+  bool settled = false;                // as of the last tick: is_settled()
   InvocationPool pool;
 };
 
@@ -80,7 +82,8 @@ inline size_t startable(const RunState& state) noexcept {
 inline RunStatus status_of(const RunState& state) noexcept {
   if (state.phase != Phase::running) return static_cast<RunStatus>(state.phase);
   if (startable(state) + state.in_flight.size() != 0) return RunStatus::running;
-  return state.parked.size() + state.interrupted_parked.size() != 0 ? RunStatus::elsewhere : RunStatus::waiting;
+  return state.parked.size() + state.interrupted_parked.size() != 0 ? RunStatus::elsewhere
+                                                                    : RunStatus::waiting;
 }
 
 // What the three forms of waiting wait for.

@@ -39,12 +39,13 @@ struct Tick {
     discard,   // invocation is done, and its run has ended before
     end,       // from outside: the run ends with phase and error
     // From here on, ticks that change the tables and nothing else.
-    write,     // writes, all or nothing
-    clear,     // removes every key of the state
-    session,   // writes[0] is a write of the session
+    write,    // writes, all or nothing
+    clear,    // removes every key of the state
+    session,  // writes[0] is a write of the session
   };
   Kind kind;
-  bool hand_free = false;  // complete, fail, discard: whoever brings it takes the next invocation in the same tick
+  bool hand_free =
+      false;  // complete, fail, discard: whoever brings it takes the next invocation in the same tick
   Invocation* invocation = nullptr;
   std::span<Output> outputs{};
   std::span<Write> writes{};
@@ -58,20 +59,21 @@ struct Published {
   Ref<Event> event;
 };
 
-// What is to be done after a tick. Everything that a tick lets go of is in here too, so that no destructor of the host's
-// runs under the lock of the run. One Commands serves many ticks: clear() costs nothing where there was nothing.
+// What is to be done after a tick. Everything that a tick lets go of is in here too, so that no destructor of
+// the host's runs under the lock of the run. One Commands serves many ticks: clear() costs nothing where
+// there was nothing.
 struct Commands {
   Invocation* start = nullptr;  // the invocation to run next; null for none
   Ref<Event> released;          // the event of the invocation that is done
 
   // Whoever sets one of these sets `more`.
   bool more = false;
-  bool settled = false;                    // the run has ended or parked in this tick
-  Status status = Status::ok;              // of a tick that may be refused: send, publish, post, write, session
-  const char* limit = nullptr;             // with Status::limit: which
-  size_t fault = 0;                        // with Status::conflict: which write
-  std::vector<Published> published;        // to append to the stream, in order
-  size_t appended = 0;                     // how many of them the stream has taken already
+  bool settled = false;              // the run has ended or parked in this tick
+  Status status = Status::ok;        // of a tick that may be refused: send, publish, post, write, session
+  const char* limit = nullptr;       // with Status::limit: which
+  size_t fault = 0;                  // with Status::conflict: which write
+  std::vector<Published> published;  // to append to the stream, in order
+  size_t appended = 0;               // how many of them the stream has taken already
   std::vector<Ref<Event>> dropped_events;  // stream items that everybody has taken, or that nobody will
   Ref<Value> replaced;                     // the value that a write replaced or removed
   std::vector<Ref<Value>> dropped_values;

@@ -1,7 +1,7 @@
 // Event types to numbers: one look-up for each event that is emitted, so it has to be quick.
 //
-// Invariants: a type's number is the order in which it was added. The index is a power of two, at most half full, with
-// linear probing. Read-only once the workflow is built.
+// Invariants: a type's number is the order in which it was added. The index is a power of two, at most half
+// full, with linear probing. Read-only once the workflow is built.
 #pragma once
 
 #include <bit>

@@ -29,19 +29,21 @@ std::string find_duplicate_name(const Steps& steps) {
 std::string find_bad_type(const Steps& steps) {
   for (const StepDefinition& step : steps) {
     if (step.accepts_type(kStopEvent)) {
-      return "step " + quoted(step.name) + " accepts blazen::StopEvent, which ends the run and is never delivered";
+      return "step " + quoted(step.name) +
+             " accepts blazen::StopEvent, which ends the run and is never delivered";
     }
     for (const std::string& type : step.emits) {
       if (type != kStopEvent && !anybody_accepts(steps, type)) {
-        return "step " + quoted(step.name) + " declares that it emits " + quoted(type) + ", which no step accepts";
+        return "step " + quoted(step.name) + " declares that it emits " + quoted(type) +
+               ", which no step accepts";
       }
     }
   }
   return {};
 }
 
-// Follows the declared emits from StartEvent. A step that declares none may emit anything, and then every step can be
-// reached; so can one that waits for events from outside.
+// Follows the declared emits from StartEvent. A step that declares none may emit anything, and then every
+// step can be reached; so can one that waits for events from outside.
 std::string find_unreachable(const Steps& steps, const WorkflowPolicy& policy) {
   if (policy.idle == Idle::wait) return {};
   std::unordered_set<std::string_view> seen{kStartEvent};
@@ -60,8 +62,8 @@ std::string find_unreachable(const Steps& steps, const WorkflowPolicy& policy) {
   for (const StepDefinition& step : steps) {
     if (std::none_of(step.accepts.begin(), step.accepts.end(),
                      [&](const std::string& type) { return seen.contains(type); })) {
-      return "no event can reach step " + quoted(step.name) + ": no step that can run declares that it emits " +
-             quoted(step.accepts.front());
+      return "no event can reach step " + quoted(step.name) +
+             ": no step that can run declares that it emits " + quoted(step.accepts.front());
     }
   }
   return {};
@@ -70,7 +72,8 @@ std::string find_unreachable(const Steps& steps, const WorkflowPolicy& policy) {
 std::string find_fault(const Steps& steps, const WorkflowPolicy& policy) {
   if (steps.empty()) return "it has no step";
   if (std::string fault = find_duplicate_name(steps); !fault.empty()) return fault;
-  if (!anybody_accepts(steps, kStartEvent)) return "no step accepts blazen::StartEvent, so that nothing would start";
+  if (!anybody_accepts(steps, kStartEvent))
+    return "no step accepts blazen::StartEvent, so that nothing would start";
   if (std::string fault = find_bad_type(steps); !fault.empty()) return fault;
   return find_unreachable(steps, policy);
 }
@@ -88,7 +91,8 @@ bool StepDefinition::accepts_type(std::string_view type) const noexcept {
   return std::find(accepts.begin(), accepts.end(), type) != accepts.end();
 }
 
-Result<Ref<Workflow>> Workflow::build(std::string_view name, const Steps& steps, const WorkflowPolicy& policy) {
+Result<Ref<Workflow>> Workflow::build(std::string_view name, const Steps& steps,
+                                      const WorkflowPolicy& policy) {
   if (std::string fault = find_fault(steps, policy); !fault.empty()) {
     return Error::make(Status::invalid_workflow, "workflow " + quoted(name) + " can never work: " + fault);
   }

@@ -1,8 +1,8 @@
 // The definition of a workflow: its steps, and for each event type the steps that accept it.
 //
-// Invariants: immutable once built, and shared by any number of runs. Names are interned here, so that routing is an
-// index: a TypeId counts the event types that some step accepts or declares, a StepIndex the steps, in the order in which
-// they were added.
+// Invariants: immutable once built, and shared by any number of runs. Names are interned here, so that
+// routing is an index: a TypeId counts the event types that some step accepts or declares, a StepIndex the
+// steps, in the order in which they were added.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ inline constexpr StepIndex kNoStep = UINT32_MAX;
 enum class Unhandled : int32_t { fail = 0, ignore = 1, stream = 2 };
 enum class Idle : int32_t { fail = 0, wait = 1 };
 
-// The host's body of a step, opaque here: the engine calls it through a port. `drop` runs with the last workflow that
-// has it.
+// The host's body of a step, opaque here: the engine calls it through a port. `drop` runs with the last
+// workflow that has it.
 struct StepBody final : Object {
   StepBody(void (*body_call)(), void* data, DropFn drop_data) noexcept
       : Object(Kind::dead), call(body_call), user_data(data), drop(drop_data) {}

@@ -15,7 +15,8 @@ SnapshotCut::Queued work_of(const Invocation& invocation) noexcept {
 }
 
 void cut_in_flight(const RunState& state, SnapshotCut& cut) {
-  const auto lists = {&state.interrupted, &state.interrupted_waiting, &state.interrupted_parked, &state.in_flight};
+  const auto lists = {&state.interrupted, &state.interrupted_waiting, &state.interrupted_parked,
+                      &state.in_flight};
   size_t count = 0;
   for (const InvocationList* list : lists) count += list->size();
   cut.in_flight.reserve(count);

@@ -49,7 +49,8 @@ Ref<Error> Error::step_failed(std::string_view step, uint32_t attempt, Ref<Error
 }
 
 Ref<Error> Error::out_of_memory() noexcept {
-  // Never destroyed, so that it may be used while the process ends. Its message fits std::string's own buffer.
+  // Never destroyed, so that it may be used while the process ends. Its message fits std::string's own
+  // buffer.
   alignas(Error) static unsigned char memory[sizeof(Error)];
   static Error* error = [] {
     auto* made = new (memory) Error(Status::out_of_memory, kImmortal);

@@ -1,6 +1,7 @@
 // An event: a type name and a value, and, once it was routed, its id and the step that made it.
 //
-// Invariants: immutable once anybody else can see it. One allocation: the texts stand behind the object, each with a NUL.
+// Invariants: immutable once anybody else can see it. One allocation: the texts stand behind the object, each
+// with a NUL.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ inline constexpr std::string_view kLifecycle = "blazen::lifecycle";
 
 class Event;
 
-// Memory of events that are gone, for the next ones of the same thread: what a step consumes pays for what it emits.
+// Memory of events that are gone, for the next ones of the same thread: what a step consumes pays for what it
+// emits.
 class EventStash {
  public:
   // Every event of at most this size has a block of it, so that any of them can be used again.
@@ -59,7 +61,8 @@ class Event final : public Object {
     void* memory = ::operator new(bytes > EventStash::kBlockBytes ? bytes : EventStash::kBlockBytes);
     return Ref<Event>::adopt(new (memory) Event(type, std::move(value), source, correlation));
   }
-  static Ref<Event> make_in(EventStash& stash, std::string_view type, Ref<Value> value, std::string_view source) {
+  static Ref<Event> make_in(EventStash& stash, std::string_view type, Ref<Value> value,
+                            std::string_view source) {
     void* memory = stash.take(bytes_of(type, source, {}));
     return Ref<Event>::adopt(new (memory) Event(type, std::move(value), source, {}));
   }
@@ -77,7 +80,8 @@ class Event final : public Object {
 
  private:
   friend class EventStash;
-  Event(std::string_view type, Ref<Value> value, std::string_view source, std::string_view correlation) noexcept
+  Event(std::string_view type, Ref<Value> value, std::string_view source,
+        std::string_view correlation) noexcept
       : Object(Kind::event),
         type_size_(static_cast<uint32_t>(type.size())),
         source_size_(static_cast<uint32_t>(source.size())),
@@ -86,7 +90,8 @@ class Event final : public Object {
     char* to = reinterpret_cast<char*>(this + 1);
     put_text(put_text(put_text(to, type), source), correlation);
   }
-  static size_t bytes_of(std::string_view type, std::string_view source, std::string_view correlation) noexcept {
+  static size_t bytes_of(std::string_view type, std::string_view source,
+                         std::string_view correlation) noexcept {
     return sizeof(Event) + type.size() + source.size() + correlation.size() + 3;
   }
   // The texts are short: a loop over words is quicker than a call of memcpy.

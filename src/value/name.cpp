@@ -11,7 +11,8 @@ Ref<Error> name_fault(std::string_view argument, std::string_view text) noexcept
     if (text.empty()) return Error::make(Status::invalid_argument, name + " is empty");
     if (text.size() > kNameBytesMax) {
       return Error::make(Status::limit, name + " has " + std::to_string(text.size()) +
-                                            " bytes; BLAZEN_NAME_BYTES_MAX is " + std::to_string(kNameBytesMax));
+                                            " bytes; BLAZEN_NAME_BYTES_MAX is " +
+                                            std::to_string(kNameBytesMax));
     }
     const size_t valid = utf8_valid_prefix(text.data(), text.size());
     return Error::at(Status::invalid_utf8, name + " is not UTF-8 from byte " + std::to_string(valid), valid);

@@ -1,8 +1,8 @@
 // An immutable, counted value with a tag.
 //
-// Invariants: JSON has been checked when it entered. The payload of a copied value stands behind the object itself, with
-// a NUL after it; an adopted one stays where the host put it until `drop`. `drop` runs once, with the last reference,
-// never under a lock of the engine (whoever releases values does so outside it).
+// Invariants: JSON has been checked when it entered. The payload of a copied value stands behind the object
+// itself, with a NUL after it; an adopted one stays where the host put it until `drop`. `drop` runs once,
+// with the last reference, never under a lock of the engine (whoever releases values does so outside it).
 #pragma once
 
 #include <cstddef>
@@ -47,7 +47,8 @@ class Value final : public Object {
  private:
   explicit Value(Tag tag) noexcept : Object(Kind::value), tag_(tag) {}
   struct Null {};
-  constexpr explicit Value(Null) noexcept : Object(Kind::value, kImmortal), tag_(Tag::json), size_(4), data_("null") {}
+  constexpr explicit Value(Null) noexcept
+      : Object(Kind::value, kImmortal), tag_(Tag::json), size_(4), data_("null") {}
   static Value null_;
   static Value* allocate(Tag tag, size_t tail_bytes);
   char* tail() noexcept { return reinterpret_cast<char*>(this + 1); }

@@ -127,8 +127,8 @@ uint64_t decode_ours(std::span<const uint8_t> document) {
     uint64_t fields, tag, count;
     std::string_view key;
     std::span<const uint8_t> value;
-    if (!reader.array(fields) || !reader.text(key) || !reader.unsigned_int(tag) ||
-        !reader.bytes(value) || !reader.unsigned_int(count)) {
+    if (!reader.array(fields) || !reader.text(key) || !reader.unsigned_int(tag) || !reader.bytes(value) ||
+        !reader.unsigned_int(count)) {
       return 0;
     }
     if (fields != kFieldCount || key.size() != kKeySize || value.size() != kValueSize) return 0;
@@ -157,12 +157,8 @@ cbor_callbacks reporting_callbacks() {
   on.uint32 = [](void* to, uint32_t value) { report(to, Found::kUnsigned, value); };
   on.uint64 = [](void* to, uint64_t value) { report(to, Found::kUnsigned, value); };
   on.array_start = [](void* to, size_t count) { report(to, Found::kArray, count); };
-  on.string = [](void* to, cbor_data data, size_t length) {
-    report(to, Found::kText, length, data);
-  };
-  on.byte_string = [](void* to, cbor_data data, size_t length) {
-    report(to, Found::kBytes, length, data);
-  };
+  on.string = [](void* to, cbor_data data, size_t length) { report(to, Found::kText, length, data); };
+  on.byte_string = [](void* to, cbor_data data, size_t length) { report(to, Found::kBytes, length, data); };
   return on;
 }
 

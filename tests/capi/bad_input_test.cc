@@ -1,9 +1,10 @@
 // Proves that no argument, however wrong, does more than give a clear status.
 //
-// One table has every function of the header. The header's own text gives the names of the parameters, their types the
-// faults that are tried, one at a time, over arguments that are otherwise good: NULL, every other kind of handle, texts that
-// are NULL, empty, broken or endless, option structs of no possible size, negative timeouts. A function that is not in the
-// table fails the first test. What the types do not tell (enums, the fields of options, the place of a call) follows below.
+// One table has every function of the header. The header's own text gives the names of the parameters, their
+// types the faults that are tried, one at a time, over arguments that are otherwise good: NULL, every other
+// kind of handle, texts that are NULL, empty, broken or endless, option structs of no possible size, negative
+// timeouts. A function that is not in the table fails the first test. What the types do not tell (enums, the
+// fields of options, the place of a call) follows below.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -47,7 +48,8 @@ std::string read_header() {
 std::map<std::string, Declaration> parse_header() {
   const std::string text = read_header();
   std::map<std::string, Declaration> all;
-  const std::regex declaration(R"(\| thread: (\w+) \|[^\]]*\] \*/\s*BLAZEN_API ([\w \*]*?)\s*\*?(blazen_\w+)\(([^;]*)\);)");
+  const std::regex declaration(
+      R"(\| thread: (\w+) \|[^\]]*\] \*/\s*BLAZEN_API ([\w \*]*?)\s*\*?(blazen_\w+)\(([^;]*)\);)");
   for (std::sregex_iterator at(text.begin(), text.end(), declaration), end; at != end; ++at) {
     Declaration one;
     one.thread = (*at)[1];
@@ -103,8 +105,8 @@ HANDLE_KIND(blazen_stream, stream);
 HANDLE_KIND(blazen_snapshot, snapshot);
 
 template <class T>
-inline constexpr Kind kKindOf = std::is_pointer_v<T> ? HandleKind<std::remove_cv_t<std::remove_pointer_t<T>>>::kKind
-                                                     : Kind::count;
+inline constexpr Kind kKindOf =
+    std::is_pointer_v<T> ? HandleKind<std::remove_cv_t<std::remove_pointer_t<T>>>::kKind : Kind::count;
 template <class T>
 inline constexpr bool kIsHandle = kKindOf<T> != Kind::count;
 template <class T>
@@ -123,20 +125,22 @@ template <class T>
 inline constexpr bool kIsError = std::is_same_v<T, blazen_error**>;
 // A handle, a number or a flag that the call gives back.
 template <class T>
-inline constexpr bool kIsOut = std::is_pointer_v<T> && !kIsError<T> && !kIsHandle<T> && !kIsText<T> && !kIsOptions<T> &&
-                               !std::is_same_v<T, void*> && !std::is_function_v<std::remove_pointer_t<T>>;
+inline constexpr bool kIsOut =
+    std::is_pointer_v<T> && !kIsError<T> && !kIsHandle<T> && !kIsText<T> && !kIsOptions<T> &&
+    !std::is_same_v<T, void*> && !std::is_function_v<std::remove_pointer_t<T>>;
 template <class T>
 inline constexpr bool kIsFunction = std::is_pointer_v<T> && std::is_function_v<std::remove_pointer_t<T>>;
 
 // What may be NULL, by the comments of the header.
 bool is_optional(const std::string& function, const std::string& parameter) {
-  static const std::set<std::string> everywhere = {"options", "error", "drop",   "user_data", "object", "version",
-                                                   "removed", "sequence", "length", "detail"};
+  static const std::set<std::string> everywhere = {"options", "error",   "drop",     "user_data", "object",
+                                                   "version", "removed", "sequence", "length",    "detail"};
   static const std::set<std::string> somewhere = {
-      "blazen_runtime_poll/steps",       "blazen_run_wait/state",           "blazen_run_start/input",
-      "blazen_workflow_run/input",       "blazen_event_create/value",       "blazen_context_emit/value",
-      "blazen_context_set_value/value",  "blazen_context_set_session/value", "blazen_batch_set/value",
-      "blazen_context_compare_and_set/value"};
+      "blazen_runtime_poll/steps",      "blazen_run_wait/state",
+      "blazen_run_start/input",         "blazen_workflow_run/input",
+      "blazen_event_create/value",      "blazen_context_emit/value",
+      "blazen_context_set_value/value", "blazen_context_set_session/value",
+      "blazen_batch_set/value",         "blazen_context_compare_and_set/value"};
   return everywhere.contains(parameter) || somewhere.contains(function + "/" + parameter);
 }
 
@@ -146,7 +150,8 @@ TextIs text_is(const std::string& function, const std::string& parameter) {
   if (parameter == "text" || parameter == "json") return TextIs::json;
   if (parameter == "data") return TextIs::bytes;
   if (parameter == "feature") return TextIs::feature;
-  if (parameter == "codec" || parameter == "label" || parameter == "prefix" || parameter == "message") return TextIs::label;
+  if (parameter == "codec" || parameter == "label" || parameter == "prefix" || parameter == "message")
+    return TextIs::label;
   static const std::set<std::string> names = {"name", "accepts", "step", "type", "key"};
   EXPECT_TRUE(names.contains(parameter)) << function << ": what kind of text is " << parameter << "?";
   return TextIs::name;
@@ -242,7 +247,7 @@ void give_back(Kind kind, void* handle) {
 struct Fault {
   size_t index = SIZE_MAX;
   const void* pointer = nullptr;
-  uint64_t length = 0;        // of the text at index
+  uint64_t length = 0;  // of the text at index
   bool has_length = false;
   bool is_timeout = false;
   int64_t timeout_ms = 0;
@@ -251,7 +256,8 @@ struct Fault {
 template <class T>
 T argument(Call& call, const Fault& fault, size_t index) {
   if constexpr (std::is_pointer_v<T>) {
-    if (fault.index == index && !fault.is_timeout) return reinterpret_cast<T>(const_cast<void*>(fault.pointer));
+    if (fault.index == index && !fault.is_timeout)
+      return reinterpret_cast<T>(const_cast<void*>(fault.pointer));
   } else {
     if (fault.is_timeout && fault.index == index) return static_cast<T>(fault.timeout_ms);
     if (fault.has_length && fault.index + 1 == index) return static_cast<T>(fault.length);
@@ -293,7 +299,8 @@ Outcome run_call(World& world, const std::string& name, R (*function)(A...), con
   const auto judge_outs = [&] {
     (
         [&] {
-          if constexpr (kIsOut<A>) outcome.outs_untouched = outcome.outs_untouched && call.slots[I] == kSentinel;
+          if constexpr (kIsOut<A>)
+            outcome.outs_untouched = outcome.outs_untouched && call.slots[I] == kSentinel;
           if constexpr (kIsOut<A> && kIsHandle<std::remove_pointer_t<A>>) {
             if (call.slots[I] != kSentinel) {
               give_back(kKindOf<std::remove_pointer_t<A>>, reinterpret_cast<void*>(call.slots[I]));
@@ -321,14 +328,16 @@ Outcome run_call(World& world, const std::string& name, R (*function)(A...), con
     } else {
       outcome.neutral = result == R{};
       if constexpr (kIsHandle<R>) {
-        if (name.ends_with("_retain")) give_back(kKindOf<R>, const_cast<std::remove_cv_t<std::remove_pointer_t<R>>*>(result));
+        if (name.ends_with("_retain"))
+          give_back(kKindOf<R>, const_cast<std::remove_cv_t<std::remove_pointer_t<R>>*>(result));
       }
       if constexpr (std::is_same_v<R, const char*>) outcome.text = result == nullptr ? "(null)" : result;
       if constexpr (std::is_same_v<R, uint64_t>) outcome.offset = result;
     }
   }
   judge_outs();
-  if (call.token != nullptr && std::count(names.begin(), names.end(), "drop") != 0) outcome.drops = call.token->drops;
+  if (call.token != nullptr && std::count(names.begin(), names.end(), "drop") != 0)
+    outcome.drops = call.token->drops;
   return outcome;
 }
 
@@ -363,48 +372,140 @@ Row row(const char* name, R (*function)(A...)) {
 
 const std::vector<Row>& table() {
   static const std::vector<Row> rows = {
-      ROW(blazen_error_host), ROW(blazen_error_retain), ROW(blazen_error_release), ROW(blazen_error_status),
-      ROW(blazen_error_message), ROW(blazen_error_host_code), ROW(blazen_error_step), ROW(blazen_error_attempt),
-      ROW(blazen_error_offset), ROW(blazen_error_detail), ROW(blazen_error_cause), ROW(blazen_status_name),
-      ROW(blazen_value_json), ROW(blazen_value_bytes), ROW(blazen_value_native), ROW(blazen_value_live),
-      ROW(blazen_value_adopt), ROW(blazen_value_retain), ROW(blazen_value_release), ROW(blazen_value_tag),
-      ROW(blazen_value_data), ROW(blazen_value_codec), ROW(blazen_value_object),
-      ROW(blazen_event_options_init), ROW(blazen_event_create), ROW(blazen_event_retain), ROW(blazen_event_release),
-      ROW(blazen_event_type), ROW(blazen_event_value), ROW(blazen_event_id), ROW(blazen_event_source),
-      ROW(blazen_event_correlation), ROW(blazen_send_options_init),
-      ROW(blazen_workflow_builder_create), ROW(blazen_workflow_builder_retain), ROW(blazen_workflow_builder_release),
-      ROW(blazen_workflow_builder_add_step), ROW(blazen_workflow_builder_add_elsewhere),
-      ROW(blazen_workflow_builder_step_accepts), ROW(blazen_workflow_builder_step_emits),
-      ROW(blazen_workflow_builder_step_max_concurrency), ROW(blazen_workflow_builder_set_unhandled),
-      ROW(blazen_workflow_builder_set_idle), ROW(blazen_workflow_builder_set_limit), ROW(blazen_workflow_builder_build),
-      ROW(blazen_workflow_retain), ROW(blazen_workflow_release), ROW(blazen_workflow_name), ROW(blazen_workflow_fingerprint),
-      ROW(blazen_runtime_options_init), ROW(blazen_runtime_create), ROW(blazen_runtime_retain), ROW(blazen_runtime_release),
-      ROW(blazen_runtime_close), ROW(blazen_runtime_poll), ROW(blazen_runtime_descriptor), ROW(blazen_task_run),
+      ROW(blazen_error_host),
+      ROW(blazen_error_retain),
+      ROW(blazen_error_release),
+      ROW(blazen_error_status),
+      ROW(blazen_error_message),
+      ROW(blazen_error_host_code),
+      ROW(blazen_error_step),
+      ROW(blazen_error_attempt),
+      ROW(blazen_error_offset),
+      ROW(blazen_error_detail),
+      ROW(blazen_error_cause),
+      ROW(blazen_status_name),
+      ROW(blazen_value_json),
+      ROW(blazen_value_bytes),
+      ROW(blazen_value_native),
+      ROW(blazen_value_live),
+      ROW(blazen_value_adopt),
+      ROW(blazen_value_retain),
+      ROW(blazen_value_release),
+      ROW(blazen_value_tag),
+      ROW(blazen_value_data),
+      ROW(blazen_value_codec),
+      ROW(blazen_value_object),
+      ROW(blazen_event_options_init),
+      ROW(blazen_event_create),
+      ROW(blazen_event_retain),
+      ROW(blazen_event_release),
+      ROW(blazen_event_type),
+      ROW(blazen_event_value),
+      ROW(blazen_event_id),
+      ROW(blazen_event_source),
+      ROW(blazen_event_correlation),
+      ROW(blazen_send_options_init),
+      ROW(blazen_workflow_builder_create),
+      ROW(blazen_workflow_builder_retain),
+      ROW(blazen_workflow_builder_release),
+      ROW(blazen_workflow_builder_add_step),
+      ROW(blazen_workflow_builder_add_elsewhere),
+      ROW(blazen_workflow_builder_step_accepts),
+      ROW(blazen_workflow_builder_step_emits),
+      ROW(blazen_workflow_builder_step_max_concurrency),
+      ROW(blazen_workflow_builder_set_unhandled),
+      ROW(blazen_workflow_builder_set_idle),
+      ROW(blazen_workflow_builder_set_limit),
+      ROW(blazen_workflow_builder_build),
+      ROW(blazen_workflow_retain),
+      ROW(blazen_workflow_release),
+      ROW(blazen_workflow_name),
+      ROW(blazen_workflow_fingerprint),
+      ROW(blazen_runtime_options_init),
+      ROW(blazen_runtime_create),
+      ROW(blazen_runtime_retain),
+      ROW(blazen_runtime_release),
+      ROW(blazen_runtime_close),
+      ROW(blazen_runtime_poll),
+      ROW(blazen_runtime_descriptor),
+      ROW(blazen_task_run),
       ROW(blazen_task_cancel),
-      ROW(blazen_run_options_init), ROW(blazen_workflow_run), ROW(blazen_run_create), ROW(blazen_run_resume),
-      ROW(blazen_run_start), ROW(blazen_run_retain), ROW(blazen_run_release), ROW(blazen_run_close), ROW(blazen_run_wait),
-      ROW(blazen_run_on_done), ROW(blazen_run_state_now), ROW(blazen_run_result), ROW(blazen_run_id),
-      ROW(blazen_run_metadata), ROW(blazen_run_elsewhere), ROW(blazen_run_send_event),
-      ROW(blazen_context_run_id), ROW(blazen_context_workflow_name), ROW(blazen_context_step_name),
-      ROW(blazen_context_invocation_id), ROW(blazen_context_attempt), ROW(blazen_context_is_cancelled),
-      ROW(blazen_context_run), ROW(blazen_context_emit), ROW(blazen_context_emit_json), ROW(blazen_context_emit_event),
-      ROW(blazen_context_send_event), ROW(blazen_context_publish), ROW(blazen_context_set_value),
-      ROW(blazen_context_set_json), ROW(blazen_context_set_bytes), ROW(blazen_context_get_value),
-      ROW(blazen_context_has_value), ROW(blazen_context_remove_value), ROW(blazen_context_keys),
-      ROW(blazen_context_clear_values), ROW(blazen_context_compare_and_set), ROW(blazen_context_apply),
-      ROW(blazen_context_set_session), ROW(blazen_context_get_session), ROW(blazen_context_has_session),
-      ROW(blazen_context_remove_session), ROW(blazen_context_session_keys),
-      ROW(blazen_keys_count), ROW(blazen_keys_at), ROW(blazen_keys_retain), ROW(blazen_keys_release),
-      ROW(blazen_batch_create), ROW(blazen_batch_set), ROW(blazen_batch_remove), ROW(blazen_batch_expect),
-      ROW(blazen_batch_retain), ROW(blazen_batch_release),
-      ROW(blazen_context_defer), ROW(blazen_invocation_context), ROW(blazen_invocation_event),
-      ROW(blazen_invocation_complete), ROW(blazen_invocation_fail), ROW(blazen_invocation_retain),
+      ROW(blazen_run_options_init),
+      ROW(blazen_workflow_run),
+      ROW(blazen_run_create),
+      ROW(blazen_run_resume),
+      ROW(blazen_run_start),
+      ROW(blazen_run_retain),
+      ROW(blazen_run_release),
+      ROW(blazen_run_close),
+      ROW(blazen_run_wait),
+      ROW(blazen_run_on_done),
+      ROW(blazen_run_state_now),
+      ROW(blazen_run_result),
+      ROW(blazen_run_id),
+      ROW(blazen_run_metadata),
+      ROW(blazen_run_elsewhere),
+      ROW(blazen_run_send_event),
+      ROW(blazen_context_run_id),
+      ROW(blazen_context_workflow_name),
+      ROW(blazen_context_step_name),
+      ROW(blazen_context_invocation_id),
+      ROW(blazen_context_attempt),
+      ROW(blazen_context_is_cancelled),
+      ROW(blazen_context_run),
+      ROW(blazen_context_emit),
+      ROW(blazen_context_emit_json),
+      ROW(blazen_context_emit_event),
+      ROW(blazen_context_send_event),
+      ROW(blazen_context_publish),
+      ROW(blazen_context_set_value),
+      ROW(blazen_context_set_json),
+      ROW(blazen_context_set_bytes),
+      ROW(blazen_context_get_value),
+      ROW(blazen_context_has_value),
+      ROW(blazen_context_remove_value),
+      ROW(blazen_context_keys),
+      ROW(blazen_context_clear_values),
+      ROW(blazen_context_compare_and_set),
+      ROW(blazen_context_apply),
+      ROW(blazen_context_set_session),
+      ROW(blazen_context_get_session),
+      ROW(blazen_context_has_session),
+      ROW(blazen_context_remove_session),
+      ROW(blazen_context_session_keys),
+      ROW(blazen_keys_count),
+      ROW(blazen_keys_at),
+      ROW(blazen_keys_retain),
+      ROW(blazen_keys_release),
+      ROW(blazen_batch_create),
+      ROW(blazen_batch_set),
+      ROW(blazen_batch_remove),
+      ROW(blazen_batch_expect),
+      ROW(blazen_batch_retain),
+      ROW(blazen_batch_release),
+      ROW(blazen_context_defer),
+      ROW(blazen_invocation_context),
+      ROW(blazen_invocation_event),
+      ROW(blazen_invocation_complete),
+      ROW(blazen_invocation_fail),
+      ROW(blazen_invocation_retain),
       ROW(blazen_invocation_release),
-      ROW(blazen_run_subscribe), ROW(blazen_stream_next), ROW(blazen_stream_on_ready), ROW(blazen_stream_close),
-      ROW(blazen_stream_retain), ROW(blazen_stream_release),
-      ROW(blazen_run_snapshot), ROW(blazen_snapshot_parse), ROW(blazen_snapshot_data), ROW(blazen_snapshot_info),
-      ROW(blazen_snapshot_metadata), ROW(blazen_snapshot_retain), ROW(blazen_snapshot_release),
-      ROW(blazen_version), ROW(blazen_abi), ROW(blazen_has_feature),
+      ROW(blazen_run_subscribe),
+      ROW(blazen_stream_next),
+      ROW(blazen_stream_on_ready),
+      ROW(blazen_stream_close),
+      ROW(blazen_stream_retain),
+      ROW(blazen_stream_release),
+      ROW(blazen_run_snapshot),
+      ROW(blazen_snapshot_parse),
+      ROW(blazen_snapshot_data),
+      ROW(blazen_snapshot_info),
+      ROW(blazen_snapshot_metadata),
+      ROW(blazen_snapshot_retain),
+      ROW(blazen_snapshot_release),
+      ROW(blazen_version),
+      ROW(blazen_abi),
+      ROW(blazen_has_feature),
   };
   return rows;
 }
@@ -415,7 +516,8 @@ bool has_parameter(const Row& row, const char* name) {
   return std::count(names.begin(), names.end(), name) != 0;
 }
 
-// A call failed as it should: the status, an error that says the same and names the argument, nothing else touched.
+// A call failed as it should: the status, an error that says the same and names the argument, nothing else
+// touched.
 void expect_refused(const Row& row, World& world, const Fault& fault, std::set<blazen_status> statuses,
                     const std::string& what, uint64_t offset = UINT64_MAX) {
   const std::string& name = names_of(row)[fault.index];
@@ -431,9 +533,11 @@ void expect_refused(const Row& row, World& world, const Fault& fault, std::set<b
   require(!outcome.error_untouched && outcome.error_agrees, "no error, or one that says something else");
   require(outcome.message.find(name) != std::string::npos, "the message does not name the argument");
   require(outcome.offset == offset, "the byte at fault is " + std::to_string(outcome.offset));
-  require(statuses.contains(silent.status), std::string("with error NULL: ") + blazen_status_name(silent.status));
+  require(statuses.contains(silent.status),
+          std::string("with error NULL: ") + blazen_status_name(silent.status));
   require(silent.outs_untouched, "with error NULL, an output was written");
-  EXPECT_EQ(complaint, "") << row.name << ": " << name << " is " << what << "; the message: " << outcome.message;
+  EXPECT_EQ(complaint, "") << row.name << ": " << name << " is " << what
+                           << "; the message: " << outcome.message;
 }
 
 // A getter answered what its comment names.
@@ -463,7 +567,8 @@ std::string in_child(const std::function<std::string()>& call) {
   ::close(ends[1]);
   std::string said;
   char buffer[512];
-  for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<size_t>(got));
+  for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;)
+    said.append(buffer, static_cast<size_t>(got));
   ::close(ends[0]);
   int status = 0;
   ::waitpid(child, &status, 0);
@@ -478,7 +583,8 @@ TEST(BadInput, EveryFunctionOfTheHeaderIsInTheTable) {
   const std::string text = read_header();
   std::set<std::string> in_header;
   const std::regex declaration(R"(BLAZEN_API\s[^;#]*?(blazen_\w+)\()");
-  for (std::sregex_iterator at(text.begin(), text.end(), declaration), end; at != end; ++at) in_header.insert((*at)[1]);
+  for (std::sregex_iterator at(text.begin(), text.end(), declaration), end; at != end; ++at)
+    in_header.insert((*at)[1]);
   std::set<std::string> in_table;
   for (const Row& row : table()) in_table.insert(row.name);
   EXPECT_GT(in_header.size(), 100U);
@@ -521,11 +627,12 @@ TEST(BadInput, NullIsRefusedWhereItIsNotAllowed) {
       }
     }
   }
-  // "One more reference. NULL gives NULL", "release takes NULL": the loop above, since they give no status. Function
-  // pointers of the type of a drop are told apart by hand.
+  // "One more reference. NULL gives NULL", "release takes NULL": the loop above, since they give no status.
+  // Function pointers of the type of a drop are told apart by hand.
   ErrorHandle error;
   Token* token = tokens.take("on_ready");
-  EXPECT_EQ(blazen_stream_on_ready(world.stream, nullptr, token, drop_token, error.out()), BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(blazen_stream_on_ready(world.stream, nullptr, token, drop_token, error.out()),
+            BLAZEN_ERROR_INVALID_ARGUMENT);
   EXPECT_NE(message_of(error).find("ready"), std::string_view::npos);
   EXPECT_EQ(token->drops, 1);
 }
@@ -538,7 +645,8 @@ TEST(BadInput, TextsAreRefusedWithTheByteAtFault) {
       if (!row.texts[i]) continue;
       const TextIs kind = text_is(row.name, names[i]);
       if (!row.gives_status) continue;
-      expect_refused(row, world, {i, nullptr, 1, true}, {BLAZEN_ERROR_INVALID_ARGUMENT}, "NULL with a length");
+      expect_refused(row, world, {i, nullptr, 1, true}, {BLAZEN_ERROR_INVALID_ARGUMENT},
+                     "NULL with a length");
       if (kind == TextIs::name) {
         expect_refused(row, world, {i, "abc", 0, true}, {BLAZEN_ERROR_INVALID_ARGUMENT}, "empty");
         expect_refused(row, world, {i, nullptr, 0, true}, {BLAZEN_ERROR_INVALID_ARGUMENT}, "NULL and empty");
@@ -548,7 +656,8 @@ TEST(BadInput, TextsAreRefusedWithTheByteAtFault) {
         expect_refused(row, world, {i, "ab\xff", 3, true}, {BLAZEN_ERROR_INVALID_UTF8}, "broken", 2);
         // A surrogate, in a text longer than what is checked at once.
         const std::string longer = std::string(100, 'x') + "\xed\xa0\x80" + std::string(100, 'x');
-        expect_refused(row, world, {i, longer.data(), longer.size(), true}, {BLAZEN_ERROR_INVALID_UTF8}, "a surrogate", 100);
+        expect_refused(row, world, {i, longer.data(), longer.size(), true}, {BLAZEN_ERROR_INVALID_UTF8},
+                       "a surrogate", 100);
         // Exactly as long as was said: nothing may be read beyond.
         const std::vector<char> exact = {'a', '\xe2', '\x82'};
         expect_refused(row, world, {i, exact.data(), 3, true}, {BLAZEN_ERROR_INVALID_UTF8}, "cut short", 1);
@@ -556,11 +665,11 @@ TEST(BadInput, TextsAreRefusedWithTheByteAtFault) {
       if (kind == TextIs::json) {
         expect_refused(row, world, {i, "[1", 2, true}, {BLAZEN_ERROR_INVALID_JSON}, "cut short", 2);
         expect_refused(row, world, {i, "", 0, true}, {BLAZEN_ERROR_INVALID_JSON}, "empty", 0);
-        expect_refused(row, world, {i, "\"ab\xff\"", 5, true}, {BLAZEN_ERROR_INVALID_JSON, BLAZEN_ERROR_INVALID_UTF8}, "no UTF-8",
-                       3);
+        expect_refused(row, world, {i, "\"ab\xff\"", 5, true},
+                       {BLAZEN_ERROR_INVALID_JSON, BLAZEN_ERROR_INVALID_UTF8}, "no UTF-8", 3);
         const std::string deep(BLAZEN_JSON_DEPTH_MAX + 1, '[');
-        expect_refused(row, world, {i, deep.data(), deep.size(), true}, {BLAZEN_ERROR_INVALID_JSON, BLAZEN_ERROR_LIMIT},
-                       "too deep", BLAZEN_JSON_DEPTH_MAX);
+        expect_refused(row, world, {i, deep.data(), deep.size(), true},
+                       {BLAZEN_ERROR_INVALID_JSON, BLAZEN_ERROR_LIMIT}, "too deep", BLAZEN_JSON_DEPTH_MAX);
       }
     }
   }
@@ -594,7 +703,8 @@ TEST(BadInput, EndlessTextsAreNotRead) {
           EXPECT_EQ(said, "neutral");
         } else if (row.name == "blazen_snapshot_parse") {
           // It has no bound of its own but memory's.
-          EXPECT_TRUE(said.starts_with("100 ") || said.starts_with("200 ") || said.starts_with("201 ")) << said;
+          EXPECT_TRUE(said.starts_with("100 ") || said.starts_with("200 ") || said.starts_with("201 "))
+              << said;
         } else {
           EXPECT_TRUE(said.starts_with("201 " + names[i]) && said.find("_MAX") != std::string::npos)
               << "expected BLAZEN_ERROR_LIMIT with the names of the argument and of the bound: " << said;
@@ -616,10 +726,12 @@ TEST(BadInput, OptionStructsOfNoPossibleSizeAreRefused) {
         return {i, memory};
       };
       for (const size_t size : {size_t{0}, size_t{1}, sizeof(size_t) - 1, size_t{4097}, SIZE_MAX}) {
-        expect_refused(row, world, with_size(size), {BLAZEN_ERROR_INVALID_ARGUMENT}, "of size " + std::to_string(size));
+        expect_refused(row, world, with_size(size), {BLAZEN_ERROR_INVALID_ARGUMENT},
+                       "of size " + std::to_string(size));
       }
       memory[200] = 1;
-      expect_refused(row, world, with_size(208), {BLAZEN_ERROR_INVALID_ARGUMENT}, "with a field of tomorrow set");
+      expect_refused(row, world, with_size(208), {BLAZEN_ERROR_INVALID_ARGUMENT},
+                     "with a field of tomorrow set");
     }
   }
 }
@@ -648,7 +760,8 @@ TEST(BadInput, OptionStructsOfAnOlderAndANewerHeaderAreTaken) {
         std::memcpy(memory, &size, sizeof size);
         const Outcome outcome = row.call(world, {i, memory}, true);
         // They send to a run that nobody in it accepts; the options are not what is wrong.
-        EXPECT_NE(outcome.status, BLAZEN_ERROR_INVALID_ARGUMENT) << row.name << " of size " << size << ": " << outcome.message;
+        EXPECT_NE(outcome.status, BLAZEN_ERROR_INVALID_ARGUMENT)
+            << row.name << " of size " << size << ": " << outcome.message;
       }
     }
   }
@@ -677,14 +790,14 @@ TEST(BadInput, NegativeTimeoutsAreRefused) {
 TEST(BadInput, SuccessLeavesTheErrorUntouched) {
   const std::map<std::string, blazen_status> others = {
       {"blazen_error_host", BLAZEN_ERROR_HOST},
-      {"blazen_run_start", BLAZEN_ERROR_WRONG_STATE},        // it was started
-      {"blazen_run_result", BLAZEN_ERROR_WRONG_STATE},       // and has not ended
-      {"blazen_run_wait", BLAZEN_ERROR_TIMEOUT},             // with a timeout of 0
-      {"blazen_stream_next", BLAZEN_ERROR_TIMEOUT},          //
-      {"blazen_workflow_run", BLAZEN_OK},                    // its step answers OK the second time and stalls: see below
-      {"blazen_context_defer", BLAZEN_ERROR_WRONG_STATE},    // the body has returned
+      {"blazen_run_start", BLAZEN_ERROR_WRONG_STATE},   // it was started
+      {"blazen_run_result", BLAZEN_ERROR_WRONG_STATE},  // and has not ended
+      {"blazen_run_wait", BLAZEN_ERROR_TIMEOUT},        // with a timeout of 0
+      {"blazen_stream_next", BLAZEN_ERROR_TIMEOUT},     //
+      {"blazen_workflow_run", BLAZEN_OK},  // its step answers OK the second time and stalls: see below
+      {"blazen_context_defer", BLAZEN_ERROR_WRONG_STATE},  // the body has returned
       {"blazen_snapshot_parse", BLAZEN_ERROR_SNAPSHOT_INVALID},
-      {"blazen_run_send_event", BLAZEN_OK},                  // nobody accepts it: the run fails, not the call
+      {"blazen_run_send_event", BLAZEN_OK},  // nobody accepts it: the run fails, not the call
   };
   for (const Row& row : table()) {
     if (!row.gives_status || row.name == "blazen_workflow_run" || row.name == "blazen_run_resume") continue;
@@ -702,10 +815,12 @@ TEST(BadInput, SuccessLeavesTheErrorUntouched) {
 class BadFields : public testing::Test {
  protected:
   // The status and the message of a call.
-  void refused(blazen_status expected, std::string_view argument, const std::function<blazen_status(blazen_error**)>& call) {
+  void refused(blazen_status expected, std::string_view argument,
+               const std::function<blazen_status(blazen_error**)>& call) {
     ErrorHandle error;
     EXPECT_EQ(call(error.out()), expected) << message_of(error);
-    EXPECT_NE(message_of(error).find(argument), std::string_view::npos) << argument << ": " << message_of(error);
+    EXPECT_NE(message_of(error).find(argument), std::string_view::npos)
+        << argument << ": " << message_of(error);
     EXPECT_EQ(call(nullptr), expected) << "without an error";
   }
 };
@@ -759,7 +874,9 @@ TEST_F(BadFields, TheFieldsOfOptionsAreChecked) {
   World world;
   blazen_event* event = nullptr;
   blazen_event_options with = BLAZEN_EVENT_OPTIONS_INIT;
-  const auto create = [&](blazen_error** error) { return blazen_event_create("a", 1, nullptr, &with, &event, error); };
+  const auto create = [&](blazen_error** error) {
+    return blazen_event_create("a", 1, nullptr, &with, &event, error);
+  };
   with.correlation_length = 1;
   refused(BLAZEN_ERROR_INVALID_ARGUMENT, "correlation", create);
   with.correlation = "\xc0";
@@ -866,7 +983,8 @@ TEST_F(BadFields, OptionInitsWriteNothingBeyondTheSizeGiven) {
   };
   check(blazen_event_options_init, static_cast<blazen_event_options*>(nullptr), sizeof(blazen_event_options));
   check(blazen_send_options_init, static_cast<blazen_send_options*>(nullptr), sizeof(blazen_send_options));
-  check(blazen_runtime_options_init, static_cast<blazen_runtime_options*>(nullptr), sizeof(blazen_runtime_options));
+  check(blazen_runtime_options_init, static_cast<blazen_runtime_options*>(nullptr),
+        sizeof(blazen_runtime_options));
   check(blazen_run_options_init, static_cast<blazen_run_options*>(nullptr), sizeof(blazen_run_options));
 }
 
@@ -874,10 +992,13 @@ TEST_F(BadFields, LiveValuesAreRefusedWhereTheyWouldGoIntoASnapshot) {
   World world;
   ValueHandle live(make_live(tokens.take("live")));
   auto* context = static_cast<blazen_context*>(world.handle(Kind::context));
-  refused(BLAZEN_ERROR_WRONG_TAG, "value", [&](auto error) { return blazen_context_set_value(context, "k", 1, live, error); });
-  refused(BLAZEN_ERROR_WRONG_TAG, "value", [&](auto error) { return blazen_batch_set(world.batch, "k", 1, live, error); });
   refused(BLAZEN_ERROR_WRONG_TAG, "value",
-          [&](auto error) { return blazen_context_compare_and_set(context, "k", 1, 0, live, nullptr, error); });
+          [&](auto error) { return blazen_context_set_value(context, "k", 1, live, error); });
+  refused(BLAZEN_ERROR_WRONG_TAG, "value",
+          [&](auto error) { return blazen_batch_set(world.batch, "k", 1, live, error); });
+  refused(BLAZEN_ERROR_WRONG_TAG, "value", [&](auto error) {
+    return blazen_context_compare_and_set(context, "k", 1, 0, live, nullptr, error);
+  });
 }
 
 TEST_F(BadFields, TheBoundsOfAWorkflowHold) {
@@ -897,8 +1018,8 @@ TEST_F(BadFields, TheBoundsOfAWorkflowHold) {
 
 // ---- the place of a call ----
 
-// What a callback tries; each must be refused. The objects are none of the callback's own: a call that is let through must not
-// make the test hang.
+// What a callback tries; each must be refused. The objects are none of the callback's own: a call that is let
+// through must not make the test hang.
 struct Places {
   World world;
   std::atomic<int> visits{0};
@@ -918,7 +1039,8 @@ struct Places {
     EventHandle item;
     want(blazen_runtime_close(world.runtime, nullptr), "blazen_runtime_close");
     want(blazen_runtime_poll(world.runtime, 1, nullptr, nullptr), "blazen_runtime_poll");
-    want(blazen_workflow_run(world.workflow, world.runtime, nullptr, result.out(), nullptr), "blazen_workflow_run");
+    want(blazen_workflow_run(world.workflow, world.runtime, nullptr, result.out(), nullptr),
+         "blazen_workflow_run");
     want(blazen_run_close(world.run, nullptr), "blazen_run_close");
     want(blazen_run_wait(world.run, 10, nullptr, nullptr), "blazen_run_wait");
     want(blazen_stream_next(world.stream, 10, item.out(), nullptr, nullptr), "blazen_stream_next");
@@ -938,8 +1060,8 @@ class Place : public testing::Test {
     places_.visits = 0;
     places_.wrong = 0;
   }
-  blazen_runtime* runtime(blazen_mode mode, blazen_thread_fn attach, blazen_thread_fn detach, blazen_wake_fn wake,
-                          blazen_post_fn post = nullptr) {
+  blazen_runtime* runtime(blazen_mode mode, blazen_thread_fn attach, blazen_thread_fn detach,
+                          blazen_wake_fn wake, blazen_post_fn post = nullptr) {
     blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
     options.mode = mode;
     options.threads = 1;
@@ -952,7 +1074,8 @@ class Place : public testing::Test {
     OK(blazen_runtime_create(&options, &made, error));
     return made;
   }
-  static blazen_status step(void* user_data, blazen_context* context, const blazen_event*, blazen_error** error) {
+  static blazen_status step(void* user_data, blazen_context* context, const blazen_event*,
+                            blazen_error** error) {
     if (user_data != nullptr) Places::visit(user_data);
     return blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, error);
   }
@@ -965,9 +1088,9 @@ TEST_F(Place, TheListOfCallsFromOutsideIsComplete) {
   for (const Row& row : table()) {
     if (declared(row.name).thread == "outside") outside.insert(row.name);
   }
-  EXPECT_EQ(outside, (std::set<std::string>{"blazen_runtime_close", "blazen_runtime_poll", "blazen_workflow_run",
-                                            "blazen_run_close", "blazen_run_wait", "blazen_stream_next",
-                                            "blazen_stream_close", "blazen_task_run"}));
+  EXPECT_EQ(outside, (std::set<std::string>{"blazen_runtime_close", "blazen_runtime_poll",
+                                            "blazen_workflow_run", "blazen_run_close", "blazen_run_wait",
+                                            "blazen_stream_next", "blazen_stream_close", "blazen_task_run"}));
 }
 
 TEST_F(Place, NotInABody) {
@@ -1015,12 +1138,13 @@ TEST_F(Place, NotInWake) {
 
 TEST_F(Place, NotInPost) {
   Watchdog watchdog("NotInPost", 20);
-  RuntimeHandle executor(runtime(BLAZEN_MODE_EXECUTOR, nullptr, nullptr, nullptr, [](void* data, blazen_task* task) {
-    Places::visit(data);
-    // Steps would pile up on one stack: it is cancelled instead.
-    blazen_task_run(task);
-    return static_cast<blazen_status>(BLAZEN_OK);
-  }));
+  RuntimeHandle executor(
+      runtime(BLAZEN_MODE_EXECUTOR, nullptr, nullptr, nullptr, [](void* data, blazen_task* task) {
+        Places::visit(data);
+        // Steps would pile up on one stack: it is cancelled instead.
+        blazen_task_run(task);
+        return static_cast<blazen_status>(BLAZEN_OK);
+      }));
   WorkflowHandle workflow(make_workflow(step));
   RunHandle run(make_run(executor, workflow));
   OK(blazen_run_start(run, nullptr, error));

@@ -1,5 +1,5 @@
-// What the hostile tests of the C ABI share: tokens that count their drops, a watchdog, handles that release themselves,
-// and a probe that tells whether a run's lock is free.
+// What the hostile tests of the C ABI share: tokens that count their drops, a watchdog, handles that release
+// themselves, and a probe that tells whether a run's lock is free.
 //
 // Nothing in here allocates while a test runs, so that the fault tests may use it too.
 #pragma once
@@ -136,8 +136,8 @@ class Watchdog {
 
 // ---- is a lock of the engine held? ----
 
-// A thread of its own asks the run for its state, which takes the run's lock for a moment. Where the answer does not come, the
-// asker holds that lock.
+// A thread of its own asks the run for its state, which takes the run's lock for a moment. Where the answer
+// does not come, the asker holds that lock.
 class LockProbe {
  public:
   LockProbe() : thread_([this] { serve(); }) {}

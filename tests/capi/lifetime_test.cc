@@ -1,5 +1,5 @@
-// Proves when things end: handles in any order, drops exactly once and under no lock, releases inside callbacks, and what a
-// forked child may do.
+// Proves when things end: handles in any order, drops exactly once and under no lock, releases inside
+// callbacks, and what a forked child may do.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,8 +37,10 @@ struct Family {
     options.drop = drop_token;
     OK(blazen_runtime_create(&options, &runtime, error));
     OK(blazen_workflow_builder_create("w", 1, &builder, error));
-    OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), ask, this, nullptr, error));
-    OK(blazen_workflow_builder_add_step(builder, "t", 1, "T", 1, stop, tokens.take("step"), drop_token, error));
+    OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), ask, this, nullptr,
+                                        error));
+    OK(blazen_workflow_builder_add_step(builder, "t", 1, "T", 1, stop, tokens.take("step"), drop_token,
+                                        error));
     OK(blazen_workflow_builder_build(builder, &workflow, error));
     OK(blazen_run_create(runtime, workflow, nullptr, &run, error));
     OK(blazen_run_subscribe(run, &stream, error));
@@ -52,24 +54,30 @@ struct Family {
     value = make_live(tokens.take("value"));
     event = make_event("T", value);
     OK(blazen_context_set_session(blazen_invocation_context(invocation), "k", 1, value, error));
-    release = {[this] { blazen_value_release(value); },      [this] { blazen_event_release(event); },
-               [this] { blazen_workflow_builder_release(builder); }, [this] { blazen_workflow_release(workflow); },
-               [this] { blazen_runtime_release(runtime); },  [this] { blazen_run_release(run); },
-               [this] { blazen_stream_release(stream); },    [this] { blazen_snapshot_release(snapshot); },
+    release = {[this] { blazen_value_release(value); },
+               [this] { blazen_event_release(event); },
+               [this] { blazen_workflow_builder_release(builder); },
+               [this] { blazen_workflow_release(workflow); },
+               [this] { blazen_runtime_release(runtime); },
+               [this] { blazen_run_release(run); },
+               [this] { blazen_stream_release(stream); },
+               [this] { blazen_snapshot_release(snapshot); },
                [this] { blazen_invocation_release(invocation); }};
   }
   // What was not dropped once by now.
   std::string fault() const {
     std::string all;
     for (size_t i = first_token; i < tokens.used(); ++i) {
-      if (tokens[i].drops != 1) all += std::string(tokens[i].name) + ": " + std::to_string(tokens[i].drops) + " drops; ";
+      if (tokens[i].drops != 1)
+        all += std::string(tokens[i].name) + ": " + std::to_string(tokens[i].drops) + " drops; ";
       if (tokens[i].calls_after_drop != 0) all += std::string(tokens[i].name) + ": called after its drop; ";
     }
     return all;
   }
 
  private:
-  static blazen_status ask(void* user_data, blazen_context* context, const blazen_event*, blazen_error** error) {
+  static blazen_status ask(void* user_data, blazen_context* context, const blazen_event*,
+                           blazen_error** error) {
     blazen_invocation* deferred = nullptr;
     const blazen_status status = blazen_context_defer(context, &deferred, error);
     static_cast<Family*>(user_data)->invocation.store(deferred);
@@ -136,10 +144,12 @@ TEST(Lifetime, ChildrenKeepTheirParentsAlive) {
     OK(blazen_workflow_builder_create("w", 1, builder.out(), error));
     static blazen_invocation** place = nullptr;
     place = &invocation;
-    const auto ask = [](void*, blazen_context* context, const blazen_event*, blazen_error** error) -> blazen_status {
+    const auto ask = [](void*, blazen_context* context, const blazen_event*,
+                        blazen_error** error) -> blazen_status {
       return blazen_context_defer(context, place, error) == BLAZEN_OK ? BLAZEN_PENDING : BLAZEN_ERROR_HOST;
     };
-    OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), ask, token, drop_token, error));
+    OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), ask, token,
+                                        drop_token, error));
     OK(blazen_workflow_builder_build(builder, workflow.out(), error));
     OK(blazen_run_create(runtime, workflow, nullptr, run.out(), error));
     OK(blazen_run_subscribe(run, &stream, error));
@@ -191,7 +201,8 @@ TEST(Lifetime, TheLastHandleOfARuntimeMayGoInsideACallback) {
       };
       static void (*in_body)() = nullptr;
       in_body = in_done ? nullptr : +let_go;
-      const auto body = [](void*, blazen_context* context, const blazen_event*, blazen_error** error) -> blazen_status {
+      const auto body = [](void*, blazen_context* context, const blazen_event*,
+                           blazen_error** error) -> blazen_status {
         if (in_body != nullptr) in_body();
         return blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, error);
       };
@@ -210,7 +221,8 @@ TEST(Lifetime, TheLastHandleOfARuntimeMayGoInsideACallback) {
           done, drop_token, error));
       blazen_runtime* polled = mode == BLAZEN_MODE_PUMP ? runtime : nullptr;
       OK(blazen_run_start(run, nullptr, error));
-      // The poll itself is a call of the host, which must not use a runtime that it has let go of: so it holds one more.
+      // The poll itself is a call of the host, which must not use a runtime that it has let go of: so it
+      // holds one more.
       RuntimeHandle keep(blazen_runtime_retain(polled));
       if (polled != nullptr) OK(blazen_runtime_poll(polled, 0, nullptr, error));
       keep.reset();
@@ -262,9 +274,9 @@ blazen_status emit_live(blazen_context* context, const char* type, const char* n
 }
 
 TEST_F(DropsUnderNoLock, OfAnEventThatIsIgnored) {
-  run_with([](void*, blazen_context* context, const blazen_event*, blazen_error**) {
-    return emit_live(context, "Nobody", "an event that is ignored");
-  }, BLAZEN_UNHANDLED_IGNORE);
+  run_with([](void*, blazen_context* context, const blazen_event*,
+              blazen_error**) { return emit_live(context, "Nobody", "an event that is ignored"); },
+           BLAZEN_UNHANDLED_IGNORE);
 }
 
 TEST_F(DropsUnderNoLock, OfAnEventThatFailsTheRun) {
@@ -275,20 +287,22 @@ TEST_F(DropsUnderNoLock, OfAnEventThatFailsTheRun) {
 
 TEST_F(DropsUnderNoLock, OfAnEventForAStreamThatNobodyReads) {
   for (const bool with_stream : {false, true}) {
-    run_with([](void*, blazen_context* context, const blazen_event*, blazen_error**) {
-      return emit_live(context, "Nobody", "an event for the stream");
-    }, BLAZEN_UNHANDLED_STREAM, with_stream);
+    run_with([](void*, blazen_context* context, const blazen_event*,
+                blazen_error**) { return emit_live(context, "Nobody", "an event for the stream"); },
+             BLAZEN_UNHANDLED_STREAM, with_stream);
   }
 }
 
 TEST_F(DropsUnderNoLock, OfWhatIsPublished) {
   for (const bool with_stream : {false, true}) {
-    run_with([](void*, blazen_context* context, const blazen_event*, blazen_error** error) -> blazen_status {
-      ValueHandle value(make_live(tokens.take("a published value")));
-      EventHandle event(make_event("Item", value));
-      value.reset();
-      return blazen_context_publish(context, event, error);
-    }, BLAZEN_UNHANDLED_FAIL, with_stream);
+    run_with(
+        [](void*, blazen_context* context, const blazen_event*, blazen_error** error) -> blazen_status {
+          ValueHandle value(make_live(tokens.take("a published value")));
+          EventHandle event(make_event("Item", value));
+          value.reset();
+          return blazen_context_publish(context, event, error);
+        },
+        BLAZEN_UNHANDLED_FAIL, with_stream);
   }
 }
 
@@ -334,7 +348,8 @@ TEST_F(DropsUnderNoLock, OfValuesOfTheSessionThatAreReplaced) {
     OK(blazen_context_remove_session(context, "k", 1, nullptr, error));
     const auto adopt = [&](const char* key) {
       ValueHandle value;
-      OK(blazen_value_adopt(BLAZEN_TAG_BYTES, "x", 1, nullptr, 0, tokens.take("a state value"), drop_token, value.out(), error));
+      OK(blazen_value_adopt(BLAZEN_TAG_BYTES, "x", 1, nullptr, 0, tokens.take("a state value"), drop_token,
+                            value.out(), error));
       OK(blazen_context_set_value(context, key, 1, value, error));
     };
     adopt("a");
@@ -353,7 +368,8 @@ TEST_F(DropsUnderNoLock, OfValuesOfTheSessionThatAreReplaced) {
 
 TEST_F(DropsUnderNoLock, OfTheItemsOfASlowStream) {
   Watchdog watchdog("OfTheItemsOfASlowStream", 20);
-  const auto flood = [](void*, blazen_context* context, const blazen_event*, blazen_error** error) -> blazen_status {
+  const auto flood = [](void*, blazen_context* context, const blazen_event*,
+                        blazen_error** error) -> blazen_status {
     for (int i = 0; i < 10; ++i) {
       ValueHandle value(make_live(tokens.take("an item that was missed")));
       EventHandle event(make_event("Item", value));
@@ -365,7 +381,8 @@ TEST_F(DropsUnderNoLock, OfTheItemsOfASlowStream) {
   BuilderHandle builder;
   WorkflowHandle workflow;
   OK(blazen_workflow_builder_create("w", 1, builder.out(), error));
-  OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), flood, nullptr, nullptr, error));
+  OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), flood, nullptr,
+                                      nullptr, error));
   OK(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_STREAM_ITEMS, 3, error));
   OK(blazen_workflow_builder_build(builder, workflow.out(), error));
   RuntimeHandle runtime(make_runtime());
@@ -389,8 +406,8 @@ TEST_F(DropsUnderNoLock, OfTheItemsOfASlowStream) {
 
 // ---- drops exactly once ----
 
-// Each function that takes a drop, failing in each way that it can; the one that succeeds drops at its end. (That the table
-// of bad_input_test.cc has a wrong argument for each makes this the summary.)
+// Each function that takes a drop, failing in each way that it can; the one that succeeds drops at its end.
+// (That the table of bad_input_test.cc has a wrong argument for each makes this the summary.)
 TEST(Drops, OfARegistrationThatFailsRunsExactlyOnce) {
   World world;
   const auto failing = [&](const char* name, const std::function<blazen_status(Token*)>& call) {
@@ -410,12 +427,12 @@ TEST(Drops, OfARegistrationThatFailsRunsExactlyOnce) {
     return blazen_workflow_builder_add_step(world.builder, "", 0, "T", 1, stop, t, drop_token, nullptr);
   });
   failing("on_done", [&](Token* t) { return blazen_run_on_done(nullptr, done, t, drop_token, nullptr); });
-  failing("on_ready", [&](Token* t) { return blazen_stream_on_ready(nullptr, call_token, t, drop_token, nullptr); });
+  failing("on_ready",
+          [&](Token* t) { return blazen_stream_on_ready(nullptr, call_token, t, drop_token, nullptr); });
   Token* first = tokens.take("on_ready, first");
   OK(blazen_stream_on_ready(world.stream, call_token, first, drop_token, error));
-  failing("on_ready, second", [&](Token* t) {
-    return blazen_stream_on_ready(world.stream, call_token, t, drop_token, nullptr);
-  });
+  failing("on_ready, second",
+          [&](Token* t) { return blazen_stream_on_ready(world.stream, call_token, t, drop_token, nullptr); });
   EXPECT_EQ(first->drops, 0);
   failing("runtime", [&](Token* t) {
     blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
@@ -431,7 +448,8 @@ TEST(Drops, OfAStepRunWithTheLastWorkflowThatHasIt) {
   blazen_workflow_builder* builder = nullptr;
   blazen_workflow* workflows[2] = {};
   OK(blazen_workflow_builder_create("w", 1, &builder, error));
-  OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), stop, token, drop_token, error));
+  OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), stop, token,
+                                      drop_token, error));
   OK(blazen_workflow_builder_build(builder, &workflows[0], error));
   OK(blazen_workflow_builder_build(builder, &workflows[1], error));
   blazen_workflow_release(workflows[0]);
@@ -457,14 +475,15 @@ TEST(Drops, OfARuntimeRunsAlthoughAResumeFailed) {
     RuntimeHandle runtime;
     OK(blazen_runtime_create(&options, runtime.out(), error));
     RunHandle run;
-    EXPECT_EQ(blazen_run_resume(runtime, another, world.snapshot, nullptr, run.out(), nullptr), BLAZEN_ERROR_SNAPSHOT_MISMATCH);
+    EXPECT_EQ(blazen_run_resume(runtime, another, world.snapshot, nullptr, run.out(), nullptr),
+              BLAZEN_ERROR_SNAPSHOT_MISMATCH);
     runtime.reset();
     EXPECT_EQ(token->drops, 1) << "mode " << mode;
   }
 }
 
-// Between the tick that makes an item available and the callback for it, the host's own code may run: a drop. What it registers
-// there is a callback of its own, and not the one that is about to be called.
+// Between the tick that makes an item available and the callback for it, the host's own code may run: a drop.
+// What it registers there is a callback of its own, and not the one that is about to be called.
 TEST(Drops, OfACallbackThatIsReplacedWhileItIsAboutToBeCalled) {
   Watchdog watchdog("OfACallbackThatIsReplacedWhileItIsAboutToBeCalled", 20);
   static blazen_stream* the_stream = nullptr;
@@ -477,7 +496,8 @@ TEST(Drops, OfACallbackThatIsReplacedWhileItIsAboutToBeCalled) {
   };
   static blazen_drop_fn on_drop = nullptr;
   on_drop = again;
-  const auto body = [](void*, blazen_context* context, const blazen_event*, blazen_error** error) -> blazen_status {
+  const auto body = [](void*, blazen_context* context, const blazen_event*,
+                       blazen_error** error) -> blazen_status {
     // Queued when the run ends, and dropped with it.
     ValueHandle value;
     OK(blazen_value_live(&on_drop, "x", 1, on_drop, value.out(), error));
@@ -576,7 +596,8 @@ Child in_child(const std::function<std::string()>& work) {
   }
   ::close(ends[1]);
   char buffer[256];
-  for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) child.said.append(buffer, static_cast<size_t>(got));
+  for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;)
+    child.said.append(buffer, static_cast<size_t>(got));
   ::close(ends[0]);
   ::waitpid(pid, &child.status, 0);
   return child;
@@ -591,7 +612,8 @@ void expect_child(const Child& child, const std::string& parent_id) {
   EXPECT_NE(child.said, parent_id);
 }
 
-// The pool of random bytes of the parent's runtime is not the child's, should the child be let to use it at all.
+// The pool of random bytes of the parent's runtime is not the child's, should the child be let to use it at
+// all.
 TEST(Fork, RunIdsOfParentAndChildDiffer) {
   RuntimeHandle runtime(make_runtime());
   WorkflowHandle workflow(make_workflow(stop));
@@ -611,8 +633,8 @@ TEST(Fork, RunIdsOfParentAndChildDiffer) {
 enum class Parent { rests, waits, works };
 class ForkOf : public testing::TestWithParam<std::tuple<blazen_mode, Parent>> {};
 
-// With workers asleep in the parent, and, where it says so, a thread in blazen_run_wait, or a worker in the middle of a step:
-// none of them is in the child.
+// With workers asleep in the parent, and, where it says so, a thread in blazen_run_wait, or a worker in the
+// middle of a step: none of them is in the child.
 TEST_P(ForkOf, AChildReleasesWhatItInheritedAndHasARuntimeOfItsOwn) {
   if (HOST_TSAN) GTEST_SKIP() << "the sanitizer does not follow a fork of several threads";
   const auto [mode, parent] = GetParam();

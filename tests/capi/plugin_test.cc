@@ -1,8 +1,8 @@
-// Proves that the library can be a plugin: loaded, used in every mode, closed, unloaded, fifty times over; after the last
-// release of everything nothing of it is left, no thread and no mapping.
+// Proves that the library can be a plugin: loaded, used in every mode, closed, unloaded, fifty times over;
+// after the last release of everything nothing of it is left, no thread and no mapping.
 //
-// The test program itself is linked to the library. So the loading is done by a process of its own, this program run again
-// through a copy of the library that nobody else has open.
+// The test program itself is linked to the library. So the loading is done by a process of its own, this
+// program run again through a copy of the library that nobody else has open.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -124,18 +124,19 @@ std::string use_library(blazen_mode mode, bool close) {
   };
   const auto drop_step = [](void* data) { ++static_cast<Host*>(data)->steps_dropped; };
   blazen_run_state state = BLAZEN_RUN_NONE;
-  const bool ok =
-      library.workflow_builder_create("w", 1, &builder, nullptr) == BLAZEN_OK &&
-      library.workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), step, &host, drop_step, nullptr) ==
-          BLAZEN_OK &&
-      library.workflow_builder_build(builder, &workflow, nullptr) == BLAZEN_OK &&
-      library.runtime_create(&options, &runtime, nullptr) == BLAZEN_OK &&
-      library.run_create(runtime, workflow, nullptr, &run, nullptr) == BLAZEN_OK &&
-      library.run_start(run, nullptr, nullptr) == BLAZEN_OK;
+  const bool ok = library.workflow_builder_create("w", 1, &builder, nullptr) == BLAZEN_OK &&
+                  library.workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), step,
+                                                    &host, drop_step, nullptr) == BLAZEN_OK &&
+                  library.workflow_builder_build(builder, &workflow, nullptr) == BLAZEN_OK &&
+                  library.runtime_create(&options, &runtime, nullptr) == BLAZEN_OK &&
+                  library.run_create(runtime, workflow, nullptr, &run, nullptr) == BLAZEN_OK &&
+                  library.run_start(run, nullptr, nullptr) == BLAZEN_OK;
   if (!ok) return "a call failed";
-  if (mode == BLAZEN_MODE_PUMP && library.runtime_poll(runtime, 0, nullptr, nullptr) != BLAZEN_OK) return "poll";
+  if (mode == BLAZEN_MODE_PUMP && library.runtime_poll(runtime, 0, nullptr, nullptr) != BLAZEN_OK)
+    return "poll";
   if (mode == BLAZEN_MODE_EXECUTOR) library.task_run(host.task);
-  if (library.run_wait(run, 10000, &state, nullptr) != BLAZEN_OK || state != BLAZEN_RUN_COMPLETED) return "no end";
+  if (library.run_wait(run, 10000, &state, nullptr) != BLAZEN_OK || state != BLAZEN_RUN_COMPLETED)
+    return "no end";
   if (library.run_snapshot(run, &snapshot, nullptr) != BLAZEN_OK) return "no snapshot";
   if (close && library.runtime_close(runtime, nullptr) != BLAZEN_OK) return "no close";
   if (close && host.attached != host.detached) return "a thread is attached after the close";
@@ -144,12 +145,13 @@ std::string use_library(blazen_mode mode, bool close) {
   library.workflow_release(workflow);
   library.snapshot_release(snapshot);
   library.run_release(run);
-  if (host.attached != host.detached) return "attached " + std::to_string(host.attached) + " times, detached " +
-                                             std::to_string(host.detached);
+  if (host.attached != host.detached)
+    return "attached " + std::to_string(host.attached) + " times, detached " + std::to_string(host.detached);
   if (kThreads && mode == BLAZEN_MODE_THREADS && host.attached != 3) return "not every thread was attached";
   if (mode != BLAZEN_MODE_THREADS && host.attached != 0) return "threads where there should be none";
   if (host.dropped != 1) return "the runtime's data was dropped " + std::to_string(host.dropped) + " times";
-  if (host.steps_dropped != 1) return "the step's data was dropped " + std::to_string(host.steps_dropped) + " times";
+  if (host.steps_dropped != 1)
+    return "the step's data was dropped " + std::to_string(host.steps_dropped) + " times";
   return "";
 }
 
@@ -161,7 +163,9 @@ std::string path_of_library() {
 }
 
 struct Copy {
-  Copy() : path(std::filesystem::temp_directory_path() / ("libblazen-plugin-" + std::to_string(::getpid()) + ".so")) {
+  Copy()
+      : path(std::filesystem::temp_directory_path() /
+             ("libblazen-plugin-" + std::to_string(::getpid()) + ".so")) {
     std::filesystem::copy_file(path_of_library(), path, std::filesystem::copy_options::overwrite_existing);
     // One with the same name in its head would be taken for the one that is loaded already.
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
@@ -193,12 +197,14 @@ TEST(Plugin, IsUnloadedWithNothingLeftOfIt) {
   for (int round = 0; round < 50; ++round) {
     ASSERT_TRUE(library.load(path.c_str())) << ::dlerror();
     ASSERT_TRUE(is_mapped(path));
-    ASSERT_NE(reinterpret_cast<void*>(library.runtime_create), reinterpret_cast<void*>(&blazen_runtime_create))
+    ASSERT_NE(reinterpret_cast<void*>(library.runtime_create),
+              reinterpret_cast<void*>(&blazen_runtime_create))
         << "the copy is not a library of its own, and the test would prove nothing";
     for (const blazen_mode mode : {BLAZEN_MODE_THREADS, BLAZEN_MODE_PUMP, BLAZEN_MODE_EXECUTOR}) {
       ASSERT_EQ(use_library(mode, round % 2 == 0), "") << "round " << round << ", mode " << mode;
     }
-    ASSERT_TRUE(threads_come_down_to(threads_before)) << thread_count() << " threads, " << threads_before << " before";
+    ASSERT_TRUE(threads_come_down_to(threads_before))
+        << thread_count() << " threads, " << threads_before << " before";
     ASSERT_EQ(::dlclose(library.handle), 0);
     ASSERT_EQ(::dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD), nullptr) << "it is still loaded";
     ASSERT_FALSE(is_mapped(path)) << "it is still mapped";

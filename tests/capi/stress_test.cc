@@ -1,8 +1,9 @@
-// Proves that any thread may make any call at any time: eight of them, at random, on runs that they share, while runs, streams
-// and runtimes are closed under them.
+// Proves that any thread may make any call at any time: eight of them, at random, on runs that they share,
+// while runs, streams and runtimes are closed under them.
 //
-// Each thread draws from a generator of its own, with a seed that is printed; what the others do in between is the scheduler's.
-// Every wait has a deadline, and the watchdog tells which call each thread is in. At the end, every drop has run exactly once.
+// Each thread draws from a generator of its own, with a seed that is printed; what the others do in between
+// is the scheduler's. Every wait has a deadline, and the watchdog tells which call each thread is in. At the
+// end, every drop has run exactly once.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -118,11 +119,14 @@ blazen_status body(void* user_data, blazen_context* context, const blazen_event*
   judge(blazen_context_publish(context, item, nullptr), "publish");
   if (id < 40) {
     EventHandle more;
-    judge(blazen_event_create("More", 4, choice % 3 == 0 ? value.get() : nullptr, nullptr, more.out(), nullptr), "event_create");
+    judge(
+        blazen_event_create("More", 4, choice % 3 == 0 ? value.get() : nullptr, nullptr, more.out(), nullptr),
+        "event_create");
     judge(blazen_context_send_event(context, more, nullptr, nullptr), "send_event");
     judge(blazen_context_emit(context, "More", 4, nullptr, nullptr), "emit");
   }
-  if (choice % 4 == 0) judge(blazen_context_remove_session(context, key, 2, nullptr, nullptr), "remove_session");
+  if (choice % 4 == 0)
+    judge(blazen_context_remove_session(context, key, 2, nullptr, nullptr), "remove_session");
   switch (choice % 16) {
     case 0: return blazen_error_host(1, BLAZEN_TEXT("by chance"), value, error);
     case 1: return blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), value, error);
@@ -205,12 +209,14 @@ void do_something(Yard& yard, std::mt19937& random, int hand) {
     case 7: {
       EventHandle item;
       uint64_t sequence = 0;
-      if (stream != nullptr) CALL(blazen_stream_next(stream, static_cast<int64_t>(random() % 3), item.out(), &sequence, nullptr));
+      if (stream != nullptr)
+        CALL(blazen_stream_next(stream, static_cast<int64_t>(random() % 3), item.out(), &sequence, nullptr));
       return;
     }
     case 8:
     case 9:
-      if (stream != nullptr) CALL(blazen_stream_on_ready(stream, call_token, tokens.take("on_ready"), drop_token, nullptr));
+      if (stream != nullptr)
+        CALL(blazen_stream_on_ready(stream, call_token, tokens.take("on_ready"), drop_token, nullptr));
       return;
     case 10:
       if (stream != nullptr && random() % 4 == 0) CALL(blazen_stream_close(stream, nullptr));
@@ -264,7 +270,8 @@ void do_something(Yard& yard, std::mt19937& random, int hand) {
       return;
     case 21: return yard.runs.put(at, nullptr);
     case 22:
-      if (yard.mode != BLAZEN_MODE_EXECUTOR) CALL(blazen_runtime_poll(yard.runtime, random() % 8, nullptr, nullptr));
+      if (yard.mode != BLAZEN_MODE_EXECUTOR)
+        CALL(blazen_runtime_poll(yard.runtime, random() % 8, nullptr, nullptr));
       return;
     case 23: {
       RuntimeHandle one_more(blazen_runtime_retain(yard.runtime));
@@ -308,7 +315,8 @@ void storm(blazen_mode mode, uint32_t seed, int turns, bool close_midway) {
   OK(blazen_runtime_create(&options, yard.runtime.out(), error));
   BuilderHandle builder;
   OK(blazen_workflow_builder_create("w", 1, builder.out(), error));
-  OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), body, &yard, nullptr, error));
+  OK(blazen_workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), body, &yard, nullptr,
+                                      error));
   OK(blazen_workflow_builder_add_step(builder, "t", 1, "More", 4, body, &yard, nullptr, error));
   OK(blazen_workflow_builder_step_max_concurrency(builder, "t", 1, 2, error));
   OK(blazen_workflow_builder_set_idle(builder, BLAZEN_IDLE_WAIT, error));
@@ -343,8 +351,9 @@ void storm(blazen_mode mode, uint32_t seed, int turns, bool close_midway) {
   for (size_t i = first_token; i < tokens.used() && fault.size() < 300; ++i) {
     const Token& token = tokens[i];
     if (token.drops == 1 && token.calls_after_drop == 0 && token.calls <= 1) continue;
-    fault += std::string(token.name) + ": " + std::to_string(token.drops) + " drops, " + std::to_string(token.calls) +
-             " calls, " + std::to_string(token.calls_after_drop) + " of them after the drop; ";
+    fault += std::string(token.name) + ": " + std::to_string(token.drops) + " drops, " +
+             std::to_string(token.calls) + " calls, " + std::to_string(token.calls_after_drop) +
+             " of them after the drop; ";
   }
   EXPECT_EQ(fault, "") << "seed " << seed << ", mode " << mode;
   EXPECT_GT(tokens.used() - first_token, 100U) << "the storm did nothing";
@@ -363,21 +372,23 @@ TEST_P(Storm, OfAllCallsLosesNothing) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, Storm, testing::Values(BLAZEN_MODE_THREADS, BLAZEN_MODE_PUMP, BLAZEN_MODE_EXECUTOR),
+INSTANTIATE_TEST_SUITE_P(Modes, Storm,
+                         testing::Values(BLAZEN_MODE_THREADS, BLAZEN_MODE_PUMP, BLAZEN_MODE_EXECUTOR),
                          [](const auto& info) {
                            return info.param == BLAZEN_MODE_PUMP       ? "Pump"
                                   : info.param == BLAZEN_MODE_EXECUTOR ? "Executor"
                                                                        : "Threads";
                          });
 
-// The narrow places, hit on purpose: a callback for a stream that is on its way while its last handle goes, and while another
-// is registered.
+// The narrow places, hit on purpose: a callback for a stream that is on its way while its last handle goes,
+// and while another is registered.
 TEST(Race, OfALastReleaseWithACallback) {
   if (!kThreads) GTEST_SKIP() << "a library without threads";
   Watchdog watchdog("OfALastReleaseWithACallback", 100);
   const size_t first_token = tokens.used();
   RuntimeHandle runtime(make_runtime(BLAZEN_MODE_THREADS));
-  const auto publish = [](void*, blazen_context* context, const blazen_event*, blazen_error**) -> blazen_status {
+  const auto publish = [](void*, blazen_context* context, const blazen_event*,
+                          blazen_error**) -> blazen_status {
     EventHandle item(make_event("Item"));
     for (int i = 0; i < 4; ++i) (void)blazen_context_publish(context, item, nullptr);
     return BLAZEN_OK;
@@ -417,9 +428,8 @@ TEST(Race, OfALastReleaseWithACallback) {
 TEST(Race, OfALastReleaseOfARunWithTheCloseOfItsRuntime) {
   if (!kThreads) GTEST_SKIP() << "a library without threads";
   Watchdog watchdog("OfALastReleaseOfARunWithTheCloseOfItsRuntime", 100);
-  WorkflowHandle workflow(make_workflow([](void*, blazen_context*, const blazen_event*, blazen_error**) -> blazen_status {
-    return BLAZEN_OK;
-  }));
+  WorkflowHandle workflow(make_workflow([](void*, blazen_context*, const blazen_event*,
+                                           blazen_error**) -> blazen_status { return BLAZEN_OK; }));
   constexpr size_t kMany = 64;
   const size_t first_token = tokens.used();
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1500);

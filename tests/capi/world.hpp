@@ -31,25 +31,28 @@ enum class Kind {
 inline void expect_ok(blazen_status status, const ErrorHandle& error, const char* what) {
   EXPECT_EQ(status, BLAZEN_OK) << what << ": " << message_of(error);
 }
-#define OK(...)                                            \
-  do {                                                     \
-    host::ErrorHandle error_handle;                        \
-    blazen_error** error = error_handle.out();             \
-    const blazen_status ok_status = (__VA_ARGS__);         \
+#define OK(...)                                             \
+  do {                                                      \
+    host::ErrorHandle error_handle;                         \
+    blazen_error** error = error_handle.out();              \
+    const blazen_status ok_status = (__VA_ARGS__);          \
     host::expect_ok(ok_status, error_handle, #__VA_ARGS__); \
   } while (0)
 
 using Body = blazen_step_fn;
 
-inline blazen_workflow* make_workflow(Body body, void* user_data = nullptr, blazen_unhandled unhandled = BLAZEN_UNHANDLED_FAIL,
-                                      blazen_idle idle = BLAZEN_IDLE_FAIL, const char* accepts_too = nullptr) {
+inline blazen_workflow* make_workflow(Body body, void* user_data = nullptr,
+                                      blazen_unhandled unhandled = BLAZEN_UNHANDLED_FAIL,
+                                      blazen_idle idle = BLAZEN_IDLE_FAIL,
+                                      const char* accepts_too = nullptr) {
   BuilderHandle builder;
   blazen_workflow* workflow = nullptr;
   OK(blazen_workflow_builder_create(BLAZEN_TEXT("w"), builder.out(), error));
-  OK(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("s"), BLAZEN_TEXT(BLAZEN_START_EVENT), body, user_data, nullptr,
-                                      error));
+  OK(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("s"), BLAZEN_TEXT(BLAZEN_START_EVENT), body,
+                                      user_data, nullptr, error));
   if (accepts_too != nullptr) {
-    OK(blazen_workflow_builder_step_accepts(builder, BLAZEN_TEXT("s"), accepts_too, std::strlen(accepts_too), error));
+    OK(blazen_workflow_builder_step_accepts(builder, BLAZEN_TEXT("s"), accepts_too, std::strlen(accepts_too),
+                                            error));
   }
   OK(blazen_workflow_builder_set_unhandled(builder, unhandled, error));
   OK(blazen_workflow_builder_set_idle(builder, idle, error));
@@ -95,8 +98,8 @@ class World {
   World() {
     runtime = RuntimeHandle(make_runtime());
     OK(blazen_workflow_builder_create(BLAZEN_TEXT("world"), builder.out(), error));
-    OK(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("ask"), BLAZEN_TEXT(BLAZEN_START_EVENT), ask, this, nullptr,
-                                        error));
+    OK(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("ask"), BLAZEN_TEXT(BLAZEN_START_EVENT), ask,
+                                        this, nullptr, error));
     OK(blazen_workflow_builder_build(builder, workflow.out(), error));
     value = ValueHandle(make_json("{\"a\": 1}"));
     event = EventHandle(make_event("Type", value));
@@ -152,12 +155,14 @@ class World {
   blazen_task* task = nullptr;
 
  private:
-  static blazen_status ask(void* user_data, blazen_context* context, const blazen_event*, blazen_error** error) {
+  static blazen_status ask(void* user_data, blazen_context* context, const blazen_event*,
+                           blazen_error** error) {
     auto& world = *static_cast<World*>(user_data);
     OK(blazen_context_set_json(context, BLAZEN_TEXT("key"), BLAZEN_TEXT("1"), error));
     OK(blazen_context_keys(context, BLAZEN_TEXT(""), world.keys.out(), error));
     if (world.invocation.get() != nullptr) return BLAZEN_OK;  // the task's run
-    return blazen_context_defer(context, world.invocation.out(), error) == BLAZEN_OK ? BLAZEN_PENDING : BLAZEN_ERROR_HOST;
+    return blazen_context_defer(context, world.invocation.out(), error) == BLAZEN_OK ? BLAZEN_PENDING
+                                                                                     : BLAZEN_ERROR_HOST;
   }
   void make_task() {
     blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;

@@ -1,15 +1,18 @@
-// Proves that memory may run out at any point: a status, no crash, no hang, no leak, every handle still usable.
+// Proves that memory may run out at any point: a status, no crash, no hang, no leak, every handle still
+// usable.
 //
-// The fault model. malloc and its family are defined in this executable and therefore interpose the shared library's, and so
-// is operator new through them (under a sanitizer, which needs malloc itself, the operators new alone are defined here). An
-// allocation counts, and may fail, while `armed` is set and the thread is not in code of this test: so a step's own
-// bookkeeping never fails, and what the engine does around it always may. Counted from 1, the n-th fails; `once`, it alone;
-// `sticky`, all from there on until a call has said so. The life below is run for every n until there is no n-th allocation.
+// The fault model. malloc and its family are defined in this executable and therefore interpose the shared
+// library's, and so is operator new through them (under a sanitizer, which needs malloc itself, the operators
+// new alone are defined here). An allocation counts, and may fail, while `armed` is set and the thread is not
+// in code of this test: so a step's own bookkeeping never fails, and what the engine does around it always
+// may. Counted from 1, the n-th fails; `once`, it alone; `sticky`, all from there on until a call has said
+// so. The life below is run for every n until there is no n-th allocation.
 //
-// What is required. A call answers what it would have answered, or BLAZEN_ERROR_OUT_OF_MEMORY with the immortal error, and
-// then has changed nothing: the very same call succeeds with memory, and the life goes on to the same end. Where the engine
-// had no caller to tell, the run has failed with BLAZEN_ERROR_OUT_OF_MEMORY in its error, and another run succeeds. Every drop
-// of the host ran once and under no lock, and as many blocks are allocated after a life as before it.
+// What is required. A call answers what it would have answered, or BLAZEN_ERROR_OUT_OF_MEMORY with the
+// immortal error, and then has changed nothing: the very same call succeeds with memory, and the life goes on
+// to the same end. Where the engine had no caller to tell, the run has failed with BLAZEN_ERROR_OUT_OF_MEMORY
+// in its error, and another run succeeds. Every drop of the host ran once and under no lock, and as many
+// blocks are allocated after a life as before it.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -153,9 +156,9 @@ struct Notes {
   }
 };
 Notes notes;
-#define REQUIRE(condition, status)                                     \
-  do {                                                                 \
-    if (!(condition)) notes.complain(__LINE__, #condition, (status));  \
+#define REQUIRE(condition, status)                                    \
+  do {                                                                \
+    if (!(condition)) notes.complain(__LINE__, #condition, (status)); \
   } while (0)
 
 // A fault has had its effect: from here on there is memory.
@@ -192,23 +195,24 @@ blazen_status attempt(int line, Call call, ErrorHandle* kept = nullptr) {
     if (status == BLAZEN_ERROR_OUT_OF_MEMORY) notes.complain(line, "a second try with memory fails", status);
   }
   std::snprintf(notes.message, sizeof notes.message, "%s", blazen_error_message(error, nullptr));
-  if ((status == BLAZEN_OK) != (error.get() == nullptr)) notes.complain(line, "error does not go with status", status);
+  if ((status == BLAZEN_OK) != (error.get() == nullptr))
+    notes.complain(line, "error does not go with status", status);
   if (kept != nullptr) *kept = std::move(error);
   return status;
 }
 #define ATTEMPT(...) attempt(__LINE__, [&](blazen_error** error) { return __VA_ARGS__; })
-#define MUST(...)                                    \
-  do {                                               \
-    const blazen_status must = ATTEMPT(__VA_ARGS__); \
+#define MUST(...)                                     \
+  do {                                                \
+    const blazen_status must = ATTEMPT(__VA_ARGS__);  \
     REQUIRE(must == BLAZEN_OK && #__VA_ARGS__, must); \
   } while (0)
 // The same in the body of a step.
-#define STEP_MUST(...)                                \
-  do {                                                \
-    const blazen_status must = ATTEMPT(__VA_ARGS__);  \
+#define STEP_MUST(...)                                                      \
+  do {                                                                      \
+    const blazen_status must = ATTEMPT(__VA_ARGS__);                        \
     if (must == BLAZEN_ERROR_CANCELLED && faults.fired.load()) return must; \
-    REQUIRE(must == BLAZEN_OK && #__VA_ARGS__, must); \
-    if (must != BLAZEN_OK) return BLAZEN_ERROR_INTERNAL; \
+    REQUIRE(must == BLAZEN_OK && #__VA_ARGS__, must);                       \
+    if (must != BLAZEN_OK) return BLAZEN_ERROR_INTERNAL;                    \
   } while (0)
 
 // Of the test's own handles: a release needs no memory, but what it sets off may want some.
@@ -265,15 +269,16 @@ blazen_status split(void* user_data, blazen_context* context, const blazen_event
   uint64_t after = 0;
   STEP_MUST(blazen_context_compare_and_set(context, BLAZEN_TEXT("json"), version, two, &after, error));
   REQUIRE(after > version, 0);
-  REQUIRE(ATTEMPT(blazen_context_compare_and_set(context, BLAZEN_TEXT("json"), version, two, nullptr, error)) ==
-              BLAZEN_ERROR_CONFLICT,
+  REQUIRE(ATTEMPT(blazen_context_compare_and_set(context, BLAZEN_TEXT("json"), version, two, nullptr,
+                                                 error)) == BLAZEN_ERROR_CONFLICT,
           0);
 
   BatchHandle batch;
   STEP_MUST(blazen_batch_create(batch.out(), error));
   STEP_MUST(blazen_batch_expect(batch, BLAZEN_TEXT("json"), after, error));
   STEP_MUST(blazen_batch_set(batch, BLAZEN_TEXT("done"), two, error));
-  STEP_MUST(blazen_batch_set(batch, BLAZEN_TEXT("a key that is longer than a short string holds"), two, error));
+  STEP_MUST(
+      blazen_batch_set(batch, BLAZEN_TEXT("a key that is longer than a short string holds"), two, error));
   STEP_MUST(blazen_batch_remove(batch, BLAZEN_TEXT("bytes"), error));
   STEP_MUST(blazen_context_apply(context, batch, error));
   release(batch);
@@ -413,8 +418,8 @@ void build(Life& life) {
   const auto add = [&](const char* name, const char* accepts, blazen_step_fn body) {
     const auto call = [&](blazen_error** error) {
       // Whatever it answers, it has the user_data from now on. The body is given the life itself.
-      return blazen_workflow_builder_add_step(builder, name, std::strlen(name), accepts, std::strlen(accepts), body,
-                                              &life, nullptr, error);
+      return blazen_workflow_builder_add_step(builder, name, std::strlen(name), accepts, std::strlen(accepts),
+                                              body, &life, nullptr, error);
     };
     const blazen_status status = attempt(__LINE__, call);
     REQUIRE(status == BLAZEN_OK, status);
@@ -540,7 +545,8 @@ bool answer_and_finish(Life& life, RunHandle& run) {
   drive(life, run);
   InvocationHandle invocation(life.deferred.exchange(nullptr));
   if (invocation.get() == nullptr) {
-    if (life.mode != BLAZEN_MODE_THREADS) REQUIRE(blazen_run_state_now(run) == BLAZEN_RUN_FAILED, blazen_run_state_now(run));
+    if (life.mode != BLAZEN_MODE_THREADS)
+      REQUIRE(blazen_run_state_now(run) == BLAZEN_RUN_FAILED, blazen_run_state_now(run));
     return !ended_without_memory(run);
   }
   blazen_context* context = blazen_invocation_context(invocation);
@@ -590,8 +596,8 @@ bool run_once(Life& life, SnapshotHandle& snapshot) {
   ValueHandle input;
   MUST(blazen_value_native("\1\2\3", 3, BLAZEN_TEXT("python/pickle"), metadata.out(), error));
   const auto adopt = [&](blazen_error** error) {
-    return blazen_value_adopt(BLAZEN_TAG_JSON, "{\"x\": 1}", 8, nullptr, 0, tokens.take("adopted value"), drop,
-                              input.out(), error);
+    return blazen_value_adopt(BLAZEN_TAG_JSON, "{\"x\": 1}", 8, nullptr, 0, tokens.take("adopted value"),
+                              drop, input.out(), error);
   };
   const blazen_status adopted = attempt(__LINE__, adopt);
   REQUIRE(adopted == BLAZEN_OK, adopted);
@@ -679,7 +685,8 @@ void look_into(SnapshotHandle& snapshot) {
   snapshot = std::move(parsed);
 }
 
-// A failing step, an event that nobody accepts, a queue that is full, a run that stalls: each is told, or was out of memory.
+// A failing step, an event that nobody accepts, a queue that is full, a run that stalls: each is told, or was
+// out of memory.
 struct Ending {
   blazen_status status;
   blazen_step_fn body;
@@ -689,14 +696,15 @@ void end_badly(Life& life, const Ending& ending) {
   BuilderHandle builder;
   WorkflowHandle workflow;
   MUST(blazen_workflow_builder_create(BLAZEN_TEXT("doomed"), builder.out(), error));
-  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("the step that ends it"), BLAZEN_TEXT(BLAZEN_START_EVENT),
-                                        ending.body, nullptr, nullptr, error));
-  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("work"), BLAZEN_TEXT("Work"), ending.body, nullptr, nullptr,
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("the step that ends it"),
+                                        BLAZEN_TEXT(BLAZEN_START_EVENT), ending.body, nullptr, nullptr,
                                         error));
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("work"), BLAZEN_TEXT("Work"), ending.body,
+                                        nullptr, nullptr, error));
   MUST(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_QUEUED_EVENTS, 2, error));
   MUST(blazen_workflow_builder_step_accepts(builder, BLAZEN_TEXT("work"), BLAZEN_TEXT("Both"), error));
-  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("work too"), BLAZEN_TEXT("Both"), ending.body, nullptr,
-                                        nullptr, error));
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("work too"), BLAZEN_TEXT("Both"), ending.body,
+                                        nullptr, nullptr, error));
   MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
   for (int tries = 0; tries < 2; ++tries) {
     ErrorHandle error;
@@ -754,13 +762,14 @@ constexpr Ending kEndings[] = {{BLAZEN_ERROR_STEP_FAILED, fail},
                                {BLAZEN_ERROR_LIMIT, flood},
                                {BLAZEN_ERROR_STALLED, stall}};
 
-// A snapshot of another workflow is refused, with memory and without: nothing of the run that was begun may stay.
+// A snapshot of another workflow is refused, with memory and without: nothing of the run that was begun may
+// stay.
 void mismatch_once(Life& life, blazen_snapshot* snapshot) {
   BuilderHandle builder;
   WorkflowHandle workflow;
   MUST(blazen_workflow_builder_create(BLAZEN_TEXT("another"), builder.out(), error));
-  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("fail"), BLAZEN_TEXT(BLAZEN_START_EVENT), fail, nullptr,
-                                        nullptr, error));
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("fail"), BLAZEN_TEXT(BLAZEN_START_EVENT), fail,
+                                        nullptr, nullptr, error));
   MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
   RunHandle run;
   REQUIRE(ATTEMPT(blazen_run_resume(life.runtime, workflow, snapshot, nullptr, run.out(), error)) ==
@@ -832,15 +841,17 @@ class Memory : public testing::TestWithParam<blazen_mode> {
   bool judge(long n, Kind kind) {
     const char* complaint = notes.complaint.load();
     if (complaint != nullptr) {
-      ADD_FAILURE() << describe(n, kind) << ", line " << notes.complaint_line << ": " << complaint << " (status "
-                    << notes.complaint_status << "; the last call said: " << notes.message << ")";
+      ADD_FAILURE() << describe(n, kind) << ", line " << notes.complaint_line << ": " << complaint
+                    << " (status " << notes.complaint_status << "; the last call said: " << notes.message
+                    << ")";
     }
     if (const std::string fault = tokens.fault(); !fault.empty()) {
       ADD_FAILURE() << describe(n, kind) << ": " << fault;
       complaint = "drops";
     }
     if (drops_under_lock != 0) {
-      ADD_FAILURE() << describe(n, kind) << ": dropped under the lock of the run: " << dropped_under_lock.load();
+      ADD_FAILURE() << describe(n, kind)
+                    << ": dropped under the lock of the run: " << dropped_under_lock.load();
       complaint = "lock";
     }
     if (complaint != nullptr) ++complaints_;
@@ -854,7 +865,9 @@ std::atomic<long> where{0};
 void tell_where() { std::fprintf(stderr, "  it was at allocation %ld\n", where.load()); }
 
 std::string name_of(const testing::TestParamInfo<blazen_mode>& info) {
-  return info.param == BLAZEN_MODE_PUMP ? "Pump" : info.param == BLAZEN_MODE_EXECUTOR ? "Executor" : "Threads";
+  return info.param == BLAZEN_MODE_PUMP       ? "Pump"
+         : info.param == BLAZEN_MODE_EXECUTOR ? "Executor"
+                                              : "Threads";
 }
 
 using EveryAllocation = Memory;
@@ -888,11 +901,13 @@ TEST_P(EveryAllocation, MayFailAndNothingIsLostLeakedOrHanging) {
   EXPECT_GT(most, 150);
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, EveryAllocation, testing::Values(BLAZEN_MODE_PUMP, BLAZEN_MODE_EXECUTOR), name_of);
+INSTANTIATE_TEST_SUITE_P(Modes, EveryAllocation, testing::Values(BLAZEN_MODE_PUMP, BLAZEN_MODE_EXECUTOR),
+                         name_of);
 
 using SomeAllocations = Memory;
 
-// With threads no two lives allocate in the same order: a sample, by a stride that meets every region of a life.
+// With threads no two lives allocate in the same order: a sample, by a stride that meets every region of a
+// life.
 TEST_P(SomeAllocations, MayFailWithThreads) {
   if (!kThreads) GTEST_SKIP() << "a library without threads";
   Watchdog watchdog("SomeAllocations", 150, tell_where);

@@ -1,5 +1,5 @@
-// Goal: streams end on every path, waits end in every form, and a close or a release leaves nothing behind: no callback, no
-// object that is dropped twice or never, no hang.
+// Goal: streams end on every path, waits end in every form, and a close or a release leaves nothing behind:
+// no callback, no object that is dropped twice or never, no hang.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,24 +12,30 @@ namespace {
 using Life = EveryWay;
 INSTANTIATE_TEST_SUITE_P(All, Life, testing::ValuesIn(ways()), way_name);
 
-// Where the test's own thread may sleep while the run goes on: all but the queue that this very thread drains.
+// Where the test's own thread may sleep while the run goes on: all but the queue that this very thread
+// drains.
 class LifeAsleep : public EveryWay {};
 INSTANTIATE_TEST_SUITE_P(All, LifeAsleep, testing::ValuesIn(ways_but({Way::queue})), way_name);
 
 // Where steps run on other threads. A library without threads has none of these.
 class LifeOnThreads : public EveryWay {};
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LifeOnThreads);
-INSTANTIATE_TEST_SUITE_P(All, LifeOnThreads, testing::ValuesIn(ways_but({Way::pump, Way::descriptor, Way::wake, Way::waiter, Way::queue})), way_name);
+INSTANTIATE_TEST_SUITE_P(
+    All, LifeOnThreads,
+    testing::ValuesIn(ways_but({Way::pump, Way::descriptor, Way::wake, Way::waiter, Way::queue})), way_name);
 
 // Where a run needs no host that holds the runtime.
 class LifeByItself : public EveryWay {};
-INSTANTIATE_TEST_SUITE_P(All, LifeByItself, testing::ValuesIn(ways_but({Way::pool, Way::queue, Way::descriptor, Way::wake})), way_name);
+INSTANTIATE_TEST_SUITE_P(All, LifeByItself,
+                         testing::ValuesIn(ways_but({Way::pool, Way::queue, Way::descriptor, Way::wake})),
+                         way_name);
 
 // All but the threads of the test's own pool, which a forked child would miss.
 class LifeForked : public EveryWay {};
 INSTANTIATE_TEST_SUITE_P(All, LifeForked, testing::ValuesIn(ways_but({Way::pool})), way_name);
 
-// ------------------------------------------------------------------------------------------------------- helpers
+// -------------------------------------------------------------------------------------------------------
+// helpers
 
 // A callback that counts its calls and its drops.
 struct Callback {
@@ -51,7 +57,9 @@ struct Callback {
   static void drop(void* self) { ++static_cast<Callback*>(self)->drops; }
 
   blazen_status on_done(blazen_run* run) { return blazen_run_on_done(run, done, this, drop, nullptr); }
-  blazen_status on_ready(blazen_stream* stream) { return blazen_stream_on_ready(stream, ready, this, drop, nullptr); }
+  blazen_status on_ready(blazen_stream* stream) {
+    return blazen_stream_on_ready(stream, ready, this, drop, nullptr);
+  }
   // Called once, dropped once, in that order.
   void expect_called(const char* what = "") const {
     EXPECT_EQ(calls, 1) << what;
@@ -91,7 +99,8 @@ struct Held {
 
 const std::string kEnd = "blazen::StreamEnd=null";
 
-// -------------------------------------------------------------------------------------------------------- streams
+// --------------------------------------------------------------------------------------------------------
+// streams
 
 TEST_P(Life, StreamGivesEveryItemInOrderWithItsNumber) {
   Engine engine(GetParam());
@@ -99,17 +108,22 @@ TEST_P(Life, StreamGivesEveryItemInOrderWithItsNumber) {
   const Stream stream = subscribe(run);
   MUST(blazen_run_start(run, nullptr, e));
   engine.settle(run);
-  EXPECT_EQ(take(stream), (std::vector<Item>{{1, "P", "json 1"}, {2, "P", "json 2"}, {3, "P", "json 3"}, {4, BLAZEN_STREAM_END, "json null"}}));
+  EXPECT_EQ(
+      take(stream),
+      (std::vector<Item>{
+          {1, "P", "json 1"}, {2, "P", "json 2"}, {3, "P", "json 3"}, {4, BLAZEN_STREAM_END, "json null"}}));
   // The end again, for as long as one asks.
   EXPECT_EQ(text_of(take(stream)), kEnd);
 }
 
 TEST_P(Life, ItemOfAStreamNamesItsStepAndItsCorrelation) {
   Engine engine(GetParam());
-  const RunHandle run = create(engine, Spec().start([](Ctx& ctx) {
-                                               ctx.publish(event("P", json("1"), "c-9"));
-                                               ctx.stop();
-                                             }).build());
+  const RunHandle run = create(engine, Spec()
+                                           .start([](Ctx& ctx) {
+                                             ctx.publish(event("P", json("1"), "c-9"));
+                                             ctx.stop();
+                                           })
+                                           .build());
   const Stream stream = subscribe(run);
   MUST(blazen_run_start(run, nullptr, e));
   engine.settle(run);
@@ -120,9 +134,10 @@ TEST_P(Life, ItemOfAStreamNamesItsStepAndItsCorrelation) {
 }
 
 TEST_P(Life, PublishedEventIsNeverRouted) {
-  Engine engine(GetParam());
   std::atomic<int> routed{0};
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) {
+  Engine engine(GetParam());
+  const Outcome end = run_to_end(engine, Spec()
+                                             .start([](Ctx& ctx) {
                                                ctx.publish("A");
                                                ctx.publish(BLAZEN_STOP_EVENT, "1");
                                                ctx.emit("B");
@@ -134,8 +149,8 @@ TEST_P(Life, PublishedEventIsNeverRouted) {
 }
 
 TEST_P(Life, LaterSubscriberSeesWhatIsPublishedFromThenOn) {
-  Engine engine(GetParam());
   Held held;
+  Engine engine(GetParam());
   Spec spec = held.spec();
   const RunHandle run = create(engine, spec.build());
   const Stream early = subscribe(run);
@@ -148,7 +163,8 @@ TEST_P(Life, LaterSubscriberSeesWhatIsPublishedFromThenOn) {
   held.stop();
   engine.settle(run);
   const Stream last = subscribe(run);
-  EXPECT_EQ(take(early), (std::vector<Item>{{1, "P", "json 1"}, {2, "P", "json 2"}, {3, BLAZEN_STREAM_END, "json null"}}));
+  EXPECT_EQ(take(early),
+            (std::vector<Item>{{1, "P", "json 1"}, {2, "P", "json 2"}, {3, BLAZEN_STREAM_END, "json null"}}));
   EXPECT_EQ(take(later), (std::vector<Item>{{2, "P", "json 2"}, {3, BLAZEN_STREAM_END, "json null"}}));
   EXPECT_EQ(take(last), (std::vector<Item>{{3, BLAZEN_STREAM_END, "json null"}}));
 }
@@ -196,8 +212,8 @@ TEST_P(Life, CloseOfTheRuntimeEndsRunsThatWereNeverStarted) {
 }
 
 TEST_P(Life, ClosedStreamGivesStreamEndAndTheRunGoesOn) {
-  Engine engine(GetParam());
   Held held;
+  Engine engine(GetParam());
   const RunHandle run = start(engine, held.spec().build());
   engine.until(run, [&] { return held.is_there(); });
   const Stream closed = subscribe(run);
@@ -236,13 +252,17 @@ TEST_P(Life, SlowSubscriberGetsOneGapWithTheCountAndThenTheRest) {
   const Stream stream = subscribe(run);
   MUST(blazen_run_start(run, nullptr, e));
   engine.settle(run);
-  EXPECT_EQ(take(stream), (std::vector<Item>{{6, BLAZEN_STREAM_GAP, "json {\"missed\":6}"}, {7, "P", "json 7"}, {8, "P", "json 8"},
-                                             {9, "P", "json 9"}, {10, "P", "json 10"}, {11, BLAZEN_STREAM_END, "json null"}}));
+  EXPECT_EQ(take(stream), (std::vector<Item>{{6, BLAZEN_STREAM_GAP, "json {\"missed\":6}"},
+                                             {7, "P", "json 7"},
+                                             {8, "P", "json 8"},
+                                             {9, "P", "json 9"},
+                                             {10, "P", "json 10"},
+                                             {11, BLAZEN_STREAM_END, "json null"}}));
 }
 
 TEST_P(Life, QuickSubscriberMissesNothingBesideASlowOne) {
-  Engine engine(GetParam());
   Held held;
+  Engine engine(GetParam());
   Spec spec = held.spec();
   spec.limit(BLAZEN_LIMIT_STREAM_ITEMS, 2);
   const RunHandle run = create(engine, spec.build());
@@ -262,8 +282,8 @@ TEST_P(Life, QuickSubscriberMissesNothingBesideASlowOne) {
 
 TEST_P(Life, ItemsThatEverybodyHasTakenAreLetGo) {
   Counted object;
-  Engine engine(GetParam());
   Held held;
+  Engine engine(GetParam());
   const RunHandle run = create(engine, held.spec().build());
   const Stream first = subscribe(run);
   const Stream second = subscribe(run);
@@ -294,8 +314,8 @@ TEST_P(Life, ReadyCallbackComesOnceWhenThereIsAnItem) {
   Callback first;
   Callback second;
   Callback third;
-  Engine engine(GetParam());
   Held held;
+  Engine engine(GetParam());
   const RunHandle run = create(engine, held.spec().build());
   const Stream stream = subscribe(run);
   MUST(first.on_ready(stream));
@@ -323,8 +343,8 @@ TEST_P(Life, ReadyCallbackComesOnceWhenThereIsAnItem) {
 TEST_P(Life, ReadyCallbackOfAClosedStreamIsCalledOrDroppedButNeverLost) {
   Callback pending;
   Callback after;
-  Engine engine(GetParam());
   Held held;
+  Engine engine(GetParam());
   const RunHandle run = start(engine, held.spec().build());
   const Stream stream = subscribe(run);
   MUST(pending.on_ready(stream));
@@ -368,8 +388,8 @@ TEST_P(Life, ReadyCallbackMayTakeItemsAndRegisterAgain) {
 }
 
 TEST_P(LifeAsleep, NextWithADeadlineAnswersTimeoutAndThenTheItem) {
-  Engine engine(GetParam());
   Held held;
+  Engine engine(GetParam());
   const RunHandle run = start(engine, held.spec().build());
   const Stream stream = subscribe(run);
   engine.until(run, [&] { return held.is_there(); });
@@ -385,11 +405,12 @@ TEST_P(LifeAsleep, NextWithADeadlineAnswersTimeoutAndThenTheItem) {
   EXPECT_EQ(type_of(item), BLAZEN_STREAM_END);
 }
 
-// ---------------------------------------------------------------------------------------------------------- waits
+// ----------------------------------------------------------------------------------------------------------
+// waits
 
 TEST_P(Life, WaitHasADeadlineAndTheRunGoesOn) {
-  Engine engine(GetParam());
   Held held;
+  Engine engine(GetParam());
   const RunHandle run = start(engine, held.spec().build());
   engine.until(run, [&] { return held.is_there(); });
   blazen_run_state state = BLAZEN_RUN_NONE;
@@ -404,8 +425,8 @@ TEST_P(Life, WaitHasADeadlineAndTheRunGoesOn) {
 
 TEST_P(Life, WaitEndsWhenAnotherThreadCompletesTheStep) {
   NEEDS_THREADS();
-  Engine engine(GetParam());
   Held held;
+  Engine engine(GetParam());
   const RunHandle run = start(engine, held.spec().build());
   engine.until(run, [&] { return held.is_there(); });
   std::thread completer([&] { held.stop("7"); });
@@ -418,11 +439,16 @@ TEST_P(Life, WaitEndsWhenAnotherThreadCompletesTheStep) {
 TEST_P(LifeAsleep, SeveralThreadsMayWaitForOneRun) {
   NEEDS_THREADS();
   Engine engine(GetParam());
-  const RunHandle run = create(engine, Spec().step("s", {BLAZEN_START_EVENT, "Again"}, [](Ctx& ctx) {
-                                              const int round = ctx.input() == "null" ? 0 : std::stoi(ctx.input());
-                                              if (round == 200) ctx.stop();
-                                              if (round < 200) ctx.emit("Again", std::to_string(round + 1));
-                                            }).build());
+  const RunHandle run = create(engine, Spec()
+                                           .step("s", {BLAZEN_START_EVENT, "Again"},
+                                                 [](Ctx& ctx) {
+                                                   const int round =
+                                                       ctx.input() == "null" ? 0 : std::stoi(ctx.input());
+                                                   if (round == 200) ctx.stop();
+                                                   if (round < 200)
+                                                     ctx.emit("Again", std::to_string(round + 1));
+                                                 })
+                                           .build());
   std::vector<std::thread> threads;
   std::atomic<int> completed{0};
   for (int i = 0; i < 4; ++i) {
@@ -442,8 +468,8 @@ TEST_P(Life, DoneCallbackComesOnceWithTheState) {
   Callback before;
   Callback during;
   Callback after;
-  Engine engine(GetParam());
   Held held;
+  Engine engine(GetParam());
   const RunHandle run = create(engine, held.spec().build());
   MUST(before.on_done(run));
   MUST(blazen_run_start(run, nullptr, e));
@@ -463,7 +489,8 @@ TEST_P(Life, DoneCallbackComesOnceWithTheState) {
 TEST_P(Life, DoneCallbackComesWhenTheRunParksElsewhere) {
   Callback callback;
   Engine engine(GetParam());
-  const RunHandle run = create(engine, Spec().start([](Ctx& ctx) { ctx.emit("Far"); }).elsewhere("far", {"Far"}).build());
+  const RunHandle run =
+      create(engine, Spec().start([](Ctx& ctx) { ctx.emit("Far"); }).elsewhere("far", {"Far"}).build());
   MUST(callback.on_done(run));
   MUST(blazen_run_start(run, nullptr, e));
   EXPECT_EQ(engine.settle(run), BLAZEN_RUN_ELSEWHERE);
@@ -478,10 +505,12 @@ TEST_P(Life, RefusedCallbackIsDroppedAndNotCalled) {
   EXPECT_EQ(callback.on_done(nullptr), BLAZEN_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(callback.drops, 1);
   const RunHandle run = create(engine, publishing(0).build());
-  EXPECT_EQ(blazen_run_on_done(run, nullptr, &callback, Callback::drop, nullptr), BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(blazen_run_on_done(run, nullptr, &callback, Callback::drop, nullptr),
+            BLAZEN_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(callback.drops, 2);
   const Stream stream = subscribe(run);
-  EXPECT_EQ(blazen_stream_on_ready(stream, nullptr, &callback, Callback::drop, nullptr), BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(blazen_stream_on_ready(stream, nullptr, &callback, Callback::drop, nullptr),
+            BLAZEN_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(callback.drops, 3);
   EXPECT_EQ(callback.calls, 0);
 }
@@ -496,7 +525,8 @@ TEST_P(Life, UncalledCallbackIsDroppedWithItsRun) {
   EXPECT_EQ(callback.drops, 1);
 }
 
-// ---------------------------------------------------------------------------------------------------------- close
+// ----------------------------------------------------------------------------------------------------------
+// close
 
 TEST_P(Life, CloseCancelsWhatIsPendingAndNoCallbackComesAfterIt) {
   Callback done;
@@ -533,8 +563,8 @@ TEST_P(Life, CloseCancelsWhatIsPendingAndNoCallbackComesAfterIt) {
 
 TEST_P(Life, CloseOfTheRuntimeCancelsItsRunsOnce) {
   Callback callbacks[3];
-  Engine engine(GetParam());
   Held held[3];
+  Engine engine(GetParam());
   std::vector<RunHandle> runs;
   for (int i = 0; i < 3; ++i) {
     runs.push_back(start(engine, held[i].spec().build()));
@@ -548,7 +578,8 @@ TEST_P(Life, CloseOfTheRuntimeCancelsItsRunsOnce) {
   }
   MUST(blazen_runtime_close(engine.runtime(), e));
   RunHandle late;
-  EXPECT_EQ(blazen_run_create(engine.runtime(), publishing(0).build(), nullptr, late.out(), nullptr), BLAZEN_ERROR_CANCELLED);
+  EXPECT_EQ(blazen_run_create(engine.runtime(), publishing(0).build(), nullptr, late.out(), nullptr),
+            BLAZEN_ERROR_CANCELLED);
 }
 
 // What is queued is dropped with the run, each object once, and not before.
@@ -575,20 +606,23 @@ TEST_P(Life, ClosedRunLetsGoOfEverythingItHeldExactlyOnce) {
 }
 
 TEST_P(LifeOnThreads, CloseWaitsForABodyThatRuns) {
-  Engine engine(GetParam());
   std::atomic<int> stage{0};
-  const Workflow workflow = Spec().start([&](Ctx& ctx) {
-                                    stage = 1;
-                                    while (!ctx.cancelled()) std::this_thread::yield();
-                                    stage = 2;
-                                  }).build();
+  Engine engine(GetParam());
+  const Workflow workflow = Spec()
+                                .start([&](Ctx& ctx) {
+                                  stage = 1;
+                                  while (!ctx.cancelled()) std::this_thread::yield();
+                                  stage = 2;
+                                })
+                                .build();
   const RunHandle run = start(engine, workflow);
   engine.until(run, [&] { return stage == 1; });
   MUST(blazen_run_close(run, e));
   EXPECT_EQ(stage, 2);
 }
 
-// ---------------------------------------------------------------------------------------- releases, in any order
+// ---------------------------------------------------------------------------------------- releases, in any
+// order
 
 TEST_P(Life, HandlesMayBeReleasedInAnyOrder) {
   // Six handles of one completed run, in all 720 orders.
@@ -602,7 +636,11 @@ TEST_P(Life, HandlesMayBeReleasedInAnyOrder) {
       Runtime extra;
       Engine engine(GetParam());
       extra = Runtime(blazen_runtime_retain(engine.runtime()));
-      Workflow workflow = Spec().start([](Ctx& ctx) { ctx.stop(Value(blazen_value_retain(blazen_event_value(ctx.trigger())))); }).build();
+      Workflow workflow = Spec()
+                              .start([](Ctx& ctx) {
+                                ctx.stop(Value(blazen_value_retain(blazen_event_value(ctx.trigger()))));
+                              })
+                              .build();
       RunHandle run = create(engine, workflow);
       Stream stream = subscribe(run);
       MUST(blazen_run_start(run, live(object), e));
@@ -665,13 +703,15 @@ TEST(Release, LastReleaseInsideAStepOnAnEngineThread) {
     {
       std::lock_guard guard(shared.lock);
       MUST(blazen_runtime_create(&options, shared.runtime.out(), e));
-      const Workflow workflow = Spec().start([&](Ctx& ctx) {
-                                        std::lock_guard hold(shared.lock);
-                                        shared.run.reset();
-                                        shared.runtime.reset();
-                                        EXPECT_EQ(drops, 0);
-                                        ctx.stop();
-                                      }).build();
+      const Workflow workflow = Spec()
+                                    .start([&](Ctx& ctx) {
+                                      std::lock_guard hold(shared.lock);
+                                      shared.run.reset();
+                                      shared.runtime.reset();
+                                      EXPECT_EQ(drops, 0);
+                                      ctx.stop();
+                                    })
+                                    .build();
       MUST(blazen_run_create(shared.runtime, workflow, nullptr, shared.run.out(), e));
       MUST(blazen_run_start(shared.run, nullptr, e));
     }
@@ -698,11 +738,13 @@ TEST(Release, LastReleaseInsideATaskOfTheHostsExecutor) {
   Runtime runtime;
   MUST(blazen_runtime_create(&options, runtime.out(), e));
   RunHandle run;
-  Workflow workflow = Spec().start([&](Ctx& ctx) {
-                              run.reset();
-                              runtime.reset();
-                              ctx.stop();
-                            }).build();
+  Workflow workflow = Spec()
+                          .start([&](Ctx& ctx) {
+                            run.reset();
+                            runtime.reset();
+                            ctx.stop();
+                          })
+                          .build();
   MUST(blazen_run_create(runtime, workflow, nullptr, run.out(), e));
   MUST(blazen_run_start(run, nullptr, e));
   ASSERT_EQ(tasks.size(), 1U);
@@ -710,11 +752,13 @@ TEST(Release, LastReleaseInsideATaskOfTheHostsExecutor) {
   EXPECT_EQ(host.drops, 1);
 }
 
-// ------------------------------------------------------------------------------------------------------- one call
+// ------------------------------------------------------------------------------------------------------- one
+// call
 
 TEST_P(LifeAsleep, ShortPathRunsFromInputToResult) {
   Engine engine(GetParam());
-  const Workflow workflow = Spec().start([](Ctx& ctx) { ctx.emit("A", ctx.input()); })
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) { ctx.emit("A", ctx.input()); })
                                 .step("a", {"A"}, [](Ctx& ctx) { ctx.stop(ctx.input()); })
                                 .build();
   Value result;
@@ -729,7 +773,8 @@ TEST_P(LifeAsleep, ShortPathAnswersTheErrorOfTheRun) {
   const auto fails = [&](const Spec& spec) {
     Value result;
     Error error;
-    const blazen_status status = blazen_workflow_run(spec.build(), engine.runtime(), nullptr, result.out(), error.out());
+    const blazen_status status =
+        blazen_workflow_run(spec.build(), engine.runtime(), nullptr, result.out(), error.out());
     EXPECT_EQ(status, error.status());
     EXPECT_EQ(result.get(), nullptr);
     return error;
@@ -739,7 +784,8 @@ TEST_P(LifeAsleep, ShortPathAnswersTheErrorOfTheRun) {
   EXPECT_EQ(failed.host_code(), 5);
   EXPECT_EQ(fails(Spec().start([](Ctx&) {})).status(), BLAZEN_ERROR_STALLED);
   EXPECT_EQ(fails(Spec().start([](Ctx& ctx) { ctx.emit("Nobody"); })).status(), BLAZEN_ERROR_NO_HANDLER);
-  EXPECT_EQ(fails(Spec().start([](Ctx& ctx) { ctx.emit("Far"); }).elsewhere("far", {"Far"})).status(), BLAZEN_ERROR_WRONG_STATE);
+  EXPECT_EQ(fails(Spec().start([](Ctx& ctx) { ctx.emit("Far"); }).elsewhere("far", {"Far"})).status(),
+            BLAZEN_ERROR_WRONG_STATE);
 }
 
 // A run that only the outside could move on, with nobody who holds it, must not be waited for.
@@ -750,7 +796,8 @@ TEST_P(LifeAsleep, ShortPathRefusesARunThatWaitsForTheOutside) {
   const Workflow workflow = waits.start([](Ctx&) {}).build();
   Value result;
   for (int i = 0; i < 20; ++i) {
-    EXPECT_EQ(blazen_workflow_run(workflow, engine.runtime(), nullptr, result.out(), nullptr), BLAZEN_ERROR_WRONG_STATE);
+    EXPECT_EQ(blazen_workflow_run(workflow, engine.runtime(), nullptr, result.out(), nullptr),
+              BLAZEN_ERROR_WRONG_STATE);
   }
 }
 
@@ -758,10 +805,12 @@ TEST_P(Life, ShortPathOnAClosedRuntimeIsCancelled) {
   Engine engine(GetParam());
   MUST(blazen_runtime_close(engine.runtime(), e));
   Value result;
-  EXPECT_EQ(blazen_workflow_run(publishing(0).build(), engine.runtime(), nullptr, result.out(), nullptr), BLAZEN_ERROR_CANCELLED);
+  EXPECT_EQ(blazen_workflow_run(publishing(0).build(), engine.runtime(), nullptr, result.out(), nullptr),
+            BLAZEN_ERROR_CANCELLED);
 }
 
-// --------------------------------------------------------------------------------------------------- wrong place
+// --------------------------------------------------------------------------------------------------- wrong
+// place
 
 // Every call that is `outside` answers WRONG_PLACE, from wherever a callback calls it.
 struct Outside {
@@ -774,7 +823,8 @@ struct Outside {
 
   void check(const char* where) {
     const auto expect = [&](blazen_status status, const char* call) {
-      EXPECT_EQ(status, BLAZEN_ERROR_WRONG_PLACE) << call << " in " << where << " answered " << blazen_status_name(status);
+      EXPECT_EQ(status, BLAZEN_ERROR_WRONG_PLACE)
+          << call << " in " << where << " answered " << blazen_status_name(status);
     };
     Value result;
     Event item;
@@ -784,9 +834,11 @@ struct Outside {
       expect(blazen_run_wait(run, 5, nullptr, nullptr), "blazen_run_wait");
     }
     if (stream != nullptr) expect(blazen_stream_close(stream, nullptr), "blazen_stream_close");
-    if (stream != nullptr) expect(blazen_stream_next(stream, 5, item.out(), nullptr, nullptr), "blazen_stream_next");
+    if (stream != nullptr)
+      expect(blazen_stream_next(stream, 5, item.out(), nullptr, nullptr), "blazen_stream_next");
     expect(blazen_runtime_poll(runtime, 1, nullptr, nullptr), "blazen_runtime_poll");
-    if (workflow != nullptr) expect(blazen_workflow_run(workflow, runtime, nullptr, result.out(), nullptr), "blazen_workflow_run");
+    if (workflow != nullptr)
+      expect(blazen_workflow_run(workflow, runtime, nullptr, result.out(), nullptr), "blazen_workflow_run");
     expect(blazen_runtime_close(runtime, nullptr), "blazen_runtime_close");
     ++calls;
   }
@@ -796,19 +848,27 @@ TEST_P(Life, OutsideCallsFromInsideACallbackAnswerWrongPlace) {
   Outside outside;
   Engine engine(GetParam());
   const Workflow other = publishing(0).build();
-  const RunHandle run = create(engine, Spec().start([&](Ctx& ctx) {
-                                               outside.check("a step");
-                                               ctx.publish("P");
-                                               ctx.stop();
-                                             }).build());
+  const RunHandle run = create(engine, Spec()
+                                           .start([&](Ctx& ctx) {
+                                             outside.check("a step");
+                                             ctx.publish("P");
+                                             ctx.stop();
+                                           })
+                                           .build());
   const Stream stream = subscribe(run);
   outside.runtime = engine.runtime();
   outside.run = run;
   outside.stream = stream;
   outside.workflow = other;
-  MUST(blazen_stream_on_ready(stream, [](void* self) { static_cast<Outside*>(self)->check("a ready callback"); }, &outside, nullptr, e));
-  MUST(blazen_run_on_done(run, [](void* self, blazen_run*, blazen_run_state) { static_cast<Outside*>(self)->check("a done callback"); },
-                          &outside, [](void* self) { static_cast<Outside*>(self)->check("the drop of a callback"); }, e));
+  MUST(blazen_stream_on_ready(
+      stream, [](void* self) { static_cast<Outside*>(self)->check("a ready callback"); }, &outside, nullptr,
+      e));
+  MUST(blazen_run_on_done(
+      run,
+      [](void* self, blazen_run*, blazen_run_state) {
+        static_cast<Outside*>(self)->check("a done callback");
+      },
+      &outside, [](void* self) { static_cast<Outside*>(self)->check("the drop of a callback"); }, e));
   MUST(blazen_run_start(run, nullptr, e));
   engine.settle(run);
   engine.until(run, [&] { return outside.calls == 4; });
@@ -817,13 +877,16 @@ TEST_P(Life, OutsideCallsFromInsideACallbackAnswerWrongPlace) {
 
 TEST_P(Life, WaitsWithADeadlineOfZeroArePossibleInsideAStep) {
   Engine engine(GetParam());
-  const RunHandle run = create(engine, Spec().start([&](Ctx& ctx) {
-                                               EXPECT_EQ(blazen_run_wait(ctx.run(), 0, nullptr, nullptr), BLAZEN_ERROR_TIMEOUT);
-                                               Stream stream = subscribe(ctx.run());
-                                               ctx.publish("P");
-                                               EXPECT_EQ(take(stream).size(), 1U);
-                                               ctx.stop();
-                                             }).build());
+  const RunHandle run =
+      create(engine, Spec()
+                         .start([&](Ctx& ctx) {
+                           EXPECT_EQ(blazen_run_wait(ctx.run(), 0, nullptr, nullptr), BLAZEN_ERROR_TIMEOUT);
+                           Stream stream = subscribe(ctx.run());
+                           ctx.publish("P");
+                           EXPECT_EQ(take(stream).size(), 1U);
+                           ctx.stop();
+                         })
+                         .build());
   MUST(blazen_run_start(run, nullptr, e));
   EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
 }
@@ -843,17 +906,24 @@ TEST(WrongPlace, PollFromTheWakeCallback) {
   Runtime runtime;
   MUST(blazen_runtime_create(&options, runtime.out(), e));
   host.runtime = runtime;
-  const Workflow workflow = Spec().step("s", {BLAZEN_START_EVENT, "Again"}, [](Ctx& ctx) {
-                                    if (ctx.input() == "3") ctx.stop();
-                                    if (ctx.input() != "3") ctx.emit("Again", ctx.input() == "null" ? "1" : std::to_string(std::stoi(ctx.input()) + 1));
-                                  }).build();
+  const Workflow workflow =
+      Spec()
+          .step("s", {BLAZEN_START_EVENT, "Again"},
+                [](Ctx& ctx) {
+                  if (ctx.input() == "3") ctx.stop();
+                  if (ctx.input() != "3")
+                    ctx.emit("Again",
+                             ctx.input() == "null" ? "1" : std::to_string(std::stoi(ctx.input()) + 1));
+                })
+          .build();
   RunHandle run;
   MUST(blazen_run_create(runtime, workflow, nullptr, run.out(), e));
   MUST(blazen_run_start(run, nullptr, e));
   for (int i = 0; i < 10; ++i) MUST(blazen_runtime_poll(runtime, 1, nullptr, e));
   EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_COMPLETED);
   EXPECT_FALSE(host.answers.empty());
-  for (const blazen_status answer : host.answers) EXPECT_EQ(answer, BLAZEN_ERROR_WRONG_PLACE) << blazen_status_name(answer);
+  for (const blazen_status answer : host.answers)
+    EXPECT_EQ(answer, BLAZEN_ERROR_WRONG_PLACE) << blazen_status_name(answer);
 }
 
 // The same from attach and detach, on a thread of the engine: a close there would wait for its own thread.
@@ -883,10 +953,12 @@ TEST(WrongPlace, PollFromAttachAndDetach) {
     MUST(blazen_runtime_create(&options, runtime.out(), e));
   }
   EXPECT_EQ(host.answers.size(), 4U);
-  for (const blazen_status answer : host.answers) EXPECT_EQ(answer, BLAZEN_ERROR_WRONG_PLACE) << blazen_status_name(answer);
+  for (const blazen_status answer : host.answers)
+    EXPECT_EQ(answer, BLAZEN_ERROR_WRONG_PLACE) << blazen_status_name(answer);
 }
 
-// -------------------------------------------------------------------------------------------------------- runtimes
+// --------------------------------------------------------------------------------------------------------
+// runtimes
 
 TEST(Runtimes, TwoOfThemRunOneWorkflowSideBySide) {
   const Workflow workflow = Spec().start([](Ctx& ctx) { ctx.stop(ctx.input()); }).build();
@@ -929,13 +1001,17 @@ TEST(Runtimes, EachThreadIsAttachedOnceBeforeItsFirstStepAndDetachedAfterItsLast
     MUST(blazen_runtime_create(&options, runtime.out(), e));
     const auto is_attached = [&] {
       std::lock_guard guard(host.lock);
-      return std::find(host.attached.begin(), host.attached.end(), std::this_thread::get_id()) != host.attached.end();
+      return std::find(host.attached.begin(), host.attached.end(), std::this_thread::get_id()) !=
+             host.attached.end();
     };
     const std::thread::id main = std::this_thread::get_id();
-    const Workflow workflow = Spec().step("s", {BLAZEN_START_EVENT, "A"}, [&](Ctx& ctx) {
-                                      EXPECT_TRUE(is_attached() || std::this_thread::get_id() == main);
-                                      ctx.stop();
-                                    }).build();
+    const Workflow workflow = Spec()
+                                  .step("s", {BLAZEN_START_EVENT, "A"},
+                                        [&](Ctx& ctx) {
+                                          EXPECT_TRUE(is_attached() || std::this_thread::get_id() == main);
+                                          ctx.stop();
+                                        })
+                                  .build();
     for (int i = 0; i < 10; ++i) {
       RunHandle run;
       MUST(blazen_run_create(runtime, workflow, nullptr, run.out(), e));
@@ -973,10 +1049,12 @@ TEST(Runtimes, RefusedOptionsDropTheUserDataOnce) {
 
 TEST(Runtimes, PollRunsAsManyStepsAsItIsToldAndSaysHowMany) {
   Engine engine(Way::pump);
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    for (int i = 0; i < 9; ++i) ctx.emit("A");
-                                  })
-                                .step("a", {"A"}, [](Ctx&) {}).build();
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
+                                  for (int i = 0; i < 9; ++i) ctx.emit("A");
+                                })
+                                .step("a", {"A"}, [](Ctx&) {})
+                                .build();
   const RunHandle run = start(engine, workflow);
   const RunHandle other = start(engine, workflow);
   uint64_t steps = 99;
@@ -1021,7 +1099,9 @@ TEST(Runtimes, DescriptorIsReadableExactlyWhileThereIsWork) {
     return ::poll(&waited, 1, 0) == 1;
   };
   EXPECT_FALSE(readable());
-  const RunHandle run = start(engine, Spec().start([](Ctx& ctx) { ctx.emit("A"); }).step("a", {"A"}, [](Ctx& ctx) { ctx.stop(); }).build());
+  const RunHandle run = start(
+      engine,
+      Spec().start([](Ctx& ctx) { ctx.emit("A"); }).step("a", {"A"}, [](Ctx& ctx) { ctx.stop(); }).build());
   EXPECT_TRUE(readable());
   MUST(blazen_runtime_poll(engine.runtime(), 1, nullptr, e));
   EXPECT_TRUE(readable());
@@ -1035,11 +1115,14 @@ TEST(Runtimes, DescriptorIsReadableExactlyWhileThereIsWork) {
 TEST(Runtimes, PollFromSeveralThreadsAtOnce) {
   NEEDS_THREADS();
   Engine engine(Way::pump);
-  const Workflow workflow = Spec().step("s", {BLAZEN_START_EVENT, "Again"}, [](Ctx& ctx) {
-                                    const int round = ctx.input() == "null" ? 0 : std::stoi(ctx.input());
-                                    if (round == 100) ctx.stop();
-                                    if (round < 100) ctx.emit("Again", std::to_string(round + 1));
-                                  }).build();
+  const Workflow workflow = Spec()
+                                .step("s", {BLAZEN_START_EVENT, "Again"},
+                                      [](Ctx& ctx) {
+                                        const int round = ctx.input() == "null" ? 0 : std::stoi(ctx.input());
+                                        if (round == 100) ctx.stop();
+                                        if (round < 100) ctx.emit("Again", std::to_string(round + 1));
+                                      })
+                                .build();
   std::vector<RunHandle> runs;
   for (int i = 0; i < 20; ++i) runs.push_back(start(engine, workflow));
   std::atomic<uint64_t> all{0};
@@ -1104,7 +1187,8 @@ TEST(Runtimes, TaskOfAClosedRunDoesNothing) {
   Runtime runtime;
   MUST(blazen_runtime_create(&options, runtime.out(), e));
   RunHandle run;
-  MUST(blazen_run_create(runtime, Spec().start([](Ctx&) { ADD_FAILURE() << "ran after the close"; }).build(), nullptr, run.out(), e));
+  MUST(blazen_run_create(runtime, Spec().start([](Ctx&) { ADD_FAILURE() << "ran after the close"; }).build(),
+                         nullptr, run.out(), e));
   MUST(blazen_run_start(run, nullptr, e));
   MUST(blazen_runtime_close(runtime, e));
   run.reset();
@@ -1113,7 +1197,8 @@ TEST(Runtimes, TaskOfAClosedRunDoesNothing) {
   blazen_task_run(tasks.front());
 }
 
-// -------------------------------------------------------------------------------------------------------- fork
+// --------------------------------------------------------------------------------------------------------
+// fork
 
 #if defined(__SANITIZE_THREAD__)
 constexpr bool kThreadSanitizer = true;

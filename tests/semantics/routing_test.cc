@@ -1,4 +1,5 @@
-// Goal: events go where the workflow says, in order, and a run ends for the right reason, whoever runs its steps.
+// Goal: events go where the workflow says, in order, and a run ends for the right reason, whoever runs its
+// steps.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -35,7 +36,8 @@ class Log {
 using Routing = EveryWay;
 INSTANTIATE_TEST_SUITE_P(All, Routing, testing::ValuesIn(ways()), way_name);
 
-// ------------------------------------------------------------------------------------------------- from step to step
+// ------------------------------------------------------------------------------------------------- from step
+// to step
 
 TEST_P(Routing, InputGoesToStartEventAndStopEventsValueIsTheResult) {
   Engine engine(GetParam());
@@ -43,7 +45,8 @@ TEST_P(Routing, InputGoesToStartEventAndStopEventsValueIsTheResult) {
     EXPECT_EQ(ctx.type(), BLAZEN_START_EVENT);
     EXPECT_EQ(source_of(ctx.trigger()), "<none>");
     ctx.stop(ctx.input());
-  }), "{\"n\": 1.0}");
+  }),
+                                 "{\"n\": 1.0}");
   EXPECT_EQ(end.text(), "5 json {\"n\": 1.0}");
 }
 
@@ -56,41 +59,47 @@ TEST_P(Routing, NullInputIsJsonNull) {
 }
 
 TEST_P(Routing, EventNamesItsSourceItsCorrelationAndCountsFromOne) {
-  Engine engine(GetParam());
   Log log;
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) { ctx.emit(event("A", json("1"), "order-7")); })
-                                             .step("a", {"A"}, [&](Ctx& ctx) {
-                                               log.add(source_of(ctx.trigger()));
-                                               log.add(correlation_of(ctx.trigger()));
-                                               log.add(std::to_string(ctx.event_id()));
-                                               ctx.stop();
-                                             }));
+  Engine engine(GetParam());
+  const Outcome end =
+      run_to_end(engine, Spec()
+                             .start([](Ctx& ctx) { ctx.emit(event("A", json("1"), "order-7")); })
+                             .step("a", {"A"}, [&](Ctx& ctx) {
+                               log.add(source_of(ctx.trigger()));
+                               log.add(correlation_of(ctx.trigger()));
+                               log.add(std::to_string(ctx.event_id()));
+                               ctx.stop();
+                             }));
   EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED);
   EXPECT_EQ(log.text(), "start order-7 2");
 }
 
 TEST_P(Routing, ListOfEventsIsRoutedInItsOrder) {
-  Engine engine(GetParam());
   Log log;
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) {
+  Engine engine(GetParam());
+  const Outcome end = run_to_end(engine, Spec()
+                                             .start([](Ctx& ctx) {
                                                for (int i = 0; i < 20; ++i) ctx.emit("A", std::to_string(i));
                                                ctx.emit("End");
                                              })
-                                             .step("a", {"A", "End"}, [&](Ctx& ctx) {
-                                               if (ctx.type() == "End") {
-                                                 ctx.stop();
-                                               } else {
-                                                 log.add(ctx.input());
-                                               }
-                                             }, 1));
+                                             .step(
+                                                 "a", {"A", "End"},
+                                                 [&](Ctx& ctx) {
+                                                   if (ctx.type() == "End") {
+                                                     ctx.stop();
+                                                   } else {
+                                                     log.add(ctx.input());
+                                                   }
+                                                 },
+                                                 1));
   EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED);
   EXPECT_EQ(log.text(), "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
 }
 
 TEST_P(Routing, EventStartsEachAcceptorOnceWithIdsInRegistrationOrder) {
-  Engine engine(GetParam());
   std::mutex lock;
   std::map<std::string, std::vector<uint64_t>> ids;
+  Engine engine(GetParam());
   const auto note = [&](Ctx& ctx) {
     {
       std::lock_guard guard(lock);
@@ -98,14 +107,18 @@ TEST_P(Routing, EventStartsEachAcceptorOnceWithIdsInRegistrationOrder) {
     }
     ctx.emit("Done");
   };
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) { ctx.emit("A"); })
+  const Outcome end = run_to_end(engine, Spec()
+                                             .start([](Ctx& ctx) { ctx.emit("A"); })
                                              .step("z", {"A"}, note)
                                              .step("m", {"X", "A"}, note)
                                              .step("a", {"A"}, note)
-                                             .step("join", {"Done"}, [](Ctx& ctx) {
-                                               ctx.set("done." + std::to_string(ctx.event_id()), "1");
-                                               if (ctx.count("done.") == 3) ctx.stop();
-                                             }, 1));
+                                             .step(
+                                                 "join", {"Done"},
+                                                 [](Ctx& ctx) {
+                                                   ctx.set("done." + std::to_string(ctx.event_id()), "1");
+                                                   if (ctx.count("done.") == 3) ctx.stop();
+                                                 },
+                                                 1));
   EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED) << end.text();
   ASSERT_EQ(ids.size(), 3U);
   EXPECT_EQ(ids["z"], std::vector<uint64_t>{2});
@@ -114,13 +127,14 @@ TEST_P(Routing, EventStartsEachAcceptorOnceWithIdsInRegistrationOrder) {
 }
 
 TEST_P(Routing, TargetedEventReachesThatStepAlone) {
-  Engine engine(GetParam());
   Log log;
+  Engine engine(GetParam());
   const auto note = [&](Ctx& ctx) {
     log.add(ctx.step() + ctx.input());
     if (ctx.input() == "3") ctx.stop();
   };
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) {
+  const Outcome end = run_to_end(engine, Spec()
+                                             .start([](Ctx& ctx) {
                                                ctx.send_to("b", "A", "1");
                                                ctx.emit_to("b", "A", "2");
                                                ctx.emit_to("b", "A", "3");
@@ -133,39 +147,46 @@ TEST_P(Routing, TargetedEventReachesThatStepAlone) {
 
 TEST_P(Routing, TargetThatIsUnknownOrDoesNotAcceptIsAnErrorToTheSender) {
   Engine engine(GetParam());
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) {
-                                               const blazen_send_options nobody = to_step("nobody");
-                                               const blazen_send_options deaf = to_step("deaf");
-                                               Error error;
-                                               for (const auto call : {blazen_context_emit_event, blazen_context_send_event}) {
-                                                 EXPECT_EQ(call(ctx.raw, event("A"), &nobody, error.out()), BLAZEN_ERROR_NOT_FOUND);
-                                                 EXPECT_TRUE(error.says("has no step 'nobody'")) << error.message();
-                                                 EXPECT_EQ(call(ctx.raw, event("A"), &deaf, error.out()), BLAZEN_ERROR_NOT_FOUND);
-                                                 EXPECT_TRUE(error.says("'deaf' does not accept event 'A'")) << error.message();
-                                               }
-                                               ctx.stop();
-                                             })
-                                             .step("a", {"A"}, [](Ctx&) {})
-                                             .step("deaf", {"B"}, [](Ctx&) {}));
+  const Outcome end = run_to_end(
+      engine, Spec()
+                  .start([](Ctx& ctx) {
+                    const blazen_send_options nobody = to_step("nobody");
+                    const blazen_send_options deaf = to_step("deaf");
+                    Error error;
+                    for (const auto call : {blazen_context_emit_event, blazen_context_send_event}) {
+                      EXPECT_EQ(call(ctx.raw, event("A"), &nobody, error.out()), BLAZEN_ERROR_NOT_FOUND);
+                      EXPECT_TRUE(error.says("has no step 'nobody'")) << error.message();
+                      EXPECT_EQ(call(ctx.raw, event("A"), &deaf, error.out()), BLAZEN_ERROR_NOT_FOUND);
+                      EXPECT_TRUE(error.says("'deaf' does not accept event 'A'")) << error.message();
+                    }
+                    ctx.stop();
+                  })
+                  .step("a", {"A"}, [](Ctx&) {})
+                  .step("deaf", {"B"}, [](Ctx&) {}));
   EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED);
 }
 
 TEST_P(Routing, SentEventIsRoutedWhileItsStepRunsAndEmittedOneWhenItIsDone) {
   Engine engine(GetParam());
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) {
-                                               ctx.emit("Emitted");
-                                               ctx.send("Sent");
-                                             })
-                                             .step("both", {"Emitted", "Sent"}, [](Ctx& ctx) {
-                                               ctx.stop("\"" + ctx.type() + " " + std::to_string(ctx.event_id()) + "\"");
-                                             }, 1));
+  const Outcome end = run_to_end(
+      engine,
+      Spec()
+          .start([](Ctx& ctx) {
+            ctx.emit("Emitted");
+            ctx.send("Sent");
+          })
+          .step(
+              "both", {"Emitted", "Sent"},
+              [](Ctx& ctx) { ctx.stop("\"" + ctx.type() + " " + std::to_string(ctx.event_id()) + "\""); },
+              1));
   EXPECT_EQ(end.text(), "5 json \"Sent 2\"");
 }
 
 TEST_P(Routing, WhatAFailedStepEmittedIsNotRouted) {
-  Engine engine(GetParam());
   std::atomic<bool> routed{false};
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) {
+  Engine engine(GetParam());
+  const Outcome end = run_to_end(engine, Spec()
+                                             .start([](Ctx& ctx) {
                                                ctx.emit("A");
                                                return ctx.fail(1, "no");
                                              })
@@ -174,15 +195,17 @@ TEST_P(Routing, WhatAFailedStepEmittedIsNotRouted) {
   EXPECT_FALSE(routed);
 }
 
-// ---------------------------------------------------------------------------------------------------- unhandled
+// ----------------------------------------------------------------------------------------------------
+// unhandled
 
 Spec with_unhandled(blazen_unhandled unhandled) {
   Spec spec;
   spec.unhandled = unhandled;
-  return spec.start([](Ctx& ctx) {
-               ctx.emit("Nobody", "7");
-               ctx.emit("A");
-             })
+  return spec
+      .start([](Ctx& ctx) {
+        ctx.emit("Nobody", "7");
+        ctx.emit("A");
+      })
       .step("a", {"A"}, [](Ctx& ctx) { ctx.stop(); });
 }
 
@@ -216,12 +239,14 @@ TEST_P(Routing, UnhandledEventIsPublishedWhereStreamed) {
   EXPECT_EQ(text_of(take(stream)), "Nobody=7 blazen::StreamEnd=null");
 }
 
-// --------------------------------------------------------------------------------------------------- stop, stall
+// --------------------------------------------------------------------------------------------------- stop,
+// stall
 
 TEST_P(Routing, FirstStopEventWinsAndWhatFollowsItIsDropped) {
-  Engine engine(GetParam());
   std::atomic<bool> ran{false};
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) {
+  Engine engine(GetParam());
+  const Outcome end = run_to_end(engine, Spec()
+                                             .start([](Ctx& ctx) {
                                                ctx.stop("1");
                                                ctx.emit("A");
                                                ctx.stop("2");
@@ -235,7 +260,9 @@ TEST_P(Routing, ResultHasTheTagThatStopEventCarried) {
   Counted object;
   {
     Engine engine(GetParam());
-    const auto result = [&](const std::function<void(Ctx&)>& body) { return run_to_end(engine, Spec().start(body)); };
+    const auto result = [&](const std::function<void(Ctx&)>& body) {
+      return run_to_end(engine, Spec().start(body));
+    };
     EXPECT_EQ(result([](Ctx& ctx) { ctx.stop(bytes("\x01\x02")); }).text(), "5 bytes \x01\x02");
     EXPECT_EQ(result([](Ctx& ctx) { ctx.stop(native("n", "c")); }).text(), "5 native(c) n");
     EXPECT_EQ(blazen_value_object(result([&](Ctx& ctx) { ctx.stop(live(object)); }).result), &object);
@@ -244,19 +271,20 @@ TEST_P(Routing, ResultHasTheTagThatStopEventCarried) {
 }
 
 TEST_P(Routing, StopSentMidStepTellsTheStepThatItIsCancelledAndDropsTheRest) {
-  Engine engine(GetParam());
   std::atomic<int> checked{0};
-  const Workflow workflow = Spec().start([&](Ctx& ctx) {
-                                    EXPECT_FALSE(ctx.cancelled());
-                                    ctx.set("k", "1");
-                                    ctx.send(BLAZEN_STOP_EVENT, "9");
-                                    EXPECT_TRUE(ctx.cancelled());
-                                    EXPECT_EQ(ctx.publish("Late"), BLAZEN_ERROR_CANCELLED);
-                                    EXPECT_EQ(ctx.send("A"), BLAZEN_ERROR_CANCELLED);
-                                    EXPECT_EQ(ctx.set("k", "2"), BLAZEN_ERROR_CANCELLED);
-                                    EXPECT_EQ(ctx.set_session("k", json("2")), BLAZEN_ERROR_CANCELLED);
-                                    checked = 1;
-                                  })
+  Engine engine(GetParam());
+  const Workflow workflow = Spec()
+                                .start([&](Ctx& ctx) {
+                                  EXPECT_FALSE(ctx.cancelled());
+                                  ctx.set("k", "1");
+                                  ctx.send(BLAZEN_STOP_EVENT, "9");
+                                  EXPECT_TRUE(ctx.cancelled());
+                                  EXPECT_EQ(ctx.publish("Late"), BLAZEN_ERROR_CANCELLED);
+                                  EXPECT_EQ(ctx.send("A"), BLAZEN_ERROR_CANCELLED);
+                                  EXPECT_EQ(ctx.set("k", "2"), BLAZEN_ERROR_CANCELLED);
+                                  EXPECT_EQ(ctx.set_session("k", json("2")), BLAZEN_ERROR_CANCELLED);
+                                  checked = 1;
+                                })
                                 .step("a", {"A"}, [&](Ctx&) { checked = 100; })
                                 .build();
   RunHandle run = create(engine, workflow);
@@ -270,30 +298,31 @@ TEST_P(Routing, StopSentMidStepTellsTheStepThatItIsCancelledAndDropsTheRest) {
 
 // A context lives on after the end of its run, and says so in every call.
 TEST_P(Routing, EveryContextCallAfterTheEndOfTheRunAnswersCancelled) {
-  Engine engine(GetParam());
   std::mutex lock;
   std::map<std::string, blazen_status> answers;
   std::atomic<bool> checked{false};
-  const Workflow workflow = Spec().start([&](Ctx& ctx) {
-                                    ctx.set("k", "1");
-                                    ctx.send(BLAZEN_STOP_EVENT);
-                                    std::lock_guard guard(lock);
-                                    answers["emit"] = ctx.emit("A");
-                                    answers["emit_event"] = ctx.emit(event("A"));
-                                    answers["clear"] = ctx.clear();
-                                    ctx.failed = BLAZEN_OK;
-                                    ctx.get("k");
-                                    answers["get"] = std::exchange(ctx.failed, BLAZEN_OK);
-                                    ctx.has("k");
-                                    answers["has"] = std::exchange(ctx.failed, BLAZEN_OK);
-                                    ctx.keys();
-                                    answers["keys"] = std::exchange(ctx.failed, BLAZEN_OK);
-                                    ctx.remove("k");
-                                    answers["remove"] = std::exchange(ctx.failed, BLAZEN_OK);
-                                    ctx.session("k");
-                                    answers["get_session"] = std::exchange(ctx.failed, BLAZEN_OK);
-                                    checked = true;
-                                  })
+  Engine engine(GetParam());
+  const Workflow workflow = Spec()
+                                .start([&](Ctx& ctx) {
+                                  ctx.set("k", "1");
+                                  ctx.send(BLAZEN_STOP_EVENT);
+                                  std::lock_guard guard(lock);
+                                  answers["emit"] = ctx.emit("A");
+                                  answers["emit_event"] = ctx.emit(event("A"));
+                                  answers["clear"] = ctx.clear();
+                                  ctx.failed = BLAZEN_OK;
+                                  ctx.get("k");
+                                  answers["get"] = std::exchange(ctx.failed, BLAZEN_OK);
+                                  ctx.has("k");
+                                  answers["has"] = std::exchange(ctx.failed, BLAZEN_OK);
+                                  ctx.keys();
+                                  answers["keys"] = std::exchange(ctx.failed, BLAZEN_OK);
+                                  ctx.remove("k");
+                                  answers["remove"] = std::exchange(ctx.failed, BLAZEN_OK);
+                                  ctx.session("k");
+                                  answers["get_session"] = std::exchange(ctx.failed, BLAZEN_OK);
+                                  checked = true;
+                                })
                                 .step("a", {"A"}, [](Ctx&) {})
                                 .build();
   RunHandle run = start(engine, workflow);
@@ -305,7 +334,8 @@ TEST_P(Routing, EveryContextCallAfterTheEndOfTheRunAnswersCancelled) {
 
 TEST_P(Routing, RunThatCanMakeNoProgressFailsAtOnceNamingTheLastEvent) {
   Engine engine(GetParam());
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) { ctx.emit("Dead"); }).step("a", {"Dead"}, [](Ctx&) {}));
+  const Outcome end =
+      run_to_end(engine, Spec().start([](Ctx& ctx) { ctx.emit("Dead"); }).step("a", {"Dead"}, [](Ctx&) {}));
   EXPECT_EQ(end.state, BLAZEN_RUN_FAILED);
   EXPECT_EQ(end.status, BLAZEN_ERROR_STALLED);
   EXPECT_TRUE(end.error.says("'Dead'")) << end.error.message();
@@ -325,10 +355,12 @@ TEST_P(Routing, IdleRunWaitsForEventsFromOutside) {
   Spec spec;
   spec.idle = BLAZEN_IDLE_WAIT;
   const Workflow workflow = spec.start([](Ctx&) {})
-                                .step("add", {"Add"}, [](Ctx& ctx) {
-                                  EXPECT_EQ(source_of(ctx.trigger()), "<none>");
-                                  if (ctx.input() == "2") ctx.stop(ctx.input());
-                                }).build();
+                                .step("add", {"Add"},
+                                      [](Ctx& ctx) {
+                                        EXPECT_EQ(source_of(ctx.trigger()), "<none>");
+                                        if (ctx.input() == "2") ctx.stop(ctx.input());
+                                      })
+                                .build();
   RunHandle run = create(engine, workflow);
   EXPECT_EQ(blazen_run_send_event(run, event("Add", "0"), nullptr, nullptr), BLAZEN_ERROR_WRONG_STATE);
   MUST(blazen_run_start(run, nullptr, e));
@@ -352,15 +384,17 @@ TEST_P(Routing, StopEventFromOutsideEndsTheRun) {
   EXPECT_EQ(finish(engine, run).text(), "5 json 5");
 }
 
-// ------------------------------------------------------------------------------------------------------ failures
+// ------------------------------------------------------------------------------------------------------
+// failures
 
 TEST_P(Routing, FailingStepGivesItsNameCodeMessageAndItsVeryObjectBack) {
   Counted object;
   {
     Engine engine(GetParam());
-    const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) { ctx.emit("A"); }).step("broken", {"A"}, [&](Ctx& ctx) {
-      return ctx.fail(-42, "disk is gone", live(object, "python/exception"));
-    }));
+    const Outcome end =
+        run_to_end(engine, Spec().start([](Ctx& ctx) { ctx.emit("A"); }).step("broken", {"A"}, [&](Ctx& ctx) {
+          return ctx.fail(-42, "disk is gone", live(object, "python/exception"));
+        }));
     EXPECT_EQ(end.state, BLAZEN_RUN_FAILED);
     EXPECT_EQ(end.error.status(), BLAZEN_ERROR_STEP_FAILED);
     EXPECT_EQ(end.error.step(), "broken");
@@ -391,7 +425,8 @@ TEST_P(Routing, ErrorOfACallIsPassedOnAsItIs) {
 
 TEST_P(Routing, StatusWithoutAnErrorFailsTheStepToo) {
   Engine engine(GetParam());
-  const Outcome known = run_to_end(engine, Spec().start([](Ctx&) -> blazen_status { return BLAZEN_ERROR_TIMEOUT; }));
+  const Outcome known =
+      run_to_end(engine, Spec().start([](Ctx&) -> blazen_status { return BLAZEN_ERROR_TIMEOUT; }));
   EXPECT_EQ(known.status, BLAZEN_ERROR_STEP_FAILED);
   EXPECT_EQ(known.error.cause().status(), BLAZEN_ERROR_TIMEOUT);
   const Outcome unknown = run_to_end(engine, Spec().start([](Ctx&) -> blazen_status { return -5; }));
@@ -427,13 +462,17 @@ TEST_P(Routing, ExceptionOutOfAStepFailsItInsteadOfHangingTheRun) {
 
 TEST_P(Routing, FailureWinsOverWhatIsStillQueued) {
   Engine engine(GetParam());
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) {
+  const Outcome end = run_to_end(engine, Spec()
+                                             .start([](Ctx& ctx) {
                                                for (int i = 0; i < 5; ++i) ctx.emit("A", std::to_string(i));
                                              })
-                                             .step("a", {"A"}, [](Ctx& ctx) -> blazen_status {
-                                               if (ctx.input() == "0") return ctx.fail(0, "first");
-                                               return ctx.stop("\"too late\"");
-                                             }, 1));
+                                             .step(
+                                                 "a", {"A"},
+                                                 [](Ctx& ctx) -> blazen_status {
+                                                   if (ctx.input() == "0") return ctx.fail(0, "first");
+                                                   return ctx.stop("\"too late\"");
+                                                 },
+                                                 1));
   EXPECT_EQ(end.status, BLAZEN_ERROR_STEP_FAILED);
   EXPECT_EQ(end.error.cause().message(), "first");
 }
@@ -463,7 +502,8 @@ TEST_P(Routing, RunIsStartedOnce) {
   EXPECT_EQ(blazen_run_start(run, nullptr, nullptr), BLAZEN_ERROR_WRONG_STATE);
 }
 
-// ---------------------------------------------------------------------------------------------- max_concurrency
+// ----------------------------------------------------------------------------------------------
+// max_concurrency
 
 // Invocations that were deferred and wait for the test.
 class Pending {
@@ -494,21 +534,27 @@ blazen_status pend(Ctx& ctx, Pending& pending) {
 }
 
 TEST_P(Routing, OverflowOfMaxConcurrencyWaitsFirstInFirstOut) {
-  Engine engine(GetParam());
   Pending pending;
   Log log;
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    for (int i = 0; i < 6; ++i) ctx.emit("A", std::to_string(i));
-                                  })
-                                .step("a", {"A"}, [&](Ctx& ctx) -> blazen_status {
-                                  log.add(ctx.input());
-                                  return pend(ctx, pending);
-                                }, 2)
+  Engine engine(GetParam());
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
+                                  for (int i = 0; i < 6; ++i) ctx.emit("A", std::to_string(i));
+                                })
+                                .step(
+                                    "a", {"A"},
+                                    [&](Ctx& ctx) -> blazen_status {
+                                      log.add(ctx.input());
+                                      return pend(ctx, pending);
+                                    },
+                                    2)
                                 .build();
   RunHandle run = start(engine, workflow);
   std::string order;
   for (int done = 0; done < 6; ++done) {
-    engine.until(run, [&] { return log.size() == std::min<size_t>(6, 2 + done) && pending.size() == std::min<size_t>(2, 6 - done); });
+    engine.until(run, [&] {
+      return log.size() == std::min<size_t>(6, 2 + done) && pending.size() == std::min<size_t>(2, 6 - done);
+    });
     EXPECT_EQ(log.size(), std::min<size_t>(6, 2 + done));
     const Invocation next = pending.pop();
     order += input_of(blazen_invocation_event(next));
@@ -522,8 +568,8 @@ TEST_P(Routing, OverflowOfMaxConcurrencyWaitsFirstInFirstOut) {
 }
 
 TEST_P(Routing, MaxConcurrencyIsPerRunAndNotShared) {
-  Engine engine(GetParam());
   Pending pending;
+  Engine engine(GetParam());
   const Workflow workflow =
       Spec().step("a", {BLAZEN_START_EVENT}, [&](Ctx& ctx) { return pend(ctx, pending); }, 1).build();
   std::vector<RunHandle> runs;
@@ -543,30 +589,35 @@ TEST_P(Routing, MaxConcurrencyIsPerRunAndNotShared) {
 }
 
 TEST_P(Routing, PermitOfAStepIsNotTakenByAnother) {
-  Engine engine(GetParam());
   Pending pending;
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    ctx.emit("A");
-                                    ctx.emit("A");
-                                    ctx.emit("B");
-                                  })
-                                .step("a", {"A"}, [&](Ctx& ctx) { return pend(ctx, pending); }, 1)
-                                .step("b", {"B"}, [](Ctx& ctx) { ctx.stop("\"b\""); }, 1)
+  Engine engine(GetParam());
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
+                                  ctx.emit("A");
+                                  ctx.emit("A");
+                                  ctx.emit("B");
+                                })
+                                .step(
+                                    "a", {"A"}, [&](Ctx& ctx) { return pend(ctx, pending); }, 1)
+                                .step(
+                                    "b", {"B"}, [](Ctx& ctx) { ctx.stop("\"b\""); }, 1)
                                 .build();
   RunHandle run = start(engine, workflow);
   EXPECT_EQ(finish(engine, run).text(), "5 json \"b\"");
 }
 
-// ------------------------------------------------------------------------------------------------------ elsewhere
+// ------------------------------------------------------------------------------------------------------
+// elsewhere
 
 TEST_P(Routing, RunParksWhenItCanGoOnOnlyElsewhere) {
-  Engine engine(GetParam());
   std::atomic<int> here{0};
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    ctx.emit("Far");
-                                    ctx.emit("Near");
-                                    ctx.emit("Farther");
-                                  })
+  Engine engine(GetParam());
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
+                                  ctx.emit("Far");
+                                  ctx.emit("Near");
+                                  ctx.emit("Farther");
+                                })
                                 .elsewhere("y", {"Farther"})
                                 .elsewhere("x", {"Far"})
                                 .elsewhere("unused", {"Nothing"})
@@ -585,7 +636,8 @@ TEST_P(Routing, RunParksWhenItCanGoOnOnlyElsewhere) {
   EXPECT_EQ(engine.settle(run), BLAZEN_RUN_ELSEWHERE);
 }
 
-// --------------------------------------------------------------------------------------------------------- bounds
+// ---------------------------------------------------------------------------------------------------------
+// bounds
 
 void expect_limit(const Error& error, std::string_view name) {
   EXPECT_EQ(error.status(), BLAZEN_ERROR_LIMIT);
@@ -610,7 +662,8 @@ TEST_P(Routing, ChainNeedsRoomForOneEventOnly) {
   Engine engine(GetParam());
   Spec spec;
   spec.limit(BLAZEN_LIMIT_QUEUED_EVENTS, 1);
-  const Outcome end = run_to_end(engine, spec.start([](Ctx& ctx) { ctx.emit("A"); }).step("a", {"A"}, [](Ctx& ctx) { ctx.stop(); }));
+  const Outcome end = run_to_end(
+      engine, spec.start([](Ctx& ctx) { ctx.emit("A"); }).step("a", {"A"}, [](Ctx& ctx) { ctx.stop(); }));
   EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED) << end.text();
 }
 
@@ -619,25 +672,29 @@ TEST_P(Routing, EmitSendAndPostAnswerTheBoundOfTheQueue) {
   Spec spec;
   spec.limit(BLAZEN_LIMIT_QUEUED_EVENTS, 3);
   spec.idle = BLAZEN_IDLE_WAIT;
-  const Workflow workflow = spec.start([](Ctx& ctx) {
-                                  Error error;
-                                  const auto emit = [&] { return blazen_context_emit(ctx.raw, BLAZEN_TEXT("A"), nullptr, error.out()); };
-                                  EXPECT_EQ(emit(), BLAZEN_OK);
-                                  EXPECT_EQ(emit(), BLAZEN_OK);
-                                  EXPECT_EQ(emit(), BLAZEN_OK);
-                                  EXPECT_EQ(emit(), BLAZEN_ERROR_LIMIT);
-                                  expect_limit(error, "BLAZEN_LIMIT_QUEUED_EVENTS");
-                                  blazen_run* run = ctx.run();
-                                  EXPECT_EQ(blazen_run_send_event(run, event("B"), nullptr, nullptr), BLAZEN_OK);
-                                  EXPECT_EQ(blazen_context_send_event(ctx.raw, event("B"), nullptr, nullptr), BLAZEN_OK);
-                                  EXPECT_EQ(blazen_run_send_event(run, event("B"), nullptr, error.out()), BLAZEN_ERROR_LIMIT);
-                                  expect_limit(error, "BLAZEN_LIMIT_QUEUED_EVENTS");
-                                  EXPECT_EQ(blazen_context_send_event(ctx.raw, event("B"), nullptr, error.out()), BLAZEN_ERROR_LIMIT);
-                                  expect_limit(error, "BLAZEN_LIMIT_QUEUED_EVENTS");
-                                })
-                                .elsewhere("b", {"B"})
-                                .step("a", {"A"}, [](Ctx&) {})
-                                .build();
+  const Workflow workflow =
+      spec.start([](Ctx& ctx) {
+            Error error;
+            const auto emit = [&] {
+              return blazen_context_emit(ctx.raw, BLAZEN_TEXT("A"), nullptr, error.out());
+            };
+            EXPECT_EQ(emit(), BLAZEN_OK);
+            EXPECT_EQ(emit(), BLAZEN_OK);
+            EXPECT_EQ(emit(), BLAZEN_OK);
+            EXPECT_EQ(emit(), BLAZEN_ERROR_LIMIT);
+            expect_limit(error, "BLAZEN_LIMIT_QUEUED_EVENTS");
+            blazen_run* run = ctx.run();
+            EXPECT_EQ(blazen_run_send_event(run, event("B"), nullptr, nullptr), BLAZEN_OK);
+            EXPECT_EQ(blazen_context_send_event(ctx.raw, event("B"), nullptr, nullptr), BLAZEN_OK);
+            EXPECT_EQ(blazen_run_send_event(run, event("B"), nullptr, error.out()), BLAZEN_ERROR_LIMIT);
+            expect_limit(error, "BLAZEN_LIMIT_QUEUED_EVENTS");
+            EXPECT_EQ(blazen_context_send_event(ctx.raw, event("B"), nullptr, error.out()),
+                      BLAZEN_ERROR_LIMIT);
+            expect_limit(error, "BLAZEN_LIMIT_QUEUED_EVENTS");
+          })
+          .elsewhere("b", {"B"})
+          .step("a", {"A"}, [](Ctx&) {})
+          .build();
   RunHandle run = start(engine, workflow);
   const Outcome end = finish(engine, run);
   expect_limit(end.error, "BLAZEN_LIMIT_QUEUED_EVENTS");
@@ -647,17 +704,19 @@ TEST_P(Routing, SendsOfOneInvocationAreBounded) {
   Engine engine(GetParam());
   Spec spec;
   spec.limit(BLAZEN_LIMIT_STEP_SENDS, 2);
-  const Outcome end = run_to_end(engine, spec.start([](Ctx& ctx) {
-                                               Error error;
-                                               EXPECT_EQ(ctx.publish("P"), BLAZEN_OK);
-                                               EXPECT_EQ(ctx.send("A"), BLAZEN_OK);
-                                               EXPECT_EQ(blazen_context_send_event(ctx.raw, event("A"), nullptr, error.out()), BLAZEN_ERROR_LIMIT);
-                                               expect_limit(error, "BLAZEN_LIMIT_STEP_SENDS");
-                                               EXPECT_EQ(blazen_context_publish(ctx.raw, event("P"), error.out()), BLAZEN_ERROR_LIMIT);
-                                               expect_limit(error, "BLAZEN_LIMIT_STEP_SENDS");
-                                               ctx.stop();
-                                             })
-                                             .step("a", {"A"}, [](Ctx&) {}));
+  const Outcome end = run_to_end(
+      engine, spec.start([](Ctx& ctx) {
+                    Error error;
+                    EXPECT_EQ(ctx.publish("P"), BLAZEN_OK);
+                    EXPECT_EQ(ctx.send("A"), BLAZEN_OK);
+                    EXPECT_EQ(blazen_context_send_event(ctx.raw, event("A"), nullptr, error.out()),
+                              BLAZEN_ERROR_LIMIT);
+                    expect_limit(error, "BLAZEN_LIMIT_STEP_SENDS");
+                    EXPECT_EQ(blazen_context_publish(ctx.raw, event("P"), error.out()), BLAZEN_ERROR_LIMIT);
+                    expect_limit(error, "BLAZEN_LIMIT_STEP_SENDS");
+                    ctx.stop();
+                  })
+                  .step("a", {"A"}, [](Ctx&) {}));
   EXPECT_TRUE(end.state == BLAZEN_RUN_COMPLETED) << end.text();
 }
 
@@ -678,7 +737,8 @@ TEST_P(Routing, StateAndSessionAreBoundedEachByItsOwnBound) {
     EXPECT_EQ(set("a", bytes("1")), BLAZEN_OK);
     EXPECT_EQ(set("b", bytes("1234567")), BLAZEN_OK);
     EXPECT_EQ(ctx.set_session("s", bytes(std::string(19, 'x'))), BLAZEN_OK);
-    EXPECT_EQ(blazen_context_set_session(ctx.raw, BLAZEN_TEXT("t"), bytes(""), error.out()), BLAZEN_ERROR_LIMIT);
+    EXPECT_EQ(blazen_context_set_session(ctx.raw, BLAZEN_TEXT("t"), bytes(""), error.out()),
+              BLAZEN_ERROR_LIMIT);
     expect_limit(error, "BLAZEN_LIMIT_SESSION_BYTES");
     EXPECT_TRUE(ctx.remove("b"));
     EXPECT_EQ(set("c", bytes("1234567")), BLAZEN_OK);
@@ -709,9 +769,10 @@ TEST_P(Routing, ResumeUnderALowerBoundDrainsTheQueue) {
   const auto spec = [](uint64_t bound) {
     Spec all;
     all.limit(BLAZEN_LIMIT_QUEUED_EVENTS, bound);
-    return all.start([](Ctx& ctx) {
-                for (int i = 0; i < 10; ++i) ctx.emit("A");
-              })
+    return all
+        .start([](Ctx& ctx) {
+          for (int i = 0; i < 10; ++i) ctx.emit("A");
+        })
         .step("a", {"A"}, [](Ctx&) {}, 1);
   };
   Engine first(Way::pump);
@@ -724,19 +785,22 @@ TEST_P(Routing, ResumeUnderALowerBoundDrainsTheQueue) {
 
 TEST_P(Routing, RunsOfOneWorkflowShareNothing) {
   Engine engine(GetParam());
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    ctx.set("mine", ctx.input());
-                                    ctx.set_session("mine", json(ctx.input()));
-                                    ctx.publish("P", ctx.input());
-                                    ctx.emit("A");
-                                  })
-                                .step("a", {"A"}, [](Ctx& ctx) {
-                                  EXPECT_EQ(ctx.keys(), "mine");
-                                  EXPECT_EQ(data_of(ctx.session("mine")), ctx.text("mine"));
-                                  EXPECT_EQ(ctx.event_id(), 2U);
-                                  EXPECT_EQ(ctx.id(), 2U);
-                                  ctx.stop(ctx.text("mine"));
-                                }).build();
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
+                                  ctx.set("mine", ctx.input());
+                                  ctx.set_session("mine", json(ctx.input()));
+                                  ctx.publish("P", ctx.input());
+                                  ctx.emit("A");
+                                })
+                                .step("a", {"A"},
+                                      [](Ctx& ctx) {
+                                        EXPECT_EQ(ctx.keys(), "mine");
+                                        EXPECT_EQ(data_of(ctx.session("mine")), ctx.text("mine"));
+                                        EXPECT_EQ(ctx.event_id(), 2U);
+                                        EXPECT_EQ(ctx.id(), 2U);
+                                        ctx.stop(ctx.text("mine"));
+                                      })
+                                .build();
   std::vector<RunHandle> runs;
   std::vector<Stream> streams;
   std::set<std::string> ids;
@@ -754,12 +818,16 @@ TEST_P(Routing, RunsOfOneWorkflowShareNothing) {
 }
 
 TEST_P(Routing, RunGoesOnWithoutItsHandles) {
-  Engine engine(GetParam());
   std::atomic<bool> done{false};
-  const Workflow workflow = Spec().start([](Ctx& ctx) { ctx.emit("A"); }).step("a", {"A"}, [&](Ctx& ctx) {
-    ctx.stop();
-    done = true;
-  }).build();
+  Engine engine(GetParam());
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) { ctx.emit("A"); })
+                                .step("a", {"A"},
+                                      [&](Ctx& ctx) {
+                                        ctx.stop();
+                                        done = true;
+                                      })
+                                .build();
   const RunHandle other = start(engine, workflow);
   start(engine, workflow).reset();
   engine.settle(other);
@@ -770,29 +838,35 @@ TEST_P(Routing, RunGoesOnWithoutItsHandles) {
   });
 }
 
-// ------------------------------------------------------------------------------------------------- context, state
+// ------------------------------------------------------------------------------------------------- context,
+// state
 
 TEST_P(Routing, ContextTellsWhoAndWhereItIs) {
   Engine engine(GetParam());
-  const Workflow workflow = Spec("orders").step("first step", {BLAZEN_START_EVENT}, [](Ctx& ctx) {
-                                            size_t length = 0;
-                                            const char* id = blazen_context_run_id(ctx.raw, &length);
-                                            EXPECT_EQ(length, 36U);
-                                            EXPECT_EQ(text_of(id, length), text_of(blazen_run_id(ctx.run(), nullptr), 36));
-                                            EXPECT_STREQ(blazen_context_workflow_name(ctx.raw, nullptr), "orders");
-                                            EXPECT_STREQ(blazen_context_step_name(ctx.raw, nullptr), "first step");
-                                            EXPECT_EQ(blazen_context_invocation_id(ctx.raw), 1U);
-                                            EXPECT_EQ(blazen_context_attempt(ctx.raw), 1U);
-                                            EXPECT_EQ(blazen_context_is_cancelled(ctx.raw), 0);
-                                            EXPECT_EQ(blazen_run_state_now(ctx.run()), BLAZEN_RUN_RUNNING);
-                                            ctx.stop();
-                                          }).build();
+  const Workflow workflow =
+      Spec("orders")
+          .step("first step", {BLAZEN_START_EVENT},
+                [](Ctx& ctx) {
+                  size_t length = 0;
+                  const char* id = blazen_context_run_id(ctx.raw, &length);
+                  EXPECT_EQ(length, 36U);
+                  EXPECT_EQ(text_of(id, length), text_of(blazen_run_id(ctx.run(), nullptr), 36));
+                  EXPECT_STREQ(blazen_context_workflow_name(ctx.raw, nullptr), "orders");
+                  EXPECT_STREQ(blazen_context_step_name(ctx.raw, nullptr), "first step");
+                  EXPECT_EQ(blazen_context_invocation_id(ctx.raw), 1U);
+                  EXPECT_EQ(blazen_context_attempt(ctx.raw), 1U);
+                  EXPECT_EQ(blazen_context_is_cancelled(ctx.raw), 0);
+                  EXPECT_EQ(blazen_run_state_now(ctx.run()), BLAZEN_RUN_RUNNING);
+                  ctx.stop();
+                })
+          .build();
   EXPECT_EQ(run_to_end(engine, workflow).state, BLAZEN_RUN_COMPLETED);
 }
 
 TEST_P(Routing, StateVerbs) {
   Engine engine(GetParam());
-  const Outcome end = run_to_end(engine, Spec().start([](Ctx& ctx) {
+  const Outcome end = run_to_end(engine, Spec()
+                                             .start([](Ctx& ctx) {
                                                EXPECT_EQ(ctx.get("a").get(), nullptr);
                                                EXPECT_EQ(ctx.version("a"), 0U);
                                                EXPECT_FALSE(ctx.has("a"));
@@ -826,17 +900,20 @@ TEST_P(Routing, StateVerbs) {
 }
 
 TEST_P(Routing, WriteIsSeenAtOnceByAStepThatRunsBesideIt) {
-  Engine engine(GetParam());
   Pending pending;
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    ctx.emit("Wait");
-                                    ctx.emit("Write");
-                                  })
+  Engine engine(GetParam());
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
+                                  ctx.emit("Wait");
+                                  ctx.emit("Write");
+                                })
                                 .step("wait", {"Wait"}, [&](Ctx& ctx) { return pend(ctx, pending); })
-                                .step("write", {"Write"}, [&](Ctx& ctx) {
-                                  ctx.set("k", "\"written\"");
-                                  return pend(ctx, pending);
-                                }).build();
+                                .step("write", {"Write"},
+                                      [&](Ctx& ctx) {
+                                        ctx.set("k", "\"written\"");
+                                        return pend(ctx, pending);
+                                      })
+                                .build();
   RunHandle run = start(engine, workflow);
   engine.until(run, [&] { return pending.size() == 2; });
   const Invocation first = pending.pop();
@@ -851,7 +928,8 @@ TEST_P(Routing, CompareAndSetWritesOnlyOverTheVersionExpected) {
     uint64_t version = 0;
     Error error;
     const auto cas = [&](uint64_t expected, const Value& value) {
-      return blazen_context_compare_and_set(ctx.raw, BLAZEN_TEXT("k"), expected, value, &version, error.out());
+      return blazen_context_compare_and_set(ctx.raw, BLAZEN_TEXT("k"), expected, value, &version,
+                                            error.out());
     };
     EXPECT_EQ(cas(1, json("0")), BLAZEN_ERROR_CONFLICT);
     EXPECT_TRUE(error.says("'k'")) << error.message();
@@ -900,9 +978,11 @@ TEST_P(Routing, BatchAppliesAllOrNothing) {
     ctx.set("a", "1");
     ctx.set("b", "2");
     const uint64_t a = ctx.version("a");
-    EXPECT_EQ(BatchOf().set("a", json("9")).remove("b").set("c", json("3")).expect("c", 7).apply(ctx, error), BLAZEN_ERROR_CONFLICT);
+    EXPECT_EQ(BatchOf().set("a", json("9")).remove("b").set("c", json("3")).expect("c", 7).apply(ctx, error),
+              BLAZEN_ERROR_CONFLICT);
     EXPECT_TRUE(error.says("'c'")) << error.message();
-    EXPECT_EQ(BatchOf().set("d", json("3")).set("e", bytes(std::string(200, 'x'))).apply(ctx, error), BLAZEN_ERROR_LIMIT);
+    EXPECT_EQ(BatchOf().set("d", json("3")).set("e", bytes(std::string(200, 'x'))).apply(ctx, error),
+              BLAZEN_ERROR_LIMIT);
     EXPECT_TRUE(error.says("BLAZEN_LIMIT_STATE_BYTES")) << error.message();
     EXPECT_EQ(ctx.keys(), "a,b");
     EXPECT_EQ(ctx.version("a"), a);
@@ -926,12 +1006,16 @@ TEST_P(Routing, BatchIsMeasuredByWhatItLeavesBehind) {
     Error error;
     const std::string big(90, 'x');
     ctx.set("a", bytes(big));
-    EXPECT_EQ(BatchOf().set("a", bytes("1")).set("a", bytes("2")).apply(ctx, error), BLAZEN_OK) << error.message();
+    EXPECT_EQ(BatchOf().set("a", bytes("1")).set("a", bytes("2")).apply(ctx, error), BLAZEN_OK)
+        << error.message();
     EXPECT_EQ(describe(ctx.get("a")), "bytes 2");
     ctx.set("a", bytes(big));
     EXPECT_EQ(BatchOf().remove("a").set("b", bytes(big)).apply(ctx, error), BLAZEN_OK) << error.message();
     EXPECT_EQ(ctx.keys(), "b");
-    EXPECT_EQ(BatchOf().set("x", bytes(std::string(60, 'x'))).set("x", bytes("1")).remove("b").apply(ctx, error), BLAZEN_OK) << error.message();
+    EXPECT_EQ(
+        BatchOf().set("x", bytes(std::string(60, 'x'))).set("x", bytes("1")).remove("b").apply(ctx, error),
+        BLAZEN_OK)
+        << error.message();
     EXPECT_EQ(ctx.keys(), "x");
     ctx.stop();
   }));
@@ -943,7 +1027,8 @@ TEST_P(Routing, SessionVerbsKeepTheIdentityOfLiveObjects) {
   Counted other;
   {
     Engine engine(GetParam());
-    const Outcome end = run_to_end(engine, Spec().start([&](Ctx& ctx) {
+    const Outcome end = run_to_end(engine, Spec()
+                                               .start([&](Ctx& ctx) {
                                                  EXPECT_EQ(ctx.session("db").get(), nullptr);
                                                  ctx.set_session("db", live(object));
                                                  ctx.set_session("db.log", live(other));
@@ -971,21 +1056,27 @@ TEST_P(Routing, SessionVerbsKeepTheIdentityOfLiveObjects) {
   EXPECT_EQ(other.drops, 1);
 }
 
-// ------------------------------------------------------------------------------------------------------ deferred
+// ------------------------------------------------------------------------------------------------------
+// deferred
 
 using Deferred = EveryWay;
 INSTANTIATE_TEST_SUITE_P(All, Deferred, testing::ValuesIn(ways()), way_name);
 
 TEST_P(Deferred, StepCompletesLaterWithAllThatABodyCanDo) {
-  Engine engine(GetParam());
   Pending pending;
-  const Workflow workflow = Spec().start([&](Ctx& ctx) {
-                                    ctx.emit("A", "1");
-                                    return pend(ctx, pending);
-                                  })
-                                .step("a", {"A"}, [](Ctx& ctx) {
-                                  if (ctx.input() == "2") ctx.stop(ctx.text("k"));
-                                }, 1).build();
+  Engine engine(GetParam());
+  const Workflow workflow = Spec()
+                                .start([&](Ctx& ctx) {
+                                  ctx.emit("A", "1");
+                                  return pend(ctx, pending);
+                                })
+                                .step(
+                                    "a", {"A"},
+                                    [](Ctx& ctx) {
+                                      if (ctx.input() == "2") ctx.stop(ctx.text("k"));
+                                    },
+                                    1)
+                                .build();
   RunHandle run = start(engine, workflow, "\"in\"");
   engine.until(run, [&] { return pending.size() == 1; });
   EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_RUNNING);
@@ -1002,36 +1093,44 @@ TEST_P(Deferred, StepCompletesLaterWithAllThatABodyCanDo) {
 
 TEST_P(Deferred, CompletesFromAnotherThread) {
   NEEDS_THREADS();
-  Engine engine(GetParam());
   std::vector<std::thread> threads;
   std::mutex lock;
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    for (int i = 0; i < 8; ++i) ctx.emit("A", std::to_string(i));
-                                  })
-                                .step("a", {"A"}, [&](Ctx& ctx) -> blazen_status {
-                                  std::lock_guard guard(lock);
-                                  threads.emplace_back([invocation = std::make_shared<Invocation>(ctx.defer())] {
-                                    Ctx later(*invocation);
-                                    later.emit("Done", later.input());
-                                    MUST(blazen_invocation_complete(*invocation, e));
-                                  });
-                                  return BLAZEN_PENDING;
-                                })
-                                .step("join", {"Done"}, [](Ctx& ctx) {
-                                  ctx.set("d." + ctx.input(), "1");
-                                  if (ctx.count("d.") == 8) ctx.stop("8");
-                                }, 1).build();
+  Engine engine(GetParam());
+  const Workflow workflow =
+      Spec()
+          .start([](Ctx& ctx) {
+            for (int i = 0; i < 8; ++i) ctx.emit("A", std::to_string(i));
+          })
+          .step("a", {"A"},
+                [&](Ctx& ctx) -> blazen_status {
+                  std::lock_guard guard(lock);
+                  threads.emplace_back([invocation = std::make_shared<Invocation>(ctx.defer())] {
+                    Ctx later(*invocation);
+                    later.emit("Done", later.input());
+                    MUST(blazen_invocation_complete(*invocation, e));
+                  });
+                  return BLAZEN_PENDING;
+                })
+          .step(
+              "join", {"Done"},
+              [](Ctx& ctx) {
+                ctx.set("d." + ctx.input(), "1");
+                if (ctx.count("d.") == 8) ctx.stop("8");
+              },
+              1)
+          .build();
   RunHandle run = start(engine, workflow);
   EXPECT_EQ(finish(engine, run).text(), "5 json 8");
   for (std::thread& thread : threads) thread.join();
 }
 
 TEST_P(Deferred, SecondCompletionIsWrongStateToItsCallerAlone) {
-  Engine engine(GetParam());
   Pending pending;
-  RunHandle run = start(engine, Spec().start([&](Ctx& ctx) { return pend(ctx, pending); }).step("a", {"A"}, [&](Ctx& ctx) {
-    return pend(ctx, pending);
-  }).build());
+  Engine engine(GetParam());
+  RunHandle run = start(engine, Spec()
+                                    .start([&](Ctx& ctx) { return pend(ctx, pending); })
+                                    .step("a", {"A"}, [&](Ctx& ctx) { return pend(ctx, pending); })
+                                    .build());
   engine.until(run, [&] { return pending.size() == 1; });
   const Invocation first = pending.pop();
   Ctx(first).emit("A");
@@ -1048,11 +1147,12 @@ TEST_P(Deferred, SecondCompletionIsWrongStateToItsCallerAlone) {
 }
 
 TEST_P(Deferred, ContextOfACompletedInvocationAnswersWrongState) {
-  Engine engine(GetParam());
   Pending pending;
-  RunHandle run = start(engine, Spec().start([&](Ctx& ctx) { return pend(ctx, pending); }).step("a", {"A"}, [&](Ctx& ctx) {
-    return pend(ctx, pending);
-  }).build());
+  Engine engine(GetParam());
+  RunHandle run = start(engine, Spec()
+                                    .start([&](Ctx& ctx) { return pend(ctx, pending); })
+                                    .step("a", {"A"}, [&](Ctx& ctx) { return pend(ctx, pending); })
+                                    .build());
   engine.until(run, [&] { return pending.size() == 1; });
   const Invocation first = pending.pop();
   Ctx ctx(first);
@@ -1118,8 +1218,8 @@ TEST_P(Deferred, FailsWithItsCauseAndItsObject) {
 }
 
 TEST_P(Deferred, LastReleaseWithoutCompletionFailsTheStepInsteadOfHangingTheRun) {
-  Engine engine(GetParam());
   Pending pending;
+  Engine engine(GetParam());
   RunHandle run = start(engine, Spec().start([&](Ctx& ctx) { return pend(ctx, pending); }).build());
   engine.until(run, [&] { return pending.size() == 1; });
   Invocation first = pending.pop();
@@ -1150,8 +1250,8 @@ TEST_P(Deferred, PendingWithoutDeferFailsTheStep) {
 }
 
 TEST_P(Deferred, OkAfterDeferCompletesTheStepAtOnce) {
-  Engine engine(GetParam());
   Pending pending;
+  Engine engine(GetParam());
   const Outcome end = run_to_end(engine, Spec().start([&](Ctx& ctx) {
     pending.add(ctx.defer());
     ctx.stop("1");
@@ -1175,12 +1275,13 @@ TEST_P(Deferred, InvocationIsDeferredOnce) {
 }
 
 TEST_P(Deferred, CompletionAfterTheEndOfTheRunIsCancelled) {
-  Engine engine(GetParam());
   Pending pending;
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    ctx.emit("Slow");
-                                    ctx.emit("Fast");
-                                  })
+  Engine engine(GetParam());
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
+                                  ctx.emit("Slow");
+                                  ctx.emit("Fast");
+                                })
                                 .step("slow", {"Slow"}, [&](Ctx& ctx) { return pend(ctx, pending); })
                                 .step("fast", {"Fast"}, [&](Ctx& ctx) { return pend(ctx, pending); })
                                 .build();
@@ -1211,26 +1312,30 @@ TEST_P(Deferred, HeldInvocationOutlivesRunAndRuntimeHandles) {
   EXPECT_EQ(blazen_invocation_complete(invocation, nullptr), BLAZEN_ERROR_CANCELLED);
 }
 
-// ------------------------------------------------------------------------------------------------- side by side
+// ------------------------------------------------------------------------------------------------- side by
+// side
 
-// Steps of one run that block on each other: each must get a thread of its own while there is one that sleeps.
+// Steps of one run that block on each other: each must get a thread of its own while there is one that
+// sleeps.
 TEST(Threads, StepsOfOneRunRunSideBySideFromTheFirstMoment) {
   NEEDS_THREADS();
   for (int round = 0; round < 100; ++round) {
-    Engine engine(Way::threads_4);
     std::mutex lock;
     std::condition_variable came;
     int met = 0;
+    Engine engine(Way::threads_4);
     const auto meet = [&](Ctx& ctx) {
       std::unique_lock guard(lock);
       ++met;
       came.notify_all();
-      if (!came.wait_for(guard, std::chrono::seconds(5), [&] { return met >= 3; })) return ctx.fail(met, "was left alone");
+      if (!came.wait_for(guard, std::chrono::seconds(5), [&] { return met >= 3; }))
+        return ctx.fail(met, "was left alone");
       return ctx.emit("Done");
     };
-    const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                      for (int i = 0; i < 3; ++i) ctx.emit("A");
-                                    })
+    const Workflow workflow = Spec()
+                                  .start([](Ctx& ctx) {
+                                    for (int i = 0; i < 3; ++i) ctx.emit("A");
+                                  })
                                   .step("a", {"A"}, meet)
                                   .step("join", {"Done"}, [](Ctx& ctx) { ctx.stop(); })
                                   .build();
@@ -1243,23 +1348,27 @@ TEST(Threads, StepsOfOneRunRunSideBySideFromTheFirstMoment) {
 TEST(Threads, StepThatWaitsForWhatItSentIsNotLeftAlone) {
   NEEDS_THREADS();
   for (int round = 0; round < 100; ++round) {
-    Engine engine(Way::threads_4);
     std::mutex lock;
     std::condition_variable came;
     bool answered = false;
-    const Workflow workflow = Spec().start([&](Ctx& ctx) {
-                                      ctx.send("Ask");
-                                      std::unique_lock guard(lock);
-                                      if (!came.wait_for(guard, std::chrono::seconds(5), [&] { return answered; })) {
-                                        return ctx.fail(0, "nobody answered");
-                                      }
-                                      return ctx.stop();
-                                    })
-                                  .step("answer", {"Ask"}, [&](Ctx&) {
-                                    std::lock_guard guard(lock);
-                                    answered = true;
-                                    came.notify_all();
-                                  }).build();
+    Engine engine(Way::threads_4);
+    const Workflow workflow =
+        Spec()
+            .start([&](Ctx& ctx) {
+              ctx.send("Ask");
+              std::unique_lock guard(lock);
+              if (!came.wait_for(guard, std::chrono::seconds(5), [&] { return answered; })) {
+                return ctx.fail(0, "nobody answered");
+              }
+              return ctx.stop();
+            })
+            .step("answer", {"Ask"},
+                  [&](Ctx&) {
+                    std::lock_guard guard(lock);
+                    answered = true;
+                    came.notify_all();
+                  })
+            .build();
     const Outcome end = run_to_end(engine, workflow);
     ASSERT_EQ(end.state, BLAZEN_RUN_COMPLETED) << "round " << round << ": " << end.text();
   }

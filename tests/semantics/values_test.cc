@@ -1,5 +1,5 @@
-// Goal: values come back byte for byte, JSON is refused at the very byte at fault, and a workflow that could never work
-// is refused in words that say why.
+// Goal: values come back byte for byte, JSON is refused at the very byte at fault, and a workflow that could
+// never work is refused in words that say why.
 #include <cstring>
 #include <iostream>
 
@@ -16,16 +16,19 @@ TEST(Ways, AreListed) {
   EXPECT_EQ(ways().size(), has_threads() ? 8U : 5U);
 }
 
-// ------------------------------------------------------------------------------------------------ the four tags
+// ------------------------------------------------------------------------------------------------ the four
+// tags
 
 // The value that comes out of a run whose step hands its input on.
 Value through_a_run(const Value& input) {
   Engine engine(Way::pump);
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    Value same(blazen_value_retain(blazen_event_value(ctx.trigger())));
-                                    ctx.set("kept", same);
-                                    ctx.stop(ctx.get("kept"));
-                                  }).build();
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
+                                  Value same(blazen_value_retain(blazen_event_value(ctx.trigger())));
+                                  ctx.set("kept", same);
+                                  ctx.stop(ctx.get("kept"));
+                                })
+                                .build();
   RunHandle run = create(engine, workflow);
   MUST(blazen_run_start(run, input, e));
   Outcome end = finish(engine, run);
@@ -41,11 +44,11 @@ TEST_P(JsonAsGiven, PassesThroughARunByteForByte) {
   EXPECT_EQ(data_of(back), GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(Texts, JsonAsGiven,
-                         testing::Values("1.0", "1", "-0", "1e400", "1E+2", "1234567890123456789012345678901234567890",
-                                         "0.1234567890123456789012345678901234567890", "\"\\u0000\"", "\"\\ud800\"",
-                                         "\"\\/\"", " [ 1 ,\n2 ]\t", "{\"b\":1,\"a\":2,\"b\":3}", "null", "true",
-                                         "\"\xf0\x9f\x98\x80\""));
+INSTANTIATE_TEST_SUITE_P(
+    Texts, JsonAsGiven,
+    testing::Values("1.0", "1", "-0", "1e400", "1E+2", "1234567890123456789012345678901234567890",
+                    "0.1234567890123456789012345678901234567890", "\"\\u0000\"", "\"\\ud800\"", "\"\\/\"",
+                    " [ 1 ,\n2 ]\t", "{\"b\":1,\"a\":2,\"b\":3}", "null", "true", "\"\xf0\x9f\x98\x80\""));
 
 TEST(Values, BytesPassThroughARunWithEveryByte) {
   std::string all;
@@ -70,11 +73,12 @@ TEST(Values, LiveKeepsItsIdentityThroughEventsAndSession) {
   Counted object;
   {
     Engine engine(Way::pump);
-    const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                      Value same(blazen_value_retain(blazen_event_value(ctx.trigger())));
-                                      ctx.set_session("it", same);
-                                      ctx.emit("Next", ctx.session("it"));
-                                    })
+    const Workflow workflow = Spec()
+                                  .start([](Ctx& ctx) {
+                                    Value same(blazen_value_retain(blazen_event_value(ctx.trigger())));
+                                    ctx.set_session("it", same);
+                                    ctx.emit("Next", ctx.session("it"));
+                                  })
                                   .step("next", {"Next"}, [](Ctx& ctx) { ctx.stop(ctx.session("it")); })
                                   .build();
     RunHandle run = create(engine, workflow);
@@ -94,11 +98,13 @@ TEST(Values, StateRefusesLiveAndNamesTheSession) {
   Engine engine;
   Error error;
   const Outcome end = run_to_end(engine, Spec().start([&](Ctx& ctx) -> blazen_status {
-    EXPECT_EQ(blazen_context_set_value(ctx.raw, BLAZEN_TEXT("k"), live(object), error.out()), BLAZEN_ERROR_WRONG_TAG);
+    EXPECT_EQ(blazen_context_set_value(ctx.raw, BLAZEN_TEXT("k"), live(object), error.out()),
+              BLAZEN_ERROR_WRONG_TAG);
     Batch batch;
     MUST(blazen_batch_create(batch.out(), e));
     const blazen_status in_batch = blazen_batch_set(batch, BLAZEN_TEXT("k"), live(object), nullptr);
-    EXPECT_EQ(in_batch == BLAZEN_OK ? blazen_context_apply(ctx.raw, batch, nullptr) : in_batch, BLAZEN_ERROR_WRONG_TAG);
+    EXPECT_EQ(in_batch == BLAZEN_OK ? blazen_context_apply(ctx.raw, batch, nullptr) : in_batch,
+              BLAZEN_ERROR_WRONG_TAG);
     EXPECT_EQ(blazen_context_compare_and_set(ctx.raw, BLAZEN_TEXT("k"), 0, live(object), nullptr, nullptr),
               BLAZEN_ERROR_WRONG_TAG);
     EXPECT_FALSE(ctx.has("k"));
@@ -113,7 +119,8 @@ TEST(Values, AdoptedPayloadIsReadAtTheVeryAddressThatWasGiven) {
   Counted owner;
   {
     Value value;
-    MUST(blazen_value_adopt(BLAZEN_TAG_JSON, big.data(), big.size(), nullptr, 0, &owner, Counted::drop, value.out(), e));
+    MUST(blazen_value_adopt(BLAZEN_TAG_JSON, big.data(), big.size(), nullptr, 0, &owner, Counted::drop,
+                            value.out(), e));
     const Value back = through_a_run(value);
     size_t length = 0;
     EXPECT_EQ(blazen_value_data(back, &length), big.data());
@@ -130,18 +137,23 @@ TEST(Values, EventCarriesJsonNullWhereNoValueIsGiven) {
 TEST(Values, FailedRegistrationDropsOnce) {
   Counted object;
   Value value;
-  EXPECT_EQ(blazen_value_live(&object, "\xff", 1, Counted::drop, value.out(), nullptr), BLAZEN_ERROR_INVALID_UTF8);
+  EXPECT_EQ(blazen_value_live(&object, "\xff", 1, Counted::drop, value.out(), nullptr),
+            BLAZEN_ERROR_INVALID_UTF8);
   EXPECT_EQ(object.drops, 1);
-  EXPECT_EQ(blazen_value_live(&object, "l", 1, Counted::drop, nullptr, nullptr), BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(blazen_value_live(&object, "l", 1, Counted::drop, nullptr, nullptr),
+            BLAZEN_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(object.drops, 2);
-  EXPECT_EQ(blazen_value_adopt(BLAZEN_TAG_JSON, "{", 1, nullptr, 0, &object, Counted::drop, value.out(), nullptr),
-            BLAZEN_ERROR_INVALID_JSON);
+  EXPECT_EQ(
+      blazen_value_adopt(BLAZEN_TAG_JSON, "{", 1, nullptr, 0, &object, Counted::drop, value.out(), nullptr),
+      BLAZEN_ERROR_INVALID_JSON);
   EXPECT_EQ(object.drops, 3);
-  EXPECT_EQ(blazen_value_adopt(BLAZEN_TAG_LIVE, "x", 1, nullptr, 0, &object, Counted::drop, value.out(), nullptr),
-            BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(
+      blazen_value_adopt(BLAZEN_TAG_LIVE, "x", 1, nullptr, 0, &object, Counted::drop, value.out(), nullptr),
+      BLAZEN_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(object.drops, 4);
-  EXPECT_EQ(blazen_value_adopt(BLAZEN_TAG_BYTES, "x", 1, "codec", 5, &object, Counted::drop, value.out(), nullptr),
-            BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(
+      blazen_value_adopt(BLAZEN_TAG_BYTES, "x", 1, "codec", 5, &object, Counted::drop, value.out(), nullptr),
+      BLAZEN_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(object.drops, 5);
 }
 
@@ -158,7 +170,8 @@ TEST(Values, RetainedValueOutlivesItsFirstHandle) {
   EXPECT_EQ(object.drops, 1);
 }
 
-// ------------------------------------------------------------------------------------------------- refused JSON
+// ------------------------------------------------------------------------------------------------- refused
+// JSON
 
 struct BadJson {
   std::string text;
@@ -177,11 +190,15 @@ TEST_P(JsonRefused, AtTheByteAtFault) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Texts, JsonRefused,
-                         testing::Values(BadJson{"", 0}, BadJson{"{", 1}, BadJson{"[1,]", 3}, BadJson{"{\"a\":1,}", 7},
-                                         BadJson{"[1 2]", 3}, BadJson{"01", 1}, BadJson{"1.", 2}, BadJson{"+1", 0},
-                                         BadJson{"nul", 3}, BadJson{"NaN", 0}, BadJson{"\"a\nb\"", 2},
-                                         BadJson{"\"\\x\"", 2}, BadJson{"\"\xff\"", 1}, BadJson{"1 1", 2},
-                                         BadJson{"'a'", 0}, BadJson{"{1:2}", 1}, BadJson{"\xef\xbb\xbf" "1", 0},
+                         testing::Values(BadJson{"", 0}, BadJson{"{", 1}, BadJson{"[1,]", 3},
+                                         BadJson{"{\"a\":1,}", 7}, BadJson{"[1 2]", 3}, BadJson{"01", 1},
+                                         BadJson{"1.", 2}, BadJson{"+1", 0}, BadJson{"nul", 3},
+                                         BadJson{"NaN", 0}, BadJson{"\"a\nb\"", 2}, BadJson{"\"\\x\"", 2},
+                                         BadJson{"\"\xff\"", 1}, BadJson{"1 1", 2}, BadJson{"'a'", 0},
+                                         BadJson{"{1:2}", 1},
+                                         BadJson{"\xef\xbb\xbf"
+                                                 "1",
+                                                 0},
                                          BadJson{std::string("1\0", 2), 1}));
 
 TEST(Json, IsAcceptedToItsDepthAndRefusedBeyondWithTheNameOfTheBound) {
@@ -209,12 +226,14 @@ TEST(Json, IsCheckedInEveryCallThatTakesIt) {
   EXPECT_EQ(end.text(), "5 json false");
 }
 
-// ------------------------------------------------------------------------------------------ names and arguments
+// ------------------------------------------------------------------------------------------ names and
+// arguments
 
 TEST(Names, AreRefusedWhereEmptyTooLongOrNotUtf8) {
   Event made;
   Error error;
-  EXPECT_EQ(blazen_event_create("", 0, nullptr, nullptr, made.out(), error.out()), BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(blazen_event_create("", 0, nullptr, nullptr, made.out(), error.out()),
+            BLAZEN_ERROR_INVALID_ARGUMENT);
   EXPECT_TRUE(error.says("type is empty")) << error.message();
   const std::string longest(BLAZEN_NAME_BYTES_MAX, 'n');
   EXPECT_EQ(type_of(event(longest)), longest);
@@ -222,7 +241,8 @@ TEST(Names, AreRefusedWhereEmptyTooLongOrNotUtf8) {
   EXPECT_EQ(blazen_event_create(longer.data(), longer.size(), nullptr, nullptr, made.out(), error.out()),
             BLAZEN_ERROR_LIMIT);
   EXPECT_TRUE(error.says("BLAZEN_NAME_BYTES_MAX")) << error.message();
-  EXPECT_EQ(blazen_event_create("ab\xc3", 3, nullptr, nullptr, made.out(), error.out()), BLAZEN_ERROR_INVALID_UTF8);
+  EXPECT_EQ(blazen_event_create("ab\xc3", 3, nullptr, nullptr, made.out(), error.out()),
+            BLAZEN_ERROR_INVALID_UTF8);
   EXPECT_EQ(error.offset(), 2U);
 }
 
@@ -264,7 +284,8 @@ TEST(Errors, HostErrorKeepsCodeMessageAndDetail) {
   Counted object;
   Error error;
   const std::string message("disk \0 gone", 11);
-  EXPECT_EQ(blazen_error_host(-7, message.data(), message.size(), live(object), error.out()), BLAZEN_ERROR_HOST);
+  EXPECT_EQ(blazen_error_host(-7, message.data(), message.size(), live(object), error.out()),
+            BLAZEN_ERROR_HOST);
   EXPECT_EQ(error.status(), BLAZEN_ERROR_HOST);
   EXPECT_EQ(error.host_code(), -7);
   EXPECT_EQ(error.message(), message);
@@ -274,7 +295,8 @@ TEST(Errors, HostErrorKeepsCodeMessageAndDetail) {
   EXPECT_EQ(object.drops, 1);
 }
 
-// --------------------------------------------------------------------------------- workflows that can never work
+// --------------------------------------------------------------------------------- workflows that can never
+// work
 
 void nothing(Ctx&) {}
 
@@ -302,7 +324,8 @@ TEST(Build, RefusesTwoStepsOfOneName) {
 }
 
 TEST(Build, RefusesAStepThatAcceptsStopEvent) {
-  expect_refused(Spec().start(nothing).step("end", {BLAZEN_STOP_EVENT}, nothing), "'end' accepts blazen::StopEvent");
+  expect_refused(Spec().start(nothing).step("end", {BLAZEN_STOP_EVENT}, nothing),
+                 "'end' accepts blazen::StopEvent");
 }
 
 TEST(Build, RefusesADeclaredEmitThatNobodyAccepts) {
@@ -311,11 +334,18 @@ TEST(Build, RefusesADeclaredEmitThatNobodyAccepts) {
 }
 
 TEST(Build, RefusesAStepThatNoEventCanReach) {
-  expect_refused(Spec().start(nothing).emits({BLAZEN_STOP_EVENT}).step("lonely", {"A"}, nothing), "reach step 'lonely'");
+  expect_refused(Spec().start(nothing).emits({BLAZEN_STOP_EVENT}).step("lonely", {"A"}, nothing),
+                 "reach step 'lonely'");
 }
 
 TEST(Build, RefusesACircleThatNoEventCanReach) {
-  expect_refused(Spec().start(nothing).emits({BLAZEN_STOP_EVENT}).step("a", {"A"}, nothing).emits({"B"}).step("b", {"B"}, nothing).emits({"A"}),
+  expect_refused(Spec()
+                     .start(nothing)
+                     .emits({BLAZEN_STOP_EVENT})
+                     .step("a", {"A"}, nothing)
+                     .emits({"B"})
+                     .step("b", {"B"}, nothing)
+                     .emits({"A"}),
                  "reach step 'a'");
 }
 
@@ -331,8 +361,8 @@ TEST(Build, RefusedBuilderMayGoOnAndBuild) {
   MUST(blazen_workflow_builder_create(BLAZEN_TEXT("w"), builder.out(), e));
   Workflow workflow;
   EXPECT_EQ(blazen_workflow_builder_build(builder, workflow.out(), nullptr), BLAZEN_ERROR_INVALID_WORKFLOW);
-  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("s"), BLAZEN_TEXT(BLAZEN_START_EVENT), Body::call,
-                                        nullptr, nullptr, e));
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("s"), BLAZEN_TEXT(BLAZEN_START_EVENT),
+                                        Body::call, nullptr, nullptr, e));
   MUST(blazen_workflow_builder_build(builder, workflow.out(), e));
   Workflow other;
   MUST(blazen_workflow_builder_build(builder, other.out(), e));
@@ -345,7 +375,8 @@ TEST(Build, RefusedStepDropsItsUserDataOnce) {
   Counted data;
   MUST(blazen_workflow_builder_create(BLAZEN_TEXT("w"), builder.out(), e));
   const auto add = [&](const char* name, size_t length, blazen_step_fn body) {
-    return blazen_workflow_builder_add_step(builder, name, length, BLAZEN_TEXT("A"), body, &data, Counted::drop, nullptr);
+    return blazen_workflow_builder_add_step(builder, name, length, BLAZEN_TEXT("A"), body, &data,
+                                            Counted::drop, nullptr);
   };
   EXPECT_EQ(add("", 0, Body::call), BLAZEN_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(data.drops, 1);
@@ -377,8 +408,9 @@ TEST(Build, NamesUnknownStepsAndRefusesDoubleAccepts) {
   Builder builder;
   Error error;
   MUST(blazen_workflow_builder_create(BLAZEN_TEXT("w"), builder.out(), e));
-  EXPECT_EQ(blazen_workflow_builder_step_accepts(builder, BLAZEN_TEXT("nobody"), BLAZEN_TEXT("A"), error.out()),
-            BLAZEN_ERROR_NOT_FOUND);
+  EXPECT_EQ(
+      blazen_workflow_builder_step_accepts(builder, BLAZEN_TEXT("nobody"), BLAZEN_TEXT("A"), error.out()),
+      BLAZEN_ERROR_NOT_FOUND);
   EXPECT_TRUE(error.says("'nobody'")) << error.message();
   MUST(blazen_workflow_builder_add_elsewhere(builder, BLAZEN_TEXT("s"), BLAZEN_TEXT("A"), e));
   EXPECT_EQ(blazen_workflow_builder_step_accepts(builder, BLAZEN_TEXT("s"), BLAZEN_TEXT("A"), nullptr),
@@ -398,7 +430,8 @@ TEST(Build, BoundsTheStepsAndTheTypes) {
   int added = 0;
   for (; status == BLAZEN_OK; ++added) {
     const std::string name = "s" + std::to_string(added);
-    status = blazen_workflow_builder_add_elsewhere(builder, name.data(), name.size(), BLAZEN_TEXT("A"), error.out());
+    status = blazen_workflow_builder_add_elsewhere(builder, name.data(), name.size(), BLAZEN_TEXT("A"),
+                                                   error.out());
   }
   EXPECT_EQ(status, BLAZEN_ERROR_LIMIT);
   EXPECT_EQ(added, BLAZEN_STEPS_MAX + 1);
@@ -409,7 +442,9 @@ TEST(Build, BoundsTheStepsAndTheTypes) {
 }
 
 TEST(Build, FingerprintTellsStepsAndTypesButNotBodiesApart) {
-  const auto fingerprint = [](const Spec& spec) { return std::string(blazen_workflow_fingerprint(spec.build(), nullptr)); };
+  const auto fingerprint = [](const Spec& spec) {
+    return std::string(blazen_workflow_fingerprint(spec.build(), nullptr));
+  };
   const std::string first = fingerprint(Spec().start(nothing).step("a", {"A"}, nothing));
   EXPECT_EQ(first.size(), 16U);
   EXPECT_EQ(first, fingerprint(Spec().start(nothing).elsewhere("a", {"A"}, 3)));

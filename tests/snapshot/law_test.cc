@@ -1,11 +1,11 @@
-// Goal: the law of snapshots. For every tick of every workflow below, a snapshot taken there and resumed elsewhere ends as
-// the uninterrupted run does: the same result, the same final snapshot byte for byte, the same stream, the same invocation
-// ids, and nothing that was complete runs again.
+// Goal: the law of snapshots. For every tick of every workflow below, a snapshot taken there and resumed
+// elsewhere ends as the uninterrupted run does: the same result, the same final snapshot byte for byte, the
+// same stream, the same invocation ids, and nothing that was complete runs again.
 //
-// A tick here is: each call that a body makes of its context, each step that a poll runs, each completion of a deferred
-// invocation. The uninterrupted run is snapshotted at all of them while it runs (which must not change it), and then each
-// snapshot is resumed in a runtime and a workflow of its own, through its bytes. Bodies are idempotent as the contract asks:
-// they write a key only where it is not there yet.
+// A tick here is: each call that a body makes of its context, each step that a poll runs, each completion of
+// a deferred invocation. The uninterrupted run is snapshotted at all of them while it runs (which must not
+// change it), and then each snapshot is resumed in a runtime and a workflow of its own, through its bytes.
+// Bodies are idempotent as the contract asks: they write a key only where it is not there yet.
 #include <map>
 #include <set>
 
@@ -14,7 +14,8 @@
 namespace bt {
 namespace {
 
-// ------------------------------------------------------------------------------------------- a process-like life
+// ------------------------------------------------------------------------------------------- a process-like
+// life
 
 // One life of a run: a process that hosts some of its steps.
 class Life;
@@ -44,7 +45,8 @@ struct Trace {
 
   void started(const Ctx& ctx) {
     const Key key(ctx.step(), ctx.event_id());
-    if (done.contains(key)) faults.push_back("ran again: " + key.first + " on event " + std::to_string(key.second));
+    if (done.contains(key))
+      faults.push_back("ran again: " + key.first + " on event " + std::to_string(key.second));
     const auto [known, is_new] = invocations.emplace(key, ctx.id());
     if (!is_new && known->second != ctx.id()) faults.push_back("another invocation id: " + key.first);
   }
@@ -83,7 +85,8 @@ class Life {
     stream_ = subscribe(run_);
   }
   void start_resumed() {
-    const bool created = info_of(parse(snapshot_bytes(run_))).find("\"state\":\"created\"") != std::string::npos;
+    const bool created =
+        info_of(parse(snapshot_bytes(run_))).find("\"state\":\"created\"") != std::string::npos;
     if (created) return start();
     MUST(blazen_run_start(run_, nullptr, e));
   }
@@ -189,7 +192,8 @@ struct Ending {
 };
 
 // From a life on, over as many sites as it takes. ticks may be null.
-Ending to_the_end(const Shape& shape, Trace trace, int site, const std::function<void(Life&)>& begin, std::vector<Tick>* ticks) {
+Ending to_the_end(const Shape& shape, Trace trace, int site, const std::function<void(Life&)>& begin,
+                  std::vector<Tick>* ticks) {
   std::function<void(Life&)> next = begin;
   for (int lives = 0; lives < 100; ++lives) {
     Life life(shape, trace, site);
@@ -209,24 +213,32 @@ Ending to_the_end(const Shape& shape, Trace trace, int site, const std::function
 }
 
 Ending uninterrupted(const Shape& shape, std::vector<Tick>* ticks) {
-  return to_the_end(shape, {}, 0, [&](Life& life) {
-    life.create();
-    life.start();
-  }, ticks);
+  return to_the_end(
+      shape, {}, 0,
+      [&](Life& life) {
+        life.create();
+        life.start();
+      },
+      ticks);
 }
 
 Ending resumed(const Shape& shape, const Tick& tick) {
-  return to_the_end(shape, tick.trace, tick.site, [&](Life& life) {
-    life.resume(tick.bytes);
-    life.start_resumed();
-  }, nullptr);
+  return to_the_end(
+      shape, tick.trace, tick.site,
+      [&](Life& life) {
+        life.resume(tick.bytes);
+        life.start_resumed();
+      },
+      nullptr);
 }
 
-// --------------------------------------------------------------------------------------------------- the shapes
+// --------------------------------------------------------------------------------------------------- the
+// shapes
 
 // Writes what it got, publishes, and hands on.
 Shape linear() {
-  return {"Linear", [](Life& life) {
+  return {"Linear",
+          [](Life& life) {
             Spec spec("linear");
             spec.start(life.track([](Ctx& ctx) {
               ctx.set_once("a", ctx.input());
@@ -237,7 +249,9 @@ Shape linear() {
               ctx.set_once("b", ctx.input());
               ctx.emit("C", "1e400");
             }));
-            return spec.step("c", {"C"}, life.track([](Ctx& ctx) { ctx.stop("[" + ctx.text("a") + "," + ctx.text("b") + "," + ctx.input() + "]"); }));
+            return spec.step("c", {"C"}, life.track([](Ctx& ctx) {
+              ctx.stop("[" + ctx.text("a") + "," + ctx.text("b") + "," + ctx.input() + "]");
+            }));
           },
           "{\"x\":\"\\u0000\"}"};
 }
@@ -297,7 +311,8 @@ Shape targeted() {
 }
 
 Shape limited(uint32_t concurrency_max) {
-  return {"MaxConcurrency" + std::to_string(concurrency_max), [concurrency_max](Life& life) {
+  return {"MaxConcurrency" + std::to_string(concurrency_max),
+          [concurrency_max](Life& life) {
             Spec spec("limited");
             spec.start(life.track([](Ctx& ctx) {
               for (int i = 0; i < 5; ++i) ctx.emit("Work", std::to_string(i));
@@ -306,14 +321,17 @@ Shape limited(uint32_t concurrency_max) {
             spec.step("work", {"Work"}, life.track([&life](Ctx& ctx) {
               ctx.publish("Started", ctx.input());
               return life.pend(ctx);
-            }), concurrency_max);
+            }),
+                      concurrency_max);
             spec.step("other", {"Other"}, life.track([](Ctx& ctx) { ctx.set_once("other", "true"); }));
             return spec.step("join", {"Done"}, life.track([](Ctx& ctx) {
               ctx.set_once("done." + ctx.input(), "true");
               if (ctx.count("done.") == 5) ctx.stop("\"" + ctx.keys() + "\"");
-            }), 1);
+            }),
+                             1);
           },
-          "null", [](Ctx& ctx) {
+          "null",
+          [](Ctx& ctx) {
             ctx.publish("Finished", ctx.input());
             ctx.emit("Done", ctx.input());
           }};
@@ -331,19 +349,22 @@ Shape sends_mid_step() {
               }
               ctx.publish("Last");
             }));
-            return spec.step("part", {"Part"}, life.track([](Ctx& ctx) {
-              ctx.publish("Got", ctx.input());
-              ctx.send("Echo", ctx.input());
-              ctx.set_once("part." + std::to_string(ctx.event_id()), ctx.input());
-            })).step("echo", {"Echo"}, life.track([](Ctx& ctx) {
-              ctx.set_once("echo." + std::to_string(ctx.event_id()), ctx.input());
-              if (ctx.count("echo.") == 7) ctx.stop("\"" + ctx.keys() + "\"");
-            }));
+            return spec
+                .step("part", {"Part"}, life.track([](Ctx& ctx) {
+                  ctx.publish("Got", ctx.input());
+                  ctx.send("Echo", ctx.input());
+                  ctx.set_once("part." + std::to_string(ctx.event_id()), ctx.input());
+                }))
+                .step("echo", {"Echo"}, life.track([](Ctx& ctx) {
+                  ctx.set_once("echo." + std::to_string(ctx.event_id()), ctx.input());
+                  if (ctx.count("echo.") == 7) ctx.stop("\"" + ctx.keys() + "\"");
+                }));
           }};
 }
 
 Shape deferred() {
-  return {"SeveralDeferredInFlight", [](Life& life) {
+  return {"SeveralDeferredInFlight",
+          [](Life& life) {
             Spec spec("deferred");
             spec.start(life.track([&life](Ctx& ctx) {
               ctx.send("Work", "1");
@@ -360,7 +381,8 @@ Shape deferred() {
               if (ctx.count("done.") == 3) ctx.stop(ctx.input());
             }));
           },
-          "\"in\"", [](Ctx& ctx) {
+          "\"in\"",
+          [](Ctx& ctx) {
             ctx.set_once("finished." + std::to_string(ctx.id()), ctx.input());
             ctx.publish("Finishing", ctx.input());
             ctx.send("Done", ctx.input());
@@ -389,7 +411,8 @@ Shape unhandled_to_stream() {
 Shape elsewhere() {
   return {"ElsewhereHandover", [](Life& life) {
             Spec spec("elsewhere");
-            const auto add = [&](int site, const std::string& name, std::vector<std::string> accepts, Body body) {
+            const auto add = [&](int site, const std::string& name, std::vector<std::string> accepts,
+                                 Body body) {
               if (life.site() == site) {
                 spec.step(name, std::move(accepts), life.track(std::move(body)));
               } else {
@@ -428,15 +451,19 @@ Shape payloads() {
               if (!ctx.has_session("cfg")) ctx.set_session("cfg", native("cfg", "java/serial"));
               ctx.set_once("bytes", bytes(""));
             }));
-            return spec.step("a", {"A"}, life.track([](Ctx& ctx) {
-              Value same(blazen_value_retain(blazen_event_value(ctx.trigger())));
-              ctx.set_once("got." + std::to_string(ctx.event_id()), same);
-              ctx.send(event("B", same.get()));
-              ctx.publish(event("P", same.get()));
-            })).step("b", {"B"}, life.track([](Ctx& ctx) {
-              ctx.set_once("b." + std::to_string(ctx.event_id()), Value(blazen_value_retain(blazen_event_value(ctx.trigger()))));
-              if (ctx.count("b.") == 5) ctx.stop(ctx.session("cfg"));
-            }), 1);
+            return spec
+                .step("a", {"A"}, life.track([](Ctx& ctx) {
+                  Value same(blazen_value_retain(blazen_event_value(ctx.trigger())));
+                  ctx.set_once("got." + std::to_string(ctx.event_id()), same);
+                  ctx.send(event("B", same.get()));
+                  ctx.publish(event("P", same.get()));
+                }))
+                .step("b", {"B"}, life.track([](Ctx& ctx) {
+                  ctx.set_once("b." + std::to_string(ctx.event_id()),
+                               Value(blazen_value_retain(blazen_event_value(ctx.trigger()))));
+                  if (ctx.count("b.") == 5) ctx.stop(ctx.session("cfg"));
+                }),
+                      1);
           }};
 }
 
@@ -473,7 +500,8 @@ Shape stop_with_leftovers() {
 }
 
 Shape no_handler() {
-  return {"NoHandler", [](Life& life) {
+  return {"NoHandler",
+          [](Life& life) {
             Spec spec("nohandler");
             spec.start(life.track([](Ctx& ctx) {
               ctx.publish("P");
@@ -483,11 +511,15 @@ Shape no_handler() {
             }));
             return spec.step("a", {"A"}, life.track([](Ctx&) {}));
           },
-          "null", nullptr, nullptr, 4};
+          "null",
+          nullptr,
+          nullptr,
+          4};
 }
 
 Shape stalling() {
-  return {"Stalling", [](Life& life) {
+  return {"Stalling",
+          [](Life& life) {
             Spec spec("stalling");
             spec.unhandled = BLAZEN_UNHANDLED_IGNORE;
             spec.start(life.track([](Ctx& ctx) {
@@ -496,7 +528,10 @@ Shape stalling() {
             }));
             return spec.step("a", {"A"}, life.track([](Ctx& ctx) { ctx.set_once("a", "1"); }));
           },
-          "null", nullptr, nullptr, 4};
+          "null",
+          nullptr,
+          nullptr,
+          4};
 }
 
 Shape loop() {
@@ -513,16 +548,21 @@ Shape loop() {
 }
 
 Shape from_outside() {
-  return {"EventsFromOutside", [](Life& life) {
+  return {"EventsFromOutside",
+          [](Life& life) {
             Spec spec("outside");
             spec.idle = BLAZEN_IDLE_WAIT;
             spec.start(life.track([](Ctx& ctx) { ctx.set_once("started", "true"); }));
             return spec.step("in", {"In"}, life.track([](Ctx& ctx) {
-              ctx.set_once("in." + ctx.input(), "\"" + correlation_of(ctx.trigger()) + source_of(ctx.trigger()) + "\"");
+              ctx.set_once("in." + ctx.input(),
+                           "\"" + correlation_of(ctx.trigger()) + source_of(ctx.trigger()) + "\"");
               if (ctx.count("in.") == 3) ctx.stop("\"" + ctx.keys() + "\"");
             }));
           },
-          "null", nullptr, [](size_t number) { return event("In", json(std::to_string(number)), "order " + std::to_string(number)); }};
+          "null", nullptr,
+          [](size_t number) {
+            return event("In", json(std::to_string(number)), "order " + std::to_string(number));
+          }};
 }
 
 Shape batches() {
@@ -548,18 +588,34 @@ Shape batches() {
 }
 
 const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> all = {linear(),       fan_out_and_join(),  several_acceptors(), targeted(),   limited(1),
-                                         limited(2),     sends_mid_step(),    deferred(),          unhandled_to_stream(),
-                                         elsewhere(),    payloads(),          failing(),           stop_with_leftovers(),
-                                         no_handler(),   stalling(),          loop(),              from_outside(), batches()};
+  static const std::vector<Shape> all = {linear(),
+                                         fan_out_and_join(),
+                                         several_acceptors(),
+                                         targeted(),
+                                         limited(1),
+                                         limited(2),
+                                         sends_mid_step(),
+                                         deferred(),
+                                         unhandled_to_stream(),
+                                         elsewhere(),
+                                         payloads(),
+                                         failing(),
+                                         stop_with_leftovers(),
+                                         no_handler(),
+                                         stalling(),
+                                         loop(),
+                                         from_outside(),
+                                         batches()};
   return all;
 }
 
-// --------------------------------------------------------------------------------------------------------- the law
+// ---------------------------------------------------------------------------------------------------------
+// the law
 
 std::string shown(const std::vector<Item>& items) {
   std::string text;
-  for (const Item& item : items) text += std::to_string(item.sequence) + ":" + item.type + "=" + item.value + "\n";
+  for (const Item& item : items)
+    text += std::to_string(item.sequence) + ":" + item.type + "=" + item.value + "\n";
   return text;
 }
 
@@ -584,7 +640,8 @@ TEST_P(Law, SnapshotAtEveryTickEndsAsTheUninterruptedRun) {
   EXPECT_TRUE(whole.trace.faults.empty());
   RecordProperty("ticks", static_cast<int>(ticks.size()));
   for (size_t k = 0; k < ticks.size(); ++k) {
-    expect_same(whole, resumed(GetParam(), ticks[k]), "tick " + std::to_string(k) + " of " + std::to_string(ticks.size()));
+    expect_same(whole, resumed(GetParam(), ticks[k]),
+                "tick " + std::to_string(k) + " of " + std::to_string(ticks.size()));
     if (HasFailure()) return;
   }
 }
@@ -610,7 +667,8 @@ TEST_P(Law, SecondSnapshotOfAResumedRunIsTheSameBytesAtEveryTick) {
     life.start_resumed();
     const std::string started = snapshot_bytes(life.run());
     if (info_of(parse(tick.bytes)).find("\"created\"") == std::string::npos) {
-      ASSERT_TRUE(started == tick.bytes) << info_of(parse(tick.bytes)) << "\nstarted:\n" << info_of(parse(started));
+      ASSERT_TRUE(started == tick.bytes) << info_of(parse(tick.bytes)) << "\nstarted:\n"
+                                         << info_of(parse(started));
     }
   }
 }
@@ -634,7 +692,8 @@ TEST_P(Law, ChainOfResumesEndsAsTheUninterruptedRun) {
     const blazen_run_state state = life.drive(1);
     bytes = snapshot_bytes(life.run());
     if (is_ended(state)) {
-      expect_same(whole, {outcome(life.run()).text(), bytes, trace}, "after " + std::to_string(lives) + " lives");
+      expect_same(whole, {outcome(life.run()).text(), bytes, trace},
+                  "after " + std::to_string(lives) + " lives");
       return;
     }
     if (state == BLAZEN_RUN_ELSEWHERE) site = 1 - site;
@@ -669,7 +728,8 @@ TEST_P(Law, ChainOfResumesFromAnyTickEndsAsTheUninterruptedRun) {
       random = random * 6364136223846793005U + 1442695040888963407U;
       tick = ticks[(random >> 33) % ticks.size()];
       ended = is_ended(state) && tick.bytes == ticks.back().bytes;
-      if (ended) expect_same(whole, {outcome(life.run()).text(), tick.bytes, trace}, "seed " + std::to_string(seed));
+      if (ended)
+        expect_same(whole, {outcome(life.run()).text(), tick.bytes, trace}, "seed " + std::to_string(seed));
       if (state == BLAZEN_RUN_ELSEWHERE && tick.bytes == ticks.back().bytes) tick.site = 1 - tick.site;
     }
     ASSERT_TRUE(ended) << "the chain does not end";

@@ -1,4 +1,5 @@
-// Goal: what a snapshot says, holds and refuses; and the ways in which other engines lose work here, each as a test.
+// Goal: what a snapshot says, holds and refuses; and the ways in which other engines lose work here, each as
+// a test.
 #include <unistd.h>
 
 #include <cstdio>
@@ -29,9 +30,10 @@ std::string at(const std::string& bytes, size_t place, uint8_t value) {
 
 // start -> A, A, A -> each joins; the third ends.
 Spec joining() {
-  return Spec("joining").start([](Ctx& ctx) {
-                          for (int i = 0; i < 3; ++i) ctx.emit("A", std::to_string(i));
-                        })
+  return Spec("joining")
+      .start([](Ctx& ctx) {
+        for (int i = 0; i < 3; ++i) ctx.emit("A", std::to_string(i));
+      })
       .step("a", {"A"}, [](Ctx& ctx) {
         ctx.set_once("a." + ctx.input(), "true");
         if (ctx.count("a.") == 3) ctx.stop("\"" + ctx.keys() + "\"");
@@ -53,7 +55,9 @@ TEST(Snapshot, InfoDescribesTheRun) {
   EXPECT_TRUE(has(info, "\"format\":1")) << info;
   EXPECT_TRUE(has(info, "\"engine\":\"" BLAZEN_VERSION "\"")) << info;
   EXPECT_TRUE(has(info, "\"workflow\":\"joining\"")) << info;
-  EXPECT_TRUE(has(info, "\"fingerprint\":\"" + std::string(blazen_workflow_fingerprint(workflow, nullptr)) + "\"")) << info;
+  EXPECT_TRUE(
+      has(info, "\"fingerprint\":\"" + std::string(blazen_workflow_fingerprint(workflow, nullptr)) + "\""))
+      << info;
   EXPECT_TRUE(has(info, "\"run_id\":\"" + std::string(blazen_run_id(run, nullptr)) + "\"")) << info;
   EXPECT_TRUE(has(info, "\"state\":\"running\"")) << info;
   EXPECT_TRUE(has(info, "\"queued\":3")) << info;
@@ -69,8 +73,8 @@ TEST(Snapshot, InfoHasEveryFieldThatTheHeaderNames) {
   RunHandle run = start(engine, joining().build());
   const std::string info = info_of(snapshot(run));
   std::set<std::string> missing;
-  for (const char* field : {"format", "engine", "workflow", "fingerprint", "run_id", "state", "queued", "in_flight", "steps_needed",
-                            "state_keys", "stream_sequence", "events_routed"}) {
+  for (const char* field : {"format", "engine", "workflow", "fingerprint", "run_id", "state", "queued",
+                            "in_flight", "steps_needed", "state_keys", "stream_sequence", "events_routed"}) {
     if (!has(info, "\"" + std::string(field) + "\":")) missing.insert(field);
   }
   EXPECT_TRUE(missing.empty()) << *missing.begin() << " is not in " << info;
@@ -99,7 +103,8 @@ TEST(Snapshot, MetadataMayNotBeLive) {
   const Value metadata = live(object);
   options.metadata = metadata;
   RunHandle run;
-  EXPECT_EQ(blazen_run_create(engine.runtime(), workflow, &options, run.out(), nullptr), BLAZEN_ERROR_WRONG_TAG);
+  EXPECT_EQ(blazen_run_create(engine.runtime(), workflow, &options, run.out(), nullptr),
+            BLAZEN_ERROR_WRONG_TAG);
 }
 
 TEST(Snapshot, OutlivesItsRunAndItsRuntime) {
@@ -141,7 +146,8 @@ TEST(Snapshot, ResumeTakesNoOtherMetadata) {
   const Value metadata = json("1");
   options.metadata = metadata;
   RunHandle run;
-  EXPECT_EQ(blazen_run_resume(engine.runtime(), workflow, taken, &options, run.out(), nullptr), BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(blazen_run_resume(engine.runtime(), workflow, taken, &options, run.out(), nullptr),
+            BLAZEN_ERROR_INVALID_ARGUMENT);
 }
 
 TEST(Snapshot, OfACompletedRunGivesItsResultAgain) {
@@ -161,7 +167,8 @@ TEST(Snapshot, OfACompletedRunGivesItsResultAgain) {
 
 TEST(Snapshot, OfAFailedRunGivesItsErrorAgainWithCauseAndDetail) {
   Engine engine;
-  const Workflow workflow = Spec().start([](Ctx& ctx) { return ctx.fail(-3, "gone", native("tb", "python/pickle")); }).build();
+  const Workflow workflow =
+      Spec().start([](Ctx& ctx) { return ctx.fail(-3, "gone", native("tb", "python/pickle")); }).build();
   RunHandle run = start(engine, workflow);
   const std::string end = finish(engine, run).text();
   EXPECT_TRUE(has(end, "native(python/pickle) tb")) << end;
@@ -190,7 +197,8 @@ TEST(Snapshot, SameStateGivesTheSameBytes) {
   EXPECT_EQ(snapshot_bytes(run), first);
 }
 
-// --------------------------------------------------------------------------------------- LIVE values cannot be in it
+// --------------------------------------------------------------------------------------- LIVE values cannot
+// be in it
 
 TEST(Snapshot, NamesEveryLiveValueThatKeepsItFromBeingTaken) {
   Counted object;
@@ -223,7 +231,8 @@ TEST(Snapshot, NamesALiveResultAndALiveDetail) {
   Counted object;
   Engine engine;
   RunHandle completed = start(engine, Spec().start([&](Ctx& ctx) { ctx.stop(live(object)); }).build());
-  RunHandle failed = start(engine, Spec().start([&](Ctx& ctx) { return ctx.fail(1, "x", live(object)); }).build());
+  RunHandle failed =
+      start(engine, Spec().start([&](Ctx& ctx) { return ctx.fail(1, "x", live(object)); }).build());
   finish(engine, completed);
   finish(engine, failed);
   Snapshot taken;
@@ -250,18 +259,24 @@ TEST(Snapshot, IsTakenAgainOnceTheLiveValueIsGone) {
   EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED);
 }
 
-// --------------------------------------------------------------------------------------- where other engines fail
+// --------------------------------------------------------------------------------------- where other engines
+// fail
 
 TEST(WorkIsNotLost, QueuedEventsAreInTheSnapshotInTheirOrder) {
   Engine first;
   std::string order;
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    for (int i = 0; i < 5; ++i) ctx.emit("A", std::to_string(i));
-                                  })
-                                .step("a", {"A"}, [&](Ctx& ctx) {
-                                  order += ctx.input();
-                                  if (order.size() == 5) ctx.stop();
-                                }, 1).build();
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
+                                  for (int i = 0; i < 5; ++i) ctx.emit("A", std::to_string(i));
+                                })
+                                .step(
+                                    "a", {"A"},
+                                    [&](Ctx& ctx) {
+                                      order += ctx.input();
+                                      if (order.size() == 5) ctx.stop();
+                                    },
+                                    1)
+                                .build();
   RunHandle run = start(first, workflow);
   MUST(poll_one(first));
   MUST(poll_one(first));
@@ -280,14 +295,16 @@ TEST(WorkIsNotLost, TriggerInFlightRunsAgainUnderItsInvocationId) {
   std::string bytes;
   Invocation held;
   const auto spec = [&] {
-    return Spec().start([](Ctx& ctx) { ctx.emit("A", "{\"order\":7}"); }).step("a", {"A"}, [&](Ctx& ctx) -> blazen_status {
-      ids.push_back(ctx.id());
-      attempts.push_back(blazen_context_attempt(ctx.raw));
-      inputs.push_back(ctx.input());
-      if (!bytes.empty()) return ctx.stop(ctx.input());
-      held = ctx.defer();
-      return BLAZEN_PENDING;
-    });
+    return Spec()
+        .start([](Ctx& ctx) { ctx.emit("A", "{\"order\":7}"); })
+        .step("a", {"A"}, [&](Ctx& ctx) -> blazen_status {
+          ids.push_back(ctx.id());
+          attempts.push_back(blazen_context_attempt(ctx.raw));
+          inputs.push_back(ctx.input());
+          if (!bytes.empty()) return ctx.stop(ctx.input());
+          held = ctx.defer();
+          return BLAZEN_PENDING;
+        });
   };
   Engine first;
   RunHandle run = start(first, spec().build());
@@ -304,21 +321,24 @@ TEST(WorkIsNotLost, TriggerInFlightRunsAgainUnderItsInvocationId) {
 TEST(WorkIsNotLost, CountersGoOnAfterAResume) {
   std::vector<uint64_t> events;
   std::vector<uint64_t> invocations;
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    ctx.publish("P");
-                                    ctx.set("k", "1");
-                                    ctx.emit("A");
-                                  })
-                                .step("a", {"A"}, [&](Ctx& ctx) {
-                                  events.push_back(ctx.event_id());
-                                  invocations.push_back(ctx.id());
-                                  const uint64_t before = ctx.version("k");
-                                  ctx.set("k", "2");
-                                  EXPECT_GT(ctx.version("k"), before);
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
                                   ctx.publish("P");
-                                  if (events.size() == 2) ctx.stop();
-                                  if (events.size() == 1) ctx.emit("A");
-                                }).build();
+                                  ctx.set("k", "1");
+                                  ctx.emit("A");
+                                })
+                                .step("a", {"A"},
+                                      [&](Ctx& ctx) {
+                                        events.push_back(ctx.event_id());
+                                        invocations.push_back(ctx.id());
+                                        const uint64_t before = ctx.version("k");
+                                        ctx.set("k", "2");
+                                        EXPECT_GT(ctx.version("k"), before);
+                                        ctx.publish("P");
+                                        if (events.size() == 2) ctx.stop();
+                                        if (events.size() == 1) ctx.emit("A");
+                                      })
+                                .build();
   Engine first;
   RunHandle run = start(first, workflow);
   MUST(poll_one(first));
@@ -335,16 +355,19 @@ TEST(WorkIsNotLost, CountersGoOnAfterAResume) {
 
 TEST(WorkIsNotLost, CompletedStepsNeverRunAgain) {
   std::atomic<int> runs{0};
-  const Workflow workflow = Spec().start([&](Ctx& ctx) {
-                                    ++runs;
-                                    ctx.emit("A");
-                                  })
-                                .step("a", {"A"}, [](Ctx& ctx) { ctx.stop(); }).build();
+  const Workflow workflow = Spec()
+                                .start([&](Ctx& ctx) {
+                                  ++runs;
+                                  ctx.emit("A");
+                                })
+                                .step("a", {"A"}, [](Ctx& ctx) { ctx.stop(); })
+                                .build();
   Engine first;
   RunHandle run = start(first, workflow);
   MUST(poll_one(first));
   Engine second;
-  EXPECT_EQ(finish(second, resume_started(second, workflow, snapshot_bytes(run))).state, BLAZEN_RUN_COMPLETED);
+  EXPECT_EQ(finish(second, resume_started(second, workflow, snapshot_bytes(run))).state,
+            BLAZEN_RUN_COMPLETED);
   EXPECT_EQ(runs, 1);
 }
 
@@ -352,14 +375,17 @@ TEST(WorkIsNotLost, CompletedStepsNeverRunAgain) {
 TEST(WorkIsNotLost, SecondResumeFindsTheStepsInFlightInTheirFirstOrder) {
   std::string started;
   std::deque<Invocation> held;
-  const Workflow workflow = Spec().start([](Ctx& ctx) {
-                                    for (int i = 1; i <= 3; ++i) ctx.emit("A", std::to_string(i));
-                                  })
-                                .step("a", {"A"}, [&](Ctx& ctx) -> blazen_status {
-                                  started += ctx.input();
-                                  held.push_back(ctx.defer());
-                                  return BLAZEN_PENDING;
-                                }).build();
+  const Workflow workflow = Spec()
+                                .start([](Ctx& ctx) {
+                                  for (int i = 1; i <= 3; ++i) ctx.emit("A", std::to_string(i));
+                                })
+                                .step("a", {"A"},
+                                      [&](Ctx& ctx) -> blazen_status {
+                                        started += ctx.input();
+                                        held.push_back(ctx.defer());
+                                        return BLAZEN_PENDING;
+                                      })
+                                .build();
   Engine engine;
   RunHandle first = start(engine, workflow);
   MUST(blazen_runtime_poll(engine.runtime(), 0, nullptr, e));
@@ -379,13 +405,17 @@ TEST(WorkIsNotLost, SecondResumeFindsTheStepsInFlightInTheirFirstOrder) {
 TEST(WorkIsNotLost, MaxConcurrencyHoldsAfterAResumeWithAnother) {
   std::deque<Invocation> held;
   const auto spec = [&](uint32_t concurrency_max) {
-    return Spec().start([](Ctx& ctx) {
-                   for (int i = 0; i < 6; ++i) ctx.emit("A");
-                 })
-        .step("a", {"A"}, [&](Ctx& ctx) -> blazen_status {
-          held.push_back(ctx.defer());
-          return BLAZEN_PENDING;
-        }, concurrency_max);
+    return Spec()
+        .start([](Ctx& ctx) {
+          for (int i = 0; i < 6; ++i) ctx.emit("A");
+        })
+        .step(
+            "a", {"A"},
+            [&](Ctx& ctx) -> blazen_status {
+              held.push_back(ctx.defer());
+              return BLAZEN_PENDING;
+            },
+            concurrency_max);
   };
   Engine first;
   RunHandle run = start(first, spec(3).build());
@@ -411,12 +441,17 @@ TEST(WorkIsNotLost, EventsForAStepElsewhereGoWithTheSnapshotToWhoeverHasIt) {
       ctx.emit("Far", native("n", "python/pickle"));
       ctx.emit("Far", "2");
     });
-    if (!has_far) return all.elsewhere("far", {"Far"}).step("end", {"End"}, [](Ctx& ctx) { ctx.stop("\"" + ctx.keys() + "\""); });
+    if (!has_far)
+      return all.elsewhere("far", {"Far"}).step("end", {"End"}, [](Ctx& ctx) {
+        ctx.stop("\"" + ctx.keys() + "\"");
+      });
     return all
-        .step("far", {"Far"}, [](Ctx& ctx) {
-          ctx.set("far." + std::to_string(ctx.event_id()), Value(blazen_value_retain(blazen_event_value(ctx.trigger()))));
-          if (ctx.count("far.") == 2) ctx.emit("End");
-        })
+        .step("far", {"Far"},
+              [](Ctx& ctx) {
+                ctx.set("far." + std::to_string(ctx.event_id()),
+                        Value(blazen_value_retain(blazen_event_value(ctx.trigger()))));
+                if (ctx.count("far.") == 2) ctx.emit("End");
+              })
         .elsewhere("end", {"End"});
   };
   Engine here;
@@ -439,12 +474,13 @@ TEST(Diverged, SendThatDiffersIsRoutedAndReported) {
   bool again = false;
   std::string got;
   const auto spec = [&] {
-    return Spec().start([&](Ctx& ctx) {
-                   ctx.send("A", "1");
-                   ctx.send("A", again ? "22" : "2");
-                   ctx.publish("P", "3");
-                   if (!again) bytes = snapshot_bytes(ctx.run());
-                 })
+    return Spec()
+        .start([&](Ctx& ctx) {
+          ctx.send("A", "1");
+          ctx.send("A", again ? "22" : "2");
+          ctx.publish("P", "3");
+          if (!again) bytes = snapshot_bytes(ctx.run());
+        })
         .step("a", {"A"}, [&](Ctx& ctx) {
           got += ctx.input() + " ";
           if (got.size() >= 7) ctx.stop();
@@ -462,21 +498,23 @@ TEST(Diverged, SendThatDiffersIsRoutedAndReported) {
   EXPECT_EQ(finish(second, resumed).state, BLAZEN_RUN_COMPLETED);
   EXPECT_EQ(got, "1 2 22 ");
   EXPECT_EQ(text_of(take(stream)),
-            "blazen::lifecycle={\"kind\":\"send_diverged\",\"invocation_id\":1,\"position\":1} blazen::StreamEnd=null");
+            "blazen::lifecycle={\"kind\":\"send_diverged\",\"invocation_id\":1,\"position\":1} "
+            "blazen::StreamEnd=null");
 }
 
 TEST(Diverged, SendToAnotherStepOrWithAnotherCorrelationDiffers) {
   std::string bytes;
   int life = 0;
   const auto spec = [&] {
-    return Spec().start([&](Ctx& ctx) {
-                   if (life == 0) ctx.send_to("a", "A", "1");
-                   if (life == 1) ctx.send_to("b", "A", "1");
-                   if (life == 2) ctx.send(event("A", json("1"), "c"));
-                   if (life == 3) ctx.send_to("a", "A", "1");
-                   if (life == 0) bytes = snapshot_bytes(ctx.run());
-                   ctx.stop();
-                 })
+    return Spec()
+        .start([&](Ctx& ctx) {
+          if (life == 0) ctx.send_to("a", "A", "1");
+          if (life == 1) ctx.send_to("b", "A", "1");
+          if (life == 2) ctx.send(event("A", json("1"), "c"));
+          if (life == 3) ctx.send_to("a", "A", "1");
+          if (life == 0) bytes = snapshot_bytes(ctx.run());
+          ctx.stop();
+        })
         .step("a", {"A"}, [](Ctx&) {})
         .step("b", {"A"}, [](Ctx&) {});
   };
@@ -492,7 +530,8 @@ TEST(Diverged, SendToAnotherStepOrWithAnotherCorrelationDiffers) {
   }
 }
 
-// ------------------------------------------------------------------------------------------------------- refusals
+// -------------------------------------------------------------------------------------------------------
+// refusals
 
 struct Refusal {
   blazen_status status;
@@ -504,7 +543,8 @@ Refusal try_resume(const Workflow& workflow, std::string_view bytes, bool allow_
   RunHandle run;
   blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
   options.allow_changed_workflow = allow_changed ? 1 : 0;
-  refusal.status = blazen_run_resume(engine.runtime(), workflow, parse(bytes), &options, run.out(), refusal.error.out());
+  refusal.status =
+      blazen_run_resume(engine.runtime(), workflow, parse(bytes), &options, run.out(), refusal.error.out());
   EXPECT_EQ(run.get() != nullptr, refusal.status == BLAZEN_OK);
   return refusal;
 }
@@ -553,7 +593,8 @@ TEST(Refused, ChangedWorkflowThatIsAllowedGoesOnByTheNamesOfItsSteps) {
   RunHandle run;
   blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
   options.allow_changed_workflow = 1;
-  MUST(blazen_run_resume(engine.runtime(), changed.build(), parse(snapshot_of_joining()), &options, run.out(), e));
+  MUST(blazen_run_resume(engine.runtime(), changed.build(), parse(snapshot_of_joining()), &options, run.out(),
+                         e));
   MUST(blazen_run_start(run, nullptr, e));
   EXPECT_EQ(finish(engine, run).text(), "5 json \"a.0,a.1,a.2\"");
 }
@@ -573,7 +614,8 @@ TEST(Refused, TrailingBytes) {
   const std::string bytes = snapshot_of_joining() + '\0';
   Snapshot parsed;
   Error error;
-  EXPECT_EQ(blazen_snapshot_parse(bytes.data(), bytes.size(), parsed.out(), error.out()), BLAZEN_ERROR_SNAPSHOT_INVALID);
+  EXPECT_EQ(blazen_snapshot_parse(bytes.data(), bytes.size(), parsed.out(), error.out()),
+            BLAZEN_ERROR_SNAPSHOT_INVALID);
   EXPECT_EQ(error.offset(), bytes.size() - 1);
 }
 
@@ -587,9 +629,11 @@ TEST(Refused, FlippedBytesNeverCrashAndNeverPassAsTheSame) {
       const std::string flipped = at(bytes, place, static_cast<uint8_t>(bytes[place]) ^ mask);
       Snapshot parsed;
       Error error;
-      const blazen_status status = blazen_snapshot_parse(flipped.data(), flipped.size(), parsed.out(), error.out());
+      const blazen_status status =
+          blazen_snapshot_parse(flipped.data(), flipped.size(), parsed.out(), error.out());
       if (status != BLAZEN_OK) {
-        EXPECT_TRUE(status == BLAZEN_ERROR_SNAPSHOT_INVALID || status == BLAZEN_ERROR_SNAPSHOT_NEWER) << status;
+        EXPECT_TRUE(status == BLAZEN_ERROR_SNAPSHOT_INVALID || status == BLAZEN_ERROR_SNAPSHOT_NEWER)
+            << status;
         if (status == BLAZEN_ERROR_SNAPSHOT_INVALID) EXPECT_LE(error.offset(), flipped.size());
         ++refused;
         continue;
@@ -597,7 +641,8 @@ TEST(Refused, FlippedBytesNeverCrashAndNeverPassAsTheSame) {
       EXPECT_EQ(bytes_of(parsed), flipped);
       Engine engine;
       RunHandle run;
-      if (blazen_run_resume(engine.runtime(), workflow, parsed, nullptr, run.out(), nullptr) != BLAZEN_OK) continue;
+      if (blazen_run_resume(engine.runtime(), workflow, parsed, nullptr, run.out(), nullptr) != BLAZEN_OK)
+        continue;
       MUST(blazen_run_start(run, nullptr, e));
       EXPECT_TRUE(is_ended(engine.settle(run)));
     }
@@ -614,37 +659,49 @@ TEST(Refused, NewerFormatInItsOwnWords) {
   Snapshot parsed;
   Error error;
   const std::string newer = at(bytes, place, 2);
-  EXPECT_EQ(blazen_snapshot_parse(newer.data(), newer.size(), parsed.out(), error.out()), BLAZEN_ERROR_SNAPSHOT_NEWER);
+  EXPECT_EQ(blazen_snapshot_parse(newer.data(), newer.size(), parsed.out(), error.out()),
+            BLAZEN_ERROR_SNAPSHOT_NEWER);
   EXPECT_TRUE(error.says("2")) << error.message();
   const std::string older = at(bytes, place, 0);
-  EXPECT_EQ(blazen_snapshot_parse(older.data(), older.size(), parsed.out(), nullptr), BLAZEN_ERROR_SNAPSHOT_INVALID);
+  EXPECT_EQ(blazen_snapshot_parse(older.data(), older.size(), parsed.out(), nullptr),
+            BLAZEN_ERROR_SNAPSHOT_INVALID);
 }
 
 TEST(Refused, WhatIsNoSnapshotAtAll) {
   Snapshot parsed;
-  for (const std::string& data : {std::string(), std::string("{}"), std::string("hello"), std::string(1000, '\xff')}) {
-    EXPECT_EQ(blazen_snapshot_parse(data.data(), data.size(), parsed.out(), nullptr), BLAZEN_ERROR_SNAPSHOT_INVALID);
+  for (const std::string& data :
+       {std::string(), std::string("{}"), std::string("hello"), std::string(1000, '\xff')}) {
+    EXPECT_EQ(blazen_snapshot_parse(data.data(), data.size(), parsed.out(), nullptr),
+              BLAZEN_ERROR_SNAPSHOT_INVALID);
   }
   EXPECT_EQ(blazen_snapshot_parse(nullptr, 5, parsed.out(), nullptr), BLAZEN_ERROR_INVALID_ARGUMENT);
 }
 
-// ------------------------------------------------------------------------------------ from another thread, in motion
+// ------------------------------------------------------------------------------------ from another thread,
+// in motion
 
 TEST(Moving, SnapshotsOfARunThatGoesOnAllEndAsItDoes) {
   NEEDS_THREADS();
   const auto spec = [] {
-    return Spec("moving").start([](Ctx& ctx) {
-                           for (int i = 0; i < 40; ++i) ctx.emit("Work", std::to_string(i));
-                         })
-        .step("work", {"Work"}, [](Ctx& ctx) {
-          ctx.set_once("work." + ctx.input(), ctx.input());
-          ctx.send("Done", ctx.input());
-          ctx.publish("P", ctx.input());
-        }, 3)
-        .step("join", {"Done"}, [](Ctx& ctx) {
-          ctx.set_once("done." + ctx.input(), "true");
-          if (ctx.count("done.") == 40) ctx.stop("\"" + ctx.keys() + "\"");
-        }, 1);
+    return Spec("moving")
+        .start([](Ctx& ctx) {
+          for (int i = 0; i < 40; ++i) ctx.emit("Work", std::to_string(i));
+        })
+        .step(
+            "work", {"Work"},
+            [](Ctx& ctx) {
+              ctx.set_once("work." + ctx.input(), ctx.input());
+              ctx.send("Done", ctx.input());
+              ctx.publish("P", ctx.input());
+            },
+            3)
+        .step(
+            "join", {"Done"},
+            [](Ctx& ctx) {
+              ctx.set_once("done." + ctx.input(), "true");
+              if (ctx.count("done.") == 40) ctx.stop("\"" + ctx.keys() + "\"");
+            },
+            1);
   };
   for (int round = 0; round < 5; ++round) {
     Engine engine(Way::threads_4);
@@ -666,31 +723,37 @@ TEST(Moving, SnapshotsOfARunThatGoesOnAllEndAsItDoes) {
 TEST(Moving, SnapshotsFromSeveralThreadsBesideWritersAreWhole) {
   NEEDS_THREADS();
   Engine engine(Way::threads_4);
-  const Workflow workflow = Spec().step("write", {BLAZEN_START_EVENT, "Again"}, [](Ctx& ctx) {
-                                    const int round = ctx.input() == "null" ? 0 : std::stoi(ctx.input());
-                                    // Both or neither: a cut between them would show.
-                                    Batch batch;
-                                    const Value value = json(std::to_string(round));
-                                    MUST(blazen_batch_create(batch.out(), e));
-                                    MUST(blazen_batch_set(batch, BLAZEN_TEXT("x"), value, e));
-                                    MUST(blazen_batch_set(batch, BLAZEN_TEXT("y"), value, e));
-                                    MUST(blazen_context_apply(ctx.raw, batch, e));
-                                    ctx.set("k" + std::to_string(round % 50), value);
-                                    if (round == 3000) {
-                                      ctx.stop();
-                                    } else {
-                                      ctx.emit("Again", std::to_string(round + 1));
-                                    }
-                                  }).build();
+  const Workflow workflow = Spec()
+                                .step("write", {BLAZEN_START_EVENT, "Again"},
+                                      [](Ctx& ctx) {
+                                        const int round = ctx.input() == "null" ? 0 : std::stoi(ctx.input());
+                                        // Both or neither: a cut between them would show.
+                                        Batch batch;
+                                        const Value value = json(std::to_string(round));
+                                        MUST(blazen_batch_create(batch.out(), e));
+                                        MUST(blazen_batch_set(batch, BLAZEN_TEXT("x"), value, e));
+                                        MUST(blazen_batch_set(batch, BLAZEN_TEXT("y"), value, e));
+                                        MUST(blazen_context_apply(ctx.raw, batch, e));
+                                        ctx.set("k" + std::to_string(round % 50), value);
+                                        if (round == 3000) {
+                                          ctx.stop();
+                                        } else {
+                                          ctx.emit("Again", std::to_string(round + 1));
+                                        }
+                                      })
+                                .build();
   RunHandle run = start(engine, workflow);
   std::vector<std::thread> threads;
   std::atomic<int> torn{0};
   for (int i = 0; i < 2; ++i) {
     threads.emplace_back([&] {
-      const Workflow reading = Spec().step("write", {BLAZEN_START_EVENT, "Again"}, [&](Ctx& ctx) {
-                                       if (ctx.text("x") != ctx.text("y")) ++torn;
-                                       ctx.stop();
-                                     }).build();
+      const Workflow reading = Spec()
+                                   .step("write", {BLAZEN_START_EVENT, "Again"},
+                                         [&](Ctx& ctx) {
+                                           if (ctx.text("x") != ctx.text("y")) ++torn;
+                                           ctx.stop();
+                                         })
+                                   .build();
       while (!is_ended(blazen_run_state_now(run))) {
         const std::string bytes = snapshot_bytes(run);
         if (has(info_of(parse(bytes)), "completed")) break;
@@ -706,7 +769,8 @@ TEST(Moving, SnapshotsFromSeveralThreadsBesideWritersAreWhole) {
   EXPECT_EQ(torn, 0);
 }
 
-// ------------------------------------------------------------------------------------------------ memory stays flat
+// ------------------------------------------------------------------------------------------------ memory
+// stays flat
 
 size_t resident_bytes() {
   std::FILE* file = std::fopen("/proc/self/statm", "r");
@@ -744,13 +808,16 @@ TEST(Memory, ChainOfAMillionEventsDoesNotGrowIt) {
   if (!kSanitized) EXPECT_LT(after, before + (4U << 20)) << "grew by " << (after - before) / 1024 << " KiB";
 }
 
-// A host that starts and waits, and never polls, is told to do so by the header: what has ended must not pile up.
+// A host that starts and waits, and never polls, is told to do so by the header: what has ended must not pile
+// up.
 TEST(Memory, RunsThatWereWaitedForAreLetGoWithTheirHandles) {
   for (const Way way : ways()) {
     Counted object;
     Engine engine(way);
     const Workflow workflow =
-        Spec().start([](Ctx& ctx) { ctx.stop(Value(blazen_value_retain(blazen_event_value(ctx.trigger())))); }).build();
+        Spec()
+            .start([](Ctx& ctx) { ctx.stop(Value(blazen_value_retain(blazen_event_value(ctx.trigger())))); })
+            .build();
     for (int i = 0; i < 3; ++i) {
       RunHandle run = create(engine, workflow);
       MUST(blazen_run_start(run, live(object), e));

@@ -1,8 +1,9 @@
-// What tests of the engine through its public header share: owning handles, errors that can be asked, workflows of C++
-// lambdas, and every way to run a run.
+// What tests of the engine through its public header share: owning handles, errors that can be asked,
+// workflows of C++ lambdas, and every way to run a run.
 //
-// Invariants: a test drives a run through Engine, never by sleeping; whatever does not happen within kPatience is a
-// failure, not a hang. A step body that had a call fail fails with that call's error, unless it says otherwise.
+// Invariants: a test drives a run through Engine, never by sleeping; whatever does not happen within
+// kPatience is a failure, not a hang. A step body that had a call fail fails with that call's error, unless
+// it says otherwise.
 #pragma once
 
 #include <blazen/blazen.h>
@@ -31,10 +32,12 @@ inline constexpr int64_t kPatience_ms = 30000;
 inline bool has_threads() { return blazen_has_feature(BLAZEN_TEXT("threads")) == 1; }
 
 // Only where threads exist beside the one of the test.
-#define NEEDS_THREADS() \
-  if (!::bt::has_threads()) GTEST_SKIP() << "this library is built without threads: blazen_has_feature(\"threads\") is 0"
+#define NEEDS_THREADS()     \
+  if (!::bt::has_threads()) \
+  GTEST_SKIP() << "this library is built without threads: blazen_has_feature(\"threads\") is 0"
 
-// ---------------------------------------------------------------------------------------------------- handles
+// ----------------------------------------------------------------------------------------------------
+// handles
 
 template <class T, void (*kRelease)(T*)>
 class Owned {
@@ -75,7 +78,9 @@ using Invocation = Owned<blazen_invocation, blazen_invocation_release>;
 using Keys = Owned<blazen_keys, blazen_keys_release>;
 using Batch = Owned<blazen_batch, blazen_batch_release>;
 
-inline std::string text_of(const char* text, size_t length) { return text == nullptr ? "" : std::string(text, length); }
+inline std::string text_of(const char* text, size_t length) {
+  return text == nullptr ? "" : std::string(text, length);
+}
 
 class Error : public Owned<blazen_error, blazen_error_release> {
  public:
@@ -100,15 +105,16 @@ class Error : public Owned<blazen_error, blazen_error_release> {
 };
 
 // The call, which has `e` for its error, must succeed.
-#define MUST(call)                                                                                       \
-  do {                                                                                                   \
-    ::bt::Error must_error_;                                                                             \
-    [[maybe_unused]] blazen_error** const e = must_error_.out();                                                          \
-    const blazen_status must_status_ = (call);                                                           \
+#define MUST(call)                                                                                           \
+  do {                                                                                                       \
+    ::bt::Error must_error_;                                                                                 \
+    [[maybe_unused]] blazen_error** const e = must_error_.out();                                             \
+    const blazen_status must_status_ = (call);                                                               \
     EXPECT_EQ(must_status_, BLAZEN_OK) << blazen_status_name(must_status_) << ": " << must_error_.message(); \
   } while (false)
 
-// ----------------------------------------------------------------------------------------------------- values
+// -----------------------------------------------------------------------------------------------------
+// values
 
 inline Value json(std::string_view text) {
   Value value;
@@ -159,21 +165,25 @@ inline std::string describe(const blazen_error* error) {
   if (error == nullptr) return "no error";
   size_t length = 0;
   const char* message = blazen_error_message(error, &length);
-  std::string text = std::string(blazen_status_name(blazen_error_status(error))) + "[" + text_of(message, length) + "]";
+  std::string text =
+      std::string(blazen_status_name(blazen_error_status(error))) + "[" + text_of(message, length) + "]";
   const char* step = blazen_error_step(error, &length);
-  if (step != nullptr) text += " step " + text_of(step, length) + " attempt " + std::to_string(blazen_error_attempt(error));
+  if (step != nullptr)
+    text += " step " + text_of(step, length) + " attempt " + std::to_string(blazen_error_attempt(error));
   if (blazen_error_host_code(error) != 0) text += " code " + std::to_string(blazen_error_host_code(error));
   if (blazen_error_cause(error) != nullptr) return text + " <- " + describe(blazen_error_cause(error));
   if (blazen_error_detail(error) != nullptr) text += " detail " + describe(blazen_error_detail(error));
   return text;
 }
 
-inline Event event(std::string_view type, const blazen_value* value = nullptr, std::string_view correlation = {}) {
+inline Event event(std::string_view type, const blazen_value* value = nullptr,
+                   std::string_view correlation = {}) {
   Event made;
   blazen_event_options options = BLAZEN_EVENT_OPTIONS_INIT;
   options.correlation = correlation.data();
   options.correlation_length = correlation.size();
-  MUST(blazen_event_create(type.data(), type.size(), const_cast<blazen_value*>(value), &options, made.out(), e));
+  MUST(blazen_event_create(type.data(), type.size(), const_cast<blazen_value*>(value), &options, made.out(),
+                           e));
   return made;
 }
 inline Event event(std::string_view type, std::string_view text) { return event(type, json(text).get()); }
@@ -202,12 +212,14 @@ inline blazen_send_options to_step(std::string_view step) {
   return options;
 }
 
-// ---------------------------------------------------------------------------------------------------- context
+// ----------------------------------------------------------------------------------------------------
+// context
 
 // Is called after each call of a context on this thread.
 inline thread_local const std::function<void()>* after_each_call = nullptr;
 
-// What a body works with. The first call that fails is kept: the body answers it, unless it answers something itself.
+// What a body works with. The first call that fails is kept: the body answers it, unless it answers something
+// itself.
 class Ctx {
  public:
   Ctx(blazen_context* context, const blazen_event* trigger, blazen_error** error)
@@ -237,7 +249,9 @@ class Ctx {
   blazen_status emit(std::string_view type, const Value& value) {
     return note(blazen_context_emit(raw, type.data(), type.size(), value, slot()));
   }
-  blazen_status emit(const Event& sent) { return note(blazen_context_emit_event(raw, sent, nullptr, slot())); }
+  blazen_status emit(const Event& sent) {
+    return note(blazen_context_emit_event(raw, sent, nullptr, slot()));
+  }
   blazen_status emit_to(std::string_view step, std::string_view type, std::string_view text = "null") {
     const blazen_send_options options = to_step(step);
     return note(blazen_context_emit_event(raw, event(type, text), &options, slot()));
@@ -247,7 +261,9 @@ class Ctx {
   blazen_status send(std::string_view type, std::string_view text = "null") {
     return note(blazen_context_send_event(raw, event(type, text), nullptr, slot()));
   }
-  blazen_status send(const Event& sent) { return note(blazen_context_send_event(raw, sent, nullptr, slot())); }
+  blazen_status send(const Event& sent) {
+    return note(blazen_context_send_event(raw, sent, nullptr, slot()));
+  }
   blazen_status send_to(std::string_view step, std::string_view type, std::string_view text = "null") {
     const blazen_send_options options = to_step(step);
     return note(blazen_context_send_event(raw, event(type, text), &options, slot()));
@@ -358,7 +374,8 @@ class Ctx {
   blazen_error** error_;
 };
 
-// -------------------------------------------------------------------------------------------------- workflows
+// --------------------------------------------------------------------------------------------------
+// workflows
 
 // A body, and how many of them are alive in this process.
 struct Body {
@@ -374,7 +391,8 @@ struct Body {
     }
   }
 
-  static blazen_status call(void* self, blazen_context* context, const blazen_event* event, blazen_error** error) {
+  static blazen_status call(void* self, blazen_context* context, const blazen_event* event,
+                            blazen_error** error) {
     Ctx ctx(context, event, error);
     return static_cast<Body*>(self)->run(ctx);
   }
@@ -405,8 +423,13 @@ struct Spec {
   Spec() = default;
   explicit Spec(std::string workflow_name) : name(std::move(workflow_name)) {}
 
-  Spec& step(std::string step_name, std::vector<std::string> accepts, Body body, uint32_t concurrency_max = 0) {
-    steps.push_back({std::move(step_name), std::move(accepts), std::make_shared<Body>(std::move(body)), concurrency_max, {}});
+  Spec& step(std::string step_name, std::vector<std::string> accepts, Body body,
+             uint32_t concurrency_max = 0) {
+    steps.push_back({std::move(step_name),
+                     std::move(accepts),
+                     std::make_shared<Body>(std::move(body)),
+                     concurrency_max,
+                     {}});
     return *this;
   }
   Spec& start(Body body) { return step("start", {BLAZEN_START_EVENT}, std::move(body)); }
@@ -430,7 +453,8 @@ struct Spec {
     for (const Step& step : steps) add(builder, step);
     MUST(blazen_workflow_builder_set_unhandled(builder, unhandled, e));
     MUST(blazen_workflow_builder_set_idle(builder, idle, e));
-    for (const auto& [limit, bound] : limits) MUST(blazen_workflow_builder_set_limit(builder, limit, bound, e));
+    for (const auto& [limit, bound] : limits)
+      MUST(blazen_workflow_builder_set_limit(builder, limit, bound, e));
     return blazen_workflow_builder_build(builder, workflow.out(), error.out());
   }
   Workflow build() const {
@@ -445,21 +469,25 @@ struct Spec {
     const std::string& name = step.name;
     const std::string& first = step.accepts.front();
     if (step.body == nullptr) {
-      MUST(blazen_workflow_builder_add_elsewhere(builder, name.data(), name.size(), first.data(), first.size(), e));
+      MUST(blazen_workflow_builder_add_elsewhere(builder, name.data(), name.size(), first.data(),
+                                                 first.size(), e));
     } else {
       Body::alive.fetch_add(1);
-      MUST(blazen_workflow_builder_add_step(builder, name.data(), name.size(), first.data(), first.size(), Body::call,
-                                            new Body(*step.body), Body::drop, e));
+      MUST(blazen_workflow_builder_add_step(builder, name.data(), name.size(), first.data(), first.size(),
+                                            Body::call, new Body(*step.body), Body::drop, e));
     }
     for (size_t i = 1; i < step.accepts.size(); ++i) {
       const std::string& type = step.accepts[i];
-      MUST(blazen_workflow_builder_step_accepts(builder, name.data(), name.size(), type.data(), type.size(), e));
+      MUST(blazen_workflow_builder_step_accepts(builder, name.data(), name.size(), type.data(), type.size(),
+                                                e));
     }
     for (const std::string& type : step.emits) {
-      MUST(blazen_workflow_builder_step_emits(builder, name.data(), name.size(), type.data(), type.size(), e));
+      MUST(
+          blazen_workflow_builder_step_emits(builder, name.data(), name.size(), type.data(), type.size(), e));
     }
     if (step.concurrency_max != 0) {
-      MUST(blazen_workflow_builder_step_max_concurrency(builder, name.data(), name.size(), step.concurrency_max, e));
+      MUST(blazen_workflow_builder_step_max_concurrency(builder, name.data(), name.size(),
+                                                        step.concurrency_max, e));
     }
   }
 };
@@ -469,12 +497,15 @@ struct Spec {
 enum class Way { threads_1, threads_4, pump, descriptor, wake, waiter, pool, queue };
 
 inline const char* name_of(Way way) {
-  static const char* const kNames[] = {"Threads1", "Threads4", "Pump", "Descriptor", "Wake", "Waiter", "Pool", "Queue"};
+  static const char* const kNames[] = {"Threads1", "Threads4", "Pump", "Descriptor",
+                                       "Wake",     "Waiter",   "Pool", "Queue"};
   return kNames[static_cast<int>(way)];
 }
 
 // Whether steps run on other threads than the one of the test.
-inline bool is_threaded(Way way) { return way == Way::threads_1 || way == Way::threads_4 || way == Way::pool; }
+inline bool is_threaded(Way way) {
+  return way == Way::threads_1 || way == Way::threads_4 || way == Way::pool;
+}
 
 // All ways of this library. Those with threads are not in the list of a library without; Ways.Listed says so.
 inline std::vector<Way> ways() {
@@ -644,9 +675,11 @@ class Engine {
 // Tests of this suite run in every way.
 class EveryWay : public testing::TestWithParam<Way> {};
 
-// ------------------------------------------------------------------------------------------------------- runs
+// -------------------------------------------------------------------------------------------------------
+// runs
 
-inline RunHandle create(const Engine& engine, const Workflow& workflow, const blazen_value* metadata = nullptr) {
+inline RunHandle create(const Engine& engine, const Workflow& workflow,
+                        const blazen_value* metadata = nullptr) {
   RunHandle run;
   blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
   options.metadata = metadata;
@@ -668,7 +701,8 @@ struct Outcome {
 
   // All of it as one text.
   std::string text() const {
-    return std::to_string(state) + " " + (status == BLAZEN_OK ? describe(result.get()) : describe(error.get()));
+    return std::to_string(state) + " " +
+           (status == BLAZEN_OK ? describe(result.get()) : describe(error.get()));
   }
 };
 
@@ -723,7 +757,8 @@ inline std::vector<Item> take(blazen_stream* stream) {
 // As one text: type=value, with spaces between.
 inline std::string text_of(const std::vector<Item>& items) {
   std::string text;
-  for (const Item& item : items) text += (text.empty() ? "" : " ") + item.type + "=" + item.value.substr(item.value.find(' ') + 1);
+  for (const Item& item : items)
+    text += (text.empty() ? "" : " ") + item.type + "=" + item.value.substr(item.value.find(' ') + 1);
   return text;
 }
 

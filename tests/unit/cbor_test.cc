@@ -27,8 +27,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define BLAZEN_ALLOCATOR_ABORTS 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(memory_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
 #define BLAZEN_ALLOCATOR_ABORTS 1
 #endif
 #endif
@@ -67,26 +66,16 @@ Item null_item() { return {CborType::kNull, 0, ""}; }
 
 void write_item(CborWriter& writer, const Item& item) {
   switch (item.type) {
-    case CborType::kUnsigned:
-      return writer.unsigned_int(item.number);
-    case CborType::kNegative:
-      return writer.signed_int(-1 - static_cast<int64_t>(item.number));
-    case CborType::kBytes:
-      return writer.bytes(item.content.data(), item.content.size());
-    case CborType::kText:
-      return writer.text(item.content);
-    case CborType::kArray:
-      return writer.array(item.number);
-    case CborType::kMap:
-      return writer.map(item.number);
-    case CborType::kTag:
-      return writer.tag(item.number);
-    case CborType::kBoolean:
-      return writer.boolean(item.number == 1);
-    case CborType::kNull:
-      return writer.null();
-    case CborType::kNone:
-      FAIL() << "not an item";
+    case CborType::kUnsigned: return writer.unsigned_int(item.number);
+    case CborType::kNegative: return writer.signed_int(-1 - static_cast<int64_t>(item.number));
+    case CborType::kBytes: return writer.bytes(item.content.data(), item.content.size());
+    case CborType::kText: return writer.text(item.content);
+    case CborType::kArray: return writer.array(item.number);
+    case CborType::kMap: return writer.map(item.number);
+    case CborType::kTag: return writer.tag(item.number);
+    case CborType::kBoolean: return writer.boolean(item.number == 1);
+    case CborType::kNull: return writer.null();
+    case CborType::kNone: FAIL() << "not an item";
   }
 }
 
@@ -104,8 +93,7 @@ bool read_item(CborReader& reader, Item& item) {
   bool truth = false;
   bool good = false;
   switch (item.type) {
-    case CborType::kUnsigned:
-      return reader.unsigned_int(item.number);
+    case CborType::kUnsigned: return reader.unsigned_int(item.number);
     case CborType::kNegative:
       good = reader.signed_int(integer);
       item.number = ~static_cast<uint64_t>(integer);
@@ -120,20 +108,15 @@ bool read_item(CborReader& reader, Item& item) {
       item.content = text;
       item.number = text.size();
       return good;
-    case CborType::kArray:
-      return reader.array(item.number);
-    case CborType::kMap:
-      return reader.map(item.number);
-    case CborType::kTag:
-      return reader.tag(item.number);
+    case CborType::kArray: return reader.array(item.number);
+    case CborType::kMap: return reader.map(item.number);
+    case CborType::kTag: return reader.tag(item.number);
     case CborType::kBoolean:
       good = reader.boolean(truth);
       item.number = truth ? 1 : 0;
       return good;
-    case CborType::kNull:
-      return reader.null();
-    case CborType::kNone:
-      return reader.null();  // for the reason it gives
+    case CborType::kNull: return reader.null();
+    case CborType::kNone: return reader.null();  // for the reason it gives
   }
   return false;
 }
@@ -213,8 +196,7 @@ std::vector<Vector> appendix_a() {
       {"f4", {boolean_item(false)}},
       {"f5", {boolean_item(true)}},
       {"f6", {null_item()}},
-      {"c074323031332d30332d32315432303a30343a30305a",
-       {tag_item(0), text_item("2013-03-21T20:04:00Z")}},
+      {"c074323031332d30332d32315432303a30343a30305a", {tag_item(0), text_item("2013-03-21T20:04:00Z")}},
       {"c11a514b67b0", {tag_item(1), unsigned_item(1363896240)}},
       {"d74401020304", {tag_item(23), bytes_item("\x01\x02\x03\x04")}},
       {"d818456449455446", {tag_item(24), bytes_item("dIETF")}},
@@ -232,17 +214,15 @@ std::vector<Vector> appendix_a() {
       {"80", {array_item(0)}},
       {"83010203", {array_item(3), unsigned_item(1), unsigned_item(2), unsigned_item(3)}},
       {"8301820203820405",
-       {array_item(3), unsigned_item(1), array_item(2), unsigned_item(2), unsigned_item(3),
-        array_item(2), unsigned_item(4), unsigned_item(5)}},
+       {array_item(3), unsigned_item(1), array_item(2), unsigned_item(2), unsigned_item(3), array_item(2),
+        unsigned_item(4), unsigned_item(5)}},
       {"98190102030405060708090a0b0c0d0e0f101112131415161718181819", one_to_25},
       {"a0", {map_item(0)}},
-      {"a201020304",
-       {map_item(2), unsigned_item(1), unsigned_item(2), unsigned_item(3), unsigned_item(4)}},
+      {"a201020304", {map_item(2), unsigned_item(1), unsigned_item(2), unsigned_item(3), unsigned_item(4)}},
       {"a26161016162820203",
-       {map_item(2), text_item("a"), unsigned_item(1), text_item("b"), array_item(2),
-        unsigned_item(2), unsigned_item(3)}},
-      {"826161a161626163",
-       {array_item(2), text_item("a"), map_item(1), text_item("b"), text_item("c")}},
+       {map_item(2), text_item("a"), unsigned_item(1), text_item("b"), array_item(2), unsigned_item(2),
+        unsigned_item(3)}},
+      {"826161a161626163", {array_item(2), text_item("a"), map_item(1), text_item("b"), text_item("c")}},
       {"a56161614161626142616361436164614461656145",
        {map_item(5), text_item("a"), text_item("A"), text_item("b"), text_item("B"), text_item("c"),
         text_item("C"), text_item("d"), text_item("D"), text_item("e"), text_item("E")}},
@@ -297,8 +277,7 @@ TEST(CborWriter, WritesTheShortestHeadAtEveryBoundary) {
   for (const auto& [value, head] : arguments) {
     for (const auto& [item, major] :
          {std::pair{unsigned_item(value), 0u}, std::pair{negative_item(value), 1u},
-          std::pair{array_item(value), 4u}, std::pair{map_item(value), 5u},
-          std::pair{tag_item(value), 6u}}) {
+          std::pair{array_item(value), 4u}, std::pair{map_item(value), 5u}, std::pair{tag_item(value), 6u}}) {
       if (major == 1 && value > INT64_MAX) continue;
       std::string expected = from_hex(head);
       expected[0] = static_cast<char>(static_cast<uint8_t>(expected[0]) | major << 5);
@@ -311,8 +290,7 @@ TEST(CborWriter, WritesTheShortestHeadAtEveryBoundary) {
 TEST(CborReader, ReadsIntegersAtEveryBoundary) {
   for (const uint64_t value :
        {uint64_t{0}, uint64_t{23}, uint64_t{24}, uint64_t{255}, uint64_t{256}, uint64_t{65535},
-        uint64_t{65536}, uint64_t{4294967295}, uint64_t{4294967296}, uint64_t{INT64_MAX},
-        UINT64_MAX}) {
+        uint64_t{65536}, uint64_t{4294967295}, uint64_t{4294967296}, uint64_t{INT64_MAX}, UINT64_MAX}) {
     Input input(written({unsigned_item(value), tag_item(value)}));
     uint64_t number = 1;
     uint64_t tag = 1;
@@ -321,10 +299,9 @@ TEST(CborReader, ReadsIntegersAtEveryBoundary) {
     EXPECT_EQ(tag, value);
     EXPECT_TRUE(input.reader.at_end());
   }
-  for (const int64_t value :
-       {int64_t{0}, int64_t{23}, int64_t{INT64_MAX}, int64_t{-1}, int64_t{-24}, int64_t{-25},
-        int64_t{-256}, int64_t{-257}, int64_t{-65536}, int64_t{-65537}, int64_t{-4294967296},
-        int64_t{-4294967297}, INT64_MIN}) {
+  for (const int64_t value : {int64_t{0}, int64_t{23}, int64_t{INT64_MAX}, int64_t{-1}, int64_t{-24},
+                              int64_t{-25}, int64_t{-256}, int64_t{-257}, int64_t{-65536}, int64_t{-65537},
+                              int64_t{-4294967296}, int64_t{-4294967297}, INT64_MIN}) {
     CborWriter writer;
     writer.signed_int(value);
     CborReader reader(writer.data(), writer.size());
@@ -421,16 +398,16 @@ TEST(CborReader, RefusesReservedAdditionalInformation) {
 
 // Strings, arrays and maps of indefinite length are refused, and so is the break that ends them.
 TEST(CborReader, RefusesIndefiniteLengths) {
-  for (const char* hex : {"5f42010243030405ff", "7f657374726561646d696e67ff", "9fff",
-                          "9f018202039f0405ffff", "bf61610161629f0203ffff", "ff"}) {
+  for (const char* hex : {"5f42010243030405ff", "7f657374726561646d696e67ff", "9fff", "9f018202039f0405ffff",
+                          "bf61610161629f0203ffff", "ff"}) {
     expect_refused({hex, "indefinite length is not allowed"});
   }
 }
 
 // Half, single and double floats are refused, cut off or not.
 TEST(CborReader, RefusesFloatingPoint) {
-  for (const char* hex : {"f90000", "f93c00", "f97e00", "fa47c35000", "fb3ff199999999999a",
-                          "fb3ff1", "f9", "fa", "fb"}) {
+  for (const char* hex :
+       {"f90000", "f93c00", "f97e00", "fa47c35000", "fb3ff199999999999a", "fb3ff1", "f9", "fa", "fb"}) {
     expect_refused({hex, "floating point is not allowed"});
   }
 }
@@ -672,11 +649,10 @@ TEST(CborReader, SkipsDeepNestingWithoutRecursion) {
 // Every type, every size of head, nested, and text of one to four bytes a character.
 std::string sample() {
   return written({tag_item(kCborTagSelfDescribed), map_item(4), text_item("id"),
-                  bytes_item(std::string("\0\x01\xfe\xff", 4)), text_item("seq"),
-                  unsigned_item(1u << 20), text_item("events"), array_item(7), boolean_item(true),
-                  boolean_item(false), null_item(), negative_item(70000), unsigned_item(200),
-                  unsigned_item(60000), unsigned_item(uint64_t{1} << 40),
-                  text_item("a_longer_key_of_24_bytes"), array_item(2),
+                  bytes_item(std::string("\0\x01\xfe\xff", 4)), text_item("seq"), unsigned_item(1u << 20),
+                  text_item("events"), array_item(7), boolean_item(true), boolean_item(false), null_item(),
+                  negative_item(70000), unsigned_item(200), unsigned_item(60000),
+                  unsigned_item(uint64_t{1} << 40), text_item("a_longer_key_of_24_bytes"), array_item(2),
                   text_item("\u00fc\u6c34\U00010151"), map_item(0)});
 }
 
@@ -826,8 +802,7 @@ TEST(CborWriter, SurvivesAFailedAllocation) {
 // Keys sort by their encoded bytes.
 TEST(CborKeyLess, AgreesWithTheEncodedBytes) {
   std::mt19937_64 random(4);
-  std::vector<std::string> keys{
-      "", "a", "b", "aa", "\u00fc", std::string(23, 'z'), std::string(24, 'a')};
+  std::vector<std::string> keys{"", "a", "b", "aa", "\u00fc", std::string(23, 'z'), std::string(24, 'a')};
   for (int i = 0; i < 60; ++i) {
     std::string key(random() % 30, 'a');
     for (char& c : key) c = static_cast<char>('a' + random() % 3);
@@ -835,8 +810,7 @@ TEST(CborKeyLess, AgreesWithTheEncodedBytes) {
   }
   for (const std::string& left : keys) {
     for (const std::string& right : keys) {
-      EXPECT_EQ(cbor_key_less(left, right),
-                written({text_item(left)}) < written({text_item(right)}));
+      EXPECT_EQ(cbor_key_less(left, right), written({text_item(left)}) < written({text_item(right)}));
     }
   }
 }
@@ -874,8 +848,7 @@ Items read_by_libcbor(const std::string& bytes) {
   const auto* data = reinterpret_cast<cbor_data>(bytes.data());
   Items items;
   for (size_t at = 0; at < bytes.size();) {
-    const cbor_decoder_result result =
-        cbor_stream_decode(data + at, bytes.size() - at, &callbacks, &items);
+    const cbor_decoder_result result = cbor_stream_decode(data + at, bytes.size() - at, &callbacks, &items);
     if (result.status != CBOR_DECODER_FINISHED) {
       ADD_FAILURE() << "libcbor refuses byte " << at << ": "
                     << to_hex(std::string_view(bytes).substr(at, 16));
@@ -893,8 +866,7 @@ uint64_t random_number(std::mt19937_64& random) {
 }
 
 std::string random_text(std::mt19937_64& random) {
-  static constexpr const char* kCharacters[] = {"a",      "Z",      "7",         " ",
-                                                "\u00fc", "\u6c34", "\U00010151"};
+  static constexpr const char* kCharacters[] = {"a", "Z", "7", " ", "\u00fc", "\u6c34", "\U00010151"};
   std::string text;
   const size_t length = random() % 4 == 0 ? random() % 400 : random() % 20;
   for (size_t i = 0; i < length; ++i) text += kCharacters[random() % std::size(kCharacters)];
@@ -903,21 +875,16 @@ std::string random_text(std::mt19937_64& random) {
 
 void append_random(std::mt19937_64& random, int depth, Items& items) {
   switch (random() % (depth > 0 ? 9 : 6)) {
-    case 0:
-      return items.push_back(unsigned_item(random_number(random)));
-    case 1:
-      return items.push_back(negative_item(random_number(random) >> 1));
+    case 0: return items.push_back(unsigned_item(random_number(random)));
+    case 1: return items.push_back(negative_item(random_number(random) >> 1));
     case 2: {
       std::string content(random() % 100 == 0 ? random() % 70000 : random() % 30, '\0');
       for (char& c : content) c = static_cast<char>(random());
       return items.push_back(bytes_item(content));
     }
-    case 3:
-      return items.push_back(text_item(random_text(random)));
-    case 4:
-      return items.push_back(boolean_item(random() % 2 == 0));
-    case 5:
-      return items.push_back(null_item());
+    case 3: return items.push_back(text_item(random_text(random)));
+    case 4: return items.push_back(boolean_item(random() % 2 == 0));
+    case 5: return items.push_back(null_item());
     case 6:
       // libcbor 0.8 refuses the tags 6 to 20, calling them unassigned.
       items.push_back(tag_item(random() % 2 == 0 ? random() % 6 : 21 + random_number(random) / 2));

@@ -22,7 +22,9 @@ TEST(Digest, DoesNotDependOnThePiecesOfTheInput) {
     for (size_t cut = 0; cut <= length; ++cut) {
       for (size_t second = cut; second <= length; ++second) {
         Digest pieces;
-        pieces.add(bytes.data(), cut).add(bytes.data() + cut, second - cut).add(bytes.data() + second, length - second);
+        pieces.add(bytes.data(), cut)
+            .add(bytes.data() + cut, second - cut)
+            .add(bytes.data() + second, length - second);
         ASSERT_EQ(pieces.finish(), whole.finish()) << length << " bytes cut at " << cut << " and " << second;
       }
     }
@@ -54,8 +56,8 @@ TEST(Digest, IsSipHash24) {
   const struct {
     size_t length;
     uint64_t digest;
-  } vectors[] = {{0, 0x1e924b9d737700d7U},  {1, 0x46085b557385b601U},  {7, 0x67cbdd3dfcafbc14U},
-                 {8, 0xbc983f748c026b22U},  {15, 0xdf91d299f7df3a34U}, {24, 0x7a47934b1f391426U}};
+  } vectors[] = {{0, 0x1e924b9d737700d7U}, {1, 0x46085b557385b601U},  {7, 0x67cbdd3dfcafbc14U},
+                 {8, 0xbc983f748c026b22U}, {15, 0xdf91d299f7df3a34U}, {24, 0x7a47934b1f391426U}};
   for (const auto& vector : vectors) {
     const std::string bytes = counting_bytes(vector.length);
     EXPECT_EQ(Digest().add(bytes.data(), bytes.size()).finish(), vector.digest) << vector.length << " bytes";

@@ -400,19 +400,13 @@ class Generator {
 
   std::string value(int depth) {
     switch (pick(depth > 0 ? 8 : 5)) {
-      case 0:
-        return number();
+      case 0: return number();
       case 1:
-      case 2:
-        return string();
-      case 3:
-        return choose({"true", "false", "null"});
-      case 4:
-        return choose({"0", "-1", "\"\"", "[]", "{}"});
-      case 5:
-        return '[' + space() + list(depth, false) + ']';
-      default:
-        return '{' + space() + list(depth, true) + '}';
+      case 2: return string();
+      case 3: return choose({"true", "false", "null"});
+      case 4: return choose({"0", "-1", "\"\"", "[]", "{}"});
+      case 5: return '[' + space() + list(depth, false) + ']';
+      default: return '{' + space() + list(depth, true) + '}';
     }
   }
 
