@@ -1,22 +1,21 @@
-/* The smallest whole program: a workflow of two steps, one run, its result. */
+/* The smallest whole program: two steps, one run, its result. */
 #include <blazen/blazen.h>
 #include <stdio.h>
 
-/* Takes the input, keeps it in the state, and goes on with an event of its own. */
 static blazen_status greet(void* user_data, blazen_context* context, const blazen_event* event,
                            blazen_error** error) {
   (void)user_data;
-  if (blazen_context_set_value(context, BLAZEN_TEXT("name"), blazen_event_value(event), error) != BLAZEN_OK)
-    return BLAZEN_ERROR_HOST;
+  blazen_status status =
+      blazen_context_set_value(context, BLAZEN_TEXT("name"), blazen_event_value(event), error);
+  if (status != BLAZEN_OK) return status; /* the step fails, with that error as its cause */
   return blazen_context_emit_json(context, BLAZEN_TEXT("Greeted"), BLAZEN_TEXT("{\"times\": 1}"), error);
 }
 
-/* Reads the state, and ends the run: the value of the StopEvent is the result. */
 static blazen_status finish(void* user_data, blazen_context* context, const blazen_event* event,
                             blazen_error** error) {
-  blazen_value* name = NULL;
-  blazen_status status = blazen_context_get_value(context, BLAZEN_TEXT("name"), &name, NULL, error);
   (void)user_data, (void)event;
+  blazen_value* name = NULL; /* the value of the StopEvent is the result of the run */
+  blazen_status status = blazen_context_get_value(context, BLAZEN_TEXT("name"), &name, NULL, error);
   if (status == BLAZEN_OK) status = blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), name, error);
   blazen_value_release(name);
   return status;
@@ -28,7 +27,6 @@ int main(void) {
   blazen_workflow* workflow = NULL;
   blazen_runtime* runtime = NULL;
   blazen_value *input = NULL, *result = NULL;
-
   if (blazen_workflow_builder_create(BLAZEN_TEXT("hello"), &builder, &error) ||
       blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("greet"), BLAZEN_TEXT(BLAZEN_START_EVENT), greet,
                                        NULL, NULL, &error) ||
@@ -41,12 +39,8 @@ int main(void) {
     fprintf(stderr, "%s\n", blazen_error_message(error, NULL));
   else
     printf("hello, %s\n", (const char*)blazen_value_data(result, NULL));
-
-  blazen_error_release(error); /* every release takes NULL */
-  blazen_value_release(result);
-  blazen_value_release(input);
-  blazen_runtime_release(runtime);
-  blazen_workflow_release(workflow);
-  blazen_workflow_builder_release(builder);
+  blazen_error_release(error), blazen_value_release(result), blazen_value_release(input); /* NULL is fine */
+  blazen_runtime_release(runtime), blazen_workflow_release(workflow),
+      blazen_workflow_builder_release(builder);
   return result == NULL;
 }
