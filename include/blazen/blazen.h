@@ -235,7 +235,8 @@ enum {
     BLAZEN_TAG_JSON = 1,   /* JSON text, kept byte for byte as it was given */
     BLAZEN_TAG_BYTES = 2,  /* any bytes */
     BLAZEN_TAG_NATIVE = 3, /* opaque bytes of one platform's serializer, with a codec such as "python/pickle" */
-    BLAZEN_TAG_LIVE = 4    /* an object of this process; identity is kept, and no snapshot can hold it */
+    BLAZEN_TAG_LIVE = 4    /* an object of this process; identity is kept, and no snapshot can hold it. The library's
+                              references are hidden from a garbage collector: one that leads back to a run keeps both */
 };
 
 /* Values are immutable, and counted from any thread. JSON is checked here, once: grammar, UTF-8, depth; the numbers
@@ -292,7 +293,7 @@ typedef struct blazen_event_options {
 /* [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_EVENT_OPTIONS_INIT { sizeof(blazen_event_options), NULL, 0 }
 /* Sets struct_size (give sizeof *options) and the defaults.
- * [own: options in | thread: any | block: no | since: 0.1] */
+ * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_event_options_init(blazen_event_options *options, size_t struct_size);
 
 /* An event: a type name and a value (NULL: JSON null). It is immutable, and may be sent more than once: what a step
@@ -332,7 +333,7 @@ typedef struct blazen_send_options {
 /* [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_SEND_OPTIONS_INIT { sizeof(blazen_send_options), NULL, 0 }
 /* Sets struct_size (give sizeof *options) and the defaults.
- * [own: options in | thread: any | block: no | since: 0.1] */
+ * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_send_options_init(blazen_send_options *options, size_t struct_size);
 
 /* -------------------------------------------------------------------------------------------------------- workflow */
@@ -484,7 +485,7 @@ typedef struct blazen_runtime_options {
 #define BLAZEN_RUNTIME_OPTIONS_INIT \
     { sizeof(blazen_runtime_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
 /* Sets struct_size (give sizeof *options) and the defaults.
- * [own: options in | thread: any | block: no | since: 0.1] */
+ * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_runtime_options_init(blazen_runtime_options *options, size_t struct_size);
 
 /* options may be NULL: engine threads, one for each processor. After fork, a child may release what it inherited, and
@@ -549,7 +550,7 @@ typedef struct blazen_run_options {
 /* [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_RUN_OPTIONS_INIT { sizeof(blazen_run_options), NULL, 0 }
 /* Sets struct_size (give sizeof *options) and the defaults.
- * [own: options in | thread: any | block: no | since: 0.1] */
+ * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_run_options_init(blazen_run_options *options, size_t struct_size);
 
 /* Is called once, when the run has ended or has parked elsewhere (or was already so): state says which. No lock is held.
@@ -578,7 +579,8 @@ BLAZEN_API blazen_status blazen_run_start(blazen_run *run, blazen_value *input, 
 /* One more reference. NULL gives NULL.
  * [own: run in, return out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_run *blazen_run_retain(const blazen_run *run);
-/* A started run goes on without its handles, for as long as its runtime is open.
+/* A started run goes on without its handles, for as long as its runtime is open; one that then only the outside could
+ * move on is cancelled.
  * [own: run keep | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_run_release(blazen_run *run);
 /* Cancels the run where it has not ended, and waits until its last callback has returned. Twice: the same answer.

@@ -64,7 +64,16 @@ inline bool drop_reference(Object* object) noexcept {
   return true;
 }
 
-// An owning pointer to a counted object. T has `static void destroy(T*) noexcept`.
+// The same for an object that others may find without a reference of their own, by try_retain: its count must
+// fall to zero for them to see.
+inline bool drop_known_reference(Object* object) noexcept {
+  if (object->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return false;
+  object->kind = Kind::dead;
+  return true;
+}
+
+// An owning pointer to a counted object. T has `static void destroy(T*) noexcept`, and `kFoundByOthers` where
+// it is one.
 template <class T>
 class Ref {
  public:
@@ -104,7 +113,11 @@ class Ref {
  private:
   // Not inline: most references that end are null by then.
   [[gnu::noinline]] static void release(T* object) noexcept {
-    if (drop_reference(object)) T::destroy(object);
+    if constexpr (requires { T::kFoundByOthers; }) {
+      if (drop_known_reference(object)) T::destroy(object);
+    } else {
+      if (drop_reference(object)) T::destroy(object);
+    }
   }
 
   T* object_ = nullptr;

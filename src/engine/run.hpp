@@ -39,6 +39,7 @@ class Run final : public Object, public Work {
   static Result<Ref<Run>> create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata);
   static Result<Ref<Run>> resume(Runtime& runtime, const Ref<Workflow>& workflow,
                                  const SnapshotDocument& snapshot, bool allow_changed_workflow);
+  static constexpr bool kFoundByOthers = true;  // by the runtime's list
   static void destroy(Run* run) noexcept { delete run; }
 
   // Handles of the host; the first reference of create() is one.

@@ -49,6 +49,7 @@ class StreamLog {
 class Stream final : public Object {
  public:
   explicit Stream(Ref<Run> run) noexcept;
+  static constexpr bool kFoundByOthers = true;  // by the run's log
   static void destroy(Stream* stream) noexcept;
 
   // Item, its number. timeout_ms as in Run::wait.

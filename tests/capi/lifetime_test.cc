@@ -194,7 +194,11 @@ TEST(Lifetime, TheLastHandleOfARuntimeMayGoInsideACallback) {
       options.user_data = token;
       options.drop = drop_token;
       OK(blazen_runtime_create(&options, &runtime, error));
+      // A call of the host needs its handle until it returns: blazen_run_start too, whose run may end meanwhile.
+      static std::atomic<bool> has_started{false};
+      has_started = false;
       const auto let_go = [] {
+        while (!has_started) std::this_thread::yield();
         blazen_stream_release(stream);
         blazen_run_release(run);
         blazen_runtime_release(runtime);
@@ -220,10 +224,10 @@ TEST(Lifetime, TheLastHandleOfARuntimeMayGoInsideACallback) {
           },
           done, drop_token, error));
       blazen_runtime* polled = mode == BLAZEN_MODE_PUMP ? runtime : nullptr;
-      OK(blazen_run_start(run, nullptr, error));
-      // The poll itself is a call of the host, which must not use a runtime that it has let go of: so it
-      // holds one more.
+      // So does the poll: it holds one more.
       RuntimeHandle keep(blazen_runtime_retain(polled));
+      OK(blazen_run_start(run, nullptr, error));
+      has_started = true;
       if (polled != nullptr) OK(blazen_runtime_poll(polled, 0, nullptr, error));
       keep.reset();
       while (token->drops == 0) std::this_thread::yield();

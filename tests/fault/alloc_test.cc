@@ -40,7 +40,7 @@ Faults faults;
 // How deep a thread is in code of the test. Engine threads start at 0.
 thread_local int in_test = 0;
 
-bool fails() noexcept {
+[[maybe_unused]] bool fails() noexcept {
   if (!faults.armed.load(std::memory_order_relaxed) || in_test != 0) return false;
   const long n = faults.count.fetch_add(1, std::memory_order_relaxed) + 1;
   const long at = faults.fail_at.load(std::memory_order_relaxed);
@@ -139,6 +139,8 @@ struct InLibrary {
   int before;
 };
 
+thread_local char message_last[200] = "";  // of the last call of this thread
+
 // What is asked of a life beside its end; gathered without allocating, and checked afterwards.
 struct Notes {
   std::atomic<int> oom_calls{0};
@@ -146,11 +148,12 @@ struct Notes {
   std::atomic<const char*> complaint{nullptr};
   std::atomic<int> complaint_status{0};
   std::atomic<int> complaint_line{0};
-  char message[200] = "";  // of the last call that failed
+  char message[200] = "";  // of the last call of that thread
 
   void complain(int line, const char* what, int status) {
     const char* none = nullptr;
     if (!complaint.compare_exchange_strong(none, what)) return;
+    std::memcpy(message, message_last, sizeof message);
     complaint_status = status;
     complaint_line = line;
   }
@@ -194,7 +197,7 @@ blazen_status attempt(int line, Call call, ErrorHandle* kept = nullptr) {
     status = call(error.out());
     if (status == BLAZEN_ERROR_OUT_OF_MEMORY) notes.complain(line, "a second try with memory fails", status);
   }
-  std::snprintf(notes.message, sizeof notes.message, "%s", blazen_error_message(error, nullptr));
+  std::snprintf(message_last, sizeof message_last, "%s", blazen_error_message(error, nullptr));
   if ((status == BLAZEN_OK) != (error.get() == nullptr))
     notes.complain(line, "error does not go with status", status);
   if (kept != nullptr) *kept = std::move(error);

@@ -621,6 +621,45 @@ TEST_P(LifeOnThreads, CloseWaitsForABodyThatRuns) {
   EXPECT_EQ(stage, 2);
 }
 
+// Closed at any moment of a run that publishes, sends and writes: each callback is called and dropped once,
+// and none later.
+TEST_P(LifeOnThreads, CloseAtAnyMomentLeavesNoCallbackBehind) {
+  for (int round = 0; round < 40; ++round) {
+    Callback done;
+    Callback ready;
+    std::atomic<int> steps{0};
+    Counted object;
+    {
+      Engine engine(GetParam());
+      Spec spec;
+      spec.step("again", {BLAZEN_START_EVENT, "Again"}, [&](Ctx& ctx) {
+        ++steps;
+        ctx.publish("P");
+        ctx.set("k", "1");
+        ctx.send(event("Beside", live(object).get()));
+        ctx.emit("Again");
+      });
+      spec.step("beside", {"Beside"}, [](Ctx& ctx) { ctx.publish("P"); }, 2);
+      const RunHandle run = create(engine, spec.build());
+      const Stream stream = subscribe(run);
+      MUST(done.on_done(run));
+      MUST(ready.on_ready(stream));
+      MUST(blazen_run_start(run, nullptr, e));
+      engine.until(run, [&] { return steps > round * 3; });
+      MUST(blazen_run_close(run, e));
+      done.expect_called();
+      ready.expect_called();
+      const int steps_at_close = steps;
+      EXPECT_EQ(outcome(run).status, BLAZEN_ERROR_CANCELLED);
+      const std::vector<Item> items = take(stream);
+      ASSERT_FALSE(items.empty());
+      EXPECT_EQ(items.back().type, BLAZEN_STREAM_END);
+      EXPECT_EQ(steps, steps_at_close);
+    }
+    EXPECT_EQ(object.drops, steps);
+  }
+}
+
 // ---------------------------------------------------------------------------------------- releases, in any
 // order
 
