@@ -48,7 +48,7 @@ struct Family {
     OK(blazen_run_on_done(run, done, tokens.take("on_done"), drop_token, error));
     OK(blazen_stream_on_ready(stream, call_token, tokens.take("on_ready"), drop_token, error));
     OK(blazen_run_start(run, nullptr, error));
-    if (mode == BLAZEN_MODE_PUMP) OK(blazen_runtime_poll(runtime, 0, nullptr, error));
+    if (mode == BLAZEN_MODE_PUMP || !kThreads) OK(blazen_runtime_poll(runtime, 0, nullptr, error));
     while (invocation.load() == nullptr) std::this_thread::yield();
     OK(blazen_run_snapshot(run, &snapshot, error));
     value = make_live(tokens.take("value"));
@@ -223,7 +223,7 @@ TEST(Lifetime, TheLastHandleOfARuntimeMayGoInsideACallback) {
             if (in_callback != nullptr) in_callback();
           },
           done, drop_token, error));
-      blazen_runtime* polled = mode == BLAZEN_MODE_PUMP ? runtime : nullptr;
+      blazen_runtime* polled = mode == BLAZEN_MODE_PUMP || !kThreads ? runtime : nullptr;
       // So does the poll: it holds one more.
       RuntimeHandle keep(blazen_runtime_retain(polled));
       OK(blazen_run_start(run, nullptr, error));

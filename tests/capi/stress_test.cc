@@ -19,7 +19,7 @@ constexpr int kRuns = 4;
 constexpr int kStreams = 6;
 constexpr int kInvocations = 8;
 
-Tokens<1 << 20> tokens;
+Tokens<1 << 21> tokens;
 std::atomic<const char*> doing[kHands];
 
 void tell_doing() {
@@ -364,7 +364,7 @@ class Storm : public testing::TestWithParam<blazen_mode> {};
 TEST_P(Storm, OfAllCallsLosesNothing) {
   if (!kThreads) GTEST_SKIP() << "a library without threads may be called by one thread at a time";
   Watchdog watchdog("Storm", kSanitized ? 150 : 50, tell_doing);
-  const int turns = kSanitized ? 2500 : 40000;
+  const int turns = kSanitized ? 2500 : 25000;
   for (const uint32_t seed : {1U, 2U, 3U, 4U}) {
     std::printf("seed %u\n", seed);
     storm(GetParam(), seed, turns, seed % 2 == 0);
