@@ -505,10 +505,10 @@ TEST(Drops, OfACallbackThatIsReplacedWhileItIsAboutToBeCalled) {
     // Queued when the run ends, and dropped with it.
     ValueHandle value;
     OK(blazen_value_live(&on_drop, "x", 1, on_drop, value.out(), error));
-    OK(blazen_context_emit(context, BLAZEN_TEXT("Again"), value, error));
+    EventHandle again_event(make_event("Again", value));
+    OK(blazen_context_send_event(context, again_event, nullptr, error));
     return blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, error);
   };
-  // An event behind the StopEvent would not be routed; one before it is, and is still queued.
   RuntimeHandle runtime(make_runtime());
   WorkflowHandle workflow(make_workflow(body, nullptr, BLAZEN_UNHANDLED_FAIL, BLAZEN_IDLE_FAIL, "Again"));
   RunHandle run(make_run(runtime, workflow));
