@@ -194,7 +194,8 @@ TEST(Lifetime, TheLastHandleOfARuntimeMayGoInsideACallback) {
       options.user_data = token;
       options.drop = drop_token;
       OK(blazen_runtime_create(&options, &runtime, error));
-      // A call of the host needs its handle until it returns: blazen_run_start too, whose run may end meanwhile.
+      // A call of the host needs its handle until it returns: blazen_run_start too, whose run may end
+      // meanwhile.
       static std::atomic<bool> has_started{false};
       has_started = false;
       const auto let_go = [] {
@@ -635,6 +636,7 @@ TEST(Fork, RunIdsOfParentAndChildDiffer) {
 }
 
 enum class Parent { rests, waits, works };
+void PrintTo(Parent parent, std::ostream* to) { *to << static_cast<int>(parent); }
 class ForkOf : public testing::TestWithParam<std::tuple<blazen_mode, Parent>> {};
 
 // With workers asleep in the parent, and, where it says so, a thread in blazen_run_wait, or a worker in the
