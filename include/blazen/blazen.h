@@ -11,7 +11,8 @@
  * The laws
  *
  *  1. Handles are opaque and reference-counted. `_retain` gives one more reference, `_release` takes one back; release
- *     takes NULL and never fails. Handles may be released in any order: children keep their parents alive.
+ *     takes NULL and never fails. Handles may be released in any order: children keep their parents alive. A call needs
+ *     the handles it was given until it returns.
  *  2. Text is UTF-8, given as pointer and length; no call needs a terminating NUL. Every text handed out has one
  *     anyway, except the body of an adopted value, which is handed out exactly as it came.
  *  3. A call that can fail returns a blazen_status and takes `blazen_error **error` last. NULL there means that the
