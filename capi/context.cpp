@@ -74,12 +74,6 @@ Ref<Error> find_value(const blazen_context* context, const char* key, size_t key
   return nullptr;
 }
 
-Ref<Error> read_target(const blazen_send_options* given, std::string_view& target) noexcept {
-  blazen_send_options all = BLAZEN_SEND_OPTIONS_INIT;
-  if (Ref<Error> failure = read_options(given, all)) return failure;
-  return need_label("options.step", all.step, all.step_length, target);
-}
-
 Ref<Error> add_to_batch(blazen_batch* batch, const char* key, size_t key_length, Batch::Item item) {
   Batch* object = nullptr;
   std::string_view name;

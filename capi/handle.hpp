@@ -190,6 +190,13 @@ Ref<Error> read_options(const Options* given, Options& options) noexcept {
   return nullptr;
 }
 
+// The step that an event is sent to; empty: everybody who accepts it.
+inline Ref<Error> read_target(const blazen_send_options* given, std::string_view& target) noexcept {
+  blazen_send_options all = BLAZEN_SEND_OPTIONS_INIT;
+  if (Ref<Error> failure = read_options(given, all)) return failure;
+  return need_label("options.step", all.step, all.step_length, target);
+}
+
 template <class Options>
 void init_options(Options* options, size_t struct_size) noexcept {
   if (options == nullptr || struct_size < sizeof(size_t)) return;

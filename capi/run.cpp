@@ -29,12 +29,6 @@ Ref<Error> read_run_options(const blazen_run_options* given, RunOptions& options
   return nullptr;
 }
 
-Ref<Error> read_target(const blazen_send_options* given, std::string_view& target) noexcept {
-  blazen_send_options all = BLAZEN_SEND_OPTIONS_INIT;
-  if (Ref<Error> failure = read_options(given, all)) return failure;
-  return need_label("options.step", all.step, all.step_length, target);
-}
-
 Ref<Error> check_timeout(int64_t timeout_ms) noexcept {
   if (timeout_ms >= 0 || timeout_ms == BLAZEN_FOREVER) return nullptr;
   return invalid("timeout_ms is negative: give 0 to look, or BLAZEN_FOREVER");

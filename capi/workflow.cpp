@@ -22,10 +22,13 @@ struct WorkflowBuilder final : Object {
 
 namespace {
 
+Ref<Error> check_types(const WorkflowBuilder& builder) {
+  if (builder.types < kAcceptsMax) return nullptr;
+  return Error::make(Status::limit, "BLAZEN_ACCEPTS_MAX (" + std::to_string(kAcceptsMax) + ") is reached");
+}
+
 Ref<Error> add_type(WorkflowBuilder& builder, std::vector<std::string>& types, std::string_view type) {
-  if (builder.types >= kAcceptsMax) {
-    return Error::make(Status::limit, "BLAZEN_ACCEPTS_MAX (" + std::to_string(kAcceptsMax) + ") is reached");
-  }
+  if (Ref<Error> failure = check_types(builder)) return failure;
   types.emplace_back(type);
   ++builder.types;
   return nullptr;
@@ -36,11 +39,13 @@ Ref<Error> add_step(WorkflowBuilder& builder, std::string_view name, std::string
   if (builder.steps.size() >= kStepsMax) {
     return Error::make(Status::limit, "BLAZEN_STEPS_MAX (" + std::to_string(kStepsMax) + ") is reached");
   }
+  if (Ref<Error> failure = check_types(builder)) return failure;
   StepDefinition step;
   step.name = name;
   step.body = std::move(body);
-  if (Ref<Error> failure = add_type(builder, step.accepts, accepts)) return failure;
+  step.accepts.emplace_back(accepts);
   builder.steps.push_back(std::move(step));
+  ++builder.types;  // only now: nothing above has changed the builder where memory failed
   return nullptr;
 }
 
