@@ -12,7 +12,10 @@ inline constexpr size_t kValueBytesMax = size_t{1} << 30;
 inline constexpr uint32_t kJsonDepthMax = 512;
 inline constexpr uint32_t kStepsMax = 4096;
 inline constexpr uint32_t kAcceptsMax = 4096;
+inline constexpr size_t kDeserializersMax = 4096;
 inline constexpr uint32_t kThreadsMax = 256;
+inline constexpr int64_t kTimeMsMax = 3'155'760'000'000;  // a hundred years
+inline constexpr uint32_t kAttemptsMax = 1'000'000;
 inline constexpr uint32_t kErrorDepthMax = 16;  // causes beneath causes in a snapshot
 
 // Bounds that a workflow sets for its runs, with their defaults.
@@ -21,8 +24,10 @@ struct Limits {
   uint64_t state_bytes = uint64_t{1} << 30;
   uint64_t session_bytes = uint64_t{1} << 30;
   uint64_t stream_items = 65536;
+  uint64_t stream_retained = 1024;
   uint64_t subscribers = 1024;
   uint64_t step_sends = uint64_t{1} << 20;
+  uint64_t questions = 65536;
 };
 
 }  // namespace blazen

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #ifndef BLAZEN_NO_THREADS
-#include <chrono>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #endif
@@ -40,25 +40,69 @@ class Condition {
 
 inline constexpr bool kThreads = true;
 
-using Lock = std::mutex;
-using Guard = std::unique_lock<std::mutex>;
+// One atomic write to take it and one to let it go, both inline: nearly every lock here is free when it is
+// wanted. Whoever finds it taken says so, and sleeps.
+class Lock {
+ public:
+  Lock() noexcept = default;
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
 
+  void lock() noexcept {
+    uint32_t free = kFree;
+    if (!state_.compare_exchange_strong(free, kTaken, std::memory_order_acquire, std::memory_order_relaxed))
+      lock_taken();
+  }
+  // The lock may be gone as soon as it is free: after the write, only its address is used.
+  void unlock() noexcept {
+    if (state_.exchange(kFree, std::memory_order_release) == kContended) wake();
+  }
+
+ private:
+  static constexpr uint32_t kFree = 0;
+  static constexpr uint32_t kTaken = 1;
+  static constexpr uint32_t kContended = 2;  // taken, and somebody may sleep until it is free
+
+  void lock_taken() noexcept;
+  void wake() noexcept;
+
+  std::atomic<uint32_t> state_{kFree};
+};
+
+class Guard {
+ public:
+  explicit Guard(Lock& lock) noexcept : lock_(lock) { lock_.lock(); }
+  Guard(const Guard&) = delete;
+  Guard& operator=(const Guard&) = delete;
+  ~Guard() {
+    if (held_) lock_.unlock();
+  }
+  void lock() noexcept {
+    lock_.lock();
+    held_ = true;
+  }
+  void unlock() noexcept {
+    held_ = false;
+    lock_.unlock();
+  }
+
+ private:
+  Lock& lock_;
+  bool held_ = true;
+};
+
+// Its own mutex is taken after the Lock that goes with it, so that whoever changes something under that Lock
+// wakes only those who sleep already.
 class Condition {
  public:
   // Sleeps until woken or until deadline_ms of the steady clock (negative: none). False when the deadline has
   // passed.
-  bool wait(Guard& guard, int64_t deadline_ms) {
-    if (deadline_ms < 0) {
-      condition_.wait(guard);
-      return true;
-    }
-    const std::chrono::steady_clock::time_point deadline{std::chrono::milliseconds(deadline_ms)};
-    return condition_.wait_until(guard, deadline) == std::cv_status::no_timeout;
-  }
-  void wake_one() noexcept { condition_.notify_one(); }
-  void wake_all() noexcept { condition_.notify_all(); }
+  bool wait(Guard& guard, int64_t deadline_ms);
+  void wake_one() noexcept;
+  void wake_all() noexcept;
 
  private:
+  std::mutex mutex_;
   std::condition_variable condition_;
 };
 

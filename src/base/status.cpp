@@ -27,6 +27,9 @@ const char* status_name(Status status) noexcept {
     case Status::step_failed: return "BLAZEN_ERROR_STEP_FAILED";
     case Status::no_handler: return "BLAZEN_ERROR_NO_HANDLER";
     case Status::stalled: return "BLAZEN_ERROR_STALLED";
+    case Status::run_timeout: return "BLAZEN_ERROR_RUN_TIMEOUT";
+    case Status::step_timeout: return "BLAZEN_ERROR_STEP_TIMEOUT";
+    case Status::aborted: return "BLAZEN_ERROR_ABORTED";
     case Status::not_serializable: return "BLAZEN_ERROR_NOT_SERIALIZABLE";
     case Status::snapshot_invalid: return "BLAZEN_ERROR_SNAPSHOT_INVALID";
     case Status::snapshot_newer: return "BLAZEN_ERROR_SNAPSHOT_NEWER";

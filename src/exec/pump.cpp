@@ -1,13 +1,16 @@
 // Invariants: `signalled` says that the host was told and has not begun a poll since; while runs are queued
-// and no poll is under way, it is set. The descriptor is readable exactly while it is set.
+// and no poll is under way, it is set. The descriptor, a timer of the operating system, is readable while it
+// is set, and from the moment on that the alarm was set to.
 #include "exec/pump.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #ifdef __linux__
-#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 #endif
 
@@ -18,7 +21,7 @@
 namespace blazen {
 namespace {
 
-// An eventfd, made when somebody asks for it.
+// A timerfd, made when somebody asks for it.
 class Descriptor {
  public:
   Descriptor() = default;
@@ -29,30 +32,36 @@ class Descriptor {
     if (number_ >= 0) ::close(number_);
   }
   Result<int> open() noexcept {
-    if (number_ < 0) number_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (number_ < 0) number_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (number_ >= 0) return number_;
     const int code = errno;
-    Ref<Error> error = Error::make(Status::system, "the operating system refused an event descriptor");
+    Ref<Error> error = Error::make(Status::system, "the operating system refused a timer descriptor");
     if (error->status == Status::system) error->host_code = code;
     return error;
   }
-  void set() const noexcept {
-    const uint64_t one = 1;
-    if (number_ >= 0 && ::write(number_, &one, sizeof one) < 0) return;  // full is readable too
-  }
-  void clear() const noexcept {
-    uint64_t count = 0;
-    if (number_ >= 0 && ::read(number_, &count, sizeof count) < 0) return;  // it was clear
+  void set() const noexcept { set_timer(0, 1); }
+  // Readable in so many milliseconds; negative: not.
+  void set_in(int64_t ms) const noexcept {
+    if (ms < 0) return set_timer(0, 0);
+    constexpr int64_t kLongest = 86'400'000;
+    const int64_t wait_ms = ms < kLongest ? ms : kLongest;
+    set_timer(wait_ms / 1000, wait_ms % 1000 * 1'000'000 + 1);
   }
 
  private:
+  void set_timer(int64_t s, int64_t ns) const noexcept {
+    itimerspec when{};
+    when.it_value.tv_sec = static_cast<time_t>(s);
+    when.it_value.tv_nsec = static_cast<long>(ns);
+    if (number_ >= 0) ::timerfd_settime(number_, 0, &when, nullptr);
+  }
   int number_ = -1;
 #else
   Result<int> open() noexcept {
     return Error::make(Status::system, "this platform has no descriptor: use the wake callback");
   }
   void set() const noexcept {}
-  void clear() const noexcept {}
+  void set_in(int64_t) const noexcept {}
 #endif
 };
 
@@ -80,7 +89,8 @@ class Pump final : public Executor {
     uint64_t steps = 0;
     Guard guard(lock_);
     signalled_ = false;
-    descriptor_.clear();
+    due_told_ = false;
+    await_due();
     while (steps_max == 0 || steps < steps_max) {
       Work* work = queue_.pop();
       if (work == nullptr) break;
@@ -96,8 +106,19 @@ class Pump final : public Executor {
   Result<int> descriptor() noexcept override {
     Guard guard(lock_);
     Result<int> number = descriptor_.open();
-    if (number && signalled_) descriptor_.set();
+    if (number) signalled_ ? descriptor_.set() : await_due();
     return number;
+  }
+
+  // Something is due then. clock outlives this pump's use of it.
+  void set_due(int64_t due_ms, Clock& clock) noexcept {
+    Guard guard(lock_);
+    if (stopped_) return;
+    due_ms_ = due_ms;
+    clock_ = &clock;
+    if (signalled_) return;
+    await_due();
+    if (!std::exchange(due_told_, true)) tell_host(guard);
   }
 
   void stop() noexcept override {
@@ -118,6 +139,16 @@ class Pump final : public Executor {
     if (signalled_ || stopped_) return;
     signalled_ = true;
     descriptor_.set();
+    tell_host(guard);
+  }
+
+  // Under the lock: the descriptor is for what is due.
+  void await_due() noexcept {
+    const bool is_known = clock_ != nullptr && !clock_->is_hosts() && due_ms_ != INT64_MAX;
+    descriptor_.set_in(is_known ? std::max<int64_t>(0, due_ms_ - clock_->now_ms()) : -1);
+  }
+
+  void tell_host(Guard& guard) noexcept {
     if (!hooks_ || hooks_->wake == nullptr) return;
     Ref<Hooks> hooks = hooks_;
     ++calling_;
@@ -133,12 +164,30 @@ class Pump final : public Executor {
   WorkQueue queue_;
   Descriptor descriptor_;
   Ref<Hooks> hooks_;
+  Clock* clock_ = nullptr;
+  int64_t due_ms_ = INT64_MAX;  // as the alarm was set last
   uint32_t calling_ = 0;
   bool signalled_ = false;
+  bool due_told_ = false;  // of what is due, since the last poll
   bool stopped_ = false;
 };
 
+class PumpAlarm final : public Alarm {
+ public:
+  PumpAlarm(Pump& pump, Clock& clock) noexcept : pump_(pump), clock_(clock) {}
+  void set(int64_t due_ms) noexcept override { pump_.set_due(due_ms, clock_); }
+  void stop() noexcept override {}
+
+ private:
+  Pump& pump_;
+  Clock& clock_;
+};
+
 }  // namespace
+
+std::unique_ptr<Alarm> make_pump_alarm(Executor& pump, Clock& clock) {
+  return std::make_unique<PumpAlarm>(static_cast<Pump&>(pump), clock);
+}
 
 std::unique_ptr<Executor> make_pump(Ref<Hooks> hooks) { return std::make_unique<Pump>(std::move(hooks)); }
 

@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "exec/hooks.hpp"
+#include "port/alarm.hpp"
+#include "port/clock.hpp"
 #include "port/executor.hpp"
 
 namespace blazen {
@@ -11,6 +13,8 @@ namespace blazen {
 // Throws std::bad_alloc.
 std::unique_ptr<Executor> make_pump(Ref<Hooks> hooks);
 
+// pump is one of make_pump(). Both outlive the alarm. Throws std::bad_alloc.
+std::unique_ptr<Alarm> make_pump_alarm(Executor& pump, Clock& clock);
 // Whether this platform has the descriptor.
 bool pump_has_descriptor() noexcept;
 

@@ -1,0 +1,122 @@
+// Invariants: `due_ms` is the earliest moment set since the time was told last. The thread tells the time at
+// that moment, and not before; whatever is due later, the runtime sets anew.
+#include "exec/alarm_thread.hpp"
+
+#ifndef BLAZEN_NO_THREADS
+
+#include <chrono>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "base/lock.hpp"
+#include "engine/scope.hpp"
+
+namespace blazen {
+namespace {
+
+// What the thread needs outlives the alarm, for the one that closes its own runtime from here.
+struct Shared {
+  Lock lock;
+  Condition changed;
+  int64_t due_ms = INT64_MAX;
+  bool stopped = false;
+};
+
+int64_t steady_ms() noexcept {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// Until something is due. False: stopped.
+bool sleep_until_due(Shared& shared, Clock& clock) noexcept {
+  Guard guard(shared.lock);
+  while (!shared.stopped) {
+    if (shared.due_ms == INT64_MAX) {
+      shared.changed.wait(guard, -1);
+      continue;
+    }
+    const int64_t left_ms = shared.due_ms - clock.now_ms();
+    if (left_ms <= 0) {
+      shared.due_ms = INT64_MAX;
+      return true;
+    }
+    constexpr int64_t kLongest = 3'600'000;
+    shared.changed.wait(guard, steady_ms() + (left_ms < kLongest ? left_ms + 1 : kLongest));
+  }
+  return false;
+}
+
+void call_hook(const Hooks& hooks, Hooks::Function hook) noexcept {
+  const EngineScope scope;
+  hooks.call(hook);
+}
+
+// Callbacks of the host come from this thread too: it attaches itself before the first.
+void run_alarm(const std::shared_ptr<Shared>& shared, Clock& clock, const Ref<Hooks>& hooks,
+               Alarm::Target target) noexcept {
+  bool is_attached = false;
+  while (sleep_until_due(*shared, clock)) {
+    if (!std::exchange(is_attached, true)) call_hook(*hooks, hooks->attach);
+    target.tell_time(target.runtime);
+  }
+  if (is_attached) call_hook(*hooks, hooks->detach);
+}
+
+class AlarmThread final : public Alarm {
+ public:
+  AlarmThread(Clock& clock, Ref<Hooks> hooks, Target target)
+      : clock_(clock), hooks_(std::move(hooks)), target_(target), shared_(std::make_shared<Shared>()) {}
+  ~AlarmThread() override { stop(); }
+
+  void set(int64_t due_ms) noexcept override {
+    Guard guard(shared_->lock);
+    if (shared_->stopped || due_ms >= shared_->due_ms) return;
+    shared_->due_ms = due_ms;
+    if (thread_.joinable()) {
+      shared_->changed.wake_one();
+      return;
+    }
+    try {
+      thread_ = std::thread([shared = shared_, &clock = clock_, hooks = hooks_, target = target_] {
+        run_alarm(shared, clock, hooks, target);
+      });
+    } catch (const std::exception&) {
+      // Without a thread, whoever polls or waits tells the time; the next set() tries again.
+      shared_->due_ms = INT64_MAX;
+    }
+  }
+
+  void stop() noexcept override {
+    Guard guard(shared_->lock);
+    shared_->stopped = true;
+    shared_->changed.wake_all();
+    std::thread thread = std::move(thread_);
+    const Ref<Hooks> last = std::move(hooks_);
+    guard.unlock();
+    if (!thread.joinable()) return;
+    if (thread.get_id() == std::this_thread::get_id()) {
+      thread.detach();  // it closes its own runtime, and ends as soon as it has left the engine
+    } else {
+      thread.join();
+    }
+  }
+
+ private:
+  Clock& clock_;
+  Ref<Hooks> hooks_;
+  const Target target_;
+  std::shared_ptr<Shared> shared_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+std::unique_ptr<Alarm> make_alarm_thread(Clock& clock, Ref<Hooks> hooks, Alarm::Target target) {
+  return std::make_unique<AlarmThread>(clock, std::move(hooks), target);
+}
+
+}  // namespace blazen
+
+#endif
