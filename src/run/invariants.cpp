@@ -34,10 +34,17 @@ class Checker {
     walk(state_.interrupted_waiting, Place::interrupted_waiting, false);
     walk(state_.interrupted_parked, Place::interrupted_parked, false);
     for (const StepState& step : state_.steps) walk(step.waiting, Place::waiting, true);
+    walk(state_.asking, Place::asking, true);
+    for (const auto& [due, item] : state_.backing_off) {
+      require(item->place == Place::backing_off && due.second == item->id, 1,
+              "an invocation is not where its place says");
+      check_invocation(*item);
+    }
     require(ids_.size() == state_.open, 1, "open does not count the invocations");
     check_ids();
     check_permits();
     check_phase();
+    check_questions();
     check_tables();
   }
 
@@ -63,12 +70,14 @@ class Checker {
     require(item.event && item.event->id != 0 && item.event->id <= state_.event_id_last, 3,
             "an event without an id");
     const bool is_parked = item.place == Place::parked || item.place == Place::interrupted_parked;
-    require(state_.workflow->steps()[item.step].elsewhere() == is_parked, 5, "parked, and the step is here");
+    const bool waits = item.place == Place::backing_off || item.place == Place::asking;
+    require(waits || state_.workflow->steps()[item.step].elsewhere() == is_parked, 5,
+            "parked, and the step is here");
     if (is_parked) {
       ++parked_[item.step];
     } else if (item.place == Place::interrupted_waiting) {
       ++interrupted_waiting_[item.step];
-    } else if (item.place != Place::waiting) {
+    } else if (item.place != Place::waiting && !waits) {
       ++admitted_[item.step];
     }
     const size_t repeated = item.effects ? item.effects->repeated : 0;
@@ -103,7 +112,36 @@ class Checker {
     require(static_cast<bool>(state_.result) == (state_.phase == Phase::completed), 6,
             "result without completion");
     require(static_cast<bool>(state_.error) == (state_.phase > Phase::completed), 6, "error without failure");
-    require(!running || !ids_.empty() || state_.workflow->policy().idle == Idle::wait, 7, "a run that hangs");
+    const bool may_move = !ids_.empty() || !state_.delayed.empty() || !state_.questions.empty();
+    require(
+        !running || may_move || state_.pause != Pause::none || state_.workflow->policy().idle == Idle::wait,
+        7, "a run that hangs");
+    require(running || (state_.delayed.empty() && state_.questions.empty() && state_.pause == Pause::none), 6,
+            "timers, questions or a pause beyond the end");
+  }
+
+  void check_questions() {
+    std::vector<std::string_view> ids;
+    size_t called_back = 0;
+    for (const Question& question : state_.questions) {
+      ids.push_back(question.request->correlation());
+      called_back += question.calls_back ? 1 : 0;
+      require(question.asker == nullptr || question.asker->place != Place::free, 10,
+              "nobody asks a question");
+      require(question.asker == nullptr || question.asker->place != Place::backing_off, 10,
+              "one that failed asks still");
+    }
+    std::sort(ids.begin(), ids.end());
+    require(std::adjacent_find(ids.begin(), ids.end()) == ids.end(), 10, "two questions of one id");
+    size_t asking = 0;
+    size_t expected = 0;
+    for (const Invocation* item = state_.in_flight.front(); item != nullptr; item = item->next) {
+      if (!item->effects) continue;
+      asking += is_asking_in_flight(*item) ? 1 : 0;
+      expected += item->effects->called_back;
+    }
+    if (has_ended(state_)) return;
+    require(asking == state_.in_flight_asking && expected == called_back, 10, "in_flight_asking lost count");
   }
 
   void check_tables() {

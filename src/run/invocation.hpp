@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -20,17 +21,29 @@ enum class Place : uint8_t {
   ready,
   waiting,
   parked,
+  backing_off,
+  asking,
   in_flight,
   interrupted,
   interrupted_waiting,
   interrupted_parked,
 };
 
-// What an invocation has sent and published so far: a digest of each, in order; and how many of them its
-// present execution has come to.
+// What outlives one execution of an invocation: a digest of each thing that it has sent and published so far,
+// in order, and how many of them its present execution has come to; the answers to what it asked.
 struct Effects {
+  struct Answer {
+    std::string request_id;
+    Ref<Value> value;
+  };
+
   std::vector<uint64_t> digests;
   size_t repeated = 0;
+  std::vector<Answer> answers;
+  bool has_asked = false;           // in its present execution, without a callback
+  bool was_answered = false;        // since its present execution began
+  uint32_t called_back = 0;         // open questions whose answers go to a callback
+  std::unique_ptr<Effects> next{};  // in Commands
 };
 
 // One cache line: a fan-out is as many of these.
@@ -42,9 +55,21 @@ struct Invocation {
   StepIndex step = 0;
   uint32_t attempt = 1;
   Place place = Place::free;
+  bool has_returned = false;  // its body is back, and it completes later
+  uint32_t began_ms = 0;      // when its body was called, by the lower half of the clock
   Ref<Event> event;
   std::unique_ptr<Effects> effects;  // null until it sends or publishes something while it runs
 };
+
+// In its present execution, to be called again with the answer.
+inline bool has_asked(const Invocation& invocation) noexcept {
+  return invocation.effects && invocation.effects->has_asked;
+}
+
+// Nobody is at work on it: it waits for an answer, in flight.
+inline bool is_asking_in_flight(const Invocation& invocation) noexcept {
+  return invocation.has_returned && invocation.effects && invocation.effects->called_back != 0;
+}
 
 static_assert(sizeof(void*) != 8 || sizeof(Invocation) == 64);
 
@@ -146,11 +171,11 @@ class InvocationPool {
   bool has_blocks() const noexcept { return !blocks_.empty(); }
 
  private:
-  static constexpr size_t kFirstBlock = 4;
+  static constexpr size_t kFirstBlock = 2;
   static constexpr size_t kBlockMax = 4096;
 
   void add_block() {
-    const size_t size = blocks_.empty() ? kFirstBlock * 4 : std::min(blocks_.back().size() * 4, kBlockMax);
+    const size_t size = blocks_.empty() ? 16 : std::min(blocks_.back().size() * 4, kBlockMax);
     blocks_.reserve(blocks_.size() + 1);
     blocks_.emplace_back(size);
     available_ += size;

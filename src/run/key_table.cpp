@@ -3,10 +3,43 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "base/text_hash.hpp"
 
 namespace blazen {
+namespace {
+
+// The first bytes in which a key may differ from others, as a number, and where its entry is.
+struct Lead {
+  uint64_t number;
+  uint32_t position;
+};
+
+// Many are sorted byte by byte, the last one first, each pass keeping the order of the one before (a radix
+// sort); a byte that is the same in all of them takes no pass.
+void sort_by_number(std::vector<Lead>& leads) {
+  constexpr size_t kFew = 256;
+  if (leads.size() < kFew) {
+    std::sort(leads.begin(), leads.end(), [](const Lead& a, const Lead& b) { return a.number < b.number; });
+    return;
+  }
+  uint64_t differing = 0;
+  for (const Lead& lead : leads) differing |= lead.number ^ leads.front().number;
+  std::vector<Lead> sorted(leads.size());
+  for (unsigned shift = 0; shift < 64; shift += 8) {
+    if ((differing >> shift & 0xff) == 0) continue;
+    size_t counts[256] = {};
+    for (const Lead& lead : leads) ++counts[lead.number >> shift & 0xff];
+    size_t place = 0;
+    for (size_t& count : counts)
+      place += std::exchange(count, place);  // from here on: where the next one goes
+    for (const Lead& lead : leads) sorted[counts[lead.number >> shift & 0xff]++] = lead;
+    leads.swap(sorted);
+  }
+}
+
+}  // namespace
 
 Ref<KeyTable> KeyTable::clone() const {
   Ref<KeyTable> copy = Ref<KeyTable>::adopt(new KeyTable);
@@ -76,18 +109,21 @@ void KeyTable::reserve(size_t count) {
 // Sorts by the first 8 bytes in which the keys differ at all, as numbers, and looks at whole keys only where
 // those are equal.
 KeyTable::Order KeyTable::make_order() const {
-  struct Item {
-    uint64_t lead;
-    uint32_t position;
-  };
   const size_t common = common_prefix();
-  std::vector<Item> items(entries_.size());
-  for (uint32_t i = 0; i < items.size(); ++i) items[i] = {lead_of(entries_[i].key, common), i};
-  std::sort(items.begin(), items.end(), [this](const Item& a, const Item& b) {
-    return a.lead != b.lead ? a.lead < b.lead : entries_[a.position].key < entries_[b.position].key;
-  });
-  Order order(items.size());
-  std::transform(items.begin(), items.end(), order.begin(), [](const Item& item) { return item.position; });
+  std::vector<Lead> leads(entries_.size());
+  for (uint32_t i = 0; i < leads.size(); ++i) leads[i] = {lead_of(entries_[i].key, common), i};
+  sort_by_number(leads);
+  const auto by_key = [this](const Lead& a, const Lead& b) {
+    return entries_[a.position].key < entries_[b.position].key;
+  };
+  for (auto first = leads.begin(); first != leads.end();) {
+    auto last = first + 1;
+    while (last != leads.end() && last->number == first->number) ++last;
+    if (last - first > 1) std::sort(first, last, by_key);
+    first = last;
+  }
+  Order order(leads.size());
+  std::transform(leads.begin(), leads.end(), order.begin(), [](const Lead& lead) { return lead.position; });
   return order;
 }
 

@@ -5,8 +5,14 @@
 #include <string>
 #include <utility>
 
+#include "run/retry.hpp"
+#include "run/summary.hpp"
+
 namespace blazen {
 namespace {
+
+void write_state(RunState& state, std::span<Write> writes, Commands& commands);
+bool expectations_hold(const RunState& state, std::span<const Write> writes, Commands& commands) noexcept;
 
 // ------------------------------------------------------------------------------------------------ end of a
 // run
@@ -14,9 +20,14 @@ namespace {
 // Whatever is queued will never run. What is in flight stays until its body has returned.
 void drop_queued(RunState& state, Commands& commands) noexcept {
   for (InvocationList* list : {&state.ready, &state.admitted, &state.parked, &state.interrupted,
-                               &state.interrupted_waiting, &state.interrupted_parked}) {
+                               &state.interrupted_waiting, &state.interrupted_parked, &state.asking}) {
     commands.dropped.append(*list);
   }
+  for (const auto& [due, item] : state.backing_off) commands.dropped.push_back(item);
+  state.backing_off.clear();
+  commands.dropped_delayed.take(state.delayed);
+  state.questions.clear();
+  state.in_flight_asking = 0;
   for (StepState& step : state.steps) {
     commands.dropped.append(step.waiting);
     step.parked = 0;
@@ -27,10 +38,13 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   state.open = state.in_flight.size();
 }
 
-void finish(RunState& state, Phase phase, Ref<Value> result, Ref<Error> error, Commands& commands) noexcept {
+[[gnu::noinline]] void finish(RunState& state, Phase phase, Ref<Value> result, Ref<Error> error,
+                              Commands& commands) noexcept {
   commands.more = true;
   commands.settled = true;
   state.phase = phase;
+  state.pause = Pause::none;
+  state.clock.runs = false;
   state.result = std::move(result);
   state.error = std::move(error);
   drop_queued(state, commands);
@@ -61,7 +75,7 @@ Ref<Error> no_handler(const Event& event) noexcept {
   }
 }
 
-Ref<Error> queue_limit(const RunState& state, const Event& event) noexcept {
+[[gnu::noinline]] Ref<Error> queue_limit(const RunState& state, const Event& event) noexcept {
   try {
     std::string message = std::string("BLAZEN_LIMIT_QUEUED_EVENTS (")
                               .append(std::to_string(state.workflow->policy().limits.queued_events))
@@ -89,15 +103,27 @@ Ref<Error> stalled(const RunState& state) noexcept {
   }
 }
 
+Ref<Error> question_is_open(std::string_view id) noexcept {
+  try {
+    return Error::make(Status::conflict,
+                       std::string("a question '")
+                           .append(id)
+                           .append("' is open already: give each its own request_id, or none"));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
+}
+
 // ----------------------------------------------------------------------------------------------------
 // routing
 
-// How many invocations the outputs will make, up to the first StopEvent.
+// How many invocations the outputs will make, up to the first StopEvent. One that is delayed waits by itself,
+// even where nobody will accept it.
 size_t count_deliveries(const RunState& state, std::span<const Output> outputs) noexcept {
   size_t count = 0;
   for (const Output& output : outputs) {
-    if (output.type == kStopType) break;
-    if (output.target != kNoStep) {
+    if (output.type == kStopType && output.delay_ms == 0) break;
+    if (output.target != kNoStep || output.delay_ms != 0) {
       ++count;
     } else if (output.type != kUnknownType) {
       count += state.workflow->acceptors(output.type).size();
@@ -106,24 +132,46 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
   return count;
 }
 
-void reserve_for_unhandled(RunState& state, std::span<const Output> outputs, Commands& commands) {
+[[gnu::noinline]] void reserve_for_unhandled(RunState& state, std::span<const Output> outputs,
+                                             Commands& commands) {
   commands.published.reserve(commands.published.size() + outputs.size());
   size_t longest = 0;
   for (const Output& output : outputs) longest = std::max(longest, output.event->type().size());
   state.last_unhandled.reserve(longest);
 }
 
-// Room for everything that routing these outputs will need, so that nothing after it can fail.
-void reserve_for(RunState& state, std::span<const Output> outputs, size_t deliveries, Commands& commands) {
+[[gnu::noinline]] void reserve_for_questions(RunState& state, size_t count, Commands& commands) {
+  state.questions.reserve(state.questions.size() + count);
+  commands.published.reserve(commands.published.size() + count);
+}
+
+// For outputs that ask, or are delayed.
+[[gnu::noinline]] void reserve_for_special(RunState& state, std::span<const Output> outputs,
+                                           Commands& commands) {
+  size_t questions = 0;
+  for (const Output& output : outputs) {
+    if (output.type == kInputRequestType) ++questions;
+    if (output.delay_ms == 0) continue;
+    state.delayed.reserve();
+    auto& spares = state.delayed_spares.reserve();
+    spares.try_emplace({0, spares.empty() ? 0 : spares.rbegin()->first.second + 1});
+  }
+  reserve_for_questions(state, questions, commands);
+}
+
+// Room for everything that routing the outputs of a tick will need, so that nothing after it can fail.
+void reserve_for(RunState& state, const Tick& tick, size_t deliveries, Commands& commands) {
   state.pool.reserve(deliveries);
-  if (state.workflow->policy().unhandled != Unhandled::fail) reserve_for_unhandled(state, outputs, commands);
+  if (tick.is_special) reserve_for_special(state, tick.outputs, commands);
+  if (state.workflow->policy().unhandled != Unhandled::fail)
+    reserve_for_unhandled(state, tick.outputs, commands);
 }
 
 // leaving: an invocation that is done makes room for what it has emitted. What is there already, as after a
 // resume under a lower bound, is no reason to refuse a tick that adds nothing.
 bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving = 0) noexcept {
-  return deliveries == 0 ||
-         state.open - leaving + deliveries <= state.workflow->policy().limits.queued_events;
+  return deliveries == 0 || state.open - leaving + state.delayed.size() + deliveries <=
+                                state.workflow->policy().limits.queued_events;
 }
 
 void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
@@ -160,7 +208,7 @@ void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
 
 // Nobody accepts it. False: that was the end of the run. The event stays with the output, which its owner
 // drops.
-bool route_unhandled(RunState& state, const Output& output, Commands& commands) noexcept {
+[[gnu::noinline]] bool route_unhandled(RunState& state, const Output& output, Commands& commands) noexcept {
   const Unhandled policy = state.workflow->policy().unhandled;
   if (policy == Unhandled::fail) {
     fail_run(state, no_handler(*output.event), commands);
@@ -172,13 +220,61 @@ bool route_unhandled(RunState& state, const Output& output, Commands& commands) 
   return true;
 }
 
-// Where does an event go next? To the end of the run, to one step, to all that accept it in their order, or
-// to nobody. False: the run has ended with it.
-bool route(RunState& state, Output& output, Commands& commands) noexcept {
-  output.event->id = ++state.event_id_last;
-  if (output.type == kStopType) {
-    finish(state, Phase::completed, output.event->value(), nullptr, commands);
-    return false;
+const Question* find_question(const RunState& state, std::string_view id) noexcept {
+  for (const Question& question : state.questions) {
+    if (question.request->correlation() == id) return &question;
+  }
+  return nullptr;
+}
+
+// Its event has an id. Reserved.
+[[gnu::noinline]] Question& open_question(RunState& state, const Ref<Event>& request, Invocation* asker,
+                                          int64_t now_ms, Commands& commands) noexcept {
+  publish(state, request, commands);
+  commands.asked = true;
+  return state.questions.emplace_back(Question{request, asker, false, now_ms});
+}
+
+// Null, or why these questions cannot be asked: two of one id, or too many.
+[[gnu::noinline]] Ref<Error> refuse_questions(const RunState& state,
+                                              std::span<const Output> outputs) noexcept {
+  size_t count = 0;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i].type != kInputRequestType) continue;
+    ++count;
+    const std::string_view id = outputs[i].event->correlation();
+    bool is_open = find_question(state, id) != nullptr;
+    for (size_t k = 0; k < i && !is_open; ++k)
+      is_open = outputs[k].type == kInputRequestType && outputs[k].event->correlation() == id;
+    if (is_open) return question_is_open(id);
+  }
+  if (count == 0 || state.questions.size() + count <= state.workflow->policy().limits.questions)
+    return nullptr;
+  return Error::make(Status::limit, "BLAZEN_LIMIT_QUESTIONS is reached");
+}
+
+// An event that has its id goes where it belongs later.
+[[gnu::noinline]] void delay(RunState& state, Output& output, int64_t now_ms, Commands& commands) noexcept {
+  auto node = state.delayed_spares.extract(state.delayed_spares.begin());  // reserved
+  node.key() = {state.clock.at(now_ms) + output.delay_ms, output.event->id};
+  node.mapped() = {std::move(output.event), output.type, output.target};
+  state.delayed.insert(std::move(node));
+  commands.more = true;
+}
+
+// Where does an event go next? To the end of the run, to a human, to one step, to all that accept it in their
+// order, or to nobody. False: the run has ended with it.
+bool route_now(RunState& state, Output& output, int64_t now_ms, Commands& commands) noexcept {
+  if (output.type <= kInputRequestType) {
+    if (output.type == kStopType) {
+      finish(state, Phase::completed, output.event->value(), nullptr, commands);
+      return false;
+    }
+    open_question(state, output.event, nullptr, now_ms, commands);
+    if (output.target == kNoStep && state.workflow->acceptors(output.type).empty()) {
+      state.last_type = output.type;
+      return true;
+    }
   }
   if (output.target != kNoStep) {
     state.last_type = output.type;
@@ -194,16 +290,26 @@ bool route(RunState& state, Output& output, Commands& commands) noexcept {
   return true;
 }
 
-void route_all(RunState& state, std::span<Output> outputs, Commands& commands) noexcept {
-  for (Output& output : outputs) {
-    if (!route(state, output, commands)) return;
+// It gets its id, and goes now or later.
+bool route(RunState& state, Output& output, int64_t now_ms, Commands& commands) noexcept {
+  output.event->id = ++state.event_id_last;
+  if (output.delay_ms != 0) {
+    delay(state, output, now_ms, commands);
+    return true;
+  }
+  return route_now(state, output, now_ms, commands);
+}
+
+void route_all(RunState& state, const Tick& tick, Commands& commands) noexcept {
+  for (Output& output : tick.outputs) {
+    if (!route(state, output, tick.now_ms, commands)) return;
   }
 }
 
 // ---------------------------------------------------------------------------------------------- in flight
 
 // A permit has come free: those that were interrupted come first, then the one that has waited longest.
-void hand_on_permit(RunState& state, StepIndex index) noexcept {
+[[gnu::noinline]] void hand_on_permit(RunState& state, StepIndex index) noexcept {
   StepState& step = state.steps[index];
   for (Invocation* item = state.interrupted_waiting.front(); item != nullptr; item = item->next) {
     if (item->step != index) continue;
@@ -221,16 +327,81 @@ void hand_on_permit(RunState& state, StepIndex index) noexcept {
   ++step.admitted;
 }
 
-// The invocation is done.
-void leave_flight(RunState& state, Invocation* invocation, Commands& commands) noexcept {
-  StepState& step = state.steps[invocation->step];
+// Its body is back, and its permit free.
+void land(RunState& state, Invocation* invocation) noexcept {
   const uint32_t permits = state.workflow->steps()[invocation->step].concurrency_max;
   state.in_flight.remove(invocation);
-  --state.open;
-  --step.admitted;
+  --state.steps[invocation->step].admitted;
   if (permits != 0 && !has_ended(state)) hand_on_permit(state, invocation->step);
+}
+
+// What an invocation has asked nobody needs to answer any more.
+void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
+  Effects& effects = *invocation->effects;
+  const bool was_asking = is_asking_in_flight(*invocation);
+  effects.called_back = 0;
+  if (was_asking && !has_ended(state)) --state.in_flight_asking;
+  std::erase_if(state.questions, [&](const Question& question) { return question.asker == invocation; });
+}
+
+// The answers are values of the host: they go outside the lock.
+[[gnu::noinline]] void leave_effects(RunState& state, Invocation* invocation, Commands& commands) noexcept {
+  withdraw_questions(state, invocation);
+  if (invocation->effects->answers.empty()) return;
+  commands.more = true;
+  invocation->effects->next = std::move(commands.dropped_effects);
+  commands.dropped_effects = std::move(invocation->effects);
+}
+
+// The invocation is done.
+void leave_flight(RunState& state, Invocation* invocation, Commands& commands) noexcept {
+  land(state, invocation);
+  --state.open;
+  if (invocation->effects) leave_effects(state, invocation, commands);
   commands.released = std::move(invocation->event);
   state.pool.give(invocation);
+}
+
+// The last of this step in the list that comes after this id; null: none.
+Invocation* find_later(const InvocationList& list, StepIndex step, uint64_t id) noexcept {
+  Invocation* item = list.back();
+  while (item != nullptr && item->id > id && item->step != step) item = item->previous;
+  return item != nullptr && item->id > id ? item : nullptr;
+}
+
+// Who holds a permit and has not started is not in a snapshot: on resume the lowest ids get them, and so they
+// do here. False: all that hold one come before this invocation, or run.
+bool take_permit(RunState& state, const Invocation& invocation) noexcept {
+  Invocation* routed = find_later(state.ready, invocation.step, invocation.id);
+  Invocation* admitted = find_later(state.admitted, invocation.step, invocation.id);
+  if (routed == nullptr && admitted == nullptr) return false;
+  const bool is_routed = admitted == nullptr || (routed != nullptr && routed->id > admitted->id);
+  Invocation* later = is_routed ? routed : admitted;
+  (is_routed ? state.ready : state.admitted).remove(later);
+  later->place = Place::waiting;
+  StepState& step = state.steps[later->step];
+  step.waiting.insert_by_id(later);
+  --step.admitted;
+  return true;
+}
+
+// An invocation that has waited, for its time or for an answer, may start again.
+void requeue(RunState& state, Invocation* invocation) noexcept {
+  const StepDefinition& definition = state.workflow->steps()[invocation->step];
+  StepState& step = state.steps[invocation->step];
+  if (definition.elsewhere()) {
+    invocation->place = Place::parked;
+    state.parked.insert_by_id(invocation);
+    ++step.parked;
+  } else if (definition.concurrency_max != 0 && step.admitted >= definition.concurrency_max &&
+             !take_permit(state, *invocation)) {
+    invocation->place = Place::waiting;
+    step.waiting.insert_by_id(invocation);
+  } else {
+    invocation->place = Place::ready;
+    state.admitted.insert_by_id(invocation);
+    ++step.admitted;
+  }
 }
 
 Invocation* take_lowest_id(RunState& state) noexcept {
@@ -245,7 +416,8 @@ Invocation* take_lowest_id(RunState& state) noexcept {
   return admitted;
 }
 
-void dispatch(RunState& state, Commands& commands) noexcept {
+void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
+  if (state.held || state.pause != Pause::none) return;
   Invocation* next = state.interrupted.front();
   if (next != nullptr) {
     state.interrupted.remove(next);
@@ -255,21 +427,104 @@ void dispatch(RunState& state, Commands& commands) noexcept {
     next->start = ++state.start_last;  // an interrupted one keeps its own
   }
   next->place = Place::in_flight;
+  next->has_returned = false;
+  next->began_ms = static_cast<uint32_t>(now_ms);
   state.in_flight.insert_by_start(next);
   commands.start = next;
 }
 
-void complete(RunState& state, Tick& tick, Commands& commands) {
-  const size_t deliveries = count_deliveries(state, tick.outputs);
-  if (!queue_has_room(state, deliveries, 1)) {
-    Ref<Error> error = queue_limit(state, *tick.outputs.front().event);
+// To remove a key that is not there is no failure.
+bool committed(Commands& commands) noexcept {
+  if (commands.status == Status::not_found) commands.status = Status::ok;
+  return commands.status == Status::ok;
+}
+
+// What an atomic step has written, all or nothing. False: nothing of the step counts, and it fails.
+[[gnu::noinline]] bool commit(RunState& state, Tick& tick, Commands& commands) {
+  if (!tick.clears) {
+    write_state(state, tick.writes, commands);
+    return committed(commands);
+  }
+  if (!expectations_hold(state, tick.writes, commands)) return false;
+  Ref<KeyTable> before = std::move(state.state);
+  try {
+    write_state(state, tick.writes, commands);
+  } catch (...) {
+    state.state = std::move(before);
+    throw;
+  }
+  if (committed(commands)) {
+    commands.dropped_table = std::move(before);
+    return true;
+  }
+  state.state = std::move(before);
+  return false;
+}
+
+// What most steps do not do: they ask, or are atomic. False: that was the end of it.
+[[gnu::noinline]] bool complete_specially(RunState& state, Tick& tick, Commands& commands) {
+  if (Ref<Error> error = tick.is_special ? refuse_questions(state, tick.outputs) : nullptr) {
+    error = annotate(std::move(error), state.workflow->steps()[tick.invocation->step].name);
     leave_flight(state, tick.invocation, commands);
     fail_run(state, std::move(error), commands);
-    return;
+    return false;
   }
-  reserve_for(state, tick.outputs, deliveries, commands);
+  return !tick.commits || commit(state, tick, commands);
+}
+
+[[gnu::noinline]] void overflow(RunState& state, const Tick& tick, Commands& commands) noexcept {
+  Ref<Error> error = queue_limit(state, *tick.outputs.front().event);
   leave_flight(state, tick.invocation, commands);
-  route_all(state, tick.outputs, commands);
+  fail_run(state, std::move(error), commands);
+}
+
+void complete(RunState& state, Tick& tick, Commands& commands) {
+  const size_t deliveries = count_deliveries(state, tick.outputs);
+  if (!queue_has_room(state, deliveries, 1)) return overflow(state, tick, commands);
+  reserve_for(state, tick, deliveries, commands);
+  if ((tick.is_special || tick.commits) && !complete_specially(state, tick, commands)) return;
+  leave_flight(state, tick.invocation, commands);
+  route_all(state, tick, commands);
+}
+
+// Will be tried again.
+void back_off(RunState& state, Tick& tick, Commands& commands) {
+  Invocation* invocation = tick.invocation;
+  const RetryPolicy& policy = state.workflow->steps()[invocation->step].retry;
+  const int64_t delay_ms = tick.retry_after_ms >= 0
+                               ? tick.retry_after_ms
+                               : retry_delay_ms(policy, state.id, invocation->id, invocation->attempt);
+  state.backing_off.emplace(std::make_pair(state.clock.at(tick.now_ms) + delay_ms, invocation->id),
+                            invocation);
+  land(state, invocation);
+  invocation->place = Place::backing_off;
+  ++invocation->attempt;
+  if (invocation->effects) {
+    withdraw_questions(state, invocation);
+    invocation->effects->repeated = 0;
+    invocation->effects->has_asked = false;
+    invocation->effects->was_answered = false;
+  }
+  commands.more = true;
+  commands.late_error = std::move(tick.error);
+}
+
+// A step has failed: it is tried again, somebody handles it, or that is the end of the run.
+void fail(RunState& state, Tick& tick, Commands& commands) {
+  const Invocation& invocation = *tick.invocation;
+  const RetryPolicy& policy = state.workflow->steps()[invocation.step].retry;
+  const Error& cause = tick.error->cause ? *tick.error->cause : *tick.error;
+  if (may_retry(policy, invocation.attempt, cause)) return back_off(state, tick, commands);
+  const bool is_handled = !tick.outputs.empty() && invocation.event->type() != kStepFailed;
+  if (!is_handled) {
+    leave_flight(state, tick.invocation, commands);
+    return fail_run(state, std::move(tick.error), commands);
+  }
+  reserve_for(state, tick, count_deliveries(state, tick.outputs), commands);
+  leave_flight(state, tick.invocation, commands);
+  commands.more = true;
+  commands.late_error = std::move(tick.error);
+  route_all(state, tick, commands);
 }
 
 // ------------------------------------------------------------------------------------- while a step runs
@@ -323,6 +578,14 @@ void reserve_effect(Invocation& invocation) {
   if (digests.size() == digests.capacity()) digests.reserve(digests.size() * 2 + 4);
 }
 
+bool refuse_asking(const RunState& state, const Tick& tick, Commands& commands) noexcept {
+  Ref<Error> error = refuse_questions(state, tick.outputs);
+  if (!error) return false;
+  refuse(commands, error->status, "BLAZEN_LIMIT_QUESTIONS");
+  commands.late_error = std::move(error);
+  return true;
+}
+
 void send(RunState& state, Tick& tick, Commands& commands) {
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   const size_t deliveries = count_deliveries(state, tick.outputs);
@@ -331,10 +594,11 @@ void send(RunState& state, Tick& tick, Commands& commands) {
     return;
   }
   reserve_effect(*tick.invocation);
-  reserve_for(state, tick.outputs, deliveries, commands);
+  reserve_for(state, tick, deliveries, commands);
   if (is_repetition(state, tick, commands)) return;
+  if (tick.is_special && refuse_asking(state, tick, commands)) return;
   note_effect(*tick.invocation->effects, tick.digest);
-  route_all(state, tick.outputs, commands);
+  route_all(state, tick, commands);
 }
 
 void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
@@ -352,9 +616,185 @@ void post(RunState& state, Tick& tick, Commands& commands) {
     refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
     return;
   }
-  reserve_for(state, tick.outputs, deliveries, commands);
-  if (tick.kind == Tick::Kind::start) state.phase = Phase::running;
-  route_all(state, tick.outputs, commands);
+  reserve_for(state, tick, deliveries, commands);
+  if (tick.kind == Tick::Kind::start) {
+    state.phase = Phase::running;
+    state.clock.set(tick.now_ms, true);
+  }
+  route_all(state, tick, commands);
+}
+
+// ------------------------------------------------------------------------------------------------ questions
+
+// The answer goes to the body: through a callback, or when it is called again and asks again.
+void attach(RunState& state, Question& question, Tick& tick, Commands& commands) noexcept {
+  Effects& effects = *tick.invocation->effects;
+  refuse(commands, Status::pending, nullptr);
+  if (!tick.calls_back) {
+    effects.has_asked = true;
+  } else if (!std::exchange(question.calls_back, true)) {
+    const bool was_asking = is_asking_in_flight(*tick.invocation);
+    ++effects.called_back;
+    if (!was_asking && is_asking_in_flight(*tick.invocation)) ++state.in_flight_asking;
+  }
+}
+
+void ask(RunState& state, Tick& tick, Commands& commands) {
+  Invocation& invocation = *tick.invocation;
+  const Ref<Event>& request = tick.outputs.front().event;
+  const std::string_view id = request->correlation();
+  if (!invocation.effects) invocation.effects = std::make_unique<Effects>();
+  for (const Effects::Answer& answer : invocation.effects->answers) {
+    if (answer.request_id != id) continue;
+    commands.more = true;
+    commands.answer = answer.value;
+    return;
+  }
+  if (const Question* known = find_question(state, id)) {
+    if (known->asker != &invocation) {
+      refuse(commands, Status::conflict, nullptr);
+      commands.late_error = question_is_open(id);
+      return;
+    }
+    return attach(state, const_cast<Question&>(*known), tick, commands);
+  }
+  if (refuse_asking(state, tick, commands)) return;
+  reserve_for_questions(state, 1, commands);
+  request->id = ++state.event_id_last;
+  attach(state, open_question(state, request, &invocation, tick.now_ms, commands), tick, commands);
+}
+
+// An event asked, and an event answers.
+void answer_with_event(RunState& state, size_t question, Tick& tick, Commands& commands) {
+  const size_t deliveries = count_deliveries(state, tick.outputs);
+  if (!queue_has_room(state, deliveries)) {
+    refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
+    return;
+  }
+  reserve_for(state, tick, deliveries, commands);
+  state.questions.erase(state.questions.begin() + static_cast<ptrdiff_t>(question));
+  route_all(state, tick, commands);
+}
+
+void answer_body(RunState& state, size_t index, Tick& tick, Commands& commands) {
+  Invocation* asker = state.questions[index].asker;
+  Effects& effects = *asker->effects;
+  effects.answers.push_back({std::string(tick.outputs.front().event->correlation()), std::move(tick.value)});
+  const bool calls_back = state.questions[index].calls_back;
+  state.questions.erase(state.questions.begin() + static_cast<ptrdiff_t>(index));
+  if (calls_back) {
+    commands.more = true;
+    commands.answered = asker;
+    asker->began_ms = static_cast<uint32_t>(tick.now_ms);  // its time begins again
+    const bool was_asking = is_asking_in_flight(*asker);
+    --effects.called_back;
+    if (was_asking && !is_asking_in_flight(*asker)) --state.in_flight_asking;
+  } else if (asker->place == Place::asking) {
+    state.asking.remove(asker);
+    requeue(state, asker);
+  } else if (asker->place == Place::in_flight) {
+    effects.was_answered = true;
+  }
+}
+
+void respond(RunState& state, Tick& tick, Commands& commands) {
+  const Question* question = find_question(state, tick.outputs.front().event->correlation());
+  if (question == nullptr) {
+    refuse(commands, Status::not_found, nullptr);
+    return;
+  }
+  const auto index = static_cast<size_t>(question - state.questions.data());
+  if (question->asker == nullptr) return answer_with_event(state, index, tick, commands);
+  answer_body(state, index, tick, commands);
+}
+
+// The body has returned, and somebody completes it later.
+void rest(RunState& state, Invocation* invocation) noexcept {
+  invocation->has_returned = true;
+  if (is_asking_in_flight(*invocation)) ++state.in_flight_asking;
+}
+
+// The body has asked and returned.
+void suspend(RunState& state, Invocation* invocation) noexcept {
+  Effects& effects = *invocation->effects;
+  land(state, invocation);
+  effects.repeated = 0;
+  effects.has_asked = false;
+  if (std::exchange(effects.was_answered, false)) return requeue(state, invocation);
+  invocation->place = Place::asking;
+  state.asking.insert_by_id(invocation);
+}
+
+// ----------------------------------------------------------------------------------------------------- time
+
+Ref<Error> timed_out(const RunState& state) noexcept {
+  try {
+    return Error::make(Status::run_timeout, "the run did not end within its " +
+                                                std::to_string(state.workflow->policy().timeout_ms) +
+                                                " ms; it waited for what is open: " + summarize(state));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
+}
+
+// Room for the delayed events that are due.
+void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
+  size_t deliveries = 0;
+  size_t events = 0;
+  for (auto at = state.delayed.begin(); at != state.delayed.end() && at->first.first <= time_ms; ++at) {
+    Output output{at->second.event, at->second.type, at->second.target};
+    deliveries += count_deliveries(state, {&output, 1});
+    if (state.workflow->policy().unhandled != Unhandled::fail)
+      reserve_for_unhandled(state, {&output, 1}, commands);
+    ++events;
+  }
+  state.pool.reserve(deliveries);
+  if (events == 0) return;
+  commands.dropped_delayed.reserve();
+  reserve_for_questions(state, events, commands);
+  commands.published.reserve(commands.published.size() + events);
+}
+
+// Whatever is due, in the order of the moments; at the same one, attempts come before events, and the lower
+// id first.
+void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& commands) noexcept {
+  while (!has_ended(state)) {
+    const auto attempt = state.backing_off.begin();
+    const auto event = state.delayed.begin();
+    const int64_t attempt_ms = attempt == state.backing_off.end() ? INT64_MAX : attempt->first.first;
+    const int64_t event_ms = event == state.delayed.end() ? INT64_MAX : event->first.first;
+    if (std::min(attempt_ms, event_ms) > time_ms) return;
+    if (attempt_ms <= event_ms) {
+      Invocation* invocation = attempt->second;
+      state.backing_off.erase(attempt);
+      requeue(state, invocation);
+    } else {
+      Output output{event->second.event, event->second.type, event->second.target};
+      commands.more = true;
+      commands.dropped_delayed.insert(
+          state.delayed.extract(event));  // the event is let go of outside the lock
+      if (Ref<Error> refused = refuse_questions(state, {&output, 1})) {
+        fail_run(state, annotate(std::move(refused), output.event->source()), commands);
+      } else {
+        route_now(state, output, tick.now_ms, commands);
+      }
+    }
+  }
+}
+
+void advance(RunState& state, Tick& tick, Commands& commands) {
+  if (state.phase != Phase::running || !state.clock.runs) return;
+  const int64_t time_ms = state.clock.at(tick.now_ms);
+  if (time_ms >= deadline_of(state)) return fail_run(state, timed_out(state), commands);
+  reserve_for_due(state, time_ms, commands);
+  fire_due(state, tick, time_ms, commands);
+}
+
+void pause(RunState& state, Tick& tick, Commands& commands) noexcept {
+  if (state.pause != Pause::now) state.pause = tick.pause;
+  if (!tick.clears_session) return;
+  commands.more = true;
+  commands.dropped_table = std::move(state.session);
 }
 
 // ------------------------------------------------------------------------------------------ state and
@@ -460,19 +900,24 @@ void write_state(RunState& state, std::span<Write> writes, Commands& commands) {
 
 // ----------------------------------------------------------------------------------------------- the phases
 
-// Phase 1: what the tick itself changes.
-void apply(RunState& state, Tick& tick, Commands& commands) {
+// Phase 1: what the tick itself changes; the most frequent one is with reduce().
+[[gnu::noinline]] void apply(RunState& state, Tick& tick, Commands& commands) {
   switch (tick.kind) {
     case Tick::Kind::start:
     case Tick::Kind::post: return post(state, tick, commands);
-    case Tick::Kind::resume: return;  // what there is to do, the phases after this one do
-    case Tick::Kind::dispatch: return dispatch(state, commands);
+    case Tick::Kind::resume: return state.clock.set(tick.now_ms, clock_should_run(state.rest));
+    case Tick::Kind::dispatch: return dispatch(state, tick.now_ms, commands);
     case Tick::Kind::send: return send(state, tick, commands);
     case Tick::Kind::publish: return publish_from_step(state, tick, commands);
-    case Tick::Kind::complete: return complete(state, tick, commands);
-    case Tick::Kind::fail:
-      leave_flight(state, tick.invocation, commands);
-      return fail_run(state, std::move(tick.error), commands);
+    case Tick::Kind::complete: return;  // reduce() does
+    case Tick::Kind::ask: return ask(state, tick, commands);
+    case Tick::Kind::fail: return fail(state, tick, commands);
+    case Tick::Kind::rest: return rest(state, tick.invocation);
+    case Tick::Kind::suspend: return suspend(state, tick.invocation);
+    case Tick::Kind::respond: return respond(state, tick, commands);
+    case Tick::Kind::pause: return pause(state, tick, commands);
+    case Tick::Kind::unpause: state.pause = Pause::none; return;
+    case Tick::Kind::time: return advance(state, tick, commands);
     case Tick::Kind::discard: return leave_flight(state, tick.invocation, commands);
     case Tick::Kind::end: return finish(state, tick.phase, nullptr, std::move(tick.error), commands);
     case Tick::Kind::write: return write_state(state, tick.writes, commands);
@@ -486,16 +931,30 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
   }
 }
 
-// Phase 2: has the run come to rest here? One that can make no progress ends, unless its workflow lets it
-// wait. No hang, ever.
-void settle(RunState& state, Commands& commands) noexcept {
-  if (state.phase == Phase::running && state.open == 0 && state.workflow->policy().idle == Idle::fail) {
-    fail_run(state, stalled(state), commands);
+bool is_stalled(const RunState& state) noexcept {
+  return state.open == 0 && state.delayed.empty() && state.questions.empty() && state.pause == Pause::none &&
+         state.workflow->policy().idle == Idle::fail;
+}
+
+// Phase 2: has the run come to rest here, or does it move again? One that can make no progress ends, unless
+// its workflow lets it wait. No hang, ever.
+[[gnu::noinline]] void settle(RunState& state, const Tick& tick, Commands& commands) noexcept {
+  if (state.phase == Phase::running && is_stalled(state)) fail_run(state, stalled(state), commands);
+  const RunStatus now = status_of(state);
+  if (std::exchange(state.rest, now) != now) {
+    commands.more = true;
+    commands.settled = true;
   }
-  const bool was_settled = std::exchange(state.settled, is_settled(state));
-  if (!state.settled || was_settled) return;
+  // A run that was not started in this process has no time yet.
+  const bool knows_time =
+      tick.kind >= Tick::Kind::respond && tick.kind <= Tick::Kind::time && tick.now_ms != 0;
+  if (state.phase != Phase::running || (state.clock.runs == clock_should_run(now) && !knows_time)) return;
   commands.more = true;
-  commands.settled = true;
+  if (knows_time) {
+    state.clock.set(tick.now_ms, clock_should_run(now));
+  } else {
+    commands.clock = true;
+  }
 }
 
 void check([[maybe_unused]] const RunState& state) noexcept {
@@ -506,23 +965,111 @@ void check([[maybe_unused]] const RunState& state) noexcept {
 
 }  // namespace
 
-void reduce(RunState& state, Tick& tick, Commands& commands) {
-  apply(state, tick, commands);
+// While it lives, a tick makes no report.
+class Unwatched {
+ public:
+  explicit Unwatched(RunState& state) noexcept : state_(state) { state_.watched = false; }
+  Unwatched(const Unwatched&) = delete;
+  Unwatched& operator=(const Unwatched&) = delete;
+  ~Unwatched() { state_.watched = true; }
+
+ private:
+  RunState& state_;
+};
+
+// The same as reduce, with a report. What a tick did is seen from outside of it, so that nobody pays who does
+// not listen: the number of events that it routed, the invocation that it ended, the one that it started.
+[[gnu::noinline]] static void reduce_watched(RunState& state, Tick& tick, Commands& commands) {
+  const Unwatched unwatched(state);
+  constexpr size_t kOthers = 4;  // that a tick reports beside the events it routes
+  std::vector<Happened>& happened = commands.happened;
+  const size_t before = happened.size();
+  const uint64_t events_before = state.event_id_last;
+  const uint64_t after = state.stream_last;
+  const RunStatus rest_before = state.rest;
+  const Pause pause_before = state.pause;
+  try {
+    happened.reserve(before + tick.outputs.size() + kOthers);
+  } catch (const std::bad_alloc&) {  // a tick that cannot fail does not fail for its report either
+    reduce(state, tick, commands);
+    commands.unreported = true;
+    commands.more = true;
+    return;
+  }
+  const bool completes = tick.kind == Tick::Kind::complete;
+  if (completes || tick.kind == Tick::Kind::fail) {
+    const Invocation& ended = *tick.invocation;
+    happened.push_back({completes ? Happened::Kind::step_completed : Happened::Kind::step_failed, after,
+                        ended.step, ended.id, ended.attempt, tick.duration_ms, ended.event, tick.error});
+  }
+  const size_t routed = happened.size();
+  for (const Output& output : tick.outputs) {
+    happened.push_back({Happened::Kind::event_routed, after, output.target, 0, 0, -1, output.event, nullptr});
+  }
+  const size_t noted = happened.size();
+  Invocation* const start = std::exchange(commands.start, nullptr);
+  try {
+    reduce(state, tick, commands);
+  } catch (const std::bad_alloc&) {
+    commands.start = start;
+    happened.resize(before);
+    throw;
+  }
+  // Those that were not routed after all: refused, repeated, or behind the StopEvent.
+  const auto first = happened.begin() + static_cast<std::ptrdiff_t>(routed);
+  happened.erase(first + static_cast<std::ptrdiff_t>(state.event_id_last - events_before),
+                 first + static_cast<std::ptrdiff_t>(noted - routed));
+  if (completes && tick.commits && commands.status != Status::ok) {
+    happened.resize(before);  // of an atomic step: it has not completed, but will fail
+    return;
+  }
+  const auto note = [&](Happened::Kind kind, const Invocation* item) {  // reserved
+    happened.push_back({kind, state.stream_last, item == nullptr ? kNoStep : item->step,
+                        item == nullptr ? 0 : item->id, item == nullptr ? 0 : item->attempt, -1,
+                        item == nullptr ? nullptr : item->event, nullptr});
+  };
+  if (tick.kind == Tick::Kind::fail && tick.invocation->place == Place::backing_off)
+    note(Happened::Kind::step_retrying, tick.invocation);
+  if (rest_before != RunStatus::paused && state.rest == RunStatus::paused)
+    note(Happened::Kind::run_paused, nullptr);
+  if (pause_before != Pause::none && state.pause == Pause::none && !has_ended(state))
+    note(Happened::Kind::run_resumed, nullptr);
+  if (commands.start == nullptr) {
+    commands.start = start;
+  } else {
+    note(Happened::Kind::step_started, commands.start);
+  }
+  if (happened.size() != before) commands.more = true;
+}
+
+// Most ticks complete an invocation and start the next: everything that this takes is inline here, but for
+// what is rare and says noinline.
+[[gnu::flatten]] void reduce(RunState& state, Tick& tick, Commands& commands) {
+  if (state.watched && tick.kind < Tick::Kind::write) [[unlikely]]
+    return reduce_watched(state, tick, commands);
+  if (tick.kind == Tick::Kind::complete) {
+    complete(state, tick, commands);
+  } else {
+    apply(state, tick, commands);
+  }
   if (tick.kind >= Tick::Kind::write)
     return check(state);  // nothing that the other phases look at has changed
-  const bool goes_on = state.phase == Phase::running && startable(state) + state.in_flight.size() != 0;
-  if (goes_on) {
-    state.settled = false;
-  } else {
-    settle(state, commands);
-  }
-  if (tick.hand_free) dispatch(state, commands);  // Phase 3: a free hand takes the next one
+  const bool goes_on = state.phase == Phase::running && startable(state) + busy(state) != 0 &&
+                       state.rest == RunStatus::running && tick.kind < Tick::Kind::respond;
+  if (!goes_on) settle(state, tick, commands);
+  if (tick.hand_free) dispatch(state, tick.now_ms, commands);  // Phase 3: a free hand takes the next one
   check(state);
 }
 
 void restore_queued(RunState& state, Invocation* invocation) noexcept {
   ++state.open;
   admit_or_wait(state, invocation);
+}
+
+void restore_asking(RunState& state, Invocation* invocation) noexcept {
+  ++state.open;
+  invocation->place = Place::asking;
+  state.asking.push_back(invocation);
 }
 
 void restore_in_flight(RunState& state, Invocation* invocation) noexcept {

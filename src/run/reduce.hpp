@@ -4,8 +4,10 @@
 // A run:
 //
 //   created --start--> running --complete with StopEvent--> completed
-//                         |------fail, NO_HANDLER, LIMIT, stall--> failed
-//                         '------end (closed)--> cancelled            (created --end--> cancelled too)
+//                         |------fail, NO_HANDLER, LIMIT, stall, time--> failed
+//                         '------end (closed, aborted)--> cancelled   (created --end--> cancelled too)
+//
+// A running run may be paused: nothing starts then; what is in flight lands, and what it gives is queued.
 //
 // An invocation, from its routing to its completion:
 //
@@ -18,6 +20,9 @@
 //                                                    (interrupted_parked where the step is elsewhere,
 //                                                    interrupted_waiting where it has fewer permits than it
 //                                                    had)
+//
+//   in_flight --fail, and attempts are left--> backing_off --its time--> ready or waiting, same id
+//   in_flight --suspend--> asking --respond--> ready or waiting, same id
 //
 // Of those that could start, interrupted ones come first, in the order in which they had started; then the
 // lowest id. So the order is a function of ids and permits alone, and a snapshot needs no list but "queued"
@@ -36,10 +41,12 @@
 //   6. A run that was not started, and one that has ended, has nothing queued. An ended one has a result or
 //   an error, the
 //      one that its phase asks for, and no other run has either.
-//   7. A running run has something in flight, startable or parked, unless its workflow lets it wait.
+//   7. A running run has something open, timed or asked, unless it is paused or its workflow lets it wait.
 //   8. An invocation has repeated at most as many effects as it has; one that is not in flight has repeated
 //   none.
 //   9. Versions of state keys are unique and at most write_last; LIVE values stand in the session only.
+//   10. Ids of open questions are unique; who asked one is in flight, asking, or queued again.
+//   in_flight_asking counts those in flight that have called_back, and whose bodies have returned.
 #pragma once
 
 #include "run/tick.hpp"
@@ -54,6 +61,7 @@ void reduce(RunState& state, Tick& tick, Commands& commands);
 // pool.
 void restore_queued(RunState& state, Invocation* invocation) noexcept;
 void restore_in_flight(RunState& state, Invocation* invocation) noexcept;
+void restore_asking(RunState& state, Invocation* invocation) noexcept;
 
 // Aborts with the number of the invariant that does not hold.
 void check_invariants(const RunState& state) noexcept;

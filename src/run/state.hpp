@@ -7,8 +7,10 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/lazy_map.hpp"
 #include "run/invocation.hpp"
 #include "run/key_table.hpp"
 #include "run/workflow.hpp"
@@ -18,6 +20,7 @@
 namespace blazen {
 
 // Stored in snapshots: never renumber. (3 and 4 are the public states that are derived: waiting, elsewhere.)
+// 8 and 9 too.
 enum class Phase : uint32_t { created = 1, running = 2, completed = 5, failed = 6, cancelled = 7 };
 
 // What a caller sees: a phase, or what a running run waits for.
@@ -29,7 +32,12 @@ enum class RunStatus : int32_t {
   completed = 5,
   failed = 6,
   cancelled = 7,
+  paused = 8,
+  asking = 9,
 };
+
+// Stored in snapshots: never renumber.
+enum class Pause : uint32_t { none = 0, now = 1, drain = 2 };
 
 using RunId = std::array<uint8_t, 16>;
 
@@ -37,6 +45,44 @@ struct StepState {
   uint32_t admitted = 0;   // invocations that hold a permit: ready, in flight or interrupted
   uint32_t parked = 0;     // invocations that wait for a host that has the step
   InvocationList waiting;  // those without a permit, by id
+};
+
+// An event that is to be routed later. Its key: when, by the clock of the run, and its id.
+struct Delayed {
+  Ref<Event> event;
+  TypeId type = kUnknownType;
+  StepIndex target = kNoStep;
+};
+using DelayedEvents = LazyMap<std::pair<int64_t, uint64_t>, Delayed>;
+// By when they are due, and id.
+using BackingOff = LazyMap<std::pair<int64_t, uint64_t>, Invocation*>;
+
+// An open question. Its id is the correlation id of the request, whose value the engine has made: nothing of
+// the host goes with it.
+struct Question {
+  Ref<Event> request;
+  Invocation* asker = nullptr;  // null: an event asks, and an event will answer
+  bool calls_back = false;      // its body waits in flight
+  int64_t asked_ms = 0;         // of the runtime's clock
+  bool handed_out = false;      // the engine's, and not stored: the host's handler has it
+};
+
+// Time stands still for a run that is paused, parked elsewhere, or waits for a human: it has a clock of its
+// own, which the ticks that know the time set. Timers are due by it; the time-outs of steps, whose bodies run
+// all the same, by the runtime's.
+struct RunClock {
+  bool runs = false;
+  int64_t elapsed_ms = 0;  // when it was set last
+  int64_t set_ms = 0;      // that moment, by the runtime's clock
+
+  int64_t at(int64_t now_ms) const noexcept {
+    return runs && now_ms > set_ms ? elapsed_ms + (now_ms - set_ms) : elapsed_ms;
+  }
+  void set(int64_t now_ms, bool running) noexcept {
+    elapsed_ms = at(now_ms);
+    set_ms = now_ms;
+    runs = running;
+  }
 };
 
 struct RunState {
@@ -59,6 +105,9 @@ struct RunState {
   Ref<Value> result;      // of a completed run
   Ref<Error> error;       // of a failed or cancelled run
 
+  // The names of what its snapshots and its resume have left out. restore() alone sets it.
+  std::vector<std::string> dropped;
+
   std::vector<StepState> steps;
   InvocationList ready;        // routed with a permit, by id
   InvocationList admitted;     // got their permit later, by id
@@ -67,8 +116,20 @@ struct RunState {
   InvocationList interrupted;  // were in flight in the snapshot that this run comes from, in that order
   InvocationList interrupted_waiting;  // the same, of steps that have fewer permits here
   InvocationList interrupted_parked;   // the same, of steps elsewhere
+  InvocationList asking;               // left the body to wait for an answer, by id
+  BackingOff backing_off;              // to be tried again
   uint64_t open = 0;                   // invocations in any of these lists and in `waiting`
-  bool settled = false;                // as of the last tick: is_settled()
+  uint32_t in_flight_asking = 0;       // of those in flight, which wait for an answer
+  DelayedEvents delayed;
+  DelayedEvents delayed_spares;     // reserved nodes
+  std::vector<Question> questions;  // in the order in which they were asked
+  RunClock clock;
+  Pause pause = Pause::none;
+  RunStatus rest = RunStatus::running;  // as of the last tick: status_of(), or running where nobody asked
+  // The engine's, and not stored: no step is started while a subscriber holds the run back; what happens is
+  // reported while somebody listens.
+  bool held = false;
+  bool watched = false;
   InvocationPool pool;
 };
 
@@ -76,19 +137,50 @@ inline bool has_ended(const RunState& state) noexcept { return state.phase >= Ph
 
 // How many invocations could be started now.
 inline size_t startable(const RunState& state) noexcept {
+  if (state.pause != Pause::none) return 0;
   return state.interrupted.size() + state.ready.size() + state.admitted.size();
+}
+
+// The same, for whoever would start them.
+inline size_t startable_now(const RunState& state) noexcept { return state.held ? 0 : startable(state); }
+// How many bodies are at work.
+inline size_t busy(const RunState& state) noexcept { return state.in_flight.size() - state.in_flight_asking; }
+
+inline bool has_timers(const RunState& state) noexcept {
+  return !state.delayed.empty() || !state.backing_off.empty();
 }
 
 inline RunStatus status_of(const RunState& state) noexcept {
   if (state.phase != Phase::running) return static_cast<RunStatus>(state.phase);
-  if (startable(state) + state.in_flight.size() != 0) return RunStatus::running;
-  return state.parked.size() + state.interrupted_parked.size() != 0 ? RunStatus::elsewhere
-                                                                    : RunStatus::waiting;
+  if (state.pause == Pause::now || (state.pause == Pause::drain && busy(state) == 0))
+    return RunStatus::paused;
+  if (startable(state) + busy(state) != 0 || has_timers(state)) return RunStatus::running;
+  if (state.parked.size() + state.interrupted_parked.size() != 0) return RunStatus::elsewhere;
+  return state.questions.empty() ? RunStatus::waiting : RunStatus::asking;
 }
 
-// What the three forms of waiting wait for.
-inline bool is_settled(const RunState& state) noexcept {
-  return has_ended(state) || status_of(state) == RunStatus::elsewhere;
+inline bool clock_should_run(RunStatus status) noexcept {
+  return status == RunStatus::running || status == RunStatus::waiting;
+}
+
+// By the clock of the run, when its time is up; INT64_MAX: never.
+inline int64_t deadline_of(const RunState& state) noexcept {
+  const int64_t timeout_ms = state.workflow->policy().timeout_ms;
+  return timeout_ms == 0 ? INT64_MAX : timeout_ms;
+}
+
+// The run comes from a snapshot, and its timers count by the date: what has passed since, they have missed.
+inline void pass_time(RunState& state, int64_t now_ms) {
+  const int64_t passed_ms = now_ms - state.clock.set_ms;
+  if (passed_ms <= 0) return;
+  DelayedEvents delayed;
+  BackingOff backing_off;
+  for (auto& [key, event] : state.delayed)
+    delayed.emplace(std::make_pair(key.first - passed_ms, key.second), event);
+  for (auto& [key, item] : state.backing_off)
+    backing_off.emplace(std::make_pair(key.first - passed_ms, key.second), item);
+  state.delayed = std::move(delayed);
+  state.backing_off = std::move(backing_off);
 }
 
 }  // namespace blazen

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@ struct Output {
   Ref<Event> event;
   TypeId type = kUnknownType;
   StepIndex target = kNoStep;  // kNoStep: everybody who accepts it
+  int64_t delay_ms = 0;        // 0: at once
 };
 
 // One write of the state.
@@ -34,9 +36,16 @@ struct Tick {
     dispatch,  // a hand is free: which invocation starts?
     send,      // invocation sends outputs[0] while it runs; digest tells it apart
     publish,   // invocation publishes outputs[0]; digest tells it apart
-    complete,  // invocation is done; outputs are what it returned
-    fail,      // invocation failed with error
+    ask,       // invocation asks outputs[0], whose correlation is the id of the question
+    rest,      // the body of invocation has returned; it completes later
+    complete,  // invocation is done; writes and outputs are what it returned
+    fail,      // invocation failed with error; outputs: the event for who handles that, where somebody does
+    suspend,   // the body of invocation has returned, to be called again when what it asked is answered
     discard,   // invocation is done, and its run has ended before
+    respond,   // the question whose id is the correlation of outputs[0] is answered with value
+    pause,     // nothing starts any more: pause says how
+    unpause,   // it goes on
+    time,      // what is due by now?
     end,       // from outside: the run ends with phase and error
     // From here on, ticks that change the tables and nothing else.
     write,    // writes, all or nothing
@@ -52,11 +61,43 @@ struct Tick {
   uint64_t digest = 0;
   Phase phase = Phase::cancelled;
   Ref<Error> error{};
+  // The runtime's clock. Of the ticks above, those say when that start, delay, retry, time or ask something.
+  int64_t now_ms = 0;
+  int64_t retry_after_ms = -1;  // fail: as the step said; -1: as its policy says
+  bool calls_back = false;      // ask: the answer goes to a callback
+  bool clears_session = false;  // pause
+  bool is_special = false;      // one of the outputs is an InputRequestEvent, or delayed
+  bool commits = false;         // complete: of an atomic step, which has written
+  bool clears = false;          // and has removed every key before
+  Pause pause = Pause::none;
+  Ref<Value> value{};
+  int64_t duration_ms = -1;  // complete, fail: how long the body took; negative: not known
 };
 
 struct Published {
   uint64_t sequence;
   Ref<Event> event;
+};
+
+// What happened in a tick, for those who listen to lifecycle items: plain, the engine makes events of it.
+struct Happened {
+  enum class Kind : uint8_t {
+    event_routed,  // event
+    step_started,
+    step_completed,
+    step_failed,  // error
+    step_retrying,
+    run_paused,
+    run_resumed,
+  };
+  Kind kind;
+  uint64_t after = 0;  // the sequence number of the item before it
+  StepIndex step = kNoStep;
+  uint64_t invocation_id = 0;
+  uint32_t attempt = 0;
+  int64_t duration_ms = -1;  // negative: not known
+  Ref<Event> event{};        // routed, or the one that started the step
+  Ref<Error> error{};
 };
 
 // What is to be done after a tick. Everything that a tick lets go of is in here too, so that no destructor of
@@ -68,18 +109,27 @@ struct Commands {
 
   // Whoever sets one of these sets `more`.
   bool more = false;
-  bool settled = false;              // the run has ended or parked in this tick
+  bool settled = false;              // the run has ended or come to rest in this tick
   Status status = Status::ok;        // of a tick that may be refused: send, publish, post, write, session
   const char* limit = nullptr;       // with Status::limit: which
   size_t fault = 0;                  // with Status::conflict: which write
   std::vector<Published> published;  // to append to the stream, in order
   size_t appended = 0;               // how many of them the stream has taken already
+  std::vector<Happened> happened;    // in order; stays empty unless the run is watched
+  bool unreported = false;           // memory did not suffice for the report of a tick
+  size_t reported = 0;               // how many of them the stream has taken already
   std::vector<Ref<Event>> dropped_events;  // stream items that everybody has taken, or that nobody will
   Ref<Value> replaced;                     // the value that a write replaced or removed
   std::vector<Ref<Value>> dropped_values;
   Ref<KeyTable> dropped_table;
-  Ref<Error> late_error;   // of a step that failed after the end
-  InvocationList dropped;  // invocations that will never run; their nodes die with the run
+  Ref<Error> late_error;           // of a step that failed after the end
+  Ref<Value> answer;               // ask: it was given already
+  bool asked = false;              // questions were opened: the last ones of the state
+  Invocation* answered = nullptr;  // respond: whose callback gets it
+  bool clock = false;              // the clock of the run has to be stopped or to go on: a time tick is due
+  DelayedEvents dropped_delayed;
+  std::unique_ptr<Effects> dropped_effects;  // a list
+  InvocationList dropped;                    // invocations that will never run; their nodes die with the run
 
   void clear() noexcept {
     start = nullptr;
@@ -99,12 +149,24 @@ struct Commands {
     limit = nullptr;
     published.clear();
     appended = 0;
+    happened.clear();
+    unreported = false;
+    reported = 0;
     dropped_events.clear();
     replaced.reset();
     late_error.reset();
     drop_values();
-    for (Invocation* item = dropped.front(); item != nullptr; item = item->next) item->event.reset();
+    for (Invocation* item = dropped.front(); item != nullptr; item = item->next) {
+      item->event.reset();
+      item->effects.reset();
+    }
     dropped = InvocationList{};
+    answer.reset();
+    asked = false;
+    answered = nullptr;
+    clock = false;
+    if (!dropped_delayed.empty()) dropped_delayed.clear();
+    while (dropped_effects) dropped_effects = std::move(dropped_effects->next);
   }
 };
 

@@ -32,8 +32,12 @@ std::string find_bad_type(const Steps& steps) {
       return "step " + quoted(step.name) +
              " accepts blazen::StopEvent, which ends the run and is never delivered";
     }
+    for (const std::string& type : step.accepts) {
+      if (is_stream_type(type))
+        return "step " + quoted(step.name) + " accepts " + type + ", which only ever stands on streams";
+    }
     for (const std::string& type : step.emits) {
-      if (type != kStopEvent && !anybody_accepts(steps, type)) {
+      if (type != kStopEvent && type != kInputRequest && !anybody_accepts(steps, type)) {
         return "step " + quoted(step.name) + " declares that it emits " + quoted(type) +
                ", which no step accepts";
       }
@@ -43,11 +47,12 @@ std::string find_bad_type(const Steps& steps) {
 }
 
 // Follows the declared emits from StartEvent. A step that declares none may emit anything, and then every
-// step can be reached; so can one that waits for events from outside.
+// step can be reached; so can one that waits for events from outside. A step that can run can fail, and what
+// asks is answered.
 std::string find_unreachable(const Steps& steps, const WorkflowPolicy& policy) {
   if (policy.idle == Idle::wait) return {};
-  std::unordered_set<std::string_view> seen{kStartEvent};
-  std::vector<std::string_view> open{kStartEvent};
+  std::unordered_set<std::string_view> seen{kStartEvent, kStepFailed};
+  std::vector<std::string_view> open{kStartEvent, kStepFailed};
   while (!open.empty()) {
     const std::string_view type = open.back();
     open.pop_back();
@@ -56,6 +61,7 @@ std::string find_unreachable(const Steps& steps, const WorkflowPolicy& policy) {
       if (step.emits.empty()) return {};
       for (const std::string& emitted : step.emits) {
         if (seen.insert(emitted).second) open.push_back(emitted);
+        if (emitted == kInputRequest && seen.insert(kInputResponse).second) open.push_back(kInputResponse);
       }
     }
   }
@@ -117,10 +123,11 @@ TypeId Workflow::intern(std::string_view type) {
 }
 
 void Workflow::index() {
-  intern(kStopEvent);
-  intern(kStartEvent);
+  for (const std::string_view type : {kStopEvent, kInputRequest, kStartEvent, kInputResponse, kStepFailed})
+    intern(type);
   for (StepIndex step = 0; step < steps_.size(); ++step) {
     step_index_.emplace(steps_[step].name, step);
+    times_steps_ = times_steps_ || steps_[step].timeout_ms != 0;
     for (const std::string& type : steps_[step].accepts) acceptors_[intern(type)].push_back(step);
     for (const std::string& type : steps_[step].emits) intern(type);
   }

@@ -19,12 +19,23 @@
 namespace blazen {
 
 using StepIndex = uint32_t;
-inline constexpr TypeId kStopType = 0;   // interned first in every workflow
-inline constexpr TypeId kStartType = 1;  // interned second
+// Interned first in every workflow, in this order.
+inline constexpr TypeId kStopType = 0;
+inline constexpr TypeId kInputRequestType = 1;
+inline constexpr TypeId kStartType = 2;
+inline constexpr TypeId kInputResponseType = 3;
+inline constexpr TypeId kStepFailedType = 4;
 inline constexpr StepIndex kNoStep = UINT32_MAX;
 
 enum class Unhandled : int32_t { fail = 0, ignore = 1, stream = 2 };
 enum class Idle : int32_t { fail = 0, wait = 1 };
+// What a snapshot does with the session, and with LIVE values anywhere: src/snapshot/live.hpp.
+enum class SessionPolicy : int32_t {
+  pickle_or_error = 0,
+  pickle_or_serialize = 1,
+  warn_drop = 2,
+  hard_error = 3
+};
 
 // The host's body of a step, opaque here: the engine calls it through a port. `drop` runs with the last
 // workflow that has it.
@@ -38,10 +49,24 @@ struct StepBody final : Object {
   DropFn drop;
 };
 
+// How often, and when, a step that failed is tried again. Pure: see retry.hpp.
+struct RetryPolicy {
+  uint32_t attempts_max = 1;  // with the first one
+  int64_t delay_ms = 0;       // before the second attempt
+  double multiplier = 2;      // from one delay to the next
+  int64_t delay_max_ms = 60'000;
+  double jitter = 0;           // at most this part of a delay is taken off, 0 to 1
+  std::vector<int64_t> only;   // host codes; empty: every failure
+  std::vector<int64_t> never;  // host codes
+};
+
 struct StepDefinition {
   std::string name;
   Ref<StepBody> body;  // null: elsewhere
   uint32_t concurrency_max = 0;
+  int64_t timeout_ms = 0;  // of an attempt; 0: none
+  bool atomic = false;     // writes and sends count when it completes
+  RetryPolicy retry;
   std::vector<std::string> accepts;
   std::vector<std::string> emits;
 
@@ -52,6 +77,9 @@ struct StepDefinition {
 struct WorkflowPolicy {
   Unhandled unhandled = Unhandled::fail;
   Idle idle = Idle::fail;
+  int64_t timeout_ms = 300'000;  // of a run; 0: none
+  bool clears_session = false;   // when a run is paused
+  SessionPolicy session = SessionPolicy::pickle_or_error;
   Limits limits;
 };
 
@@ -70,6 +98,7 @@ class Workflow final : public Object {
   StepIndex find_step(std::string_view name) const noexcept;
   TypeId find_type(std::string_view type) const noexcept { return types_.find(type); }
   const std::string& type_name(TypeId type) const noexcept { return types_.name(type); }
+  bool times_steps() const noexcept { return times_steps_; }
   // The steps that accept a type, in the order in which they were added.
   const std::vector<StepIndex>& acceptors(TypeId type) const noexcept { return acceptors_[type]; }
 
@@ -88,6 +117,7 @@ class Workflow final : public Object {
   std::string name_;
   std::string fingerprint_;
   WorkflowPolicy policy_;
+  bool times_steps_ = false;  // some step has a time-out
   std::vector<StepDefinition> steps_;
   Names step_index_;
   TypeTable types_;

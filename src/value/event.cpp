@@ -7,17 +7,6 @@ void Event::destroy(Event* event) noexcept {
   ::operator delete(event);
 }
 
-void EventStash::put(Ref<Event> event) noexcept {
-  Event* object = event.take();
-  if (object == nullptr || !drop_reference(object)) return;
-  if (object->has_block() && (count_ < blocks_.size() || grow())) {
-    object->~Event();
-    blocks_[count_++] = object;
-  } else {
-    Event::destroy(object);
-  }
-}
-
 // Without memory to remember more, less is remembered.
 bool EventStash::grow() noexcept {
   if (blocks_.size() >= kBlocksMax) return false;

@@ -17,9 +17,18 @@ namespace blazen {
 
 inline constexpr std::string_view kStartEvent = "blazen::StartEvent";
 inline constexpr std::string_view kStopEvent = "blazen::StopEvent";
+inline constexpr std::string_view kInputRequest = "blazen::InputRequestEvent";
+inline constexpr std::string_view kInputResponse = "blazen::InputResponseEvent";
+inline constexpr std::string_view kStepFailed = "blazen::StepFailedEvent";
 inline constexpr std::string_view kStreamEnd = "blazen::StreamEnd";
 inline constexpr std::string_view kStreamGap = "blazen::StreamGap";
 inline constexpr std::string_view kLifecycle = "blazen::lifecycle";
+inline constexpr std::string_view kProgress = "blazen::ProgressEvent";
+
+// What the library itself puts on streams: nobody else may.
+inline bool is_stream_type(std::string_view type) noexcept {
+  return type == kStreamEnd || type == kStreamGap || type == kLifecycle || type == kProgress;
+}
 
 class Event;
 
@@ -94,14 +103,22 @@ class Event final : public Object {
                          std::string_view correlation) noexcept {
     return sizeof(Event) + type.size() + source.size() + correlation.size() + 3;
   }
-  // The texts are short: a loop over words is quicker than a call of memcpy.
+  // The texts are short: whole words are quicker than a call of memcpy. The last word may overlap the one
+  // before.
   static char* put_text(char* to, std::string_view text) noexcept {
     const char* from = text.data();
-    size_t left = text.size();
-    for (; left >= 8; left -= 8, from += 8, to += 8) std::memcpy(to, from, 8);
-    for (; left > 0; --left) *to++ = *from++;
-    *to++ = '\0';
-    return to;
+    const size_t size = text.size();
+    if (size >= 8) {
+      for (size_t at = 0; at + 8 < size; at += 8) std::memcpy(to + at, from + at, 8);
+      std::memcpy(to + size - 8, from + size - 8, 8);
+    } else if (size >= 4) {
+      std::memcpy(to, from, 4);
+      std::memcpy(to + size - 4, from + size - 4, 4);
+    } else {
+      for (size_t at = 0; at < size; ++at) to[at] = from[at];
+    }
+    to[size] = '\0';
+    return to + size + 1;
   }
   const char* texts() const noexcept { return reinterpret_cast<const char*>(this + 1); }
   bool has_block() const noexcept {
@@ -113,5 +130,16 @@ class Event final : public Object {
   uint32_t correlation_size_ = 0;
   Ref<Value> value_;
 };
+
+inline void EventStash::put(Ref<Event> event) noexcept {
+  Event* object = event.take();
+  if (object == nullptr || !drop_reference(object)) return;
+  if (object->has_block() && (count_ < blocks_.size() || grow())) {
+    object->~Event();
+    blocks_[count_++] = object;
+  } else {
+    Event::destroy(object);
+  }
+}
 
 }  // namespace blazen

@@ -30,6 +30,21 @@ Ref<Value> Value::adopt(Tag tag, const void* data, size_t size, std::string_view
   return Ref<Value>::adopt(value);
 }
 
+Ref<Value> Value::live(void* object, std::string_view label, DropFn drop, SerializeFn function) {
+  Value* value = allocate(Tag::live, sizeof function + (label.empty() ? 0 : label.size() + 1));
+  std::memcpy(value->tail(), &function, sizeof function);
+  value->put_codec(value->tail() + sizeof function, label);
+  value->user_data_ = object;
+  value->drop_ = drop;
+  return Ref<Value>::adopt(value);
+}
+
+SerializeFn Value::serialize() const noexcept {
+  SerializeFn function = nullptr;
+  if (tag_ == Tag::live) std::memcpy(&function, this + 1, sizeof function);
+  return function;
+}
+
 void Value::destroy(Value* value) noexcept {
   const DropFn drop = value->drop_;
   void* user_data = value->user_data_;

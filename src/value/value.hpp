@@ -3,6 +3,7 @@
 // Invariants: JSON has been checked when it entered. The payload of a copied value stands behind the object
 // itself, with a NUL after it; an adopted one stays where the host put it until `drop`. `drop` runs once,
 // with the last reference, never under a lock of the engine (whoever releases values does so outside it).
+// Behind a LIVE value stands the host's serializer, opaque here: who calls it is the engine's business.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +18,8 @@ namespace blazen {
 enum class Tag : int32_t { none = 0, json = 1, bytes = 2, native = 3, live = 4 };
 
 using DropFn = void (*)(void* user_data);
+// A function of the host's, of whatever type it is.
+using SerializeFn = void (*)();
 
 // Ends the host's interest in user_data. What the host throws ends here: there is nobody to tell.
 inline void call_drop(DropFn drop, void* user_data) noexcept {
@@ -31,9 +34,12 @@ class Value final : public Object {
  public:
   // Copies data and codec. Throws std::bad_alloc.
   static Ref<Value> copy(Tag tag, std::string_view data, std::string_view codec = {});
-  // Refers to data, which drop(user_data) ends. Throws std::bad_alloc, and then has not taken anything over.
+  // Refers to data, which drop(user_data) ends. Not LIVE. Throws std::bad_alloc, and then has not taken
+  // anything over.
   static Ref<Value> adopt(Tag tag, const void* data, size_t size, std::string_view codec, void* user_data,
                           DropFn drop);
+  // The same for an object: LIVE, with its label as the codec.
+  static Ref<Value> live(void* object, std::string_view label, DropFn drop, SerializeFn function = nullptr);
   // The JSON text null, immortal.
   static Ref<Value> null() noexcept { return Ref<Value>::share(&null_); }
 
@@ -43,6 +49,8 @@ class Value final : public Object {
   std::string_view data() const noexcept { return {data_, size_}; }
   std::string_view codec() const noexcept { return {codec_, codec_size_}; }
   void* object() const noexcept { return tag_ == Tag::live ? user_data_ : nullptr; }
+  // Null: no snapshot can keep it.
+  SerializeFn serialize() const noexcept;
 
  private:
   explicit Value(Tag tag) noexcept : Object(Kind::value), tag_(tag) {}

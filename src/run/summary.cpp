@@ -1,0 +1,75 @@
+#include "run/summary.hpp"
+
+#include <string_view>
+#include <vector>
+
+namespace blazen {
+namespace {
+
+constexpr size_t kNamesMax = 8;  // the rest is counted
+
+class Part {
+ public:
+  Part(std::string& text, std::string_view title) : text_(text), title_(title) {}
+  void add(std::string_view name, uint64_t count) {
+    if (++names_ > kNamesMax) {
+      if (names_ == kNamesMax + 1) text_ += ", and more";
+      return;
+    }
+    if (names_ == 1) {
+      text_.append(text_.empty() ? "" : "; ").append(title_).append(": ");
+    } else {
+      text_ += ", ";
+    }
+    text_.append("'").append(name).append("'");
+    if (count > 1) text_.append(" (").append(std::to_string(count)).append(")");
+  }
+
+ private:
+  std::string& text_;
+  std::string_view title_;
+  size_t names_ = 0;
+};
+
+using Counts = std::vector<uint64_t>;
+
+void add_steps(const RunState& state, const Counts& counts, std::string_view title, std::string& text) {
+  Part part(text, title);
+  for (StepIndex step = 0; step < counts.size(); ++step) {
+    if (counts[step] != 0) part.add(state.workflow->steps()[step].name, counts[step]);
+  }
+}
+
+void count(const InvocationList& list, Counts& counts) noexcept {
+  for (const Invocation* item = list.front(); item != nullptr; item = item->next) ++counts[item->step];
+}
+
+}  // namespace
+
+std::string summarize(const RunState& state) {
+  std::string text;
+  Counts counts(state.steps.size());
+  const auto take = [&](std::string_view title) {
+    add_steps(state, counts, title, text);
+    counts.assign(counts.size(), 0);
+  };
+  count(state.in_flight, counts);
+  take("in flight");
+  for (const InvocationList* list :
+       {&state.interrupted, &state.interrupted_waiting, &state.ready, &state.admitted})
+    count(*list, counts);
+  for (const StepState& step : state.steps) count(step.waiting, counts);
+  take("queued");
+  for (const auto& [key, item] : state.backing_off) ++counts[item->step];
+  take("to be tried again");
+  count(state.parked, counts);
+  count(state.interrupted_parked, counts);
+  take("elsewhere");
+  Part delayed(text, "delayed events");
+  for (const auto& [key, item] : state.delayed) delayed.add(item.event->type(), 1);
+  Part questions(text, "open questions");
+  for (const Question& question : state.questions) questions.add(question.request->correlation(), 1);
+  return text.empty() ? "nothing" : text;
+}
+
+}  // namespace blazen
