@@ -19,13 +19,16 @@ namespace blazen {
 namespace {
 
 constexpr uint64_t kNoIndex = UINT64_MAX;
+constexpr int64_t kMillisecondsMax = INT64_MAX / 2;
+constexpr int64_t kDueMin = INT64_MIN / 2;
 constexpr size_t kNone = SIZE_MAX;
 
 // The keys of the map as paths name them.
 constexpr const char* kSections[kSnapshotKeyCount] = {
-    "magic", "format",   "engine",     "workflow", "fingerprint", "run_id",
-    "phase", "counters", "last_event", "metadata", "state",       "session",
-    "steps", "events",   "in_flight",  "queued",   "outcome"};
+    "magic",     "format",     "engine",   "workflow", "fingerprint", "run_id",  "phase",
+    "counters",  "last_event", "metadata", "state",    "session",     "steps",   "events",
+    "in_flight", "queued",     "outcome",  "dropped",  "clock",       "delayed", "backing_off",
+    "asking",    "questions",  "answers",  "pause"};
 
 std::string to_text(uint64_t number) { return std::to_string(number); }
 
@@ -65,7 +68,7 @@ class Decoder {
   Result<SnapshotDocument> decode() {
     const bool sound = read_head() && read_identity() && read_counters() && read_metadata() &&
                        read_tables() && read_steps() && read_events() && read_in_flight() && read_queued() &&
-                       read_outcome() && read_end();
+                       read_outcome() && read_dropped() && read_waiting() && read_end();
     if (!sound) return std::move(error_);
     return std::move(document_);
   }
@@ -73,6 +76,8 @@ class Decoder {
  private:
   using Key = SnapshotKey;
   using Document = SnapshotDocument;
+  // Whether a value that was LIVE may stand there.
+  enum class Live : bool { refused, allowed };
 
   // ------------------------------------------------------------------------------------------ the sections
 
@@ -166,12 +171,12 @@ class Decoder {
   }
 
   bool read_tables() {
-    if (!key(Key::state) || !read_table(document_.state)) return false;
-    if (!key(Key::session) || !read_table(document_.session)) return false;
+    if (!key(Key::state) || !read_table(document_.state, Live::refused)) return false;
+    if (!key(Key::session) || !read_table(document_.session, Live::allowed)) return false;
     return check_versions();
   }
 
-  bool read_table(std::vector<Document::Entry>& table) {
+  bool read_table(std::vector<Document::Entry>& table, Live live) {
     uint64_t count = 0;
     if (!list(kEntryBytesMin, count)) return false;
     table.reserve(count);
@@ -184,7 +189,7 @@ class Decoder {
                       "does not come after the key before it, by the bytes of both");
       }
       if (!number_in("version", 1, document_.write_last, "write_last", entry.version)) return false;
-      if (!value("value", entry.value)) return false;
+      if (!value("value", entry.value, live)) return false;
       table.push_back(entry);
       versions_.push_back(entry.version);
     }
@@ -215,11 +220,10 @@ class Decoder {
     for (index_ = 0; index_ < count; ++index_) {
       if (!name("", document_.steps.emplace_back())) return false;
     }
-    return check_step_names();
+    return check_unique("steps", document_.steps);
   }
 
-  bool check_step_names() {
-    const std::vector<std::string_view>& names = document_.steps;
+  bool check_unique(const char* section, const std::vector<std::string_view>& names) {
     std::vector<std::string_view> sorted = names;
     std::sort(sorted.begin(), sorted.end());
     const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
@@ -227,8 +231,9 @@ class Decoder {
     const auto first = std::find(names.begin(), names.end(), *twice);
     const auto second = std::find(first + 1, names.end(), *twice);
     index_ = static_cast<uint64_t>(second - names.begin());
-    return refuse(text_offset(*second), "",
-                  "has the name of steps[" + to_text(uint64_t(first - names.begin())) + "]");
+    return refuse(
+        text_offset(*second), "",
+        std::string("has the name of ") + section + "[" + to_text(uint64_t(first - names.begin())) + "]");
   }
 
   bool read_events() {
@@ -240,7 +245,7 @@ class Decoder {
       const uint64_t id_min = index_ == 0 ? 1 : document_.events[index_ - 1].id + 1;
       if (!fields("", kEventFields)) return false;
       if (!number_in("id", id_min, document_.event_id_last, "event_id_last", event.id)) return false;
-      if (!name("type", event.type) || !value("value", event.value)) return false;
+      if (!name("type", event.type) || !value("value", event.value, Live::allowed)) return false;
       if (!optional_name("source", event.source) || !optional_name("correlation", event.correlation))
         return false;
     }
@@ -254,9 +259,9 @@ class Decoder {
     document_.in_flight.reserve(count);
     in_flight_ids_.reserve(count);
     for (index_ = 0; index_ < count; ++index_) {
-      Document::InFlight& item = document_.in_flight.emplace_back();
-      if (!fields("", kInFlightFields) || !work(1, item.work) || !effects(item.effects)) return false;
-      in_flight_ids_.push_back(item.work.id);
+      Document::Queued& item = document_.in_flight.emplace_back();
+      if (!fields("", kInFlightFields) || !work(1, item)) return false;
+      in_flight_ids_.push_back(item.id);
     }
     return check_in_flight_ids();
   }
@@ -295,7 +300,7 @@ class Decoder {
       if (in_flight != in_flight_ids_.end() && *in_flight == item.id)
         return refuse(at, "id", repeated_id(item.id));
     }
-    return check_events_used();
+    return true;
   }
 
   static std::string repeated_id(uint64_t id) {
@@ -314,6 +319,207 @@ class Decoder {
     out.event = static_cast<uint32_t>(event);
     out.attempt = static_cast<uint32_t>(attempt);
     event_is_used_[event] = true;
+    return effects(out.effects);
+  }
+
+  // ------------------------------------------------------------------------------- timers, questions, the
+  // pause
+
+  bool read_waiting() {
+    return read_clock() && read_delayed() && read_backing_off() && read_asking() && read_questions() &&
+           read_answers() && read_pause() && check_events_used();
+  }
+
+  bool milliseconds(const char* field, int64_t min, int64_t& out) {
+    const size_t at = reader_.offset();
+    if (!reader_.signed_int(out)) return fault(field);
+    if (out >= min && out <= kMillisecondsMax) return true;
+    return refuse(at, field, std::to_string(out) + " is no number of milliseconds");
+  }
+
+  bool read_clock() {
+    return key(Key::clock) && fields("", kClockFields) && time_of_running("elapsed", document_.elapsed_ms) &&
+           time_of_running("taken", document_.taken_ms);
+  }
+
+  bool time_of_running(const char* field, int64_t& out) {
+    const size_t at = reader_.offset();
+    if (!milliseconds(field, 0, out)) return false;
+    if (out == 0 || document_.phase == Phase::running) return true;
+    return refuse(at, field, std::to_string(out) + ", and only a running run has a clock");
+  }
+
+  bool event_of(uint32_t& out) {
+    uint64_t event = 0;
+    if (!item_of("event", document_.events.size(), "events", event)) return false;
+    event_is_used_[event] = true;
+    out = static_cast<uint32_t>(event);
+    return true;
+  }
+
+  bool read_delayed() {
+    uint64_t count = 0;
+    if (!key(Key::delayed) || !list_of_running(kDelayedBytesMin, count)) return false;
+    document_.delayed.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Delayed& item = document_.delayed.emplace_back();
+      uint64_t step = 0;
+      const size_t at = reader_.offset();
+      if (!fields("", kDelayedFields) || !milliseconds("due", kDueMin, item.due_ms)) return false;
+      const size_t event_at = reader_.offset();
+      if (!event_of(item.event)) return false;
+      // It will be a question.
+      if (document_.events[item.event].type == kInputRequest && !check_request(event_at, item.event))
+        return false;
+      if (index_ > 0) {
+        const Document::Delayed& before = document_.delayed[index_ - 1];
+        if (std::pair(item.due_ms, item.event) <= std::pair(before.due_ms, before.event))
+          return refuse(at, "", "does not come after the one before it, by due and event");
+      }
+      item.step = Document::kNoIndex;
+      if (reader_.peek_null()) {
+        if (!reader_.null()) return fault("step");
+        continue;
+      }
+      if (!item_of("step", document_.steps.size(), "steps", step)) return false;
+      item.step = static_cast<uint32_t>(step);
+    }
+    return true;
+  }
+
+  bool is_queued(uint64_t id) const noexcept {
+    const auto by_id = [](const Document::Queued& item, uint64_t wanted) { return item.id < wanted; };
+    const auto found = std::lower_bound(document_.queued.begin(), document_.queued.end(), id, by_id);
+    return found != document_.queued.end() && found->id == id;
+  }
+  bool is_in_flight(uint64_t id) const noexcept {
+    return std::binary_search(in_flight_ids_.begin(), in_flight_ids_.end(), id);
+  }
+
+  bool queued_id(uint64_t& id) {
+    const size_t at = reader_.offset();
+    if (!number("id", id)) return false;
+    return is_queued(id) || refuse(at, "id", to_text(id) + " is no queued invocation");
+  }
+
+  bool read_backing_off() {
+    uint64_t count = 0;
+    if (!key(Key::backing_off) || !list_of_running(kBackingOffBytesMin, count)) return false;
+    document_.backing_off.reserve(count);
+    waiting_ids_.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::BackingOff& item = document_.backing_off.emplace_back();
+      const size_t at = reader_.offset();
+      if (!fields("", kBackingOffFields) || !milliseconds("due", kDueMin, item.due_ms) || !queued_id(item.id))
+        return false;
+      if (index_ > 0) {
+        const Document::BackingOff& before = document_.backing_off[index_ - 1];
+        if (std::pair(item.due_ms, item.id) <= std::pair(before.due_ms, before.id))
+          return refuse(at, "", "does not come after the one before it, by due and id");
+      }
+      waiting_ids_.push_back(item.id);
+    }
+    const size_t repeated = find_repeated(waiting_ids_, document_.invocation_id_last);
+    if (repeated != kNone) {
+      index_ = repeated;
+      return refuse(reader_.offset(), "id", to_text(waiting_ids_[repeated]) + " backs off twice");
+    }
+    std::sort(waiting_ids_.begin(), waiting_ids_.end());
+    return true;
+  }
+
+  bool read_asking() {
+    uint64_t count = 0;
+    if (!key(Key::asking) || !list_of_running(kAskingBytesMin, count)) return false;
+    document_.asking.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      const size_t at = reader_.offset();
+      uint64_t id = 0;
+      if (!queued_id(id)) return false;
+      if (index_ > 0 && id <= document_.asking.back())
+        return refuse(
+            at, "", to_text(id) + " does not come after " + to_text(document_.asking.back()) + " before it");
+      if (std::binary_search(waiting_ids_.begin(), waiting_ids_.end(), id))
+        return refuse(at, "", to_text(id) + " backs off, and cannot ask at the same time");
+      document_.asking.push_back(id);
+    }
+    return true;
+  }
+
+  bool read_questions() {
+    uint64_t count = 0;
+    if (!key(Key::questions) || !list_of_running(kQuestionBytesMin, count)) return false;
+    document_.questions.reserve(count);
+    std::vector<uint64_t> askers;
+    std::vector<std::string_view> ids;
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Question& item = document_.questions.emplace_back();
+      if (!fields("", kQuestionFields)) return false;
+      const size_t at = reader_.offset();
+      if (!event_of(item.event)) return false;
+      if (!check_request(at, item.event)) return false;
+      const size_t asker_at = reader_.offset();
+      if (!number("asker", item.asker) || !milliseconds("asked", 0, item.asked_ms)) return false;
+      if (item.asker != 0 && !is_queued(item.asker) && !is_in_flight(item.asker))
+        return refuse(asker_at, "asker", to_text(item.asker) + " is no invocation");
+      if (item.asker != 0 && std::binary_search(waiting_ids_.begin(), waiting_ids_.end(), item.asker))
+        return refuse(asker_at, "asker", to_text(item.asker) + " backs off, and asks nothing");
+      askers.push_back(item.asker);
+      ids.push_back(document_.events[item.event].correlation);
+    }
+    if (!check_unique("questions", ids)) return false;
+    std::sort(askers.begin(), askers.end());
+    for (size_t i = 0; i < document_.asking.size(); ++i) {
+      const uint64_t id = document_.asking[i];
+      if (std::binary_search(askers.begin(), askers.end(), id)) continue;
+      section_ = kSections[static_cast<size_t>(Key::asking)];
+      index_ = i;
+      return refuse(reader_.offset(), "", to_text(id) + " waits for an answer and has asked nothing");
+    }
+    return true;
+  }
+
+  bool check_request(size_t at, uint32_t event) {
+    const Document::Event& request = document_.events[event];
+    if (request.type != kInputRequest || request.correlation.empty() || request.value.tag != Tag::json ||
+        request.value.was_live())
+      return refuse(at, "event", "is no InputRequestEvent with an id");
+    return is_json_object(request.value.data) || refuse(at, "event", "its value is no JSON object");
+  }
+
+  static bool is_json_object(std::string_view json) noexcept {
+    const size_t first = json.find_first_not_of(" \t\r\n");
+    return first != std::string_view::npos && json[first] == '{';
+  }
+
+  bool read_answers() {
+    uint64_t count = 0;
+    if (!key(Key::answers) || !list_of_running(kAnswerBytesMin, count)) return false;
+    document_.answers.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Answer& item = document_.answers.emplace_back();
+      if (!fields("", kAnswerFields)) return false;
+      const size_t at = reader_.offset();
+      if (!number("id", item.id)) return false;
+      if (!is_queued(item.id) && !is_in_flight(item.id))
+        return refuse(at, "id", to_text(item.id) + " is no invocation");
+      if (index_ > 0 && item.id < document_.answers[index_ - 1].id)
+        return refuse(at, "id", to_text(item.id) + " comes before the one before it");
+      if (!name("request_id", item.request_id) || !value("value", item.value, Live::allowed)) return false;
+    }
+    return true;
+  }
+
+  bool read_pause() {
+    if (!key(Key::pause)) return false;
+    const size_t at = reader_.offset();
+    uint64_t pause = 0;
+    if (!number("", pause)) return false;
+    if (pause > static_cast<uint64_t>(Pause::drain))
+      return refuse(at, "", to_text(pause) + " is none of 0, 1, 2");
+    if (pause != 0 && document_.phase != Phase::running)
+      return refuse(at, "", "only a running run is paused");
+    document_.pause = static_cast<Pause>(pause);
     return true;
   }
 
@@ -329,10 +535,7 @@ class Decoder {
     if (!key(Key::outcome)) return false;
     if (document_.phase < Phase::completed) return reader_.null() || fault("");
     if (document_.phase > Phase::completed) return read_error();
-    SnapshotValue result;
-    if (!fields("", kResultFields) || !value("value", result)) return false;
-    document_.result = result.make();
-    return true;
+    return fields("", kResultFields) && value("value", document_.result, Live::allowed);
   }
 
   bool read_error() {
@@ -341,7 +544,7 @@ class Decoder {
       if (depth > kErrorDepthMax)
         return refuse(reader_.offset(), "", "more than 16 causes beneath one another");
       *place = Ref<Error>::adopt(new Error(Status::internal));
-      if (!fields("", kErrorFields) || !read_error_fields(**place)) return false;
+      if (!fields("", kErrorFields) || !read_error_fields(**place, depth)) return false;
       place = &(*place)->cause;
       causes_ += ".cause";
     }
@@ -349,7 +552,7 @@ class Decoder {
   }
 
   // All but the cause, which follows.
-  bool read_error_fields(Error& error) {
+  bool read_error_fields(Error& error, uint32_t depth) {
     const size_t at = reader_.offset();
     uint64_t status = 0;
     if (!number("status", status)) return false;
@@ -362,12 +565,16 @@ class Decoder {
     if (!text("message", message) || !optional_name("step", step)) return false;
     if (!number_in("attempt", 0, UINT32_MAX, "32 bits", attempt)) return false;
     if (!reader_.signed_int(error.host_code)) return fault("host_code");
-    if (!read_error_offset(error) || !optional_value("detail", detail)) return false;
+    if (!read_error_offset(error) || !optional_value("detail", detail, Live::allowed)) return false;
     error.status = static_cast<Status>(status);
     error.message = message;
     error.step = step;
     error.attempt = static_cast<uint32_t>(attempt);
-    error.detail = detail.make();
+    if (detail.was_live()) {
+      document_.live_details.push_back({depth, detail});
+    } else {
+      error.detail = detail.make();
+    }
     return true;
   }
 
@@ -376,9 +583,24 @@ class Decoder {
     return number_in("offset", 0, kNoOffset - 1, "64 bits but one, which is written as null", error.offset);
   }
 
+  bool read_dropped() {
+    uint64_t count = 0;
+    causes_.clear();
+    if (!key(Key::dropped) || !list(kDroppedBytesMin, count)) return false;
+    document_.dropped.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      std::string_view& place = document_.dropped.emplace_back();
+      if (!text("", place)) return false;
+      if (place.empty()) return refuse(text_offset(place), "", "empty");
+      if (place.size() > kDroppedBytesMax)
+        return refuse(text_offset(place), "", to_text(place.size()) + " bytes, and there may be 4096");
+    }
+    return check_unique("dropped", document_.dropped);
+  }
+
   bool read_end() {
     section_ = "snapshot";
-    causes_.clear();
+    index_ = kNoIndex;
     uint64_t unknown = 0;
     if (keys_ > kSnapshotKeyCount) {
       const size_t at = reader_.offset();
@@ -440,19 +662,41 @@ class Decoder {
     return reader_.peek_null() ? reader_.null() : name(field, out);
   }
 
-  bool value(const char* field, SnapshotValue& out) {
+  bool value(const char* field, SnapshotValue& out, Live live = Live::refused) {
     switch (reader_.peek_type()) {
       case CborType::kText: return json_value(field, out);
       case CborType::kBytes: return binary_value(field, Tag::bytes, out);
       case CborType::kArray: return native_value(field, out);
       case CborType::kNone: return text(field, out.data);  // for what is wrong with it
       default:
+        if (live == Live::allowed && reader_.peek_type() == CborType::kTag) return live_value(field, out);
         return refuse(reader_.offset(), field, "expected a value: text, a byte string or an array of two");
     }
   }
 
-  bool optional_value(const char* field, SnapshotValue& out) {
-    return reader_.peek_null() ? reader_.null() : value(field, out);
+  bool optional_value(const char* field, SnapshotValue& out, Live live = Live::refused) {
+    return reader_.peek_null() ? reader_.null() : value(field, out, live);
+  }
+
+  // What was LIVE, in its tag: [label, value].
+  bool live_value(const char* field, SnapshotValue& out) {
+    const size_t at = reader_.offset();
+    uint64_t tag = 0;
+    std::string_view label;
+    if (!reader_.tag(tag)) return fault(field);
+    if (tag != kCborTagLive)
+      return refuse(at, field, "tag " + to_text(tag) + ", and only 45474 is one of format 1");
+    if (!fields(field, kLiveFields)) return false;
+    kept_ = ".label";
+    if (!text(field, label)) return false;
+    if (label.size() > kNameBytesMax) return refuse_long_name(field, label);
+    kept_ = ".kept";
+    if (!value(field, out)) return false;
+    kept_ = "";
+    out.label_data = label.data();
+    out.label_size = static_cast<uint32_t>(label.size());
+    document_.has_live = true;
+    return true;
   }
 
   bool json_value(const char* field, SnapshotValue& out) {
@@ -540,7 +784,8 @@ class Decoder {
     if (index_ != kNoIndex) path += "[" + to_text(index_) + "]";
     path += causes_;
     if (*field != '\0') path.append(".").append(field);
-    error_ = Error::at(Status::snapshot_invalid, path + part_ + ": " + what, offset);
+    path.append(kept_).append(part_);
+    error_ = Error::at(Status::snapshot_invalid, path + ": " + what, offset);
     return false;
   }
 
@@ -552,11 +797,13 @@ class Decoder {
   std::vector<uint64_t> versions_;
   std::vector<bool> event_is_used_;
   std::vector<uint64_t> in_flight_ids_;  // ascending, once they are known to be unique
+  std::vector<uint64_t> waiting_ids_;    // of those that back off
 
   // The path to what is being read: section[index].cause.field.codec
   const char* section_ = "snapshot";
   uint64_t index_ = kNoIndex;
   std::string causes_;
+  const char* kept_ = "";  // of what was LIVE
   const char* part_ = "";
 };
 

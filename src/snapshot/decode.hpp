@@ -16,12 +16,17 @@
 
 namespace blazen {
 
-// A value as it stands in the bytes. Tag::none: there is none.
+// A value as it stands in the bytes. Tag::none: there is none. What was LIVE is what was kept of it, with its
+// label: somebody else makes the object again.
 struct SnapshotValue {
   Tag tag = Tag::none;
+  uint32_t label_size = 0;
   std::string_view data;
   std::string_view codec;
+  const char* label_data = nullptr;  // null: it was not LIVE
 
+  bool was_live() const noexcept { return label_data != nullptr; }
+  std::string_view label() const noexcept { return {label_data, label_size}; }
   // Throws std::bad_alloc.
   Ref<Value> make() const { return tag == Tag::none ? nullptr : Value::copy(tag, data, codec); }
 };
@@ -44,10 +49,33 @@ struct SnapshotDocument {
     uint32_t step;   // index into steps
     uint32_t event;  // index into events
     uint32_t attempt;
-  };
-  struct InFlight {
-    Queued work;
     std::span<const uint8_t> effects;  // kEffectBytes each, big-endian
+  };
+  struct Delayed {
+    int64_t due_ms;
+    uint32_t event;
+    uint32_t step;  // kNoIndex: none
+  };
+  struct BackingOff {
+    int64_t due_ms;
+    uint64_t id;
+  };
+  struct Question {
+    uint64_t asker;  // 0: an event asks
+    int64_t asked_ms;
+    uint32_t event;
+  };
+  struct Answer {
+    uint64_t id;
+    std::string_view request_id;
+    SnapshotValue value;
+  };
+  static constexpr uint32_t kNoIndex = UINT32_MAX;
+
+  // The detail of an error, where it was LIVE.
+  struct LiveDetail {
+    uint32_t depth;  // causes above it
+    SnapshotValue value;
   };
 
   CborBuffer bytes;  // as they came in
@@ -67,10 +95,21 @@ struct SnapshotDocument {
   std::vector<Entry> session;
   std::vector<std::string_view> steps;
   std::vector<Event> events;
-  std::vector<InFlight> in_flight;
+  std::vector<Queued> in_flight;
   std::vector<Queued> queued;
-  Ref<Value> result;  // of a completed run
-  Ref<Error> error;   // of a failed or cancelled run
+  SnapshotValue result;  // of a completed run
+  Ref<Error> error;      // of a failed or cancelled run; without the details that were LIVE
+  std::vector<LiveDetail> live_details;
+  std::vector<std::string_view> dropped;
+  bool has_live = false;  // some value was LIVE
+  int64_t elapsed_ms = 0;
+  int64_t taken_ms = 0;
+  std::vector<Delayed> delayed;
+  std::vector<BackingOff> backing_off;
+  std::vector<uint64_t> asking;
+  std::vector<Question> questions;
+  std::vector<Answer> answers;
+  Pause pause = Pause::none;
 };
 
 // Copies the bytes and checks them field by field. Status::snapshot_invalid with the offset of the byte at

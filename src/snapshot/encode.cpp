@@ -1,6 +1,7 @@
 #include "snapshot/encode.hpp"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace blazen {
@@ -11,7 +12,18 @@ using cbor::kHeadSizeMax;
 // ------------------------------------------------------------------------------------------------- the cut
 
 SnapshotCut::Queued work_of(const Invocation& invocation) noexcept {
-  return {invocation.id, invocation.event, invocation.step, invocation.attempt};
+  return {invocation.id, invocation.event, invocation.step, invocation.attempt, {}};
+}
+
+// The same with what it has done and been told so far.
+SnapshotCut::Queued work_and_effects_of(const Invocation& invocation, SnapshotCut& cut) {
+  SnapshotCut::Queued work = work_of(invocation);
+  if (!invocation.effects) return work;
+  work.effects = invocation.effects->digests;
+  uint64_t position = 0;
+  for (const Effects::Answer& answer : invocation.effects->answers)
+    cut.answers.push_back({invocation.id, position++, answer.request_id, answer.value, nullptr});
+  return work;
 }
 
 void cut_in_flight(const RunState& state, SnapshotCut& cut) {
@@ -22,15 +34,14 @@ void cut_in_flight(const RunState& state, SnapshotCut& cut) {
   cut.in_flight.reserve(count);
   for (const InvocationList* list : lists) {
     for (const Invocation* item = list->front(); item != nullptr; item = item->next) {
-      cut.in_flight.push_back(
-          {item->start, work_of(*item), item->effects ? item->effects->digests : std::vector<uint64_t>{}});
+      cut.in_flight.push_back({item->start, work_and_effects_of(*item, cut)});
     }
   }
 }
 
-void cut_queue(const InvocationList& list, SnapshotCut& cut) noexcept {
+void cut_queue(const InvocationList& list, SnapshotCut& cut) {
   for (const Invocation* item = list.front(); item != nullptr; item = item->next) {
-    cut.queued.push_back(work_of(*item));  // reserved
+    cut.queued.push_back(work_and_effects_of(*item, cut));  // reserved
   }
 }
 
@@ -40,6 +51,21 @@ void cut_queued(const RunState& state, SnapshotCut& cut) {
   cut_queue(state.admitted, cut);
   cut_queue(state.parked, cut);
   for (const StepState& step : state.steps) cut_queue(step.waiting, cut);
+  cut_queue(state.asking, cut);
+  for (const auto& [key, item] : state.backing_off) cut.queued.push_back(work_and_effects_of(*item, cut));
+}
+
+void cut_waiting(const RunState& state, SnapshotCut& cut) {
+  for (const auto& [key, delayed] : state.delayed)
+    cut.delayed.push_back({key.first, delayed.event, delayed.target});
+  for (const auto& [key, item] : state.backing_off) cut.backing_off.push_back({key.first, key.second});
+  for (const Invocation* item = state.asking.front(); item != nullptr; item = item->next)
+    cut.asking.push_back(item->id);
+  for (const Question& question : state.questions) {
+    cut.questions.push_back(
+        {question.request, question.asker == nullptr ? 0 : question.asker->id, question.asked_ms});
+  }
+  cut.pause = state.pause;
 }
 
 // An empty table is the same as none, and one that is not shared need not be cloned.
@@ -88,22 +114,27 @@ size_t error_bound(const Error* error) noexcept {
 
 class Encoder {
  public:
-  explicit Encoder(SnapshotCut& cut) noexcept : cut_(cut) {}
+  Encoder(SnapshotCut& cut, SerializeCall serialize) noexcept
+      : cut_(cut), policy_(cut.workflow->policy().session), serialize_(serialize) {}
 
   Result<CborBuffer> encode() {
     sort_invocations();
     collect_events();
     make_orders();
+    choose_session();
     writer_.reserve(bound());
     put_head();
-    put_table(SnapshotKey::state, "state", cut_.state, cut_.state_order);
-    put_table(SnapshotKey::session, "session", cut_.session, cut_.session_order);
+    put_table(SnapshotKey::state, cut_.state, cut_.state_order);
+    put_session();
     put_steps();
     put_events();
     put_in_flight();
     put_queued();
     put_outcome();
-    if (!live_.empty()) return Error::make(Status::not_serializable, "LIVE values cannot be kept: " + live_);
+    keep_answers();
+    put_dropped();
+    put_waiting();
+    if (!refused_.empty()) return refusal();
     return writer_.take();
   }
 
@@ -120,17 +151,81 @@ class Encoder {
     }
   }
 
+  // -------------------------------------------------------------------------------------------- LIVE values
+
+  bool keeps_what_it_can() const noexcept {
+    return policy_ == SessionPolicy::pickle_or_error || policy_ == SessionPolicy::pickle_or_serialize;
+  }
+
+  // Which entries of the session are in the snapshot, where that is not simply all as they are.
+  void choose_session() {
+    const auto is_live = [](const KeyTable::Entry& entry) { return entry.value->tag() == Tag::live; };
+    if (!cut_.session) return;
+    const std::vector<KeyTable::Entry>& entries = cut_.session->entries();
+    if (keeps_what_it_can() && std::none_of(entries.begin(), entries.end(), is_live)) return;
+    chosen_.emplace();
+    for (const uint32_t position : order_of(cut_.session, cut_.session_order)) {
+      const KeyTable::Entry& entry = entries[position];
+      Ref<Value> kept =
+          keeps_what_it_can() && !is_live(entry) ? entry.value : keep(*entry.value, session_place(entry.key));
+      if (kept) chosen_->push_back({&entry, std::move(kept)});
+    }
+  }
+
+  // What is kept of a value that cannot stay as it is; null: nothing.
+  Ref<Value> keep(const Value& value, std::string place) {
+    if (policy_ == SessionPolicy::hard_error) return refuse(place, {});
+    if (policy_ == SessionPolicy::warn_drop) return drop(std::move(place));
+    Ref<Value> kept;
+    Ref<Error> failure;
+    const bool has_serializer = value.serialize() != nullptr && serialize_ != nullptr;
+    if (has_serializer) failure = serialize_(value, kept);
+    if (kept) return kept;
+    // Nobody meant this one to be left out.
+    if (failure && failure->status == Status::out_of_memory) throw std::bad_alloc();
+    if (policy_ == SessionPolicy::pickle_or_serialize) return drop(std::move(place));
+    refuse(place, has_serializer ? "its serializer failed: " + failure->message : "it has no serializer");
+    if (!cause_) cause_ = std::move(failure);
+    return nullptr;
+  }
+
+  std::nullptr_t drop(std::string place) {
+    cut_.dropped.push_back(std::move(place));
+    has_dropped_ = true;
+    return nullptr;
+  }
+
+  std::nullptr_t refuse(std::string_view place, std::string_view reason) {
+    if (!refused_.empty()) refused_ += ", ";
+    refused_ += place;
+    if (!reason.empty()) refused_.append(" (").append(reason).append(")");
+    return nullptr;
+  }
+
+  Ref<Error> refusal() {
+    const char* why = policy_ == SessionPolicy::hard_error
+                          ? "the session policy is BLAZEN_SESSION_HARD_ERROR, and there are: "
+                          : "LIVE values cannot be kept: ";
+    Ref<Error> error = Error::make(Status::not_serializable, why + refused_);
+    if (cause_ && error->status == Status::not_serializable) error->cause = std::move(cause_);
+    return error;
+  }
+
+  // ---------------------------------------------------------------------------------------------- the parts
+
   // Every event once, by id. Invocations of one event stand beside each other, and mostly in the order of the
   // events.
   void collect_events() {
-    const auto add = [this](const SnapshotCut::Queued& work) {
-      if (events_.empty() || events_.back() != work.event.get()) events_.push_back(work.event.get());
+    const auto add = [this](const Ref<Event>& event) {
+      if (events_.empty() || events_.back() != event.get()) events_.push_back(event.get());
     };
     const auto by_id = [](const Event* a, const Event* b) { return a->id < b->id; };
     const auto same_id = [](const Event* a, const Event* b) { return a->id == b->id; };
-    events_.reserve(cut_.in_flight.size() + cut_.queued.size());
-    for (const SnapshotCut::InFlight& item : cut_.in_flight) add(item.work);
-    for (const SnapshotCut::Queued& item : cut_.queued) add(item);
+    events_.reserve(cut_.in_flight.size() + cut_.queued.size() + cut_.delayed.size() + cut_.questions.size());
+    for (const SnapshotCut::InFlight& item : cut_.in_flight) add(item.work.event);
+    for (const SnapshotCut::Queued& item : cut_.queued) add(item.event);
+    for (const SnapshotCut::Delayed& item : cut_.delayed) add(item.event);
+    for (const SnapshotCut::Question& item : cut_.questions) add(item.request);
     if (!std::is_sorted(events_.begin(), events_.end(), by_id))
       std::sort(events_.begin(), events_.end(), by_id);
     events_.erase(std::unique(events_.begin(), events_.end(), same_id), events_.end());
@@ -146,14 +241,23 @@ class Encoder {
     size_t bytes = (kSnapshotKeyCount + 16) * kHeadSizeMax + kFormatMagic.size() + cut_.engine.size() +
                    workflow.name().size() + workflow.fingerprint().size() + kRunIdBytes +
                    cut_.last_event.size();
+    if (chosen_) {
+      for (const Chosen& item : *chosen_) bytes += value_bound(item.kept) + value_bound(item.entry->value);
+    }
+    for (const std::string& name : cut_.dropped) bytes += text_bound(name);
     bytes += value_bound(cut_.metadata) + value_bound(cut_.result) + error_bound(cut_.error.get());
     bytes += table_bound(cut_.state, cut_.write_last) + table_bound(cut_.session, cut_.write_last);
     for (const StepDefinition& step : workflow.steps()) bytes += text_bound(step.name);
     for (const Event* event : events_) bytes += event_bound(*event);
     for (const SnapshotCut::InFlight& item : cut_.in_flight) {
-      bytes += 6 * kHeadSizeMax + item.effects.size() * kEffectBytes;
+      bytes += 6 * kHeadSizeMax + item.work.effects.size() * kEffectBytes;
     }
-    return bytes + cut_.queued.size() * (1 + head_size(cut_.invocation_id_last) + 3 * head_size(UINT32_MAX));
+    for (const SnapshotCut::Answer& item : cut_.answers)
+      bytes += 2 * kHeadSizeMax + text_bound(item.request_id) + value_bound(item.value);
+    bytes += 4 * kHeadSizeMax *
+             (cut_.delayed.size() + cut_.backing_off.size() + cut_.asking.size() + cut_.questions.size());
+    for (const SnapshotCut::Queued& item : cut_.queued) bytes += item.effects.size() * kEffectBytes;
+    return bytes + cut_.queued.size() * (6 + head_size(cut_.invocation_id_last) + 3 * head_size(UINT32_MAX));
   }
 
   void key(SnapshotKey key) { writer_.unsigned_int(static_cast<uint64_t>(key)); }
@@ -177,7 +281,7 @@ class Encoder {
     writer_.unsigned_int(static_cast<uint64_t>(cut_.phase));
     put_counters();
     key(SnapshotKey::metadata);
-    put_value(cut_.metadata, [] { return std::string("metadata"); });
+    put_value(cut_.metadata);  // LIVE it cannot be, nor can a value of the state
   }
 
   void put_counters() {
@@ -194,17 +298,37 @@ class Encoder {
   }
 
   // The hot loop: a state may have a million keys.
-  void put_table(SnapshotKey at, const char* name, const Ref<KeyTable>& table,
-                 const std::optional<KeyTable::Order>& made) {
+  void put_table(SnapshotKey at, const Ref<KeyTable>& table, const std::optional<KeyTable::Order>& made) {
     key(at);
     writer_.array(table ? table->size() : 0);
     if (!table) return;
-    for (const uint32_t position : made ? *made : *table->order()) {
+    for (const uint32_t position : order_of(table, made)) {
       const KeyTable::Entry& entry = table->entries()[position];
       writer_.array(kEntryFields);
       writer_.text(entry.key);
       writer_.unsigned_int(entry.version);
-      put_value(entry.value, [&] { return std::string(name).append(" '").append(entry.key).append("'"); });
+      put_value(entry.value);
+    }
+  }
+
+  static const KeyTable::Order& order_of(const Ref<KeyTable>& table,
+                                         const std::optional<KeyTable::Order>& made) noexcept {
+    return made ? *made : *table->order();
+  }
+
+  void put_session() {
+    if (!chosen_) return put_table(SnapshotKey::session, cut_.session, cut_.session_order);
+    key(SnapshotKey::session);
+    writer_.array(chosen_->size());
+    for (const Chosen& item : *chosen_) {
+      writer_.array(kEntryFields);
+      writer_.text(item.entry->key);
+      writer_.unsigned_int(item.entry->version);
+      if (item.entry->value->tag() == Tag::live) {
+        put_kept(*item.entry->value, item.kept);
+      } else {
+        put_value(item.kept);
+      }
     }
   }
 
@@ -221,10 +345,11 @@ class Encoder {
       writer_.array(kEventFields);
       writer_.unsigned_int(event->id);
       writer_.text(event->type());
-      put_value(event->value(), [&] {
-        return std::string("event '").append(event->type()).append("' (id ") + std::to_string(event->id) +
-               ")";
-      });
+      if (event->value()->tag() == Tag::live) [[unlikely]] {
+        put_live(*event->value(), event_place(event->type(), event->id));
+      } else {
+        put_value(event->value());
+      }
       put_optional_text(event->source());
       put_optional_text(event->correlation());
     }
@@ -236,12 +361,6 @@ class Encoder {
     for (const SnapshotCut::InFlight& item : cut_.in_flight) {
       writer_.array(kInFlightFields);
       put_work(item.work);
-      bytes_.resize(item.effects.size() * kEffectBytes);
-      for (size_t i = 0; i < item.effects.size(); ++i) {
-        const uint64_t stored = cbor::big_endian(item.effects[i]);
-        std::memcpy(bytes_.data() + i * kEffectBytes, &stored, kEffectBytes);
-      }
-      writer_.bytes(bytes_.data(), bytes_.size());
     }
   }
 
@@ -259,6 +378,76 @@ class Encoder {
     writer_.unsigned_int(work.step);
     writer_.unsigned_int(find_event(*work.event));
     writer_.unsigned_int(work.attempt);
+    put_effects(work.effects);
+  }
+
+  void put_effects(const std::vector<uint64_t>& effects) {
+    bytes_.resize(effects.size() * kEffectBytes);
+    for (size_t i = 0; i < effects.size(); ++i) {
+      const uint64_t stored = cbor::big_endian(effects[i]);
+      std::memcpy(bytes_.data() + i * kEffectBytes, &stored, kEffectBytes);
+    }
+    writer_.bytes(bytes_.data(), bytes_.size());
+  }
+
+  // Timers, questions, and the pause.
+  void put_waiting() {
+    key(SnapshotKey::clock);
+    writer_.array(kClockFields);
+    writer_.signed_int(cut_.elapsed_ms);
+    writer_.signed_int(cut_.taken_ms);
+    key(SnapshotKey::delayed);
+    writer_.array(cut_.delayed.size());
+    for (const SnapshotCut::Delayed& item : cut_.delayed) {
+      writer_.array(kDelayedFields);
+      writer_.signed_int(item.due_ms);
+      writer_.unsigned_int(find_event(*item.event));
+      item.target == kNoStep ? writer_.null() : writer_.unsigned_int(item.target);
+    }
+    key(SnapshotKey::backing_off);
+    writer_.array(cut_.backing_off.size());
+    for (const SnapshotCut::BackingOff& item : cut_.backing_off) {
+      writer_.array(kBackingOffFields);
+      writer_.signed_int(item.due_ms);
+      writer_.unsigned_int(item.id);
+    }
+    key(SnapshotKey::asking);
+    writer_.array(cut_.asking.size());
+    for (const uint64_t id : cut_.asking) writer_.unsigned_int(id);
+    put_questions();
+    put_answers();
+    key(SnapshotKey::pause);
+    writer_.unsigned_int(static_cast<uint64_t>(cut_.pause));
+  }
+
+  void put_questions() {
+    key(SnapshotKey::questions);
+    writer_.array(cut_.questions.size());
+    for (const SnapshotCut::Question& item : cut_.questions) {
+      writer_.array(kQuestionFields);
+      writer_.unsigned_int(find_event(*item.request));
+      writer_.unsigned_int(item.asker);
+      writer_.signed_int(item.asked_ms);
+    }
+  }
+
+  void put_answers() {
+    const auto by_id = [](const auto& a, const auto& b) {
+      return std::pair(a.id, a.position) < std::pair(b.id, b.position);
+    };
+    std::sort(cut_.answers.begin(), cut_.answers.end(), by_id);
+    key(SnapshotKey::answers);
+    writer_.array(cut_.answers.size());
+    for (const SnapshotCut::Answer& item : cut_.answers) {
+      writer_.array(kAnswerFields);
+      writer_.unsigned_int(item.id);
+      writer_.text(item.request_id);
+      if (item.value->tag() != Tag::live) {
+        put_value(item.value);
+      } else {
+        item.kept ? put_kept(*item.value, item.kept) : put_value(Value::null());
+      }
+    }
   }
 
   // Invocations come mostly in the order of their events: the last one found, or the next, is mostly the one.
@@ -276,16 +465,15 @@ class Encoder {
     if (cut_.error) return put_error(*cut_.error);
     if (!cut_.result) return writer_.null();
     writer_.array(kResultFields);
-    put_value(cut_.result, [] { return std::string("result"); });
+    if (cut_.result->tag() != Tag::live) return put_value(cut_.result);
+    put_live(*cut_.result, std::string(kResultPlace));
   }
 
   // Of a chain that is too long, the last one stays: what the host said stands there.
   void put_error(const Error& top) {
-    std::string path = "error";
     const Error* error = &top;
     for (uint32_t depth = 0; error != nullptr; ++depth) {
-      put_error_fields(*error, path);
-      path += ".cause";
+      put_error_fields(*error, depth);
       error = error->cause.get();
       while (depth + 1 == kErrorDepthMax && error != nullptr && error->cause) error = error->cause.get();
     }
@@ -293,7 +481,7 @@ class Encoder {
   }
 
   // All but the cause, which follows.
-  void put_error_fields(const Error& error, const std::string& path) {
+  void put_error_fields(const Error& error, uint32_t depth) {
     writer_.array(kErrorFields);
     writer_.unsigned_int(static_cast<uint64_t>(error.status));
     writer_.text(error.message);
@@ -301,15 +489,44 @@ class Encoder {
     writer_.unsigned_int(error.attempt);
     writer_.signed_int(error.host_code);
     error.offset == kNoOffset ? writer_.null() : writer_.unsigned_int(error.offset);
-    put_value(error.detail, [&] { return path + ".detail"; });
+    if (!error.detail || error.detail->tag() != Tag::live) return put_value(error.detail);
+    const Ref<Value> kept = keep(*error.detail, detail_place(depth));
+    kept ? put_kept(*error.detail, kept) : writer_.null();
+  }
+
+  // Before what was dropped is written.
+  void keep_answers() {
+    for (SnapshotCut::Answer& item : cut_.answers) {
+      if (item.value->tag() == Tag::live) item.kept = keep(*item.value, answer_place(item.request_id));
+    }
+  }
+
+  void put_dropped() {
+    if (has_dropped_) drop_repeated(cut_.dropped);
+    key(SnapshotKey::dropped);
+    writer_.array(cut_.dropped.size());
+    for (const std::string& name : cut_.dropped) writer_.text(name);
   }
 
   // An empty name is no name.
   void put_optional_text(std::string_view text) { text.empty() ? writer_.null() : writer_.text(text); }
 
-  // where() names the value, should it be LIVE. What is written in its place then does not matter.
-  template <class Where>
-  void put_value(const Ref<Value>& value, Where where) {
+  // A LIVE value where there has to be one.
+  void put_live(const Value& live, std::string place) {
+    const Ref<Value> kept = keep(live, std::move(place));
+    kept ? put_kept(live, kept) : put_value(Value::null());
+  }
+
+  void put_kept(const Value& live, const Ref<Value>& kept) {
+    writer_.tag(kCborTagLive);
+    writer_.array(kLiveFields);
+    writer_.text(live.codec());
+    put_value(kept);
+  }
+
+  // Of a LIVE value there is nothing to write: it stands where the run lets none stand. Inline: a table may
+  // have a million.
+  [[gnu::always_inline]] void put_value(const Ref<Value>& value) {
     if (!value) return writer_.null();
     switch (value->tag()) {
       case Tag::json: return writer_.text(value->data());
@@ -318,20 +535,34 @@ class Encoder {
         writer_.array(kNativeFields);
         writer_.text(value->codec());
         return writer_.bytes(value->data().data(), value->data().size());
-      case Tag::live:
-        if (!live_.empty()) live_ += ", ";
-        live_ += where();
-        return;
+      case Tag::live: return put_misplaced();
       case Tag::none: return writer_.null();
     }
   }
 
+  [[gnu::noinline]] void put_misplaced() {
+    refuse("a LIVE value where none may stand", {});
+    writer_.null();
+  }
+
+  struct Chosen {
+    const KeyTable::Entry* entry;
+    Ref<Value> kept;
+  };
+
   SnapshotCut& cut_;
+  const SessionPolicy policy_;
+  const SerializeCall serialize_;
   CborWriter writer_;
   std::vector<const Event*> events_;  // by id, each once
   size_t found_ = 0;                  // where find_event was last
   std::vector<uint8_t> bytes_;        // effects on their way to the writer
-  std::string live_;                  // the LIVE values met so far
+
+  // Of the session; none: all, as they are.
+  std::optional<std::vector<Chosen>> chosen_;
+  bool has_dropped_ = false;
+  std::string refused_;  // places and reasons
+  Ref<Error> cause_;     // what the first serializer that failed said
 };
 
 void keep_order(const Ref<KeyTable>& cut, const Ref<KeyTable>& now,
@@ -343,7 +574,7 @@ void keep_order(const Ref<KeyTable>& cut, const Ref<KeyTable>& now,
 
 }  // namespace
 
-SnapshotCut cut_snapshot(const RunState& state) {
+SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms) {
   SnapshotCut cut;
   cut.workflow = state.workflow;
   cut.id = state.id;
@@ -359,14 +590,20 @@ SnapshotCut cut_snapshot(const RunState& state) {
   cut.session = cut_table(state.session, cut.session_order_known);
   cut.result = state.result;
   cut.error = state.error;
+  cut.dropped = state.dropped;
   // What a body still does after the end of its run counts no more.
   if (has_ended(state)) return cut;
+  cut.elapsed_ms = state.clock.at(now_ms);
+  cut.taken_ms = state.clock.runs ? std::max(now_ms, state.clock.set_ms) : state.clock.set_ms;
   cut_in_flight(state, cut);
   cut_queued(state, cut);
+  cut_waiting(state, cut);
   return cut;
 }
 
-Result<CborBuffer> encode_snapshot(SnapshotCut& cut) { return Encoder(cut).encode(); }
+Result<CborBuffer> encode_snapshot(SnapshotCut& cut, SerializeCall serialize) {
+  return Encoder(cut, serialize).encode();
+}
 
 void keep_orders(SnapshotCut& cut, const RunState& state) noexcept {
   keep_order(cut.state, state.state, cut.state_order);

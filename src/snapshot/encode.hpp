@@ -2,7 +2,7 @@
 // encoding, outside every lock, while the run goes on.
 //
 //   { lock; cut = cut_snapshot(state); }
-//   Result<CborBuffer> bytes = encode_snapshot(cut);
+//   Result<CborBuffer> bytes = encode_snapshot(cut, serialize);
 //   { lock; keep_orders(cut, state); }
 //   and only then, outside the lock again, let go of the cut.
 //
@@ -20,6 +20,7 @@
 #include "codec/cbor.hpp"
 #include "run/state.hpp"
 #include "snapshot/format.hpp"
+#include "snapshot/live.hpp"
 
 namespace blazen {
 
@@ -29,11 +30,32 @@ struct SnapshotCut {
     Ref<Event> event;
     StepIndex step;
     uint32_t attempt;
+    std::vector<uint64_t> effects;
   };
   struct InFlight {
     uint64_t start;
     Queued work;
-    std::vector<uint64_t> effects;
+  };
+  struct Delayed {
+    int64_t due_ms;
+    Ref<Event> event;
+    StepIndex target;
+  };
+  struct BackingOff {
+    int64_t due_ms;
+    uint64_t id;
+  };
+  struct Question {
+    Ref<Event> request;
+    uint64_t asker;
+    int64_t asked_ms;
+  };
+  struct Answer {
+    uint64_t id;
+    uint64_t position;  // among those of its invocation
+    std::string request_id;
+    Ref<Value> value;
+    Ref<Value> kept;  // what it was serialized to, where it is LIVE
   };
 
   std::string_view engine = kEngineVersion;  // a text that outlives the cut
@@ -55,17 +77,30 @@ struct SnapshotCut {
   Ref<Error> error;
   std::vector<InFlight> in_flight;  // encode_snapshot sorts them
   std::vector<Queued> queued;
+  int64_t elapsed_ms = 0;
+  int64_t taken_ms = 0;
+  std::vector<Delayed> delayed;
+  std::vector<BackingOff> backing_off;
+  std::vector<uint64_t> asking;
+  std::vector<Question> questions;
+  std::vector<Answer> answers;
+  Pause pause = Pause::none;
+
+  // Names; encode_snapshot adds those of what it leaves out.
+  std::vector<std::string> dropped;
 
   // Made by encode_snapshot where the order was not known.
   std::optional<KeyTable::Order> state_order;
   std::optional<KeyTable::Order> session_order;
 };
 
-// Under the lock of the run. Throws std::bad_alloc.
-SnapshotCut cut_snapshot(const RunState& state);
+// Under the lock of the run. now_ms: by the clock of the runtime. Throws std::bad_alloc.
+SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms);
 
-// Outside every lock. Status::not_serializable names every LIVE value. Throws std::bad_alloc.
-Result<CborBuffer> encode_snapshot(SnapshotCut& cut);
+// Outside every lock; once for a cut. Status::not_serializable names everything that the session policy of
+// the workflow does not let pass, with the first serializer's failure as its cause. serialize: null where no
+// value has a serializer. Throws std::bad_alloc.
+Result<CborBuffer> encode_snapshot(SnapshotCut& cut, SerializeCall serialize = nullptr);
 
 // Under the lock of the run: gives it the orders that the encoding had to make, where it still has those very
 // tables and nobody was quicker.

@@ -8,14 +8,24 @@
 //
 // Laws beyond the grammar, checked by decode.cpp:
 //   1. Names (workflow, steps, keys, event types, sources, correlations, steps of errors) are UTF-8, of 1 to
-//      kNameBytesMax bytes; a codec may be empty. A value has at most kValueBytesMax bytes, and JSON is JSON.
+//      kNameBytesMax bytes; a codec or a label may be empty. A value has at most kValueBytesMax bytes, and
+//      JSON is JSON.
 //   2. Keys ascend strictly by their bytes. Versions are unique across state and session, up to write_last.
-//   3. Events ascend strictly by id, up to event_id_last. Each is there once, and some invocation has it.
+//   3. Events ascend strictly by id, up to event_id_last. Each is there once, and an invocation, a timer or a
+//   question has it.
 //   4. Invocation ids are unique across in_flight and queued, up to invocation_id_last. Queued ones ascend
 //      strictly; those in flight stand in the order of their start.
-//   5. Only a running run has events, invocations in flight or queued: what still runs of one that has ended
-//      does not count.
+//   5. Only a running run has events, invocations in flight or queued, timers, questions, a pause, or a
+//   clock,
+//      which is 0 otherwise: what still runs of one that has ended does not count.
 //   6. The outcome is null before the end, the result of a completed run, the error of any other.
+//   7. Delayed events and those that back off ascend strictly by (due, id). Those that back off or ask are
+//      queued, none is both, and each that asks has an open question. A question, and an InputRequestEvent
+//      that is delayed, has a correlation, which is its id, and a JSON object. Ids of open questions are
+//      unique; who asked and who was answered is in flight or queued.
+//   8. A value that was LIVE stands in the session, an event, an answer, the result or a detail, and nowhere
+//      else.
+//   9. Names of what was dropped are there once, and have 1 to kDroppedBytesMax bytes.
 #pragma once
 
 #include <cstddef>
@@ -53,10 +63,21 @@ enum class SnapshotKey : uint64_t {
   steps = 12,       // [* name], all of the workflow, in its order
   events = 13,      // [* [id, type, value, source or null, correlation or null]]
   in_flight = 14,  // [* [id, step, event, attempt, effects]]: indices into 12 and 13; 8 bytes for each effect
-  queued = 15,     // [* [id, step, event, attempt]]
+  queued = 15,     // [* [id, step, event, attempt, effects]]
   outcome = 16,    // null, [value] or error
+  dropped = 17,    // [* name], of values that snapshots of this run left out, or a resume, in that order
+  clock = 18,      // [milliseconds that the run has had, date of the snapshot in milliseconds since 1970]
+  delayed = 19,    // [* [due, event, step or null]], by the clock of the run
+  backing_off = 20,  // [* [due, id]] of queued invocations
+  asking = 21,       // [* id] of queued invocations, ascending
+  questions = 22,    // [* [event, id of the invocation that asks or 0, date]], in the order of asking
+  answers = 23,      // [* [id, request id, value]], which an invocation was given
+  pause = 24,        // Pause
 };
-inline constexpr uint64_t kSnapshotKeyCount = 17;
+inline constexpr uint64_t kSnapshotKeyCount = 25;
+
+// Around what a LIVE value was serialized to. Stored; not registered with IANA: 0xb1a2, as in "blaz".
+inline constexpr uint64_t kCborTagLive = 45474;
 
 // How many items each array has.
 inline constexpr uint64_t kCounterFields = 4;
@@ -64,11 +85,17 @@ inline constexpr uint64_t kLastEventFields = 1;
 inline constexpr uint64_t kEntryFields = 3;
 inline constexpr uint64_t kEventFields = 5;
 inline constexpr uint64_t kInFlightFields = 5;
-inline constexpr uint64_t kQueuedFields = 4;
+inline constexpr uint64_t kQueuedFields = 5;
+inline constexpr uint64_t kClockFields = 2;
+inline constexpr uint64_t kDelayedFields = 3;
+inline constexpr uint64_t kBackingOffFields = 2;
+inline constexpr uint64_t kQuestionFields = 3;
+inline constexpr uint64_t kAnswerFields = 3;
 inline constexpr uint64_t kResultFields = 1;
 inline constexpr uint64_t kErrorFields =
     8;  // [status, message, step, attempt, host_code, offset, detail, cause]
 inline constexpr uint64_t kNativeFields = 2;  // [codec, bytes]; JSON is a text, BYTES a byte string
+inline constexpr uint64_t kLiveFields = 2;    // [label, value], in kCborTagLive
 
 // The fewest bytes that each can take: a count that the bytes left cannot hold is refused, before memory is
 // asked for.
@@ -76,8 +103,15 @@ inline constexpr size_t kEntryBytesMin = 5;
 inline constexpr size_t kStepBytesMin = 2;
 inline constexpr size_t kEventBytesMin = 7;
 inline constexpr size_t kInFlightBytesMin = 6;
-inline constexpr size_t kQueuedBytesMin = 5;
+inline constexpr size_t kQueuedBytesMin = 6;
+inline constexpr size_t kDelayedBytesMin = 4;
+inline constexpr size_t kBackingOffBytesMin = 3;
+inline constexpr size_t kAskingBytesMin = 1;
+inline constexpr size_t kQuestionBytesMin = 4;
+inline constexpr size_t kAnswerBytesMin = 5;
+inline constexpr size_t kDroppedBytesMin = 2;
 
+inline constexpr size_t kDroppedBytesMax = 4096;  // a name has others in it
 inline constexpr size_t kFingerprintDigits = 16;
 inline constexpr size_t kRunIdBytes = 16;
 inline constexpr size_t kEffectBytes = 8;  // a digest, big-endian

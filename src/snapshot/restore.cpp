@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/uuid.hpp"
@@ -16,8 +18,11 @@ std::string in_quotes(std::string_view text) { return std::string("'").append(te
 // How many invocations of each step are queued or in flight.
 std::vector<uint64_t> count_work(const SnapshotDocument& document) {
   std::vector<uint64_t> work(document.steps.size());
-  for (const SnapshotDocument::InFlight& item : document.in_flight) ++work[item.work.step];
+  for (const SnapshotDocument::Queued& item : document.in_flight) ++work[item.step];
   for (const SnapshotDocument::Queued& item : document.queued) ++work[item.step];
+  for (const SnapshotDocument::Delayed& item : document.delayed) {
+    if (item.step != SnapshotDocument::kNoIndex) ++work[item.step];
+  }
   return work;
 }
 
@@ -71,6 +76,124 @@ Ref<Error> check_workflow(const SnapshotDocument& document, const Workflow& work
                                 "; set allow_changed_workflow to resume it all the same");
 }
 
+// ---------------------------------------------------------------------------------------- what was LIVE
+
+// Makes the values that were LIVE again, in the order of the document. After a failure it makes no more.
+class Revival {
+ public:
+  Revival(const SnapshotDocument& document, LiveMaker* maker)
+      : document_(document), maker_(maker), skipped_(document.dropped.begin(), document.dropped.end()) {}
+
+  // Null: every label is known, or skipped.
+  Ref<Error> check_labels() {
+    if (!document_.has_live || (maker_ != nullptr && maker_->skips_unknown())) return nullptr;
+    for (const SnapshotDocument::Entry& entry : document_.session)
+      check_label(entry.value, [&] { return session_place(entry.key); });
+    for (const SnapshotDocument::Event& event : document_.events)
+      check_label(event.value, [&] { return event_place(event.type, event.id); });
+    for (const SnapshotDocument::Answer& item : document_.answers)
+      check_label(item.value, [&] { return answer_place(item.request_id); });
+    check_label(document_.result, [] { return std::string(kResultPlace); });
+    for (const SnapshotDocument::LiveDetail& detail : document_.live_details)
+      check_label(detail.value, [&] { return detail_place(detail.depth); });
+    if (unknown_.empty()) return nullptr;
+    return Error::make(Status::not_serializable, "LIVE values have no deserializer: " + unknown_);
+  }
+
+  // The value; null: it is left out.
+  template <class Place>
+  Ref<Value> make(const SnapshotValue& value, Place place) {
+    return value.was_live() ? make_live(value, place()) : value.make();
+  }
+
+  bool has_failed() const noexcept { return static_cast<bool>(failure_); }
+  Ref<Error> failure() noexcept { return std::move(failure_); }
+
+  // The names of what is gone: before, and now.
+  std::vector<std::string> dropped() {
+    if (skipped_.size() > document_.dropped.size()) drop_repeated(skipped_);
+    return std::move(skipped_);
+  }
+
+ private:
+  bool knows(const SnapshotValue& value) const noexcept {
+    return maker_ != nullptr && maker_->knows(value.label());
+  }
+
+  template <class Place>
+  void check_label(const SnapshotValue& value, Place place) {
+    if (!value.was_live() || knows(value)) return;
+    if (!unknown_.empty()) unknown_ += ", ";
+    unknown_.append(place()).append(" (label ").append(in_quotes(value.label())).append(")");
+  }
+
+  Ref<Value> make_live(const SnapshotValue& value, std::string place) {
+    if (failure_) return nullptr;
+    if (!knows(value)) {
+      skipped_.push_back(std::move(place));
+      return nullptr;
+    }
+    Ref<Value> live;
+    Ref<Error> cause = maker_->make(value.label(), value.make(), live);
+    if (!cause) return live;
+    if (cause->status == Status::out_of_memory) throw std::bad_alloc();
+    failure_ =
+        Error::make(Status::not_serializable, place + " cannot be made again: the deserializer of label " +
+                                                  in_quotes(value.label()) + " failed: " + cause->message);
+    if (failure_->status == Status::not_serializable) failure_->cause = std::move(cause);
+    return nullptr;
+  }
+
+  const SnapshotDocument& document_;
+  LiveMaker* maker_;
+  std::vector<std::string> skipped_;
+  std::string unknown_;
+  Ref<Error> failure_;
+};
+
+Ref<KeyTable> restore_session(const std::vector<SnapshotDocument::Entry>& entries, Revival& revival) {
+  if (entries.empty()) return nullptr;
+  Ref<KeyTable> table = Ref<KeyTable>::adopt(new KeyTable);
+  table->reserve(entries.size());
+  for (const SnapshotDocument::Entry& entry : entries) {
+    Ref<Value> value = revival.make(entry.value, [&] { return session_place(entry.key); });
+    if (value) table->insert(entry.key, std::move(value), entry.version);
+  }
+  return table;
+}
+
+Ref<Value> or_null(Ref<Value> value) noexcept { return value ? std::move(value) : Value::null(); }
+
+Ref<Value> restore_result(const SnapshotDocument& document, Revival& revival) {
+  if (document.result.tag == Tag::none) return nullptr;
+  return or_null(revival.make(document.result, [] { return std::string(kResultPlace); }));
+}
+
+// The document's own error, or, where it had LIVE details, a copy with those.
+Ref<Error> restore_error(const SnapshotDocument& document, Revival& revival) {
+  if (document.live_details.empty()) return document.error;
+  Ref<Error> first;
+  Ref<Error>* place = &first;
+  auto detail = document.live_details.begin();
+  uint32_t depth = 0;
+  for (const Error* error = document.error.get(); error != nullptr; error = error->cause.get(), ++depth) {
+    *place = Ref<Error>::adopt(new Error(error->status));
+    Error& copy = **place;
+    copy.attempt = error->attempt;
+    copy.host_code = error->host_code;
+    copy.offset = error->offset;
+    copy.message = error->message;
+    copy.step = error->step;
+    copy.detail = error->detail;
+    if (detail != document.live_details.end() && detail->depth == depth) {
+      copy.detail = revival.make(detail->value, [&] { return detail_place(depth); });
+      ++detail;
+    }
+    place = &copy.cause;
+  }
+  return first;
+}
+
 // ----------------------------------------------------------------------------------------- the restoring
 
 Ref<KeyTable> restore_table(const std::vector<SnapshotDocument::Entry>& entries) {
@@ -82,14 +205,23 @@ Ref<KeyTable> restore_table(const std::vector<SnapshotDocument::Entry>& entries)
   return table;
 }
 
-std::vector<Ref<Event>> restore_events(const SnapshotDocument& document) {
+std::vector<Ref<Event>> restore_events(const SnapshotDocument& document, Revival& revival) {
   std::vector<Ref<Event>> events;
   events.reserve(document.events.size());
   for (const SnapshotDocument::Event& event : document.events) {
-    events.push_back(Event::make(event.type, event.value.make(), event.source, event.correlation));
+    Ref<Value> value = or_null(revival.make(event.value, [&] { return event_place(event.type, event.id); }));
+    events.push_back(Event::make(event.type, std::move(value), event.source, event.correlation));
     events.back()->id = event.id;
   }
   return events;
+}
+
+std::vector<Ref<Value>> restore_answers(const SnapshotDocument& document, Revival& revival) {
+  std::vector<Ref<Value>> answers;
+  answers.reserve(document.answers.size());
+  for (const SnapshotDocument::Answer& item : document.answers)
+    answers.push_back(or_null(revival.make(item.value, [&] { return answer_place(item.request_id); })));
+  return answers;
 }
 
 std::unique_ptr<Effects> restore_effects(std::span<const uint8_t> bytes) {
@@ -116,26 +248,79 @@ void restore_counters(const SnapshotDocument& document, RunState& state) {
   if (state.last_type == kUnknownType) state.last_unhandled = document.last_event;
 }
 
+// Finds invocations by their ids.
+using Invocations = std::unordered_map<uint64_t, Invocation*>;
+
+// Who waits for something else than its turn.
+struct Waiting {
+  std::unordered_map<uint64_t, int64_t> due;  // backing off
+  std::unordered_set<uint64_t> asking;
+};
+
+void restore_queued_or_waiting(RunState& state, Invocation* invocation, const Waiting& waiting) {
+  if (const auto found = waiting.due.find(invocation->id); found != waiting.due.end()) {
+    invocation->place = Place::backing_off;
+    state.backing_off.emplace(std::make_pair(found->second, invocation->id), invocation);
+    ++state.open;
+  } else if (waiting.asking.contains(invocation->id)) {
+    restore_asking(state, invocation);
+  } else {
+    restore_queued(state, invocation);
+  }
+}
+
 // Those in flight first: they hold their permits already.
 void restore_invocations(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
+                         const std::vector<Ref<Event>>& events, const std::vector<Ref<Value>>& answers,
                          RunState& state) {
-  const std::vector<Ref<Event>> events = restore_events(document);
+  Waiting waiting;
+  Invocations invocations;
+  const bool finds = !document.questions.empty() || !document.answers.empty();
+  for (const SnapshotDocument::BackingOff& item : document.backing_off)
+    waiting.due.emplace(item.id, item.due_ms);
+  waiting.asking.insert(document.asking.begin(), document.asking.end());
   const auto take = [&](const SnapshotDocument::Queued& work) {
+    std::unique_ptr<Effects> effects = restore_effects(work.effects);
     Invocation* invocation = state.pool.take();
     invocation->id = work.id;
     invocation->step = steps[work.step];
     invocation->attempt = work.attempt;
     invocation->event = events[work.event];
+    invocation->effects = std::move(effects);
+    if (finds) invocations.emplace(work.id, invocation);
     return invocation;
   };
   state.pool.reserve(document.in_flight.size() + document.queued.size());
-  for (const SnapshotDocument::InFlight& item : document.in_flight) {
-    std::unique_ptr<Effects> effects = restore_effects(item.effects);
-    Invocation* invocation = take(item.work);
-    invocation->effects = std::move(effects);
-    restore_in_flight(state, invocation);
+  for (const SnapshotDocument::Queued& item : document.in_flight) restore_in_flight(state, take(item));
+  for (const SnapshotDocument::Queued& item : document.queued)
+    restore_queued_or_waiting(state, take(item), waiting);
+  const auto effects_of = [&](uint64_t id) -> Effects& {
+    Invocation* invocation = invocations.at(id);
+    if (!invocation->effects) invocation->effects = std::make_unique<Effects>();
+    return *invocation->effects;
+  };
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const SnapshotDocument::Answer& item = document.answers[i];
+    effects_of(item.id).answers.push_back({std::string(item.request_id), answers[i]});
   }
-  for (const SnapshotDocument::Queued& item : document.queued) restore_queued(state, take(item));
+  for (const SnapshotDocument::Question& item : document.questions) {
+    if (item.asker != 0) effects_of(item.asker);
+    Invocation* asker = item.asker == 0 ? nullptr : invocations.at(item.asker);
+    state.questions.push_back({events[item.event], asker, false, item.asked_ms});
+  }
+}
+
+void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
+                  const std::vector<Ref<Event>>& events, RunState& state) {
+  state.clock.elapsed_ms = document.elapsed_ms;
+  state.clock.set_ms = document.taken_ms;
+  state.pause = document.pause;
+  for (const SnapshotDocument::Delayed& item : document.delayed) {
+    const Ref<Event>& event = events[item.event];
+    const StepIndex target = item.step == SnapshotDocument::kNoIndex ? kNoStep : steps[item.step];
+    state.delayed.emplace(std::make_pair(item.due_ms, event->id),
+                          Delayed{event, state.workflow->find_type(event->type()), target});
+  }
 }
 
 const char* phase_name(Phase phase) noexcept {
@@ -152,19 +337,30 @@ const char* phase_name(Phase phase) noexcept {
 }  // namespace
 
 Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& workflow,
-                       bool allow_changed_workflow, RunState& out) {
+                       bool allow_changed_workflow, RunState& out, LiveMaker* maker) {
   const std::vector<StepIndex> steps = find_steps(document, *workflow);
   if (Ref<Error> error = check_workflow(document, *workflow, steps, allow_changed_workflow)) return error;
+  // Whatever the host may refuse comes first.
+  Revival revival(document, maker);
+  if (Ref<Error> error = revival.check_labels()) return error;
+  Ref<KeyTable> session = restore_session(document.session, revival);
+  const std::vector<Ref<Event>> events = restore_events(document, revival);
+  const std::vector<Ref<Value>> answers = restore_answers(document, revival);
+  Ref<Value> result = restore_result(document, revival);
+  Ref<Error> outcome = restore_error(document, revival);
+  if (revival.has_failed()) return revival.failure();
   out.workflow = workflow;
   out.steps.resize(workflow->steps().size());
   restore_counters(document, out);
   out.state = restore_table(document.state);
-  out.session = restore_table(document.session);
+  out.session = std::move(session);
   out.metadata = document.metadata;
-  out.result = document.result;
-  out.error = document.error;
-  restore_invocations(document, steps, out);
-  out.settled = is_settled(out);
+  out.dropped = revival.dropped();
+  out.result = std::move(result);
+  out.error = std::move(outcome);
+  restore_invocations(document, steps, events, answers, out);
+  restore_time(document, steps, events, out);
+  out.rest = status_of(out);
   return nullptr;
 }
 
@@ -179,14 +375,20 @@ std::string describe_snapshot(const SnapshotDocument& document) {
     if (!steps_needed.empty()) steps_needed += ",";
     steps_needed += text(document.steps[i]);
   }
+  std::string dropped;
+  for (const std::string_view name : document.dropped) dropped += (dropped.empty() ? "" : ",") + text(name);
   return "{\"format\":" + std::to_string(document.format) + ",\"engine\":" + text(document.engine) +
          ",\"workflow\":" + text(document.workflow) + ",\"fingerprint\":" + text(document.fingerprint) +
          ",\"run_id\":\"" + uuid_text(document.id).data() + "\",\"state\":\"" + phase_name(document.phase) +
          "\",\"queued\":" + std::to_string(document.queued.size()) +
-         ",\"in_flight\":" + std::to_string(document.in_flight.size()) + ",\"steps_needed\":[" +
+         ",\"in_flight\":" + std::to_string(document.in_flight.size()) +
+         ",\"delayed\":" + std::to_string(document.delayed.size()) +
+         ",\"retrying\":" + std::to_string(document.backing_off.size()) +
+         ",\"questions\":" + std::to_string(document.questions.size()) +
+         ",\"paused\":" + (document.pause == Pause::none ? "false" : "true") + ",\"steps_needed\":[" +
          steps_needed + "],\"state_keys\":" + std::to_string(document.state.size()) +
          ",\"stream_sequence\":" + std::to_string(document.stream_last) +
-         ",\"events_routed\":" + std::to_string(document.event_id_last) + "}";
+         ",\"events_routed\":" + std::to_string(document.event_id_last) + ",\"dropped\":[" + dropped + "]}";
 }
 
 }  // namespace blazen
