@@ -1,9 +1,18 @@
 #include "engine/call.hpp"
 
+#include <cerrno>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
+#ifdef __linux__
+#include <sys/eventfd.h>
+#include <unistd.h>
+#endif
+
 #include "base/digest.hpp"
+#include "engine/lifecycle.hpp"
+#include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/scope.hpp"
 #include "value/name.hpp"
@@ -11,18 +20,125 @@
 namespace blazen {
 namespace {
 
-std::string quoted(std::string_view text) { return std::string("'").append(text).append("'"); }
-
 // Tells one effect of an invocation from another: see reduce.cpp, is_repetition.
-uint64_t digest_of(std::string_view kind, const Event& event, std::string_view target) noexcept {
+uint64_t digest_of(std::string_view kind, const Event& event, std::string_view target,
+                   int64_t delay_ms) noexcept {
   const Value& value = *event.value();
   Digest digest;
   digest.add_text(kind).add_text(event.type()).add_text(target).add_text(event.correlation());
   digest.add_number(static_cast<uint64_t>(value.tag())).add_text(value.codec()).add_text(value.data());
+  if (delay_ms != 0) digest.add_number(static_cast<uint64_t>(delay_ms));
   return digest.finish();
 }
 
+Ref<Error> bad_request(const char* why) noexcept { return Error::make(Status::invalid_argument, why); }
+
+// The text of a JSON string, which stands between its quotes. False: it has half of a surrogate pair, which
+// no text has.
+bool unescape(std::string_view token, std::string& text) {
+  if (token.find('\\') == std::string_view::npos) {
+    text = token.substr(1, token.size() - 2);
+    return true;
+  }
+  const nlohmann::json value = nlohmann::json::parse(token, nullptr, false);
+  if (!value.is_string()) return false;
+  text = value.get_ref<const std::string&>();
+  return true;
+}
+
+// Finds the request_id of an InputRequestEvent: that of the object itself, and the last of several, as
+// readers of JSON do. What is read was checked before; it is not parsed, since there are numbers that no
+// parser can hold.
+class RequestReader {
+ public:
+  bool is_object = false;
+  bool is_empty = false;
+  bool has_id = false;
+  bool id_is_text = false;
+  std::string id;
+
+  explicit RequestReader(std::string_view json) : json_(json) {
+    is_object = json_[skip_space(0)] == '{';
+    if (!is_object) return;
+    size_t at = skip_space(skip_space(0) + 1);
+    is_empty = json_[at] == '}';
+    while (json_[at] != '}') at = skip_space(read_member(at));
+  }
+
+ private:
+  size_t skip_space(size_t at) const noexcept { return json_.find_first_not_of(" \t\r\n", at); }
+  // The quote that ends the string which begins at `at`.
+  size_t end_of_string(size_t at) const noexcept {
+    for (++at; json_[at] != '"'; ++at) {
+      if (json_[at] == '\\') ++at;
+    }
+    return at;
+  }
+  // One behind the value: at the comma or the bracket that ends it.
+  size_t skip_value(size_t at) const noexcept {
+    size_t depth = 0;
+    for (;; ++at) {
+      const char c = json_[at];
+      if (c == '"') {
+        at = end_of_string(at);
+      } else if (c == '{' || c == '[') {
+        ++depth;
+      } else if (depth == 0 && (c == ',' || c == '}')) {
+        return at;
+      } else if (c == '}' || c == ']') {
+        --depth;
+      }
+    }
+  }
+  std::string_view string_at(size_t at) const noexcept {
+    return json_.substr(at, end_of_string(at) + 1 - at);
+  }
+  // Where the next member begins, or the bracket that ends the object.
+  size_t read_member(size_t at) {
+    std::string key;
+    const bool is_id = unescape(string_at(at), key) && key == "request_id";
+    const size_t value = skip_space(skip_space(end_of_string(at) + 1) + 1);
+    if (is_id) {
+      has_id = true;
+      id_is_text = json_[value] == '"' && unescape(string_at(value), id);
+    }
+    const size_t end = skip_value(value);
+    return json_[end] == ',' ? skip_space(end + 1) : end;
+  }
+
+  std::string_view json_;
+};
+
 }  // namespace
+
+// -------------------------------------------------------------------------------------------------- a signal
+
+#ifdef __linux__
+Signal::~Signal() {
+  if (number_ >= 0) ::close(number_);
+}
+Result<int> Signal::open() noexcept {
+  if (number_ < 0) number_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (number_ >= 0) return number_;
+  const int code = errno;
+  Ref<Error> error = Error::make(Status::system, "the operating system refused an event descriptor");
+  if (error->status == Status::system) error->host_code = code;
+  return error;
+}
+void Signal::raise() const noexcept {
+  const uint64_t one = 1;
+  if (number_ >= 0 && ::write(number_, &one, sizeof one) < 0) return;  // full is readable too
+}
+#else
+Signal::~Signal() = default;
+Result<int> Signal::open() noexcept {
+  return Error::make(Status::system, "this platform has no descriptor: use the callback");
+}
+void Signal::raise() const noexcept {}
+#endif
+
+// ---------------------------------------------------------------------------------------------- from begin
+// to end
 
 void Call::begin(Run& run, Invocation* invocation) noexcept {
   if (run_ != &run) {
@@ -36,12 +152,17 @@ void Call::begin(Run& run, Invocation* invocation) noexcept {
   invocation_id_ = invocation->id;
   attempt_ = invocation->attempt;
   deferred_ = false;
+  is_special_ = false;
   completed_ = false;
   returned_ = false;
+  abandoned_.store(false, std::memory_order_relaxed);
   open_.store(true, std::memory_order_relaxed);
 }
 
 Ref<Error> Call::check_open() const noexcept {
+  if (abandoned_.load(std::memory_order_acquire))
+    return Error::make(Status::cancelled,
+                       "the time of this attempt is up: nothing that it does counts any more");
   if (!is_open()) {
     return Error::make(Status::wrong_state, "this invocation is complete: its context can do nothing more");
   }
@@ -52,8 +173,8 @@ Ref<Error> Call::check_open() const noexcept {
 Ref<Error> Call::outputs_full(std::string_view type) const {
   return Error::make(Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS (" +
                                         std::to_string(workflow_->policy().limits.queued_events) +
-                                        ") reached by event " + quoted(type) + " of step " +
-                                        quoted(step_->name));
+                                        ") reached by event " + in_quotes(type) + " of step " +
+                                        in_quotes(step_->name));
 }
 
 Ref<Error> Call::emit(std::string_view type, Ref<Value> value) {
@@ -61,10 +182,14 @@ Ref<Error> Call::emit(std::string_view type, Ref<Value> value) {
   if (type.size() > kNameBytesMax) return name_fault("type", type);
   TypeId id = emitted_last_;
   if (id == kUnknownType || !same_text(workflow_->type_name(id), type)) {
-    id = emitted_last_ = workflow_->find_type(type);
+    id = workflow_->find_type(type);
     if (id == kUnknownType) {
       if (Ref<Error> error = check_name("type", type)) return error;
+      if (is_stream_type(type)) return stream_type_refused(type);
+    } else if (id == kInputRequestType) {
+      return emit_event(*Event::make(type, std::move(value)), {});
     }
+    emitted_last_ = id;
   }
   if (outputs_.size() >= workflow_->policy().limits.queued_events) return outputs_full(type);
   Ref<Event> event = Event::make_in(stash_, type, std::move(value), step_->name);
@@ -72,30 +197,166 @@ Ref<Error> Call::emit(std::string_view type, Ref<Value> value) {
   return nullptr;
 }
 
-Ref<Error> Call::emit_event(const Event& event, std::string_view target) {
-  if (Ref<Error> error = check_open()) return error;
-  if (outputs_.size() >= workflow_->policy().limits.queued_events) return outputs_full(event.type());
-  Result<Output> output = run_->address(event, target, step_->name);
-  if (!output) return output.error();
-  outputs_.push_back(std::move(*output));
+Result<Ref<Event>> Call::make_request(std::string_view correlation, const Value& value) {
+  if (value.tag() != Tag::json)
+    return bad_request("value: an InputRequestEvent has a JSON object {request_id, prompt, metadata}");
+  const RequestReader reader(value.data());
+  if (!reader.is_object)
+    return bad_request("value: an InputRequestEvent has a JSON object {request_id, prompt, metadata}");
+  if (reader.has_id && !reader.id_is_text) return bad_request("value: request_id is not a text");
+  std::string id = reader.has_id ? reader.id : std::string(correlation);
+  std::string text(value.data());
+  if (!reader.has_id) {
+    if (id.empty()) id = "i" + std::to_string(invocation_id_) + "." + std::to_string(++extras().questions);
+    text.insert(text.find('{') + 1,
+                "\"request_id\":" + nlohmann::json(id).dump() + (reader.is_empty ? "" : ","));
+  }
+  if (Ref<Error> error = check_name("value: request_id", id)) return error;
+  return Event::make(kInputRequest, Value::copy(Tag::json, text), step_->name, id);
+}
+
+Ref<Error> Call::emit_output(Output output, const Sending& sending, bool at_once) {
+  output.delay_ms = sending.delay_ms;
+  if (sending.delay_ms != 0) extras().is_special = true;
+  if (outputs_.size() >= workflow_->policy().limits.queued_events) return outputs_full(output.event->type());
+  if (output.type == kInputRequestType) {
+    Result<Ref<Event>> request = make_request(output.event->correlation(), *output.event->value());
+    if (!request) return request.error();
+    output.event = std::move(*request);
+    extras().is_special = true;
+  }
+  if (at_once) {
+    outputs_.insert(outputs_.begin() + static_cast<ptrdiff_t>(extras().sends), std::move(output));
+    ++extras_->sends;
+  } else {
+    outputs_.push_back(std::move(output));
+  }
   return nullptr;
 }
 
-Ref<Error> Call::send_event(const Event& event, std::string_view target) {
+Ref<Error> Call::emit_event(const Event& event, const Sending& sending) {
   if (Ref<Error> error = check_open()) return error;
-  Result<Output> output = run_->address(event, target, step_->name);
+  Result<Output> output = run_->address(event, sending.target, step_->name);
   if (!output) return output.error();
-  Tick tick{Tick::Kind::send, false, invocation_, {&*output, 1}};
-  tick.digest = digest_of("send", event, target);
-  return run_->effect(tick);
+  return emit_output(std::move(*output), sending, false);
+}
+
+Ref<Error> Call::send_event(const Event& event, const Sending& sending) {
+  if (Ref<Error> error = check_open()) return error;
+  Result<Output> output = run_->address(event, sending.target, step_->name);
+  if (!output) return output.error();
+  if (step_->atomic) return emit_output(std::move(*output), sending, true);
+  Tick tick{Tick::Kind::send, false, nullptr, {&*output, 1}};
+  output->delay_ms = sending.delay_ms;
+  tick.is_special = sending.delay_ms != 0;
+  if (output->type == kInputRequestType) {
+    Result<Ref<Event>> request = make_request(event.correlation(), *event.value());
+    if (!request) return request.error();
+    output->event = std::move(*request);
+    tick.is_special = true;
+  }
+  tick.digest = digest_of("send", *output->event, sending.target, sending.delay_ms);
+  return run_->effect(*this, tick);
 }
 
 Ref<Error> Call::publish(const Event& event) {
   if (Ref<Error> error = check_open()) return error;
+  if (event.type() == kInputRequest)
+    return bad_request("event: an InputRequestEvent is emitted or sent; the engine publishes it");
+  if (is_stream_type(event.type())) return stream_type_refused(event.type());
   Output output{Event::make(event.type(), event.value(), step_->name, event.correlation())};
-  Tick tick{Tick::Kind::publish, false, invocation_, {&output, 1}};
-  tick.digest = digest_of("publish", event, {});
-  return run_->effect(tick);
+  Tick tick{Tick::Kind::publish, false, nullptr, {&output, 1}};
+  tick.digest = digest_of("publish", event, {}, 0);
+  return run_->effect(*this, tick);
+}
+
+// Whoever tells this call that its time is up looks for them under the lock.
+Call::Extras& Call::extras() {
+  if (extras_) return *extras_;
+  auto made = std::make_unique<Extras>();
+  Guard guard(run_->lock_);
+  extras_ = std::move(made);
+  is_special_ = true;
+  return *extras_;
+}
+
+Draft* Call::draft() { return step_->atomic ? &extras().draft : nullptr; }
+
+// ------------------------------------------------------------------------------------- questions, failures,
+// ends
+
+Result<Status> Call::ask(const Asking& asking, std::unique_ptr<PendingCallback> callback,
+                         Ref<Value>& answer) {
+  if (Ref<Error> error = check_open()) return error;
+  if (callback && !deferred_) {
+    return Error::make(Status::wrong_state,
+                       "question.answered: a step that is called back has to be deferred first");
+  }
+  std::string id(asking.request_id);
+  if (id.empty()) id = "i" + std::to_string(invocation_id_) + "." + std::to_string(++extras().questions);
+  std::string text =
+      "{\"request_id\":" + nlohmann::json(id).dump() + ",\"prompt\":" + nlohmann::json(asking.prompt).dump();
+  if (asking.metadata) text.append(",\"metadata\":").append(asking.metadata->data());
+  text += "}";
+  Output request{Event::make(kInputRequest, Value::copy(Tag::json, text), step_->name, id),
+                 kInputRequestType};
+  Tick tick{Tick::Kind::ask, false, nullptr, {&request, 1}};
+  tick.calls_back = callback != nullptr;
+  if (callback) {
+    callback->request_id = id;
+    extras();
+  }
+  if (Ref<Error> error = run_->ask(*this, tick, std::move(callback), answer)) return error;
+  return answer ? Status::ok : Status::pending;
+}
+
+Ref<Error> Call::retry_after(int64_t delay_ms) {
+  if (Ref<Error> error = check_open()) return error;
+  extras().retry_after_ms = delay_ms;
+  return nullptr;
+}
+
+// Called at once where it is cancelled already.
+Ref<Error> Call::on_cancel(std::unique_ptr<PendingCallback> callback) {
+  Extras& mine = extras();
+  Guard guard(run_->lock_);
+  if (!is_open() && !abandoned_) return check_open();
+  if (abandoned_ || has_ended(run_->state_)) {
+    guard.unlock();
+    EngineScope scope(*run_);
+    run_->runtime_->calls().cancelled(callback->callback);
+    return nullptr;
+  }
+  mine.on_cancel.add(std::move(callback));
+  run_->list(*this);
+  return nullptr;
+}
+
+Result<int> Call::cancel_descriptor() {
+  Extras& mine = extras();
+  Guard guard(run_->lock_);
+  if (!is_open() && !abandoned_) return check_open();
+  Result<int> number = mine.signal.open();
+  if (!number) return number;
+  if (abandoned_ || has_ended(run_->state_)) {
+    mine.signal.raise();
+  } else {
+    run_->list(*this);  // only one that is still to end leaves the list again
+  }
+  return number;
+}
+
+bool Call::is_cancelled() const noexcept {
+  return abandoned_.load(std::memory_order_acquire) || run_->ended();
+}
+
+Ref<Error> Call::progress(std::string_view label, uint64_t current, uint64_t total) {
+  if (total != 0 && current > total) {
+    return Error::make(Status::invalid_argument, "current is more than total: give a total of 0 for unknown");
+  }
+  if (!is_open() || run_->ended()) return check_open();
+  if (!run_->watched()) return nullptr;
+  return run_->progress(make_progress(label, current, total, run_->id(), step_->name));
 }
 
 Ref<Error> Call::defer() noexcept {
@@ -105,7 +366,9 @@ Ref<Error> Call::defer() noexcept {
     return Error::make(Status::wrong_state,
                        "this invocation was already deferred: there is one handle of it");
   }
+  if (abandoned_) return check_open();
   deferred_ = true;
+  run_->list(*this);
   event_kept_ = Ref<Event>::share(event_);
   handle_.kind = Kind::invocation;
   handle_.refs.store(1, std::memory_order_relaxed);
@@ -124,15 +387,19 @@ Ref<Error> Call::complete(Ref<Error> failure) noexcept {
   const bool too_late = has_ended(run_->state_);
   if (!returned_) {
     failure_ = std::move(failure);
-  } else {
+  } else if (!abandoned_) {
     run_->finish(*this, std::move(failure), false, commands, notices);
     run_->offer(notices);
   }
   const bool finished = returned_;
+  const bool was_abandoned = abandoned_;
+  std::unique_ptr<Extras> spent = finished ? std::move(was_abandoned ? extras_ : spent_) : nullptr;
   guard.unlock();
   if (finished) outputs_.clear();
+  spent.reset();
   commands.clear();
   run_->notify(notices);
+  if (was_abandoned) return check_open();
   if (too_late)
     return Error::make(Status::cancelled, "the run has ended before: what this step did is dropped");
   return nullptr;

@@ -3,22 +3,40 @@
 //
 // States: open (the body runs, or is pending) --finished--> closed. `deferred` says that the host has an
 // invocation handle; `completed`, that somebody has said how it ends; `returned`, that the body is back. It
-// finishes when the last two hold, once. The outputs belong to the one thread that uses the context; the rest
-// is under the lock of the run.
+// finishes when the last two hold, once. A call whose time is up is abandoned: nothing that it does counts
+// any more, and what it can reach stays valid until its body has returned. The outputs belong to the one
+// thread that uses the context; the rest is under the lock of the run.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
 #include "base/object.hpp"
+#include "engine/draft.hpp"
+#include "engine/host.hpp"
 #include "run/tick.hpp"
 
 namespace blazen {
 
 class Call;
 class Run;
+
+// A descriptor that becomes readable once. -1: none.
+class Signal {
+ public:
+  Signal() = default;
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
+  ~Signal();
+  Result<int> open() noexcept;
+  void raise() const noexcept;
+
+ private:
+  int number_ = -1;
+};
 
 // What the host's invocation handle points to: counted by itself, since its last release has a meaning.
 struct InvocationHandle final : Object {
@@ -37,27 +55,74 @@ class Call final : public Object {
   uint64_t invocation_id() const noexcept { return invocation_id_; }
   uint32_t attempt() const noexcept { return attempt_; }
   bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
+  bool is_cancelled() const noexcept;
   InvocationHandle& handle() noexcept { return handle_; }
 
   // Null while the call can do anything; else why it cannot.
   Ref<Error> check_open() const noexcept;
 
+  // How an event is sent.
+  struct Sending {
+    std::string_view target;  // empty: to everybody who accepts it
+    int64_t delay_ms = 0;
+  };
   // What a step does; the errors are for its caller. May throw std::bad_alloc.
   Ref<Error> emit(std::string_view type, Ref<Value> value);
-  Ref<Error> emit_event(const Event& event, std::string_view target);
-  Ref<Error> send_event(const Event& event, std::string_view target);
+  Ref<Error> emit_event(const Event& event, const Sending& sending);
+  Ref<Error> send_event(const Event& event, const Sending& sending);
   Ref<Error> publish(const Event& event);
+  Ref<Error> progress(std::string_view label, uint64_t current, uint64_t total);
   Ref<Error> defer() noexcept;
   Ref<Error> complete(Ref<Error> failure) noexcept;
   // The host's last reference to the invocation is gone.
   void abandon() noexcept;
 
+  // Status::ok: *answer is there. Status::pending: it was asked. The callback may be null.
+  struct Asking {
+    std::string_view request_id;  // empty: one is made
+    std::string_view prompt;
+    Ref<Value> metadata;
+  };
+  Result<Status> ask(const Asking& asking, std::unique_ptr<PendingCallback> callback, Ref<Value>& answer);
+  Ref<Error> retry_after(int64_t delay_ms);
+  Ref<Error> on_cancel(std::unique_ptr<PendingCallback> callback);
+  Result<int> cancel_descriptor();
+
+  // Null where the step writes at once.
+  Draft* draft();
+
  private:
   friend class Run;
   friend class Runtime;
 
+  // What most calls never need.
+  struct Extras {
+    int64_t retry_after_ms = -1;
+    uint32_t questions = 0;   // for their ids
+    bool is_special = false;  // one of the outputs is an InputRequestEvent, or delayed
+    size_t sends = 0;         // of an atomic step: so many of the outputs come first
+    Draft draft;
+    CallbackList on_cancel;
+    CallbackList on_answer;
+    Signal signal;
+  };
+  Extras& extras();
+  // Under the lock; leave_nothing() without it.
+  void spend_extras() noexcept {
+    spent_ = std::move(extras_);
+    leaves_ = true;
+  }
+  [[gnu::noinline]] void leave_nothing() noexcept {
+    leaves_ = false;
+    spent_.reset();
+    event_kept_.reset();
+  }
+
   Ref<Error> outputs_full(std::string_view type) const;
   void begin(Run& run, Invocation* invocation) noexcept;
+  Ref<Error> emit_output(Output output, const Sending& sending, bool at_once);
+  // An InputRequestEvent as it goes out: with an id.
+  Result<Ref<Event>> make_request(std::string_view correlation, const Value& value);
 
   Run* run_ = nullptr;  // between two runs: none
   const Workflow* workflow_ = nullptr;
@@ -65,18 +130,27 @@ class Call final : public Object {
   Invocation* invocation_ = nullptr;
   const StepDefinition* step_ = nullptr;
   const Event* event_ = nullptr;
-  Ref<Event> event_kept_;  // of a deferred call, whose event outlives the invocation
+  Ref<Event> event_kept_;  // of a deferred or abandoned call, whose event outlives the invocation
   uint64_t invocation_id_ = 0;
   uint32_t attempt_ = 1;
+  int64_t started_ms_ = -1;  // negative: nobody watched
   std::atomic<bool> open_{false};
+  std::atomic<bool> abandoned_{false};
   bool deferred_ = false;
   bool completed_ = false;
   bool returned_ = false;
+  bool is_special_ = false;  // it has extras, or is listed
+  bool leaves_ = false;      // spent_, or event_kept_ of an abandoned one
+  bool listed_ = false;      // in the run's list of calls that something outside may have to do with
   Ref<Error> failure_;
   TypeId emitted_last_ = kUnknownType;  // a step often emits one type many times
   std::vector<Output> outputs_;
   EventStash stash_;
   Commands commands_;  // of its writes
+  std::unique_ptr<Extras> extras_;
+  std::unique_ptr<Extras> spent_;  // goes outside the lock
+  Call* next_listed_ = nullptr;
+  Call* previous_listed_ = nullptr;
 };
 
 }  // namespace blazen

@@ -4,55 +4,49 @@
 #include <chrono>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "base/uuid.hpp"
+#include "engine/lifecycle.hpp"
+#include "engine/refusals.hpp"
 #include "engine/scope.hpp"
+#include "engine/step_failed.hpp"
 #include "snapshot/restore.hpp"
 
 namespace blazen {
 namespace {
 
-int64_t now_ms() noexcept {
+int64_t steady_ms() noexcept {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
 
-std::string in_quotes(std::string_view text) { return std::string("'").append(text).append("'"); }
-
 // Saturates: a deadline beyond the end of time is as good as none.
 int64_t deadline_after(int64_t timeout_ms) noexcept {
-  const int64_t now = now_ms();
+  const int64_t now = steady_ms();
   return timeout_ms > INT64_MAX / 2 ? INT64_MAX / 2 : now + timeout_ms;
 }
 
-Ref<Error> ended_before() noexcept { return Error::make(Status::cancelled, "the run has already ended"); }
-
-Ref<Error> closed_runtime() noexcept { return Error::make(Status::cancelled, "the runtime is closed"); }
-
-Ref<Error> limit_reached(const char* limit) noexcept {
-  try {
-    return Error::make(Status::limit, std::string(limit).append(" is reached"));
-  } catch (const std::bad_alloc&) {
-    return Error::out_of_memory();
-  }
-}
-
 }  // namespace
+
+Ref<Error> stream_type_refused(std::string_view type) {
+  return Error::make(Status::invalid_argument,
+                     "event: " + in_quotes(type) + " is a type that the library itself puts on streams");
+}
 
 // --------------------------------------------------------------------------------------------- from birth to
 // end
 
 Run::Run(Runtime& runtime, Ref<Workflow> workflow) noexcept
-    : Object(Kind::run), runtime_(Ref<Runtime>::share(&runtime)) {
+    : Object(Kind::run), runtime_(Ref<Runtime>::share(&runtime)), times_steps_(workflow->times_steps()) {
   state_.workflow = std::move(workflow);
   runtime_->hold();
 }
 
 Run::~Run() {
-  runtime_->delist(*this);
-  for (const HostCallback& callback : done_) call_drop(callback.drop, callback.user_data);
+  if (!delisted_) runtime_->delist(*this);
   if (spare_call_ != nullptr || state_.pool.has_blocks())
     runtime_->keep_spares(spare_call_, state_.pool.hand_on());
 }
@@ -74,11 +68,13 @@ class Run::FirstHandle {
   Run* run_;
 };
 
-Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata) {
+Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata,
+                             std::unique_ptr<PendingCallback> input) {
   FirstHandle run(new Run(runtime, std::move(workflow)));
   RunState& state = run->state_;
   state.steps.resize(state.workflow->steps().size());
   state.metadata = std::move(metadata);
+  run->input_ = std::move(input);
   if (Ref<Error> error = runtime.entropy().fill(state.id.data(), state.id.size())) return error;
   state.id[6] = static_cast<uint8_t>((state.id[6] & 0x0f) | 0x40);  // RFC 9562: version 4,
   state.id[8] = static_cast<uint8_t>((state.id[8] & 0x3f) | 0x80);  // variant 10
@@ -87,9 +83,14 @@ Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value
 }
 
 Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
-                             const SnapshotDocument& snapshot, bool allow_changed_workflow) {
+                             const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
+                             std::unique_ptr<PendingCallback> input) {
   FirstHandle run(new Run(runtime, workflow));
-  if (Ref<Error> error = restore_run(snapshot, workflow, allow_changed_workflow, run->state_)) return error;
+  EngineScope scope(*run);  // deserializers are called
+  if (Ref<Error> error = restore_run(snapshot, workflow, how.allow_changed_workflow, run->state_, &maker))
+    return error;
+  run->input_ = std::move(input);
+  run->time_has_passed_ = how.time_has_passed;
   run->ended_.store(has_ended(run->state_));
   if (!runtime.enlist(*run)) return closed_runtime();
   return run.take();
@@ -124,7 +125,19 @@ void Run::release_handle() noexcept {
 // Nobody could ever move on a run that waits for the outside and has no handle.
 bool Run::is_lost() const noexcept {
   return handles_.load(std::memory_order_relaxed) == 0 && started_ && state_.phase == Phase::running &&
-         startable(state_) + state_.in_flight.size() == 0;
+         startable(state_) + state_.in_flight.size() == 0 &&
+         (state_.pause != Pause::none || !has_timers(state_));
+}
+
+// Without the lock, when all that the last tick wanted has been done.
+void Run::cancel_if_lost() noexcept {
+  if (handles_.load(std::memory_order_relaxed) != 0 || ended()) return;
+  bool lost = false;
+  {
+    Guard guard(lock_);
+    lost = is_lost();
+  }
+  if (lost) cancel("it waits for the outside, and nobody holds a handle of it");
 }
 
 Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
@@ -138,18 +151,25 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   if (state_.phase != Phase::created && has_input) {
     return Error::make(Status::invalid_argument, "input: the run that is resumed had its input; give NULL");
   }
-  Tick start{
-      state_.phase == Phase::created ? Tick::Kind::start : Tick::Kind::resume, false, nullptr, {&first, 1}};
+  const bool is_new = state_.phase == Phase::created;
+  Tick start{is_new ? Tick::Kind::start : Tick::Kind::resume, false, nullptr, {&first, 1}};
+  start.now_ms = runtime_->clock().coarse_ms();
+  if (!is_new && time_has_passed_) pass_time(state_, start.now_ms);
   const bool will_move = !has_ended(state_);
   if (!tick(start, commands, notices)) return Error::out_of_memory();
   started_ = true;
+  started_ms_ = start.now_ms;
+  if (will_move && !has_ended(state_)) begin_time(notices);
   if (will_move) {
     owned_.store(true);
     keep();
   }
-  commands.settled = is_settled(state_);
-  commands.more = true;
-  after_tick(commands, notices);
+  if (!is_new) {
+    commands.settled = state_.rest != RunStatus::running;
+    commands.more = true;
+    commands.asked = !state_.questions.empty();
+    after_tick(commands, notices);
+  }
   if (submit) offer(notices);
   guard.unlock();
   commands.clear();
@@ -218,6 +238,30 @@ void Run::give_up(Ref<Error> error) noexcept {
 // ------------------------------------------------------------------------------------------------------ the
 // loop
 
+// What time it is for a thread that runs one body after the other, so that each has an age. Bodies that take
+// milliseconds are timed one by one; of those that take nanoseconds, it looks at the clock for every
+// sixteenth.
+class Run::Watch {
+ public:
+  // known_ms: that it was read just now; 0: it was not.
+  Watch(Clock& clock, int64_t known_ms) noexcept
+      : clock_(clock), now_ms_(known_ms != 0 ? known_ms : clock.coarse_ms()) {}
+  int64_t now() const noexcept { return now_ms_; }
+  int64_t look() noexcept {
+    if (--left_ == 0) read();
+    return now_ms_;
+  }
+
+ private:
+  [[gnu::noinline]] void read() noexcept {
+    const int64_t before_ms = std::exchange(now_ms_, clock_.coarse_ms());
+    left_ = now_ms_ == before_ms ? 16 : 1;
+  }
+  Clock& clock_;
+  int64_t now_ms_;
+  uint32_t left_ = 2;
+};
+
 uint64_t Run::work(uint64_t steps_max) noexcept {
   EngineScope scope(*this, true);
   Commands commands;
@@ -229,12 +273,15 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
   Guard guard(lock_);
   if (tasks_ > 0) --tasks_;
   bool hand_free = started_;
+  Watch watch(runtime_->clock(), std::exchange(started_ms_, 0));
+  looked_ms_ = watch.now();
   if (hand_free) dispatch(commands, notices);
   while (take_next(call, commands, notices)) {
     guard.unlock();
     // Call out, with nothing of the last tick left behind.
     if (left) clear_left(left, left_is_done);
     call->outputs_.clear();
+    if (call->leaves_) call->leave_nothing();
     call->stash_.put(std::move(commands.released));
     commands.clear();
     if (notices.any()) notify(notices);
@@ -242,51 +289,68 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
     const Status status = call_body(*call, error);
     ++steps;
     hand_free = steps_max == 0 || steps < steps_max;
+    const int64_t looked_ms = watch.look();
     // Bring back, and take the next.
     guard.lock();
+    looked_ms_ = looked_ms;
     left_is_done = bring_back(*call, status, error, hand_free, commands, notices);
     if (left_is_done && !call->deferred_) continue;
     left = Ref<Call>::adopt(std::exchange(call, nullptr));
     if (!left_is_done && hand_free) dispatch(commands, notices);
   }
   offer(notices);
-  const bool lost = is_lost();
   guard.unlock();
   if (left) clear_left(left, left_is_done);
-  if (call != nullptr) call->outputs_.clear();
+  if (call != nullptr) {
+    call->outputs_.clear();
+    call->leave_nothing();
+  }
   commands.clear();
   if (call != nullptr && notices.ended) notices.spare_call = std::exchange(call, nullptr);
   notify(notices);
   if (call != nullptr) keep_call(call);
-  if (lost) cancel("it waits for the outside, and nobody holds a handle of it");
+  cancel_if_lost();
   return steps;
 }
 
 void Run::clear_left(Ref<Call>& left, bool is_done) noexcept {
-  if (is_done) left->outputs_.clear();
+  if (is_done) {
+    left->outputs_.clear();
+    left->spent_.reset();
+  }
   left.reset();
 }
 
 void Run::dispatch(Commands& commands, Notices& notices) noexcept {
   Tick next{Tick::Kind::dispatch};
+  next.now_ms = dispatch_ms();
   tick(next, commands, notices);
 }
 
-bool Run::take_next(Call*& call, Commands& commands, Notices& notices) noexcept {
+inline bool Run::take_next(Call*& call, Commands& commands, Notices& notices) noexcept {
   Invocation* invocation = commands.start;
   if (invocation == nullptr) return false;
   if (call == nullptr) call = take_call();
   if (call == nullptr) {
     commands.start = nullptr;
-    Tick out_of_memory{Tick::Kind::fail};
-    out_of_memory.invocation = invocation;
-    out_of_memory.error = Error::out_of_memory();
-    tick(out_of_memory, commands, notices);
+    fail_without_memory(invocation, false, commands, notices);
     return false;
   }
   call->begin(*this, invocation);
+  if (times_steps_ && call->step_->timeout_ms != 0) {
+    list(*call);
+    arm(now_ms() + call->step_->timeout_ms, notices);
+  }
+  call->started_ms_ = state_.watched ? now_ms() : -1;
   offer_rest(notices);
   return true;
+}
+
+[[gnu::noinline]] void Run::fail_without_memory(Invocation* invocation, bool hand_free, Commands& commands,
+                                                Notices& notices) noexcept {
+  Tick out_of_memory{Tick::Kind::fail, hand_free, invocation};
+  out_of_memory.error = Error::out_of_memory();
+  tick(out_of_memory, commands, notices);
 }
 
 Call* Run::take_call() noexcept {
@@ -307,12 +371,22 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
   return runtime_->calls().step(*call.step_->body, call, *call.event_, error);
 }
 
-bool Run::bring_back(Call& call, Status status, Ref<Error>& error, bool hand_free, Commands& commands,
-                     Notices& notices) noexcept {
+// Once for each invocation: everything that it calls is inline in it, but for what is rare and says noinline.
+[[gnu::flatten]] bool Run::bring_back(Call& call, Status status, Ref<Error>& error, bool hand_free,
+                                      Commands& commands, Notices& notices) noexcept {
   call.returned_ = true;
+  if (call.abandoned_.load(std::memory_order_relaxed))
+    return leave_abandoned(call, error, hand_free, commands, notices);
   Ref<Error> failure;
+  if (status == Status::pending && !call.deferred_ && !has_ended(state_) && has_asked(*call.invocation_)) {
+    suspend(call, hand_free, commands, notices);
+    return true;
+  }
   if (call.deferred_ && (status == Status::ok || status == Status::pending)) {
-    if (status == Status::pending && !call.completed_) return false;
+    if (status == Status::pending && !call.completed_) {
+      if (!has_ended(state_)) rest(call, commands, notices);
+      return false;
+    }
     failure = std::move(call.failure_);
   } else if (status == Status::pending) {
     failure = Error::make(Status::wrong_state, "it answered BLAZEN_PENDING without blazen_context_defer");
@@ -324,24 +398,111 @@ bool Run::bring_back(Call& call, Status status, Ref<Error>& error, bool hand_fre
   return true;
 }
 
+// Its body is back, and nothing that it did counts. False: the host has a handle of it still.
+[[gnu::noinline]] bool Run::leave_abandoned(Call& call, Ref<Error>& error, bool hand_free, Commands& commands,
+                                            Notices& notices) noexcept {
+  commands.late_error = std::move(error);
+  commands.more = true;
+  if (call.deferred_) return false;
+  call.completed_ = true;
+  call.spend_extras();
+  if (hand_free) dispatch(commands, notices);
+  return true;
+}
+
+// Somebody completes it later.
+[[gnu::noinline]] void Run::rest(Call& call, Commands& commands, Notices& notices) noexcept {
+  Tick tick{Tick::Kind::rest, false, call.invocation_};
+  this->tick(tick, commands, notices);
+}
+
+// It will be called again, with the answer.
+[[gnu::noinline]] void Run::suspend(Call& call, bool hand_free, Commands& commands,
+                                    Notices& notices) noexcept {
+  call.open_.store(false, std::memory_order_release);
+  call.completed_ = true;
+  call.spend_extras();
+  if (call.listed_) unlist(call);
+  Tick tick{Tick::Kind::suspend, hand_free, call.invocation_};
+  tick.now_ms = dispatch_ms();
+  this->tick(tick, commands, notices);
+}
+
 void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& commands,
                  Notices& notices) noexcept {
   call.open_.store(false, std::memory_order_release);
+  if (failure || call.is_special_ || is_observed_ || has_ended(state_))
+    return finish_otherwise(call, std::move(failure), hand_free, commands, notices);
   Tick done{Tick::Kind::complete, hand_free, call.invocation_};
+  done.now_ms = dispatch_ms();
+  done.outputs = call.outputs_;
+  if (!tick(done, commands, notices)) fail_without_memory(call.invocation_, hand_free, commands, notices);
+}
+
+// It has failed, or comes too late, or did what most never do.
+[[gnu::noinline]] void Run::finish_otherwise(Call& call, Ref<Error> failure, bool hand_free,
+                                             Commands& commands, Notices& notices) noexcept {
+  // A subscriber that may hold the run back has to see what this tick publishes before the next step starts;
+  // and the tick of an atomic step may be refused.
+  const bool apart = hand_free && (may_be_held() || call.extras_);
+  Tick done{Tick::Kind::complete, hand_free && !apart, call.invocation_};
+  done.now_ms = now_ms();
+  if (state_.watched && call.started_ms_ >= 0) done.duration_ms = done.now_ms - call.started_ms_;
+  if (call.extras_) prepare_finish(call, done);
+  if (call.listed_) unlist(call);
+  Output handled;
   if (has_ended(state_)) {
     done.kind = Tick::Kind::discard;
     commands.late_error = std::move(failure);
     commands.more = true;
   } else if (failure) {
-    done.kind = Tick::Kind::fail;
-    done.error = Error::step_failed(call.step_->name, call.attempt_, std::move(failure));
+    fail_step(call, done, std::move(failure), handled);
   } else {
     done.outputs = call.outputs_;
   }
-  if (tick(done, commands, notices)) return;
-  done.kind = Tick::Kind::fail;
-  done.error = Error::out_of_memory();
-  tick(done, commands, notices);
+  bool is_done = tick(done, commands, notices);
+  if (is_done && done.kind == Tick::Kind::complete && done.commits && commands.status != Status::ok) {
+    // An atomic step whose writes the state does not take: it has failed, and nothing of it counts.
+    Ref<Error> refused = refused_write(commands, done.writes);
+    commands.status = Status::ok;
+    fail_step(call, done, std::move(refused), handled);
+    is_done = tick(done, commands, notices);
+  }
+  if (call.extras_) call.spend_extras();
+  if (!is_done) fail_without_memory(call.invocation_, hand_free && !apart, commands, notices);
+  if (apart) dispatch(commands, notices);
+}
+
+// What the step asked for beside its outputs.
+void Run::prepare_finish(Call& call, Tick& done) noexcept {
+  Call::Extras& extras = *call.extras_;
+  done.retry_after_ms = extras.retry_after_ms;
+  done.is_special = extras.is_special;
+  done.commits = !extras.draft.empty();
+  done.clears = extras.draft.clears();
+  if (done.commits) done.writes = extras.draft.writes();
+}
+
+// handled: for the event of who handles that.
+void Run::fail_step(const Call& call, Tick& tick, Ref<Error> cause, Output& handled) const noexcept {
+  tick.kind = Tick::Kind::fail;
+  tick.outputs = {};
+  tick.writes = {};
+  tick.error = Error::step_failed(call.step_->name, call.attempt_, std::move(cause));
+  make_step_failed(call, tick, handled);
+}
+
+// The event for the step that handles failures, where the workflow has one.
+void Run::make_step_failed(const Call& call, Tick& tick, Output& output) const noexcept {
+  if (workflow().acceptors(kStepFailedType).empty() || !tick.error) return;
+  try {
+    output.event =
+        step_failed_event(*tick.error, call.step_->name, call.attempt_, call.invocation_id_, call.event());
+    output.type = kStepFailedType;
+    tick.outputs = {&output, 1};
+  } catch (const std::bad_alloc&) {
+    tick.error = Error::out_of_memory();
+  }
 }
 
 bool Run::tick(Tick& tick, Commands& commands, Notices& notices) noexcept {
@@ -351,28 +512,86 @@ bool Run::tick(Tick& tick, Commands& commands, Notices& notices) noexcept {
     return false;
   }
   if (commands.more) after_tick(commands, notices);
-  if (helpers_ != 0 && startable(state_) != 0) changed_.wake_all();
-  // A run that waits for the outside has not settled, but some who wait want to know.
-  if (waiters_ != 0 && startable(state_) + state_.in_flight.size() == 0) changed_.wake_all();
+  if (helpers_ != 0 && startable_now(state_) != 0) changed_.wake_all();
   return true;
 }
 
-void Run::after_tick(Commands& commands, Notices& notices) noexcept {
-  const bool news = commands.settled || commands.appended < commands.published.size();
-  const bool heard = stream_ && stream_->has_subscribers();
-  for (; commands.appended < commands.published.size(); ++commands.appended) {
-    if (heard) stream_->append(commands.published[commands.appended], commands.dropped_events);
+[[gnu::noinline]] void Run::after_tick(Commands& commands, Notices& notices) noexcept {
+  if (std::exchange(commands.clock, false) && started_) {
+    Tick time{Tick::Kind::time};
+    time.now_ms = now_ms();
+    this->tick(time, commands, notices);
+  }
+  if (commands.asked) hand_out_requests(notices);
+  if (started_ && !has_ended(state_)) rearm(notices);
+  const bool appended = commands.appended < commands.published.size() ||
+                        commands.reported < commands.happened.size() || commands.unreported;
+  const bool news = commands.settled || appended;
+  if (appended) {
+    append_happened(commands);
+    look_at_hold(notices);
   }
   if (commands.settled) {
     notices.more = true;
     notices.status = status_of(state_);
-    if (notices.done.empty()) notices.done.swap(done_);
     notices.ended = has_ended(state_);
-    if (notices.ended) ended_.store(true, std::memory_order_relaxed);
+    if (notices.ended) ended_.store(true, std::memory_order_release);
+    if (!done_.empty()) collect_done(notices);
+    if (notices.ended && calls_ != nullptr) cancel_calls(notices);
   }
   if (!news) return;
   collect_ready(notices);
   if (waiters_ != 0) changed_.wake_all();
+}
+
+// Both rows, each piece of news in its place among what was published.
+void Run::append_happened(Commands& commands) noexcept {
+  if (!stream_) {
+    const Limits& limits = workflow().policy().limits;
+    try {
+      if (limits.stream_retained != 0 && commands.appended < commands.published.size())
+        stream_ = std::make_unique<StreamLog>(limits, commands.published[commands.appended].sequence);
+    } catch (const std::bad_alloc&) {
+      stream_.reset();  // these are not retained, and later ones may be
+    }
+  }
+  if (stream_) {
+    for (size_t i = commands.appended; i < commands.published.size(); ++i)
+      stream_->append(commands.published[i], commands.dropped_events);
+  }
+  commands.appended = commands.published.size();
+  if (state_.watched) {
+    if (std::exchange(commands.unreported, false))
+      stream_->append_news(nullptr, state_.stream_last, commands.dropped_events);
+    for (size_t i = commands.reported; i < commands.happened.size(); ++i) {
+      Ref<Event> item;
+      try {
+        item = make_lifecycle(commands.happened[i], workflow());
+      } catch (const std::bad_alloc&) {
+        item.reset();  // missed, and the listeners are told
+      }
+      stream_->append_news(item, commands.happened[i].after, commands.dropped_events);
+    }
+  }
+  commands.reported = commands.happened.size();
+}
+
+void Run::look_at_listeners() noexcept {
+  state_.watched = stream_->watched();
+  is_observed_ = state_.watched || stream_->may_hold();
+  watched_.store(state_.watched, std::memory_order_relaxed);
+}
+
+void Run::look_at_hold(Notices& notices) noexcept {
+  if (!stream_) return;
+  const bool was_held = std::exchange(state_.held, stream_->holds());
+  if (!was_held || state_.held || startable_now(state_) == 0) return;
+  if (helpers_ != 0) changed_.wake_all();
+  if (EngineScope::works_on(*this) && !runtime_->executor().wants_each_step()) {
+    offer_rest(notices);
+  } else {
+    offer(notices);
+  }
 }
 
 void Run::collect_ready(Notices& notices) noexcept {
@@ -382,7 +601,7 @@ void Run::collect_ready(Notices& notices) noexcept {
 
 // One callback of a stream at a time: whoever makes it looks again after it.
 void Run::collect_ready(Stream& stream, Notices& notices) noexcept {
-  const bool there = stream.closed_ || has_ended(state_) || state_.stream_last >= stream.cursor_;
+  const bool there = stream.closed_ || has_ended(state_) || stream_->has_item(stream);
   if (!there || stream.ready_.function == nullptr || stream.calling_ != 0 || !try_retain(&stream)) return;
   ++stream.calling_;
   stream.notice_ = std::exchange(stream.ready_, HostCallback{});
@@ -391,14 +610,14 @@ void Run::collect_ready(Stream& stream, Notices& notices) noexcept {
 }
 
 void Run::offer(Notices& notices) noexcept {
-  const size_t startable_now = started_ ? startable(state_) : 0;
-  if (startable_now == 0) return;
+  const size_t hands = started_ ? startable_now(state_) : 0;
+  if (hands == 0) return;
   if (runtime_->executor().wants_each_step()) {
-    if (startable_now <= tasks_) return;
-    notices.hands = startable_now - tasks_;
-    tasks_ = startable_now;
+    if (hands <= tasks_) return;
+    notices.hands = hands - tasks_;
+    tasks_ = hands;
   } else {
-    notices.hands = startable_now;
+    notices.hands = hands;
   }
   notices.more = true;
 }
@@ -407,7 +626,7 @@ void Run::offer(Notices& notices) noexcept {
 // Whoever takes the run off the queue looks under the lock after that, so that nothing is missed while the
 // run is still queued.
 void Run::offer_rest(Notices& notices) noexcept {
-  if (startable(state_) == 0 || !runtime_->executor().shares_work()) return;
+  if (startable_now(state_) == 0 || !runtime_->executor().shares_work()) return;
   if (queued.load(std::memory_order_relaxed)) return;
   notices.hands = 1;
   notices.more = true;
@@ -415,11 +634,7 @@ void Run::offer_rest(Notices& notices) noexcept {
 
 void Run::notify(Notices& notices) noexcept {
   if (!std::exchange(notices.more, false)) return;
-  for (const HostCallback& callback : notices.done) {
-    runtime_->calls().done(callback, *this, notices.status);
-    call_drop(callback.drop, callback.user_data);
-  }
-  notices.done.clear();
+  call_back(notices);
   while (notices.ready != nullptr) {
     Ref<Stream> stream = Ref<Stream>::adopt(notices.ready);
     notices.ready = stream->next_notice_;
@@ -434,9 +649,29 @@ void Run::notify(Notices& notices) noexcept {
   if (std::exchange(notices.ended, false)) {
     if (queued.load(std::memory_order_relaxed)) runtime_->executor().withdraw(*this);
     runtime_->delist(*this, std::exchange(notices.spare_call, nullptr));
+    delisted_ = true;
     if (owned_.exchange(false)) let_go();
   }
   if (const size_t hands = std::exchange(notices.hands, 0)) runtime_->executor().submit(*this, hands);
+  if (const int64_t due_ms = std::exchange(notices.due_ms, INT64_MAX); due_ms != INT64_MAX)
+    runtime_->arm(*this, due_ms);
+  if (const int64_t due_ms = std::exchange(notices.alarm_ms, INT64_MAX); due_ms != INT64_MAX)
+    runtime_->set_alarm(due_ms);
+}
+
+void Run::call_back(Notices& notices) noexcept {
+  const HostCalls& calls = runtime_->calls();
+  while (const auto waiting = notices.done.take()) calls.done(waiting->callback, *this, notices.status);
+  while (const auto waiting = notices.cancelled.take()) calls.cancelled(waiting->callback);
+  if (notices.answered_call) {
+    while (const auto waiting = notices.answered.take())
+      calls.answered(waiting->callback, *notices.answered_call, waiting->request_id, waiting->answer);
+    notices.answered_call.reset();
+  }
+  if (notices.requests.empty()) return;
+  const std::vector<Ref<Event>> requests = std::move(notices.requests);
+  notices.requests.clear();
+  for (const Ref<Event>& request : requests) call_input(*request);
 }
 
 // --------------------------------------------------------------------------------------- events, in and out
@@ -444,6 +679,7 @@ void Run::notify(Notices& notices) noexcept {
 Result<Output> Run::address(const Event& event, std::string_view target, std::string_view source) const {
   Output output;
   output.type = workflow().find_type(event.type());
+  if (output.type == kUnknownType && is_stream_type(event.type())) return stream_type_refused(event.type());
   if (!target.empty()) {
     output.target = workflow().find_step(target);
     if (output.target == kNoStep) {
@@ -459,9 +695,15 @@ Result<Output> Run::address(const Event& event, std::string_view target, std::st
   return output;
 }
 
-Ref<Error> Run::post(const Event& event, std::string_view target) {
-  Result<Output> output = address(event, target, {});
+Ref<Error> Run::post(const Event& event, const Call::Sending& sending) {
+  Result<Output> output = address(event, sending.target, {});
   if (!output) return output.error();
+  if (output->type == kInputRequestType) {
+    return Error::make(
+        Status::invalid_argument,
+        "event: an InputRequestEvent comes from a step; from outside, nobody would get the answer");
+  }
+  output->delay_ms = sending.delay_ms;
   EngineScope scope(*this);
   Commands commands;
   Notices notices;
@@ -469,6 +711,8 @@ Ref<Error> Run::post(const Event& event, std::string_view target) {
   if (has_ended(state_)) return ended_before();
   if (!started_) return Error::make(Status::wrong_state, "the run was not started yet");
   Tick tick{Tick::Kind::post, false, nullptr, {&*output, 1}};
+  tick.is_special = sending.delay_ms != 0;
+  if (tick.is_special) tick.now_ms = now_ms();
   if (!this->tick(tick, commands, notices)) return Error::out_of_memory();
   if (!EngineScope::works_on(*this)) offer(notices);
   guard.unlock();
@@ -478,12 +722,15 @@ Ref<Error> Run::post(const Event& event, std::string_view target) {
   return refused;
 }
 
-Ref<Error> Run::effect(Tick& tick) noexcept {
+Ref<Error> Run::effect(Call& call, Tick& tick) noexcept {
   EngineScope scope(*this);
   Commands commands;
   Notices notices;
   Guard guard(lock_);
   if (has_ended(state_)) return ended_before();
+  if (call.abandoned_) return call.check_open();
+  tick.invocation = call.invocation_;
+  if (tick.is_special) tick.now_ms = now_ms();
   if (!this->tick(tick, commands, notices)) return Error::out_of_memory();
   if (EngineScope::works_on(*this) && !runtime_->executor().wants_each_step()) {
     offer_rest(notices);
@@ -491,25 +738,59 @@ Ref<Error> Run::effect(Tick& tick) noexcept {
     offer(notices);
   }
   guard.unlock();
-  Ref<Error> refused = commands.status == Status::ok ? nullptr : limit_reached(commands.limit);
+  Ref<Error> refused = refused_tick(commands);
   commands.clear();
   notify(notices);
   return refused;
 }
 
-Result<Ref<Stream>> Run::subscribe() {
-  Ref<Stream> stream = Ref<Stream>::adopt(new Stream(Ref<Run>::share(this)));
+// An item of a step that is between its body's start and end, so that nothing but the streams has to know.
+Ref<Error> Run::progress(const Ref<Event>& item) noexcept {
+  EngineScope scope(*this);
+  Commands commands;
+  Notices notices;
   Guard guard(lock_);
+  if (has_ended(state_)) return ended_before();
+  if (!state_.watched) return nullptr;
+  stream_->append_news(item, state_.stream_last, commands.dropped_events);
+  look_at_hold(notices);
+  collect_ready(notices);
+  if (waiters_ != 0) changed_.wake_all();
+  guard.unlock();
+  commands.dropped_events.clear();
+  notify(notices);
+  return nullptr;
+}
+
+Result<Ref<Stream>> Run::subscribe(StreamOptions options) {
   const Limits& limits = workflow().policy().limits;
-  if (!stream_) stream_ = std::make_unique<StreamLog>(limits.stream_items);
+  if (options.capacity > limits.stream_items) {
+    return Error::make(Status::limit, "options.capacity: BLAZEN_LIMIT_STREAM_ITEMS (" +
+                                          std::to_string(limits.stream_items) + ") is the most");
+  }
+  if (options.capacity == 0) options.capacity = limits.stream_items;
+  const uint64_t from = options.from;
+  Ref<Stream> stream = Ref<Stream>::adopt(new Stream(Ref<Run>::share(this), std::move(options)));
+  Guard guard(lock_);
+  if (from > state_.stream_last + 1) {
+    const uint64_t next = state_.stream_last + 1;
+    guard.unlock();
+    stream.reset();
+    return Error::make(Status::invalid_argument, "options.from is " + std::to_string(from) +
+                                                     ", and the next item of the run is " +
+                                                     std::to_string(next));
+  }
+  if (!stream_) stream_ = std::make_unique<StreamLog>(limits, state_.stream_last + 1);
   if (stream_->subscribers().size() >= limits.subscribers) {
     guard.unlock();
     stream.reset();
     return limit_reached("BLAZEN_LIMIT_SUBSCRIBERS");
   }
-  stream->cursor_ = state_.stream_last + 1;
-  stream_->add(stream.get(), stream->cursor_);
+  stream_->add(stream.get(), from);
   stream->closed_ = false;
+  look_at_listeners();
+  Notices none;  // a newcomer lets nothing go
+  look_at_hold(none);
   guard.unlock();
   return stream;
 }
@@ -531,34 +812,64 @@ bool Run::wait_until(Guard& guard, int64_t timeout_ms, const std::function<bool(
   while (!done()) {
     if (timeout_ms == 0) return false;
     const bool help = helps(timeout_ms);
-    if (help && started_ && startable(state_) != 0) {
+    if (help && started_ && startable_now(state_) != 0) {
       guard.unlock();
       work(timeout_ms < 0 ? 0 : 1);
       guard.lock();
-    } else {
-      ++waiters_;
-      helpers_ += help ? 1 : 0;
-      const bool may_come = changed_.wait(guard, deadline_ms);
-      helpers_ -= help ? 1 : 0;
-      --waiters_;
-      if (!kThreads && !may_come) return done();
+    } else if (!sleep(guard, help, deadline_ms)) {
+      return done();
     }
-    if (timeout_ms > 0 && !done() && now_ms() >= deadline_ms) return false;
+    if (timeout_ms > 0 && !done() && steady_ms() >= deadline_ms) return false;
   }
   return true;
 }
 
-Result<RunStatus> Run::wait(int64_t timeout_ms) {
+// Until something has changed, something is due, or the deadline. Who helps tells the time too. False: nobody
+// could ever end this sleep.
+bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
+  int64_t until_ms = deadline_ms;
+  bool is_due = false;
+  if (help) {
+    Clock& clock = runtime_->clock();
+    const int64_t due_ms = runtime_->next_due();
+    const int64_t left_ms = due_ms == INT64_MAX ? INT64_MAX : due_ms - clock.now_ms();
+    is_due = left_ms <= 0;
+    if (!is_due && clock.is_hosts() && has_timers(state_) && busy(state_) == 0) return false;
+    if (!is_due && !clock.is_hosts() && left_ms != INT64_MAX) {
+      const int64_t wake_ms = deadline_after(left_ms);
+      if (until_ms < 0 || wake_ms < until_ms) until_ms = wake_ms;
+    }
+  }
+  if (!is_due) {
+    ++waiters_;
+    helpers_ += help ? 1 : 0;
+    const bool may_come = changed_.wait(guard, until_ms);
+    helpers_ -= help ? 1 : 0;
+    --waiters_;
+    if (!kThreads && !may_come) return false;
+  }
+  if (help) {
+    guard.unlock();
+    runtime_->tell_time();
+    guard.lock();
+  }
+  return true;
+}
+
+Result<RunStatus> Run::wait(uint32_t until, int64_t timeout_ms) {
   if (timeout_ms != 0 && EngineScope::inside()) {
     return Error::make(Status::wrong_place,
                        "a wait is not possible inside a callback: give a timeout_ms of 0");
   }
   Guard guard(lock_);
-  if (!wait_until(guard, timeout_ms,
-                  [this] { return has_ended(state_) || (started_ && is_settled(state_)); })) {
-    return Error::make(Status::timeout, "the deadline passed before the run ended");
+  if (!wait_until(guard, timeout_ms, [this, until] { return is_reached(until); })) {
+    return Error::make(Status::timeout, "the deadline passed before the run came to what was waited for");
   }
   return status_of(state_);
+}
+
+bool Run::is_reached(uint32_t until) const noexcept {
+  return has_ended(state_) || (started_ && ((until >> static_cast<uint32_t>(status_of(state_))) & 1) != 0);
 }
 
 Ref<Error> Run::wait_ended_or_stuck() {
@@ -569,29 +880,34 @@ Ref<Error> Run::wait_ended_or_stuck() {
                        "a step is pending, and nobody in this library could complete it meanwhile");
   }
   if (has_ended(state_)) return nullptr;
-  return Error::make(Status::wrong_state,
-                     status_of(state_) == RunStatus::elsewhere
-                         ? "the run waits for a step elsewhere: such a run wants a handle"
-                         : "the run waits for an event from outside: such a run wants a handle");
+  switch (status_of(state_)) {
+    case RunStatus::elsewhere:
+      return Error::make(Status::wrong_state,
+                         "the run waits for a step elsewhere: such a run wants a handle");
+    case RunStatus::asking:
+      return Error::make(Status::wrong_state, "the run waits for an answer: such a run wants a handle");
+    default:
+      return Error::make(Status::wrong_state,
+                         "the run waits for an event from outside: such a run wants a handle");
+  }
 }
 
-Ref<Error> Run::on_done(const HostCallback& callback) noexcept {
+Ref<Error> Run::on_state(std::unique_ptr<PendingCallback> callback) noexcept {
   EngineScope scope(*this);
   Notices notices;
-  try {
+  {
     Guard guard(lock_);
-    done_.push_back(callback);
-    if (has_ended(state_) || (started_ && is_settled(state_))) {
-      notices.status = status_of(state_);
-      notices.done.swap(done_);
-      notices.more = true;
-    }
-  } catch (const std::bad_alloc&) {
-    call_drop(callback.drop, callback.user_data);
-    return Error::out_of_memory();
+    done_.add(std::move(callback));
+    notices.status = status_of(state_);
+    collect_done(notices);
   }
   notify(notices);
   return nullptr;
+}
+
+void Run::collect_done(Notices& notices) noexcept {
+  done_.move_to(notices.done, [this](const PendingCallback& waiting) { return is_reached(waiting.until); });
+  notices.more = true;
 }
 
 RunStatus Run::status() const noexcept {
@@ -600,11 +916,11 @@ RunStatus Run::status() const noexcept {
   return status_of(state_);
 }
 
+// Without the lock: how a run ended does not change any more.
 Result<Ref<Value>> Run::result() const noexcept {
-  Guard guard(lock_);
+  if (!ended()) return Error::make(Status::wrong_state, "the run has not ended yet");
   if (state_.phase == Phase::completed) return state_.result;
-  if (has_ended(state_)) return state_.error;
-  return Error::make(Status::wrong_state, "the run has not ended yet");
+  return state_.error;
 }
 
 std::string Run::elsewhere() const {
@@ -619,13 +935,24 @@ std::string Run::elsewhere() const {
   return names + "]";
 }
 
-Result<CborBuffer> Run::snapshot() const {
+// Nothing changes it once the run can be seen.
+std::string Run::dropped() const {
+  std::string names = "[";
+  for (const std::string& name : state_.dropped) {
+    if (names.size() > 1) names += ",";
+    names += nlohmann::json(name).dump();
+  }
+  return names + "]";
+}
+
+Result<CborBuffer> Run::snapshot() {
+  EngineScope scope(*this);  // serializers are called
   SnapshotCut cut;
   {
     Guard guard(lock_);
-    cut = cut_snapshot(state_);
+    cut = cut_snapshot(state_, now_ms());
   }
-  Result<CborBuffer> bytes = encode_snapshot(cut);
+  Result<CborBuffer> bytes = encode_snapshot(cut, runtime_->calls().serialize);
   Guard guard(lock_);
   keep_orders(cut, state_);
   return bytes;
@@ -635,59 +962,115 @@ Result<CborBuffer> Run::snapshot() const {
 // session
 
 Ref<Error> Run::write(Call& call, std::span<Write> writes, uint64_t* version, bool* removed) {
+  if (Draft* draft = call.draft()) return write_draft(*draft, writes, version, removed);
   Commands& commands = call.commands_;
   commands.clear();
   Tick tick{Tick::Kind::write};
   tick.writes = writes;
   Guard guard(lock_);
   if (has_ended(state_)) return ended_before();
+  if (call.abandoned_) return call.check_open();
   reduce(state_, tick, commands);
   if (version != nullptr) *version = state_.write_last;
   guard.unlock();
   commands.replaced.reset();
   if (!commands.dropped_values.empty() || commands.dropped_table) commands.drop_values();
   if (commands.status == Status::ok) {
+    commands.more = false;  // that was all
     if (removed != nullptr) *removed = true;
     return nullptr;
   }
   if (removed != nullptr) *removed = false;
   if (commands.status == Status::not_found) return nullptr;
-  if (commands.status == Status::limit) return limit_reached(commands.limit);
-  return Error::make(Status::conflict, "key " + in_quotes(writes[commands.fault].key) +
-                                           " does not have version " +
-                                           std::to_string(writes[commands.fault].expected));
+  return refused_write(commands, writes);
 }
 
-Ref<Error> Run::clear_state() {
+// What the run has must be as expected now, and again when the step commits. Until then, a key keeps the
+// version that the run has.
+Ref<Error> Run::write_draft(Draft& draft, std::span<Write> writes, uint64_t* version, bool* removed) {
+  {
+    Guard guard(lock_);
+    if (has_ended(state_)) return ended_before();
+    for (Write& write : writes) {
+      const KeyTable::Entry* entry = state_.state ? state_.state->find(write.key) : nullptr;
+      const uint64_t kept = entry == nullptr ? 0 : entry->version;
+      Ref<Value> value;
+      const Draft::Says says = draft.find(write.key, value);
+      if (write.kind == Write::Kind::expect) {
+        // As find() tells the step: one that it has removed is not there.
+        if (write.expected != (says == Draft::Says::removed ? 0 : kept)) return version_conflict(write);
+        write.expected = kept;
+      }
+      if (version != nullptr) *version = kept;
+      if (removed != nullptr)
+        *removed = says == Draft::Says::set || (says == Draft::Says::nothing && entry != nullptr);
+    }
+  }
+  draft.add(writes);
+  return nullptr;
+}
+
+Ref<Error> Run::clear_state(Call& call) {
+  if (Draft* draft = call.draft()) {
+    draft->clear();
+    return nullptr;
+  }
   Commands commands;
   Tick tick{Tick::Kind::clear};
   Guard guard(lock_);
   if (has_ended(state_)) return ended_before();
+  if (call.abandoned_) return call.check_open();
   reduce(state_, tick, commands);
   guard.unlock();
   return nullptr;
 }
 
-Ref<Error> Run::write_session(Write write, bool* removed) {
+Ref<Error> Run::write_session(Call& call, Write write, bool* removed) {
   Commands commands;
   Tick tick{Tick::Kind::session};
   tick.writes = {&write, 1};
   Guard guard(lock_);
   if (has_ended(state_)) return ended_before();
+  if (call.abandoned_) return call.check_open();
   reduce(state_, tick, commands);
   guard.unlock();
   if (removed != nullptr) *removed = commands.status != Status::not_found;
   return commands.status == Status::limit ? limit_reached(commands.limit) : nullptr;
 }
 
-Run::Found Run::find(std::string_view key, bool session) const noexcept {
+Run::Found Run::find(Call& call, std::string_view key, bool session) const {
+  Found own;
+  Draft::Says says = Draft::Says::nothing;
+  if (Draft* draft = session ? nullptr : call.draft()) says = draft->find(key, own.value);
+  if (says == Draft::Says::removed) return {};
   Guard guard(lock_);
+  if (says == Draft::Says::set) {
+    const KeyTable::Entry* known = state_.state ? state_.state->find(key) : nullptr;
+    own.version = known == nullptr ? 0 : known->version;
+    return own;
+  }
   const Ref<KeyTable>& table = session ? state_.session : state_.state;
   const KeyTable::Entry* entry = table ? table->find(key) : nullptr;
   return entry == nullptr ? Found{} : Found{entry->value, entry->version};
 }
 
-std::vector<std::string> Run::keys(std::string_view prefix, bool session) const {
+std::vector<std::string> Run::keys(Call& call, std::string_view prefix, bool session) const {
+  std::vector<std::string> keys;
+  Draft* draft = session ? nullptr : call.draft();
+  if (draft == nullptr || !draft->clears()) keys = kept_keys(prefix, session);
+  if (draft == nullptr || draft->empty()) return keys;
+  std::set<std::string> merged(keys.begin(), keys.end());
+  for (const std::string& key : draft->keys()) {
+    Ref<Value> value;
+    if (!std::string_view(key).starts_with(prefix)) continue;
+    const Draft::Says says = draft->find(key, value);
+    if (says == Draft::Says::set) merged.insert(key);
+    if (says == Draft::Says::removed) merged.erase(key);
+  }
+  return {merged.begin(), merged.end()};
+}
+
+std::vector<std::string> Run::kept_keys(std::string_view prefix, bool session) const {
   std::vector<std::string> keys;
   Guard guard(lock_);
   const Ref<KeyTable>& table = session ? state_.session : state_.state;

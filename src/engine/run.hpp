@@ -33,12 +33,22 @@ namespace blazen {
 
 struct SnapshotDocument;
 
+// For a type that the library itself puts on streams.
+Ref<Error> stream_type_refused(std::string_view type);
+
 class Run final : public Object, public Work {
  public:
   // Not started yet. Throws std::bad_alloc.
-  static Result<Ref<Run>> create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata);
+  // input: who answers the questions of the run; may be null.
+  static Result<Ref<Run>> create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata,
+                                 std::unique_ptr<PendingCallback> input);
+  struct Resuming {
+    bool allow_changed_workflow = false;
+    bool time_has_passed = false;  // what is due by the date of the snapshot and the clock is due
+  };
   static Result<Ref<Run>> resume(Runtime& runtime, const Ref<Workflow>& workflow,
-                                 const SnapshotDocument& snapshot, bool allow_changed_workflow);
+                                 const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
+                                 std::unique_ptr<PendingCallback> input);
   static constexpr bool kFoundByOthers = true;  // by the runtime's list
   static void destroy(Run* run) noexcept { delete run; }
 
@@ -48,21 +58,35 @@ class Run final : public Object, public Work {
 
   // submit: false where this thread is about to work on the run itself.
   Ref<Error> start(Ref<Value> input, bool has_input, bool submit);
-  Ref<Error> post(const Event& event, std::string_view target);
+  Ref<Error> post(const Event& event, const Call::Sending& sending);
   // The event as its sender sends it: a copy of its own, and where it goes.
   Result<Output> address(const Event& event, std::string_view target, std::string_view source) const;
-  Result<RunStatus> wait(int64_t timeout_ms);
+  // until: a bit (1 << status) for each state to wait for, beside the end.
+  Result<RunStatus> wait(uint32_t until, int64_t timeout_ms);
   // For a caller that keeps the only handle: a run that only the outside could move on is an error.
   Ref<Error> wait_ended_or_stuck();
-  Ref<Error> on_done(const HostCallback& callback) noexcept;
+  Ref<Error> on_state(std::unique_ptr<PendingCallback> callback) noexcept;
   RunStatus status() const noexcept;
   bool ended() const noexcept { return ended_.load(std::memory_order_acquire); }
   Result<Ref<Value>> result() const noexcept;
   std::string elsewhere() const;
+  std::string dropped() const;
   Ref<Error> close() noexcept;
+  Ref<Error> pause(Pause how) noexcept;
+  Ref<Error> unpause() noexcept;
+  void abort() noexcept;
+  Ref<Error> respond(std::string_view request_id, Ref<Value> answer);
+  // As JSON arrays and objects. Throw std::bad_alloc.
+  std::string questions() const;
+  std::string describe() const;
+  void count(Runtime::Counters& counters) const noexcept;
+  void on_time(int64_t now_ms) noexcept;
   void cancel(std::string_view why) noexcept;
-  Result<CborBuffer> snapshot() const;
-  Result<Ref<Stream>> subscribe();
+  Result<CborBuffer> snapshot();
+  Result<Ref<Stream>> subscribe(StreamOptions options);
+  // Whether anybody listens to lifecycle and progress items.
+  bool watched() const noexcept { return watched_.load(std::memory_order_relaxed); }
+  Ref<Error> progress(const Ref<Event>& item) noexcept;
 
   std::string_view id() const noexcept;
   const Workflow& workflow() const noexcept { return *state_.workflow; }
@@ -71,14 +95,14 @@ class Run final : public Object, public Work {
 
   // State and session, for a call that is open. May throw std::bad_alloc.
   Ref<Error> write(Call& call, std::span<Write> writes, uint64_t* version, bool* removed);
-  Ref<Error> clear_state();
-  Ref<Error> write_session(Write write, bool* removed);
+  Ref<Error> clear_state(Call& call);
+  Ref<Error> write_session(Call& call, Write write, bool* removed);
   struct Found {
     Ref<Value> value;
     uint64_t version = 0;
   };
-  Found find(std::string_view key, bool session) const noexcept;
-  std::vector<std::string> keys(std::string_view prefix, bool session) const;
+  Found find(Call& call, std::string_view key, bool session) const;
+  std::vector<std::string> keys(Call& call, std::string_view prefix, bool session) const;
 
   // Work.
   uint64_t work(uint64_t steps_max) noexcept override;
@@ -98,8 +122,14 @@ class Run final : public Object, public Work {
 
   // What has to be called once the lock is open.
   struct Notices {
-    std::vector<HostCallback> done;
-    Stream* ready = nullptr;  // through next_notice_; each holds a reference and counts in calling_
+    CallbackList done;
+    CallbackList cancelled;
+    CallbackList answered;
+    Ref<Call> answered_call;
+    std::vector<Ref<Event>> requests;  // questions that the input handler has not seen
+    int64_t due_ms = INT64_MAX;        // earlier than the runtime knows
+    int64_t alarm_ms = INT64_MAX;      // earlier than the alarm knows
+    Stream* ready = nullptr;           // through next_notice_; each holds a reference and counts in calling_
     RunStatus status = RunStatus::running;
     size_t hands = 0;
     bool ended = false;
@@ -110,11 +140,18 @@ class Run final : public Object, public Work {
   };
 
   class FirstHandle;
+  class Watch;
   Run(Runtime& runtime, Ref<Workflow> workflow) noexcept;
 
   // One tick, and what follows from it under the lock. False: no memory, and nothing has changed.
   bool tick(Tick& tick, Commands& commands, Notices& notices) noexcept;
   void after_tick(Commands& commands, Notices& notices) noexcept;
+  // What a tick, or a step, has for those who listen.
+  void append_happened(Commands& commands) noexcept;
+  // Somebody has subscribed, or gone.
+  void look_at_listeners() noexcept;
+  // Something was published, or taken: does a subscriber hold the run back? If no more, it goes on.
+  void look_at_hold(Notices& notices) noexcept;
   void collect_ready(Notices& notices) noexcept;
   void collect_ready(Stream& stream, Notices& notices) noexcept;
   // Sees to it that whatever can be started will be.
@@ -122,13 +159,42 @@ class Run final : public Object, public Work {
   void offer_rest(Notices& notices) noexcept;
   void end(Phase phase, Ref<Error> error) noexcept;
   // A send or a publication of a step that runs.
-  Ref<Error> effect(Tick& tick) noexcept;
+  Ref<Error> effect(Call& call, Tick& tick) noexcept;
+  Ref<Error> steer(Tick& tick) noexcept;
+  void begin_time(Notices& notices) noexcept;
+  Ref<Error> ask(Call& call, Tick& tick, std::unique_ptr<PendingCallback> callback,
+                 Ref<Value>& answer) noexcept;
+  void hand_out_requests(Notices& notices) noexcept;
+  void hand_over_answer(const Invocation& invocation, std::string_view request_id, Notices& notices) noexcept;
+  void call_input(const Event& request) noexcept;
+  void call_back(Notices& notices) noexcept;
+  void collect_done(Notices& notices) noexcept;
+  // The moment of the next thing that is due, for the runtime.
+  void rearm(Notices& notices) noexcept;
+  void arm(int64_t due_ms, Notices& notices) noexcept;
+  int64_t next_due() const noexcept;
+  int64_t now_ms() const noexcept { return runtime_->clock().now_ms(); }
+  // Calls that something outside may have to do with.
+  void list(Call& call) noexcept;
+  void unlist(Call& call) noexcept;
+  Call* find_call(const Invocation* invocation) const noexcept;
+  bool expire_step(int64_t now) noexcept;
+  int64_t left_of_step(const Invocation& invocation, int64_t now) const noexcept;
+  int64_t next_step_due() const noexcept;
+  static Ref<Error> step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept;
+  void abandon(Call& call, Notices& notices) noexcept;
+  void cancel_call(Call& call, Notices& notices) noexcept;
+  void cancel_calls(Notices& notices) noexcept;
   // Without the lock.
   void notify(Notices& notices) noexcept;
 
   void dispatch(Commands& commands, Notices& notices) noexcept;
   // The invocation that a tick has dispatched gets its call. False: there is none.
   bool take_next(Call*& call, Commands& commands, Notices& notices) noexcept;
+  bool may_be_held() const noexcept { return stream_ && stream_->may_hold(); }
+  int64_t dispatch_ms() const noexcept { return times_steps_ ? now_ms() : looked_ms_; }
+  void fail_without_memory(Invocation* invocation, bool hand_free, Commands& commands,
+                           Notices& notices) noexcept;
   Call* take_call() noexcept;
   void keep_call(Call* call) noexcept;
   static void clear_left(Ref<Call>& left, bool is_done) noexcept;
@@ -137,11 +203,25 @@ class Run final : public Object, public Work {
   bool bring_back(Call& call, Status status, Ref<Error>& error, bool hand_free, Commands& commands,
                   Notices& notices) noexcept;
   void finish(Call& call, Ref<Error> failure, bool hand_free, Commands& commands, Notices& notices) noexcept;
+  void prepare_finish(Call& call, Tick& done) noexcept;
+  void fail_step(const Call& call, Tick& tick, Ref<Error> cause, Output& handled) const noexcept;
+  void finish_otherwise(Call& call, Ref<Error> failure, bool hand_free, Commands& commands,
+                        Notices& notices) noexcept;
+  void make_step_failed(const Call& call, Tick& tick, Output& output) const noexcept;
+  void rest(Call& call, Commands& commands, Notices& notices) noexcept;
+  void suspend(Call& call, bool hand_free, Commands& commands, Notices& notices) noexcept;
+  bool leave_abandoned(Call& call, Ref<Error>& error, bool hand_free, Commands& commands,
+                       Notices& notices) noexcept;
 
   // Sleeps and helps until done() holds under the lock. False: the deadline has passed.
   bool wait_until(Guard& guard, int64_t timeout_ms, const std::function<bool()>& done);
+  bool sleep(Guard& guard, bool help, int64_t deadline_ms);
+  bool is_reached(uint32_t until) const noexcept;
   bool helps(int64_t timeout_ms) const noexcept;
+  Ref<Error> write_draft(Draft& draft, std::span<Write> writes, uint64_t* version, bool* removed);
+  std::vector<std::string> kept_keys(std::string_view prefix, bool session) const;
   bool is_lost() const noexcept;
+  void cancel_if_lost() noexcept;
 
   Ref<Runtime> runtime_;
   mutable Lock lock_;
@@ -149,6 +229,7 @@ class Run final : public Object, public Work {
   RunState state_;
   bool started_ = false;              // in this process
   bool enlisted_ = false;             // in the runtime's list, under its lock
+  bool delisted_ = false;             // it has ended: nobody finds it there any more
   uint32_t waiters_ = 0;              // threads that sleep on changed_
   uint32_t helpers_ = 0;              // those of them that would rather work
   std::atomic<uint32_t> busy_{0};     // threads that call out for this run, or are about to
@@ -159,15 +240,31 @@ class Run final : public Object, public Work {
   std::atomic<uint32_t> handles_{1};
   Call* spare_call_ = nullptr;
   std::unique_ptr<StreamLog> stream_;
-  std::vector<HostCallback> done_;
+  bool is_observed_ = false;          // watched, or a subscriber may hold the run back
+  std::atomic<bool> watched_{false};  // as state_.watched, for a look without the lock
+  CallbackList done_;
+  std::unique_ptr<PendingCallback> input_;
+  Call* calls_ = nullptr;             // listed ones
+  int64_t known_due_ms_ = INT64_MAX;  // the runtime will tell the time then at the latest
+  int64_t started_ms_ = 0;            // when start() looked at the clock, for the first thread that works
+  int64_t looked_ms_ = 0;             // when a body began last, or little before
+  bool time_has_passed_ = false;
+  const bool times_steps_;
   mutable UuidText id_text_{};  // made when somebody asks; empty until then
 
-  // The runtime's list.
+  std::atomic<int64_t> far_due_ms_{INT64_MAX};  // for the runtime to arm, when it comes nearer
+
+  // The runtime's, under its lock.
+  int64_t armed_ms_ = INT64_MAX;
+  Run* next_due_ = nullptr;
   Run* next_active_ = nullptr;
   Run* previous_active_ = nullptr;
 
  public:
   ~Run();
 };
+
+// Larger, and the allocators of most systems take twice as long for it.
+static_assert(sizeof(void*) != 8 || sizeof(Run) <= 1032);
 
 }  // namespace blazen

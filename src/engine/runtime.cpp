@@ -1,15 +1,28 @@
 #include "engine/runtime.hpp"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "engine/run.hpp"
 #include "engine/scope.hpp"
 
 namespace blazen {
+namespace {
 
-Runtime::Runtime(const HostCalls& calls, std::unique_ptr<Executor> executor,
-                 std::unique_ptr<Entropy> entropy) noexcept
-    : Object(Kind::runtime), calls_(calls), executor_(std::move(executor)), entropy_(std::move(entropy)) {}
+// False: it was that low already.
+bool lower(std::atomic<int64_t>& moment, int64_t due_ms) noexcept {
+  int64_t known = moment.load();
+  while (due_ms < known) {
+    if (moment.compare_exchange_weak(known, due_ms)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Runtime::Runtime(const HostCalls& calls, Ports ports) noexcept
+    : Object(Kind::runtime), calls_(calls), ports_(std::move(ports)) {}
 
 Runtime::~Runtime() {
   while (spare_call_count_ > 0) Ref<Call>::adopt(spare_calls_[--spare_call_count_]).reset();
@@ -57,9 +70,11 @@ void Runtime::finish_close() noexcept {
     if (closed_) return;
     finishing_ = true;
   }
-  executor_->stop();
+  alarm_->stop();
+  ports_.executor->stop();
   Guard guard(lock_);
   while (inside_.load(std::memory_order_acquire) != 0) quiet_.wait(guard, -1);
+  ports_.clock->stop();
   closed_ = true;
   quiet_.wake_all();
 }
@@ -89,6 +104,8 @@ void Runtime::delist(Run& run, Call* spare_call) noexcept {
 
 void Runtime::unlink(Run& run) noexcept {
   if (!std::exchange(run.enlisted_, false)) return;
+  if (run.armed_ms_ != INT64_MAX) armed_.erase({std::exchange(run.armed_ms_, INT64_MAX), &run});
+  count_ended(run);
   (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : active_) = run.next_active_;
   if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
 }
@@ -108,6 +125,136 @@ void Runtime::keep_call(Call*& call) noexcept {
   if (call == nullptr || spare_call_count_ == kSparesMax) return;
   call->run_ = nullptr;
   spare_calls_[spare_call_count_++] = std::exchange(call, nullptr);
+}
+
+// ----------------------------------------------------------------------------------------------------- time
+
+Alarm::Target Runtime::target() noexcept {
+  return {[](void* runtime) noexcept { static_cast<Runtime*>(runtime)->tell_time(); }, this};
+}
+
+// Under the lock. False: no memory.
+bool Runtime::arm_listed(Run& run, int64_t due_ms) noexcept {
+  if (!run.enlisted_ || due_ms >= run.armed_ms_) return true;
+  try {
+    armed_.emplace(due_ms, &run);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  if (run.armed_ms_ != INT64_MAX) armed_.erase({run.armed_ms_, &run});
+  run.armed_ms_ = due_ms;
+  return true;
+}
+
+// Without memory to arm it, it is as one that is far away.
+void Runtime::arm(Run& run, int64_t due_ms) noexcept {
+  bool earlier = false;
+  {
+    Guard guard(lock_);
+    if (!arm_listed(run, due_ms)) {
+      run.far_due_ms_.store(due_ms);
+      lower(arm_by_, due_ms);
+    }
+    earlier = lower(next_due_, due_ms);
+  }
+  if (earlier) alarm_->set(due_ms);
+}
+
+// Either arm_those_far() sees the run's due time, or this sees that arm_by_ is not set to it any more.
+bool Runtime::arm_far(int64_t due_ms) noexcept { return lower(arm_by_, due_ms) && lower(next_due_, due_ms); }
+
+// Under the lock.
+void Runtime::arm_those_far() noexcept {
+  arm_by_.store(INT64_MAX);
+  for (Run* run = active_; run != nullptr; run = run->next_active_) {
+    const int64_t due_ms = run->far_due_ms_.load();
+    if (due_ms == INT64_MAX || arm_listed(*run, due_ms)) continue;
+    constexpr int64_t kOnceMoreMs = 1000;
+    arm_by_.store(ports_.clock->now_ms() + kOnceMoreMs);
+    return;
+  }
+}
+
+// Under the lock. Those that are due, by Run::next_due_, each with a reference.
+Run* Runtime::take_due(int64_t now_ms) noexcept {
+  Run* first = nullptr;
+  Run** last = &first;
+  while (!armed_.empty() && armed_.begin()->first <= now_ms) {
+    Run* run = armed_.begin()->second;
+    armed_.erase(armed_.begin());
+    run->armed_ms_ = INT64_MAX;
+    if (!try_retain(run)) continue;
+    run->next_due_ = nullptr;
+    *last = run;
+    last = &run->next_due_;
+  }
+  return first;
+}
+
+// Under the lock.
+int64_t Runtime::find_next_due() noexcept {
+  const int64_t armed_ms = armed_.empty() ? INT64_MAX : armed_.begin()->first;
+  for (;;) {
+    const int64_t next_ms = std::min(armed_ms, arm_by_.load());
+    next_due_.store(next_ms);
+    if (arm_by_.load() >= next_ms) return next_ms;  // else arm_far() came in between
+  }
+}
+
+void Runtime::tell_time() noexcept {
+  if (next_due() == INT64_MAX || is_inherited()) return;
+  constexpr int64_t kCoarseMs = 20;  // how far the coarse clock may be behind, and more
+  if (ports_.clock->coarse_ms() < next_due() - kCoarseMs) return;
+  const int64_t now_ms = ports_.clock->now_ms();
+  if (now_ms < next_due() || !try_retain(this)) return;
+  const Ref<Runtime> self = Ref<Runtime>::adopt(this);  // a callback may let go of the last handle
+  const EngineScope scope;
+  enter();
+  Run* due = nullptr;
+  {
+    Guard guard(lock_);
+    if (arm_by_.load() <= now_ms) arm_those_far();
+    due = take_due(now_ms);
+  }
+  while (due != nullptr) {
+    const Ref<Run> run = Ref<Run>::adopt(due);
+    due = due->next_due_;
+    run->on_time(now_ms);
+  }
+  int64_t next_ms = INT64_MAX;
+  {
+    Guard guard(lock_);
+    next_ms = find_next_due();
+  }
+  leave();
+  if (next_ms != INT64_MAX) alarm_->set(next_ms);
+}
+
+// -------------------------------------------------------------------------------------------------- counters
+
+// Under the lock.
+void Runtime::count_ended(const Run& run) noexcept {
+  if (!run.ended_.load(std::memory_order_acquire)) return;
+  const Phase phase = run.state_.phase;
+  ++(phase == Phase::completed ? ended_.completed
+     : phase == Phase::failed  ? ended_.failed
+                               : ended_.cancelled);
+  ended_.events_routed += run.state_.event_id_last;
+}
+
+Runtime::Counters Runtime::count() {
+  std::vector<Ref<Run>> runs;
+  Counters counters;
+  {
+    Guard guard(lock_);
+    for (Run* run = active_; run != nullptr; run = run->next_active_) {
+      if (runs.size() == runs.capacity()) runs.reserve(runs.size() * 2 + 8);
+      if (try_retain(run)) runs.push_back(Ref<Run>::adopt(run));
+    }
+    counters = ended_;
+  }
+  for (const Ref<Run>& run : runs) run->count(counters);
+  return counters;
 }
 
 void Runtime::leave() noexcept {

@@ -4,17 +4,26 @@
 // and invocations); when it falls to zero, the runtime closes. Every run that may still move is in `active`;
 // one that has started is kept alive until it ends. Once closed, nothing of the host is called any more, and
 // no run starts.
+//
+// Time: a run that has something due is in `armed`, by the moment; a time-out that is far away, as every run
+// has one by default, costs less: the run keeps it, and `arm_by` is the earliest of them, when those that are
+// still there are armed. `next_due` is the earlier of the two; the alarm was set to it.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <set>
+#include <utility>
 
 #include "base/fork.hpp"
 #include "base/lock.hpp"
 #include "base/object.hpp"
 #include "engine/host.hpp"
+#include "port/alarm.hpp"
+#include "port/clock.hpp"
 #include "port/entropy.hpp"
 #include "port/executor.hpp"
+#include "port/log.hpp"
 
 namespace blazen {
 
@@ -22,14 +31,24 @@ class Run;
 
 class Runtime final : public Object {
  public:
-  Runtime(const HostCalls& calls, std::unique_ptr<Executor> executor,
-          std::unique_ptr<Entropy> entropy) noexcept;
+  struct Ports {
+    std::unique_ptr<Executor> executor;
+    std::unique_ptr<Entropy> entropy;
+    std::unique_ptr<Clock> clock;
+    std::unique_ptr<Log> log;
+  };
+  Runtime(const HostCalls& calls, Ports ports) noexcept;
+  // Before anything else; target() is what it tells the time.
+  void set_alarm(std::unique_ptr<Alarm> alarm) noexcept { alarm_ = std::move(alarm); }
+  Alarm::Target target() noexcept;
   ~Runtime();
   static void destroy(Runtime* runtime) noexcept { delete runtime; }
 
   const HostCalls& calls() const noexcept { return calls_; }
-  Executor& executor() noexcept { return *executor_; }
-  Entropy& entropy() noexcept { return *entropy_; }
+  Executor& executor() noexcept { return *ports_.executor; }
+  Entropy& entropy() noexcept { return *ports_.entropy; }
+  Clock& clock() noexcept { return *ports_.clock; }
+  Log& log() noexcept { return *ports_.log; }
 
   // In a child of the process that made it: nothing can be done with it but to forget it.
   bool is_inherited() const noexcept { return generation_ != fork_generation(); }
@@ -50,6 +69,34 @@ class Runtime final : public Object {
   // What a run that is gone leaves to the next: its call, which may be null, and its invocations.
   void keep_spares(Call* call, InvocationPool::Blocks blocks) noexcept;
 
+  // Without a lock of the engine. The run is told the time then, or earlier, if it is still listed.
+  void arm(Run& run, int64_t due_ms) noexcept;
+  // The run has stored its far due time. Under the lock of a run; true where the alarm has to be set to it.
+  bool arm_far(int64_t due_ms) noexcept;
+  static constexpr int64_t kFarMs = 10'000;
+  void set_alarm(int64_t due_ms) noexcept { alarm_->set(due_ms); }
+  // When tell_time() will have something to do; INT64_MAX: never.
+  int64_t next_due() const noexcept { return next_due_.load(std::memory_order_relaxed); }
+  // Tells the runs whose time has come.
+  void tell_time() noexcept;
+
+  struct Counters {
+    uint64_t created = 0;
+    uint64_t running = 0;
+    uint64_t waiting = 0;
+    uint64_t elsewhere = 0;
+    uint64_t paused = 0;
+    uint64_t asking = 0;
+    uint64_t completed = 0;
+    uint64_t failed = 0;
+    uint64_t cancelled = 0;
+    uint64_t events_routed = 0;
+    uint64_t queued = 0;
+    uint64_t in_flight = 0;
+  };
+  // Throws std::bad_alloc.
+  Counters count();
+
   // A thread enters the engine for a run of this runtime, and leaves it.
   void enter() noexcept { inside_.fetch_add(1, std::memory_order_acq_rel); }
   void leave() noexcept;
@@ -58,18 +105,27 @@ class Runtime final : public Object {
   friend class EngineScope;
   void keep_call(Call*& call) noexcept;
   void unlink(Run& run) noexcept;
+  void count_ended(const Run& run) noexcept;
+  bool arm_listed(Run& run, int64_t due_ms) noexcept;
+  void arm_those_far() noexcept;
+  Run* take_due(int64_t now_ms) noexcept;
+  int64_t find_next_due() noexcept;
   void begin_close() noexcept;
   void finish_close() noexcept;
 
   const HostCalls calls_;
   const uint32_t generation_ = fork_generation();
-  std::unique_ptr<Executor> executor_;
-  std::unique_ptr<Entropy> entropy_;
+  Ports ports_;
+  std::unique_ptr<Alarm> alarm_;
   std::atomic<uint32_t> handles_{1};
   std::atomic<uint32_t> inside_{0};
   Lock lock_;
   Condition quiet_;
   Run* active_ = nullptr;
+  std::set<std::pair<int64_t, Run*>> armed_;
+  std::atomic<int64_t> arm_by_{INT64_MAX};
+  std::atomic<int64_t> next_due_{INT64_MAX};
+  Counters ended_;  // the outcomes, and the events of runs that are not listed any more
   // Bounded, so that it is a matter of speed and not of memory.
   static constexpr size_t kSparesMax = 4;
   size_t spare_call_count_ = 0;

@@ -1,12 +1,20 @@
 // A subscription to what a run publishes, and the log that all subscriptions of a run share.
 //
-// Invariants: the log holds what the slowest subscriber has not taken yet, at most BLAZEN_LIMIT_STREAM_ITEMS
-// of it; a subscriber whose cursor fell out of the log gets one gap with the count. Sequence numbers have no
-// holes. All of it is under the lock of the run.
+// Two rows of items: the published ones, numbered without holes, and the news (lifecycle, progress), which
+// have no numbers, since numbers must not depend on who listens. Each piece of news knows the number of the
+// item before it, and so its place among them.
+//
+// Invariants: the log holds the last `retained` published items, and beside them what some subscriber has not
+// taken yet, at most BLAZEN_LIMIT_STREAM_ITEMS more; of the news, what some listener has not taken, with the
+// same bound. A subscriber that falls behind that, or behind its own capacity, gets one gap with the count.
+// Both cursors of a subscriber stand at the end, on an item that it wants, or on one that it has lost. All of
+// it is under the lock of the run.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/object.hpp"
@@ -18,45 +26,82 @@ namespace blazen {
 class Run;
 class Stream;
 
-class StreamLog {
- public:
-  // Throws std::bad_alloc.
-  explicit StreamLog(uint64_t items_max) : items_max_(items_max) {}
-
-  bool has_subscribers() const noexcept { return !subscribers_.empty(); }
-  const std::vector<Stream*>& subscribers() const noexcept { return subscribers_; }
-  // Throws std::bad_alloc.
-  void add(Stream* stream, uint64_t next_sequence);
-  void remove(Stream* stream) noexcept;
-  // Never fails: an item that memory does not suffice for is missed by all, and they are told. Items that
-  // leave the log go to `dropped`, to be let go of outside the lock.
-  void append(const Published& item, std::vector<Ref<Event>>& dropped) noexcept;
-  // The item with this number; null where it is past the end. sequence is not before first().
-  const Ref<Event>* find(uint64_t sequence) const noexcept;
-  uint64_t first() const noexcept { return first_; }
-  // Lets go of what every subscriber has taken.
-  void trim(std::vector<Ref<Event>>& dropped) noexcept;
-
- private:
-  void pop(std::vector<Ref<Event>>& dropped) noexcept;
-
-  const uint64_t items_max_;
-  uint64_t first_ = 1;  // the number of the first item in the log, or of the next one to come
-  std::deque<Ref<Event>> items_;
-  std::vector<Stream*> subscribers_;
+struct StreamOptions {
+  uint64_t from = 0;               // 0: from now on
+  std::vector<std::string> types;  // sorted; empty: all
+  bool holds = false;              // back-pressure instead of a gap
+  uint64_t capacity = 0;           // 0: the workflow's bound
+  bool lifecycle = false;
 };
 
-class Stream final : public Object {
+class StreamLog {
  public:
-  explicit Stream(Ref<Run> run) noexcept;
-  static constexpr bool kFoundByOthers = true;  // by the run's log
-  static void destroy(Stream* stream) noexcept;
+  // next_sequence: of the item that will be published next. Throws std::bad_alloc.
+  StreamLog(const Limits& limits, uint64_t next_sequence)
+      : items_max_(limits.stream_items),
+        retained_(limits.stream_retained),
+        total_max_(retained_ > UINT64_MAX - items_max_ ? UINT64_MAX : items_max_ + retained_),
+        first_(next_sequence) {}
 
-  // Item, its number. timeout_ms as in Run::wait.
   struct Item {
     Ref<Event> event;
     uint64_t sequence;
   };
+
+  const std::vector<Stream*>& subscribers() const noexcept { return subscribers_; }
+  // Whether anybody listens to news.
+  bool watched() const noexcept { return listeners_ != 0; }
+  // Whether a subscriber with back-pressure could hold the run back; whether one does.
+  bool may_hold() const noexcept { return holders_ != 0; }
+  bool holds() const noexcept;
+
+  // Its cursors are set here. Throws std::bad_alloc, and has changed nothing then.
+  void add(Stream* stream, uint64_t from);
+  void remove(Stream* stream) noexcept;
+  // Neither fails: an item that memory does not suffice for is missed by all, and they are told. Items that
+  // leave the log go to `dropped`, to be let go of outside the lock. No event: that memory failed already.
+  void append(const Published& item, std::vector<Ref<Event>>& dropped) noexcept;
+  void append_news(const Ref<Event>& event, uint64_t after, std::vector<Ref<Event>>& dropped) noexcept;
+  bool has_item(const Stream& stream) const noexcept;
+  // The next item, or gap, of a stream that has one. Throws std::bad_alloc, and has changed nothing then.
+  Item take(Stream& stream, std::vector<Ref<Event>>& dropped);
+  // Lets go of what nobody needs any more.
+  void trim(std::vector<Ref<Event>>& dropped) noexcept;
+
+ private:
+  uint64_t end() const noexcept { return first_ + items_.size(); }
+  uint64_t news_end() const noexcept { return news_first_ + news_.size(); }
+  const Item& news_at(uint64_t position) const noexcept { return news_[position - news_first_]; }
+  // What a stream can have at the earliest.
+  uint64_t floor_of(const Stream& stream) const noexcept;
+  uint64_t news_floor_of(const Stream& stream) const noexcept;
+  void skip_unwanted(Stream& stream) const noexcept;
+  void count_waiting(Stream& stream) const noexcept;
+  bool take_gap(Stream& stream, Item& gap) const;
+  void pop(std::vector<Ref<Event>>& dropped) noexcept;
+  void pop_news(std::vector<Ref<Event>>& dropped) noexcept;
+
+  const uint64_t items_max_;
+  const uint64_t retained_;
+  const uint64_t total_max_;
+  uint64_t first_;  // the number of the first item in the log, or of the next one to come
+  std::deque<Ref<Event>> items_;
+  uint64_t news_first_ = 0;  // counts the news; a position, not a number that anybody sees
+  std::deque<Item> news_;    // sequence: of the item before it
+  std::vector<Stream*> subscribers_;
+  size_t listeners_ = 0;
+  size_t holders_ = 0;
+};
+
+class Stream final : public Object {
+ public:
+  // capacity is set.
+  Stream(Ref<Run> run, StreamOptions options) noexcept;
+  static constexpr bool kFoundByOthers = true;  // by the run's log
+  static void destroy(Stream* stream) noexcept;
+
+  // Item, its number. timeout_ms as in Run::wait.
+  using Item = StreamLog::Item;
   Result<Item> next(int64_t timeout_ms);
   Ref<Error> on_ready(const HostCallback& callback) noexcept;
   void close() noexcept;
@@ -65,8 +110,14 @@ class Stream final : public Object {
   friend class Run;
   friend class StreamLog;
 
+  bool wants(const Event& event) const noexcept;
+
   Ref<Run> run_;
+  const StreamOptions options_;
   uint64_t cursor_ = 1;   // the number of the next item
+  uint64_t joined_ = 0;   // the last number when it came: what is before that does not count as backlog
+  uint64_t news_ = 0;     // the position of the next news
+  uint64_t waiting_ = 0;  // with back-pressure: items to take
   bool closed_ = true;    // until the run has taken it into its log
   uint32_t calling_ = 0;  // callbacks of this stream that are under way
   HostCallback ready_;

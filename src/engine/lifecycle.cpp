@@ -1,0 +1,78 @@
+#include "engine/lifecycle.hpp"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace blazen {
+namespace {
+
+const char* name_of(Happened::Kind kind) noexcept {
+  switch (kind) {
+    case Happened::Kind::event_routed: return "event_routed";
+    case Happened::Kind::step_started: return "step_started";
+    case Happened::Kind::step_completed: return "step_completed";
+    case Happened::Kind::step_failed: return "step_failed";
+    case Happened::Kind::step_retrying: return "step_retrying";
+    case Happened::Kind::run_paused: return "run_paused";
+    case Happened::Kind::run_resumed: return "run_resumed";
+  }
+  return "";
+}
+
+// An object, member by member: the keys are our own, the texts may be anybody's.
+class Members {
+ public:
+  Members& text(const char* key, std::string_view text) {
+    // Of nlohmann's, only the strings: its objects do not stand a failed allocation.
+    return raw(key, nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+  Members& number(const char* key, uint64_t number) { return raw(key, std::to_string(number)); }
+  Members& raw(const char* key, std::string_view value) {
+    json_.append(json_.empty() ? "{\"" : ",\"").append(key).append("\":").append(value);
+    return *this;
+  }
+  Ref<Value> value() { return Value::copy(Tag::json, json_.append("}")); }
+
+ private:
+  std::string json_;
+};
+
+// With two places at most: 33.33, 50, 66.67 is cut to 66.66, so that only the end is 100.
+std::string percent_of(uint64_t current, uint64_t total) {
+  const auto hundredths =
+      static_cast<uint64_t>(10000.0L * static_cast<long double>(current) / static_cast<long double>(total));
+  std::string text = std::to_string(hundredths / 100);
+  const uint64_t rest = hundredths % 100;
+  if (rest == 0) return text;
+  text.append(rest < 10 ? ".0" : ".").append(std::to_string(rest % 10 == 0 ? rest / 10 : rest));
+  return text;
+}
+
+}  // namespace
+
+Ref<Event> make_lifecycle(const Happened& happened, const Workflow& workflow) {
+  Members members;
+  members.text("kind", name_of(happened.kind));
+  if (happened.step != kNoStep) members.text("step_name", workflow.steps()[happened.step].name);
+  if (happened.event) members.text("event_type", happened.event->type());
+  if (happened.invocation_id != 0) {
+    members.number("invocation_id", happened.invocation_id).number("attempt", happened.attempt);
+  }
+  if (happened.duration_ms >= 0) members.number("duration_ms", static_cast<uint64_t>(happened.duration_ms));
+  if (happened.error) {
+    const Error& error = happened.error->cause ? *happened.error->cause : *happened.error;
+    members.text("error", error.message);
+  }
+  return Event::make(kLifecycle, members.value());
+}
+
+Ref<Event> make_progress(std::string_view label, uint64_t current, uint64_t total, std::string_view run_id,
+                         std::string_view source) {
+  Members members;
+  members.text("kind", "step").number("current", current);
+  if (total != 0) members.number("total", total).raw("percent", percent_of(current, total));
+  members.text("label", label).text("run_id", run_id);
+  return Event::make(kProgress, members.value(), source);
+}
+
+}  // namespace blazen

@@ -1,0 +1,17 @@
+// What a run reports about itself, as events for those who listen: lifecycle and progress items.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "run/tick.hpp"
+
+namespace blazen {
+
+// All throw std::bad_alloc.
+Ref<Event> make_lifecycle(const Happened& happened, const Workflow& workflow);
+// total 0: not known.
+Ref<Event> make_progress(std::string_view label, uint64_t current, uint64_t total, std::string_view run_id,
+                         std::string_view source);
+
+}  // namespace blazen

@@ -1,0 +1,52 @@
+// Why a run does not do what it was asked.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "run/tick.hpp"
+#include "value/error.hpp"
+
+namespace blazen {
+
+inline std::string in_quotes(std::string_view text) { return std::string("'").append(text).append("'"); }
+
+inline Ref<Error> ended_before() noexcept {
+  return Error::make(Status::cancelled, "the run has already ended");
+}
+
+inline Ref<Error> closed_runtime() noexcept {
+  return Error::make(Status::cancelled, "the runtime is closed");
+}
+
+inline Ref<Error> limit_reached(const char* limit) noexcept {
+  try {
+    return Error::make(Status::limit, std::string(limit).append(" is reached"));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
+}
+
+inline Ref<Error> version_conflict(const Write& write) noexcept {
+  try {
+    return Error::make(Status::conflict, "key " + in_quotes(write.key) + " does not have version " +
+                                             std::to_string(write.expected));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
+}
+
+// Of a write that the state did not take.
+inline Ref<Error> refused_write(const Commands& commands, std::span<const Write> writes) noexcept {
+  return commands.status == Status::limit ? limit_reached(commands.limit)
+                                          : version_conflict(writes[commands.fault]);
+}
+
+// Of a tick that a step or the outside asked for; null: it was not refused.
+inline Ref<Error> refused_tick(Commands& commands) noexcept {
+  if (commands.status == Status::ok || commands.status == Status::pending) return nullptr;
+  if (commands.late_error) return std::move(commands.late_error);
+  return limit_reached(commands.limit);
+}
+
+}  // namespace blazen

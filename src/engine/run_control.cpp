@@ -1,0 +1,335 @@
+// How a run is steered from outside: pause, questions and answers, time, cancellation of what takes too long.
+#include <algorithm>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "engine/refusals.hpp"
+#include "engine/run.hpp"
+#include "engine/scope.hpp"
+
+namespace blazen {
+namespace {
+
+std::string json_text(std::string_view text) { return nlohmann::json(text).dump(); }
+
+// What InputResponseEvent carries: the answer inside an object, where it is JSON.
+Ref<Value> response_value(std::string_view request_id, const Ref<Value>& answer) {
+  if (answer->tag() != Tag::json) return answer;
+  const std::string_view data = answer->data();
+  std::string text = "{\"request_id\":" + json_text(request_id) + ",\"response\":";
+  return Value::copy(Tag::json, text.append(data).append("}"));
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------------------------------------- pause, abort
+
+void Run::abort() noexcept { end(Phase::cancelled, Error::make(Status::aborted, "the run was aborted")); }
+
+Ref<Error> Run::pause(Pause how) noexcept {
+  Tick tick{Tick::Kind::pause};
+  tick.pause = how;
+  tick.clears_session = workflow().policy().clears_session;
+  return steer(tick);
+}
+
+Ref<Error> Run::unpause() noexcept {
+  Tick tick{Tick::Kind::unpause};
+  return steer(tick);
+}
+
+Ref<Error> Run::steer(Tick& tick) noexcept {
+  EngineScope scope(*this);
+  Commands commands;
+  Notices notices;
+  Guard guard(lock_);
+  if (has_ended(state_)) return ended_before();
+  if (state_.phase == Phase::created) return Error::make(Status::wrong_state, "the run was not started yet");
+  if (tick.kind == Tick::Kind::unpause && state_.pause == Pause::none) return nullptr;
+  tick.now_ms = started_ ? now_ms() : 0;
+  this->tick(tick, commands, notices);
+  if (started_ && !has_ended(state_)) rearm(notices);
+  offer(notices);
+  guard.unlock();
+  commands.clear();
+  notify(notices);
+  return nullptr;
+}
+
+// ------------------------------------------------------------------------------------------------- questions
+
+Ref<Error> Run::ask(Call& call, Tick& tick, std::unique_ptr<PendingCallback> callback,
+                    Ref<Value>& answer) noexcept {
+  EngineScope scope(*this);
+  Commands commands;
+  Notices notices;
+  Guard guard(lock_);
+  if (has_ended(state_)) return ended_before();
+  if (call.abandoned_) return call.check_open();
+  tick.invocation = call.invocation_;
+  tick.now_ms = now_ms();
+  if (!this->tick(tick, commands, notices)) return Error::out_of_memory();
+  if (commands.status == Status::pending && callback) {
+    call.extras_->on_answer.add(std::move(callback));
+    list(call);
+  }
+  answer = commands.answer;
+  offer(notices);
+  guard.unlock();
+  Ref<Error> refused = refused_tick(commands);
+  commands.clear();
+  notify(notices);
+  return refused;
+}
+
+Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
+  Output response{Event::make(kInputResponse, response_value(request_id, answer), {}, request_id),
+                  kInputResponseType};
+  EngineScope scope(*this);
+  Commands commands;
+  Notices notices;
+  Guard guard(lock_);
+  if (has_ended(state_)) return ended_before();
+  Tick tick{Tick::Kind::respond, false, nullptr, {&response, 1}};
+  tick.value = std::move(answer);
+  tick.now_ms = started_ ? now_ms() : 0;
+  if (!this->tick(tick, commands, notices)) return Error::out_of_memory();
+  if (commands.status == Status::not_found) {
+    return Error::make(Status::not_found, "request_id: no question " + in_quotes(request_id) +
+                                              " is open: it is unknown, or was answered");
+  }
+  if (commands.answered != nullptr) hand_over_answer(*commands.answered, request_id, notices);
+  offer(notices);
+  guard.unlock();
+  Ref<Error> refused = refused_tick(commands);
+  commands.clear();
+  notify(notices);
+  return refused;
+}
+
+// Under the lock: the callback of the body that waits for it.
+void Run::hand_over_answer(const Invocation& invocation, std::string_view request_id,
+                           Notices& notices) noexcept {
+  Call* call = find_call(&invocation);
+  if (call == nullptr || !call->extras_) return;
+  const auto& answers = invocation.effects->answers;
+  call->extras_->on_answer.move_to(notices.answered, [&](PendingCallback& waiting) {
+    if (waiting.request_id != request_id) return false;
+    waiting.answer = answers.back().value;
+    return true;
+  });
+  if (call->step_->timeout_ms != 0)
+    arm(now_ms() + call->step_->timeout_ms, notices);  // its time begins again
+  notices.answered_call = Ref<Call>::share(call);
+  notices.more = true;
+}
+
+// Under the lock: what was asked in this tick, or all of it where the run has just begun in this process.
+void Run::hand_out_requests(Notices& notices) noexcept {
+  if (!input_ || !started_) return;
+  try {
+    notices.requests.reserve(notices.requests.size() + state_.questions.size());
+  } catch (const std::bad_alloc&) {
+    return;  // they stay open, and are handed out with the next one
+  }
+  for (Question& question : state_.questions) {
+    if (!std::exchange(question.handed_out, true)) notices.requests.push_back(question.request);
+  }
+  notices.more = true;
+}
+
+// Without a lock.
+void Run::call_input(const Event& request) noexcept {
+  Ref<Value> answer;
+  Ref<Error> error;
+  const Status status = runtime_->calls().input(input_->callback, *this, request, answer, error);
+  if (status == Status::pending) return;
+  if (status != Status::ok) {
+    if (error) end(Phase::failed, std::move(error));
+    return;
+  }
+  if (!answer) return;
+  try {
+    if (Ref<Error> refused = respond(request.correlation(), std::move(answer)))
+      runtime_->log().write(LogLevel::warning, refused->message);
+  } catch (const std::bad_alloc&) {
+    end(Phase::failed, Error::out_of_memory());
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------ time
+
+// The time-out is mostly far away, and mostly the run has ended long before: it is for the runtime to find.
+// Under the lock.
+void Run::begin_time(Notices& notices) noexcept {
+  const int64_t due_ms = next_due();
+  if (due_ms == INT64_MAX) return;
+  if (due_ms < state_.clock.set_ms + Runtime::kFarMs) return rearm(notices);
+  known_due_ms_ = due_ms;
+  far_due_ms_.store(due_ms);
+  if (!runtime_->arm_far(due_ms)) return;
+  notices.alarm_ms = due_ms;
+  notices.more = true;
+}
+
+// The moment of the next thing that is due by the clock of the run; INT64_MAX: none. Under the lock.
+int64_t Run::next_due() const noexcept {
+  int64_t due_ms = INT64_MAX;
+  if (state_.clock.runs) {
+    int64_t at_ms = deadline_of(state_);
+    if (!state_.delayed.empty()) at_ms = std::min(at_ms, state_.delayed.begin()->first.first);
+    if (!state_.backing_off.empty()) at_ms = std::min(at_ms, state_.backing_off.begin()->first.first);
+    if (at_ms != INT64_MAX) due_ms = state_.clock.set_ms + (at_ms - state_.clock.elapsed_ms);
+  }
+  return due_ms;
+}
+
+// When the time of an attempt began, by the whole clock: began_ms is its lower half.
+int64_t Run::left_of_step(const Invocation& invocation, int64_t now) const noexcept {
+  const int64_t timeout_ms = workflow().steps()[invocation.step].timeout_ms;
+  if (timeout_ms == 0 || is_asking_in_flight(invocation)) return INT64_MAX;
+  const uint32_t passed_ms = static_cast<uint32_t>(now) - invocation.began_ms;
+  return timeout_ms - static_cast<int64_t>(passed_ms);
+}
+
+int64_t Run::next_step_due() const noexcept {
+  int64_t least_ms = INT64_MAX;
+  const int64_t now = now_ms();
+  for (const Invocation* item = state_.in_flight.front(); item != nullptr; item = item->next)
+    least_ms = std::min(least_ms, left_of_step(*item, now));
+  return least_ms == INT64_MAX ? INT64_MAX : now + least_ms;
+}
+
+// The time-outs of steps were armed when they began: these are for on_time() to find again.
+void Run::rearm(Notices& notices) noexcept { arm(next_due(), notices); }
+
+void Run::arm(int64_t due_ms, Notices& notices) noexcept {
+  if (due_ms >= known_due_ms_) return;
+  known_due_ms_ = due_ms;
+  notices.due_ms = due_ms;
+  notices.more = true;
+}
+
+void Run::on_time(int64_t now) noexcept {
+  EngineScope scope(*this);
+  while (times_steps_ && expire_step(now)) continue;
+  Commands commands;
+  Notices notices;
+  Guard guard(lock_);
+  known_due_ms_ = INT64_MAX;
+  far_due_ms_.store(INT64_MAX, std::memory_order_relaxed);
+  if (!started_ || has_ended(state_)) return;
+  Tick tick{Tick::Kind::time};
+  tick.now_ms = now;
+  if (!this->tick(tick, commands, notices)) {
+    // Without memory now, once more in a while.
+    constexpr int64_t kOnceMoreMs = 100;
+    notices.due_ms = known_due_ms_ = now + kOnceMoreMs;
+    notices.more = true;
+  }
+  if (!has_ended(state_)) arm(std::min(next_due(), times_steps_ ? next_step_due() : INT64_MAX), notices);
+  offer(notices);
+  guard.unlock();
+  commands.clear();
+  notify(notices);
+  cancel_if_lost();
+}
+
+// An attempt whose time is up has failed, and its body is left to itself. One at a time: what each lets go of
+// goes outside the lock. False: there is none.
+bool Run::expire_step(int64_t now) noexcept {
+  Commands commands;
+  Notices notices;
+  Guard guard(lock_);
+  if (!started_ || has_ended(state_)) return false;
+  Invocation* late = state_.in_flight.front();
+  while (late != nullptr && left_of_step(*late, now) > 0) late = late->next;
+  if (late == nullptr) return false;
+  Tick tick{Tick::Kind::fail};
+  tick.invocation = late;
+  tick.now_ms = now;
+  tick.error = step_timed_out(workflow().steps()[late->step], late->attempt);
+  Output handled;
+  if (Call* call = find_call(late)) {
+    make_step_failed(*call, tick, handled);
+    abandon(*call, notices);
+  }
+  if (!this->tick(tick, commands, notices)) {
+    tick.error = Error::out_of_memory();
+    tick.outputs = {};
+    this->tick(tick, commands, notices);
+  }
+  offer(notices);
+  guard.unlock();
+  commands.clear();
+  notify(notices);
+  return true;
+}
+
+Ref<Error> Run::step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept {
+  try {
+    Ref<Error> error =
+        Error::make(Status::step_timeout, "step " + in_quotes(step.name) + " did not end within its " +
+                                              std::to_string(step.timeout_ms) + " ms, attempt " +
+                                              std::to_string(attempt));
+    if (error->status != Status::step_timeout) return error;
+    error->step = step.name;
+    error->attempt = attempt;
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
+}
+
+// ---------------------------------------------------------------------------------------- calls, from
+// outside
+
+void Run::list(Call& call) noexcept {
+  if (std::exchange(call.listed_, true)) return;
+  call.is_special_ = true;
+  call.previous_listed_ = nullptr;
+  call.next_listed_ = calls_;
+  if (calls_ != nullptr) calls_->previous_listed_ = &call;
+  calls_ = &call;
+}
+
+void Run::unlist(Call& call) noexcept {
+  if (!std::exchange(call.listed_, false)) return;
+  (call.previous_listed_ != nullptr ? call.previous_listed_->next_listed_ : calls_) = call.next_listed_;
+  if (call.next_listed_ != nullptr) call.next_listed_->previous_listed_ = call.previous_listed_;
+}
+
+Call* Run::find_call(const Invocation* invocation) const noexcept {
+  for (Call* call = calls_; call != nullptr; call = call->next_listed_) {
+    if (call->invocation_ == invocation) return call;
+  }
+  return nullptr;
+}
+
+// Under the lock. Its body goes on, and nothing that it does counts any more; what it can see of its event
+// stays.
+void Run::abandon(Call& call, Notices& notices) noexcept {
+  if (!call.event_kept_) call.event_kept_ = Ref<Event>::share(call.event_);
+  call.leaves_ = true;
+  call.invocation_ = nullptr;
+  call.abandoned_.store(true, std::memory_order_release);
+  call.open_.store(false, std::memory_order_release);
+  cancel_call(call, notices);
+  unlist(call);
+}
+
+void Run::cancel_call(Call& call, Notices& notices) noexcept {
+  if (!call.extras_) return;
+  call.extras_->signal.raise();
+  if (call.extras_->on_cancel.empty()) return;
+  call.extras_->on_cancel.move_to(notices.cancelled, [](const PendingCallback&) { return true; });
+  notices.more = true;
+}
+
+// Under the lock: the run has ended, and those that still work are told.
+void Run::cancel_calls(Notices& notices) noexcept {
+  for (Call* call = calls_; call != nullptr; call = call->next_listed_) cancel_call(*call, notices);
+}
+
+}  // namespace blazen

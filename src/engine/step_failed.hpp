@@ -1,0 +1,14 @@
+// The event for the step that handles the failures of others.
+#pragma once
+
+#include "value/error.hpp"
+#include "value/event.hpp"
+
+namespace blazen {
+
+// blazen::StepFailedEvent: {step, attempt, invocation_id, event_type, status, message, host_code, detail?}.
+// error is what the run would have failed with; event what the step was called with. Throws std::bad_alloc.
+Ref<Event> step_failed_event(const Error& error, std::string_view step, uint32_t attempt,
+                             uint64_t invocation_id, const Event& event);
+
+}  // namespace blazen
