@@ -59,7 +59,7 @@ Ref<Error> give_keys(const blazen_context* context, const char* prefix, size_t p
   if (Ref<Error> failure = need_label("prefix", prefix, prefix_length, text)) return failure;
   if (Ref<Error> failure = need_out("keys", keys)) return failure;
   Ref<Keys> list = Ref<Keys>::adopt(new Keys);
-  list->texts = call->run().keys(text, session);
+  list->texts = call->run().keys(*call, text, session);
   *keys = handle_of(list.take());
   return nullptr;
 }
@@ -70,7 +70,7 @@ Ref<Error> find_value(const blazen_context* context, const char* key, size_t key
   std::string_view name;
   if (Ref<Error> failure = need_open(context, call)) return failure;
   if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
-  found = call->run().find(name, session);
+  found = call->run().find(*call, name, session);
   return nullptr;
 }
 
@@ -117,12 +117,46 @@ uint32_t blazen_context_attempt(const blazen_context* context) {
 
 int32_t blazen_context_is_cancelled(const blazen_context* context) {
   const Call* call = object_of<Call>(context);
-  return call != nullptr && call->run().status() >= RunStatus::completed ? 1 : 0;
+  return call != nullptr && call->is_cancelled() ? 1 : 0;
 }
 
 blazen_run* blazen_context_run(const blazen_context* context) {
   const Call* call = object_of<Call>(context);
   return call == nullptr ? nullptr : handle_of(&call->run());
+}
+
+blazen_status blazen_context_on_cancel(blazen_context* context, blazen_cancel_fn cancelled, void* user_data,
+                                       blazen_drop_fn drop, blazen_error** error) {
+  DropGuard guard(drop, user_data);
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (cancelled == nullptr) return bad_pointer("cancelled");
+    guard.taken();
+    return call->on_cancel(make_callback(reinterpret_cast<HostFunction>(cancelled), user_data, drop));
+  });
+}
+
+blazen_status blazen_context_cancel_descriptor(blazen_context* context, int32_t* descriptor,
+                                               blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need_out("descriptor", descriptor)) return failure;
+    Result<int> number = call->cancel_descriptor();
+    if (!number) return number.error();
+    *descriptor = *number;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_context_retry_after(blazen_context* context, int64_t delay_ms, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = check_ms("delay_ms", delay_ms, kTimeMsMax)) return failure;
+    return call->retry_after(delay_ms);
+  });
 }
 
 // ----------------------------------------------------------------------------------------------------------
@@ -133,11 +167,12 @@ blazen_status blazen_context_emit(blazen_context* context, const char* type, siz
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     std::string_view name;
-    Ref<Value> kept;
+    Value* object = nullptr;
     if (Ref<Error> failure = need("context", context, call)) return failure;
     if (Ref<Error> failure = need_data("type", type, type_length, name)) return failure;
-    if (Ref<Error> failure = need_value_or_null("value", value, kept)) return failure;
-    return call->emit(name, std::move(kept));
+    if (value == nullptr) return call->emit(name, Value::null());
+    if (Ref<Error> failure = need("value", value, object)) return failure;
+    return call->emit(name, Ref<Value>::share(object));
   });
 }
 
@@ -159,11 +194,11 @@ blazen_status blazen_context_emit_event(blazen_context* context, const blazen_ev
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     Event* sent = nullptr;
-    std::string_view target;
+    Call::Sending sending;
     if (Ref<Error> failure = need("context", context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
-    if (Ref<Error> failure = read_target(options, target)) return failure;
-    return call->emit_event(*sent, target);
+    if (Ref<Error> failure = read_sending(options, sending)) return failure;
+    return call->emit_event(*sent, sending);
   });
 }
 
@@ -172,11 +207,11 @@ blazen_status blazen_context_send_event(blazen_context* context, const blazen_ev
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     Event* sent = nullptr;
-    std::string_view target;
+    Call::Sending sending;
     if (Ref<Error> failure = need("context", context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
-    if (Ref<Error> failure = read_target(options, target)) return failure;
-    return call->send_event(*sent, target);
+    if (Ref<Error> failure = read_sending(options, sending)) return failure;
+    return call->send_event(*sent, sending);
   });
 }
 
@@ -188,6 +223,17 @@ blazen_status blazen_context_publish(blazen_context* context, const blazen_event
     if (Ref<Error> failure = need("context", context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
     return call->publish(*sent);
+  });
+}
+
+blazen_status blazen_context_progress(blazen_context* context, const char* label, size_t label_length,
+                                      uint64_t current, uint64_t total, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Call* call = nullptr;
+    std::string_view text;
+    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need_label("label", label, label_length, text)) return failure;
+    return call->progress(text, current, total);
   });
 }
 
@@ -280,7 +326,7 @@ blazen_status blazen_context_clear_values(blazen_context* context, blazen_error*
   return guarded(error, [&]() -> Ref<Error> {
     Call* call = nullptr;
     if (Ref<Error> failure = need_open(context, call)) return failure;
-    return call->run().clear_state();
+    return call->run().clear_state(*call);
   });
 }
 
@@ -329,7 +375,7 @@ blazen_status blazen_context_set_session(blazen_context* context, const char* ke
     if (Ref<Error> failure = need_open(context, call)) return failure;
     if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
     if (Ref<Error> failure = need_value_or_null("value", value, write.value)) return failure;
-    return call->run().write_session(std::move(write), nullptr);
+    return call->run().write_session(*call, std::move(write), nullptr);
   });
 }
 
@@ -363,7 +409,7 @@ blazen_status blazen_context_remove_session(blazen_context* context, const char*
     bool was_there = false;
     if (Ref<Error> failure = need_open(context, call)) return failure;
     if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
-    if (Ref<Error> failure = call->run().write_session(std::move(write), &was_there)) return failure;
+    if (Ref<Error> failure = call->run().write_session(*call, std::move(write), &was_there)) return failure;
     if (removed != nullptr) *removed = was_there ? 1 : 0;
     return nullptr;
   });

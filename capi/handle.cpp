@@ -35,20 +35,6 @@ void shielded(Callback callback) noexcept {
   }
 }
 
-Ref<Error> failure_of(blazen_status status, blazen_error* given) noexcept {
-  if (Error* error = object_of<Error>(given)) return Ref<Error>::adopt(error);
-  if (std::strcmp(status_name(static_cast<Status>(status)), "BLAZEN_UNKNOWN") != 0) {
-    return Error::make(static_cast<Status>(status), status_name(static_cast<Status>(status)));
-  }
-  return Error::host(status, "it answered a status that this library does not know", nullptr);
-}
-
-// The text of an exception may be anything; that of an error is UTF-8.
-Ref<Error> thrown_by_host(std::string_view what) noexcept {
-  const size_t valid = utf8_valid_prefix(what.data(), what.size());
-  return Error::host(0, valid == what.size() ? what : what.substr(0, valid), nullptr);
-}
-
 Status call_step(const StepBody& body, Call& call, const Event& event, Ref<Error>& failure) noexcept {
   blazen_error* given = nullptr;
   blazen_status status = BLAZEN_OK;
@@ -81,9 +67,78 @@ void call_ready(const HostCallback& callback) noexcept {
   shielded([&] { reinterpret_cast<blazen_stream_ready_fn>(callback.function)(callback.user_data); });
 }
 
+void call_cancelled(const HostCallback& callback) noexcept {
+  shielded([&] { reinterpret_cast<blazen_cancel_fn>(callback.function)(callback.user_data); });
+}
+
+void call_answered(const HostCallback& callback, Call& call, std::string_view request_id,
+                   const Ref<Value>& answer) noexcept {
+  shielded([&] {
+    reinterpret_cast<blazen_answer_fn>(callback.function)(
+        callback.user_data, handle_of(&call), request_id.data(), request_id.size(), handle_of(answer.get()));
+  });
+}
+
+Status call_input(const HostCallback& callback, Run& run, const Event& request, Ref<Value>& answer,
+                  Ref<Error>& failure) noexcept {
+  blazen_error* given = nullptr;
+  blazen_value* value = nullptr;
+  blazen_status status = BLAZEN_ERROR_HOST;
+  try {
+    status = reinterpret_cast<blazen_input_fn>(callback.function)(
+        callback.user_data, handle_of(&run), handle_of(const_cast<Event*>(&request)), &value, &given);
+  } catch (const std::exception& thrown) {
+    failure = thrown_by_host(thrown.what());
+  } catch (...) {
+    failure = Error::host(0, "an exception that is no std::exception", nullptr);
+  }
+  if (Value* object = object_of<Value>(value)) answer = Ref<Value>::adopt(object);
+  if (status == BLAZEN_OK || status == BLAZEN_PENDING || failure) {
+    if (given != nullptr) release_handle<Error>(given);
+  } else {
+    failure = failure_of(status, given);
+  }
+  return failure ? failure->status : static_cast<Status>(status);
+}
+
+Ref<Error> call_serialize(const Value& live, Ref<Value>& kept) noexcept {
+  blazen_value* answer = nullptr;
+  Ref<Error> failure = failure_of_call([&](blazen_error** error) {
+    return reinterpret_cast<blazen_serialize_fn>(live.serialize())(live.object(), &answer, error);
+  });
+  failure = take_answer(std::move(failure), answer, kept);
+  if (failure || kept->tag() != Tag::live) return failure;
+  kept.reset();
+  return Error::make(Status::wrong_tag, "its answer is LIVE itself");
+}
+
 }  // namespace
 
-const HostCalls kHostCalls{call_step, call_done, call_ready};
+const HostCalls kHostCalls{call_step,     call_done,  call_ready,    call_cancelled,
+                           call_answered, call_input, call_serialize};
+
+Ref<Error> failure_of(blazen_status status, blazen_error* given) noexcept {
+  if (Error* error = object_of<Error>(given)) return Ref<Error>::adopt(error);
+  if (std::strcmp(status_name(static_cast<Status>(status)), "BLAZEN_UNKNOWN") != 0) {
+    return Error::make(static_cast<Status>(status), status_name(static_cast<Status>(status)));
+  }
+  return Error::host(status, "it answered a status that this library does not know", nullptr);
+}
+
+// The text of an exception may be anything; that of an error is UTF-8.
+Ref<Error> thrown_by_host(std::string_view what) noexcept {
+  const size_t valid = utf8_valid_prefix(what.data(), what.size());
+  return Error::host(0, valid == what.size() ? what : what.substr(0, valid), nullptr);
+}
+
+Ref<Error> take_answer(Ref<Error> failure, blazen_value* answer, Ref<Value>& value) noexcept {
+  Ref<Value> given = Ref<Value>::adopt(object_of<Value>(answer));
+  if (failure) return failure;
+  if (answer == nullptr) return invalid("it answered BLAZEN_OK and no value");
+  if (!given) return Error::make(Status::wrong_handle, "it answered BLAZEN_OK and what is no blazen_value");
+  value = std::move(given);
+  return nullptr;
+}
 
 Ref<Error> bad_handle(const char* argument, const char* type, const void* handle) noexcept {
   try {
@@ -106,6 +161,36 @@ Ref<Error> bad_pointer(const char* argument) noexcept {
   } catch (const std::bad_alloc&) {
     return Error::out_of_memory();
   }
+}
+
+Ref<Error> bad_argument(const char* argument, const char* what) noexcept {
+  try {
+    return Error::make(Status::invalid_argument, std::string(argument).append(what));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
+}
+
+Ref<Error> check_ms(const char* argument, int64_t ms, int64_t most) noexcept {
+  if (ms >= 0 && ms <= most) return nullptr;
+  try {
+    return Error::make(Status::invalid_argument,
+                       std::string(argument)
+                               .append(" is ")
+                               .append(std::to_string(ms))
+                               .append(ms < 0 ? ": a time is not negative" : ", more than ") +
+                           (ms < 0 ? "" : std::to_string(most) + " milliseconds"));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
+}
+
+std::unique_ptr<PendingCallback> make_callback(HostFunction function, void* user_data, blazen_drop_fn drop) {
+  DropGuard guard(drop, user_data);
+  auto callback = std::make_unique<PendingCallback>();
+  callback->callback = {function, user_data, drop};
+  guard.taken();
+  return callback;
 }
 
 Ref<Error> invalid(const char* message) noexcept { return Error::make(Status::invalid_argument, message); }

@@ -111,6 +111,8 @@ blazen_status guarded(blazen_error** error, Body body) noexcept {
 Ref<Error> bad_handle(const char* argument, const char* type, const void* handle) noexcept;
 Ref<Error> bad_pointer(const char* argument) noexcept;
 Ref<Error> invalid(const char* message) noexcept;
+// The same, of an argument that is named.
+Ref<Error> bad_argument(const char* argument, const char* what) noexcept;
 
 template <class T>
 Ref<Error> need(const char* argument, const typename HandleOf<T>::Handle* handle, T*& object) noexcept {
@@ -169,33 +171,49 @@ Result<Ref<Value>> make_json(const char* argument, const char* text, size_t leng
 Ref<Error> check_json_value(const char* argument, std::string_view text);
 Ref<Error> check_value_size(const char* argument, size_t size) noexcept;
 
+inline constexpr size_t kOptionsBytesMax = 4096;
+
+// Whether a field that ends at `end` can be read of options, even where they are refused.
+template <class Options>
+bool has_field(const Options* given, size_t end) noexcept {
+  return given != nullptr && given->struct_size >= end && given->struct_size <= kOptionsBytesMax;
+}
+
 // Copies what the caller's header knows of an option struct over the defaults. Fields that this library does
 // not know must be zero: nothing asked for is ignored.
 template <class Options>
-Ref<Error> read_options(const Options* given, Options& options) noexcept {
+Ref<Error> read_options(const Options* given, Options& options, const char* argument = "options") noexcept {
   if (given == nullptr) return nullptr;
-  constexpr size_t kOptionsBytesMax = 4096;
   if (given->struct_size < sizeof(size_t) || given->struct_size > kOptionsBytesMax ||
       given->struct_size % alignof(Options) != 0) {
-    return invalid("options.struct_size is not the size of an option struct: set it to sizeof, or use _INIT");
+    return bad_argument(argument,
+                        ".struct_size is not the size of the struct: set it to sizeof, or use _INIT");
   }
   const size_t known = given->struct_size < sizeof(Options) ? given->struct_size : sizeof(Options);
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   for (size_t i = known; i < given->struct_size; ++i) {
     if (bytes[i] != 0)
-      return invalid("options has a field set that this library does not know: it is older than the header");
+      return bad_argument(argument,
+                          " has a field set that this library does not know: it is older than the header");
   }
   std::memcpy(&options, given, known);
   options.struct_size = sizeof(Options);
   return nullptr;
 }
 
-// The step that an event is sent to; empty: everybody who accepts it.
-inline Ref<Error> read_target(const blazen_send_options* given, std::string_view& target) noexcept {
+// Milliseconds from 0 up to a bound.
+Ref<Error> check_ms(const char* argument, int64_t ms, int64_t most) noexcept;
+
+inline Ref<Error> read_sending(const blazen_send_options* given, Call::Sending& sending) noexcept {
   blazen_send_options all = BLAZEN_SEND_OPTIONS_INIT;
   if (Ref<Error> failure = read_options(given, all)) return failure;
-  return need_label("options.step", all.step, all.step_length, target);
+  if (Ref<Error> failure = check_ms("options.delay_ms", all.delay_ms, kTimeMsMax)) return failure;
+  sending.delay_ms = all.delay_ms;
+  return need_label("options.step", all.step, all.step_length, sending.target);
 }
+
+// A callback of the host that waits for its moment; where there is no memory for it, user_data is dropped.
+std::unique_ptr<PendingCallback> make_callback(HostFunction function, void* user_data, blazen_drop_fn drop);
 
 template <class Options>
 void init_options(Options* options, size_t struct_size) noexcept {
@@ -218,12 +236,41 @@ class DropGuard {
   DropGuard(const DropGuard&) = delete;
   DropGuard& operator=(const DropGuard&) = delete;
   ~DropGuard();
+  DropGuard(DropGuard&& other) noexcept
+      : drop_(std::exchange(other.drop_, nullptr)), user_data_(other.user_data_) {}
   void taken() noexcept { drop_ = nullptr; }
 
  private:
   blazen_drop_fn drop_;
   void* user_data_;
 };
+
+// ---------------------------------------------------------------------------------- callbacks that may fail
+
+Ref<Error> failure_of(blazen_status status, blazen_error* given) noexcept;
+Ref<Error> thrown_by_host(std::string_view what) noexcept;
+// Takes over what a callback answered where it did not fail. Null: `value` is it, and not null.
+Ref<Error> take_answer(Ref<Error> failure, blazen_value* answer, Ref<Value>& value) noexcept;
+
+// Runs callback, which gets a place for its error. Null, or why it failed; what it threw included.
+template <class Callback>
+Ref<Error> failure_of_call(Callback callback) noexcept {
+  blazen_error* given = nullptr;
+  Ref<Error> thrown;
+  blazen_status status = BLAZEN_OK;
+  try {
+    status = callback(&given);
+  } catch (const std::exception& exception) {
+    thrown = thrown_by_host(exception.what());
+  } catch (...) {
+    thrown = Error::host(0, "an exception that is no std::exception", nullptr);
+  }
+  if (status == BLAZEN_PENDING)
+    thrown = Error::make(Status::wrong_state, "only a step may answer BLAZEN_PENDING");
+  if (!thrown && status != BLAZEN_OK) return failure_of(status, given);
+  if (given != nullptr) release_handle<Error>(given);
+  return thrown;
+}
 
 // How the engine calls the host.
 extern const HostCalls kHostCalls;

@@ -1,5 +1,10 @@
 #include "engine/run.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <vector>
+
 #include "capi/handle.hpp"
 #include "capi/snapshot.hpp"
 #include "engine/scope.hpp"
@@ -12,13 +17,79 @@ namespace {
 
 struct RunOptions {
   Ref<Value> metadata;
-  bool allow_changed_workflow = false;
+  Run::Resuming how;
+  std::unique_ptr<PendingCallback> input;
+  std::span<const blazen_deserializer> deserializers;
+  bool skips_unknown = false;
 };
 
-Ref<Error> read_run_options(const blazen_run_options* given, RunOptions& options) noexcept {
+// The user_data of options that are refused is dropped all the same, as far as they can be read.
+DropGuard guard_run_options(const blazen_run_options* given) noexcept {
+  const bool has_drop = has_field(given, offsetof(blazen_run_options, drop) + sizeof(blazen_drop_fn));
+  return {has_drop ? given->drop : nullptr, has_drop ? given->user_data : nullptr};
+}
+
+// What the caller gave, whole or not, is dropped at the end of its call.
+class DeserializerDrops {
+ public:
+  explicit DeserializerDrops(const blazen_run_options* options) noexcept {
+    constexpr size_t kEnd = offsetof(blazen_run_options, deserializer_count) + sizeof(size_t);
+    if (!has_field(options, kEnd) || options->deserializers == nullptr) return;
+    if (options->deserializer_count > kDeserializersMax) return;
+    all_ = {options->deserializers, options->deserializer_count};
+  }
+  DeserializerDrops(const DeserializerDrops&) = delete;
+  DeserializerDrops& operator=(const DeserializerDrops&) = delete;
+  ~DeserializerDrops() {
+    for (const blazen_deserializer& each : all_) call_drop(each.drop, each.user_data);
+  }
+
+ private:
+  std::span<const blazen_deserializer> all_;
+};
+
+std::string_view label_of(const blazen_deserializer& deserializer) noexcept {
+  return {deserializer.label, deserializer.label_length};
+}
+
+Ref<Error> check_deserializer(const blazen_deserializer& deserializer) noexcept {
+  std::string_view label;
+  if (deserializer.deserialize == nullptr) return bad_pointer("options.deserializers[].deserialize");
+  return need_label("options.deserializers[].label", deserializer.label, deserializer.label_length, label);
+}
+
+Ref<Error> read_deserializers(const blazen_run_options& all, RunOptions& options) {
+  if (all.unknown_label != BLAZEN_UNKNOWN_LABEL_ERROR && all.unknown_label != BLAZEN_UNKNOWN_LABEL_SKIP)
+    return invalid("options.unknown_label is none of the values of blazen_unknown_label");
+  if (all.deserializer_count > kDeserializersMax) {
+    return Error::make(Status::limit,
+                       "options.deserializer_count is " + std::to_string(all.deserializer_count) +
+                           "; BLAZEN_DESERIALIZERS_MAX is " + std::to_string(kDeserializersMax));
+  }
+  if (all.deserializers == nullptr && all.deserializer_count != 0)
+    return bad_pointer("options.deserializers");
+  options.skips_unknown = all.unknown_label == BLAZEN_UNKNOWN_LABEL_SKIP;
+  options.deserializers = {all.deserializers, all.deserializer_count};
+  std::vector<std::string_view> labels;
+  for (const blazen_deserializer& each : options.deserializers) {
+    if (Ref<Error> failure = check_deserializer(each)) return failure;
+    labels.push_back(label_of(each));
+  }
+  std::sort(labels.begin(), labels.end());
+  if (std::adjacent_find(labels.begin(), labels.end()) == labels.end()) return nullptr;
+  return invalid("options.deserializers has two of one label");
+}
+
+Ref<Error> read_run_options(const blazen_run_options* given, DropGuard& guard, RunOptions& options) {
   blazen_run_options all = BLAZEN_RUN_OPTIONS_INIT;
   if (Ref<Error> failure = read_options(given, all)) return failure;
-  options.allow_changed_workflow = all.allow_changed_workflow != 0;
+  options.how.allow_changed_workflow = all.allow_changed_workflow != 0;
+  options.how.time_has_passed = all.time_has_passed != 0;
+  if (all.input != nullptr) {
+    guard.taken();
+    options.input = make_callback(reinterpret_cast<HostFunction>(all.input), all.user_data, all.drop);
+  }
+  if (Ref<Error> failure = read_deserializers(all, options)) return failure;
   if (all.metadata == nullptr) return nullptr;
   Value* metadata = nullptr;
   if (Ref<Error> failure = need("options.metadata", all.metadata, metadata)) return failure;
@@ -29,14 +100,76 @@ Ref<Error> read_run_options(const blazen_run_options* given, RunOptions& options
   return nullptr;
 }
 
+Ref<Error> read_types(const blazen_stream_options& given, std::vector<std::string>& types) {
+  if (given.type_count == 0) return nullptr;
+  if (given.types == nullptr) return bad_pointer("options.types");
+  if (given.type_lengths == nullptr) return bad_pointer("options.type_lengths");
+  if (given.type_count > kAcceptsMax) {
+    return Error::make(Status::limit, "options.type_count: BLAZEN_ACCEPTS_MAX is reached");
+  }
+  for (size_t i = 0; i < given.type_count; ++i) {
+    std::string_view type;
+    if (Ref<Error> failure = need_name("options.types", given.types[i], given.type_lengths[i], type))
+      return failure;
+    types.emplace_back(type);
+  }
+  std::sort(types.begin(), types.end());
+  return nullptr;
+}
+
+Ref<Error> read_stream_options(const blazen_stream_options* given, StreamOptions& options) {
+  blazen_stream_options all = BLAZEN_STREAM_OPTIONS_INIT;
+  if (Ref<Error> failure = read_options(given, all)) return failure;
+  if (all.overflow != BLAZEN_OVERFLOW_GAP && all.overflow != BLAZEN_OVERFLOW_HOLD)
+    return invalid("options.overflow is none of the values of blazen_overflow");
+  if (all.lifecycle != 0 && all.lifecycle != 1) return invalid("options.lifecycle is neither 0 nor 1");
+  options.from = all.from;
+  options.holds = all.overflow == BLAZEN_OVERFLOW_HOLD;
+  options.capacity = all.capacity;
+  options.lifecycle = all.lifecycle != 0;
+  return read_types(all, options.types);
+}
+// The deserializers of one resume.
+class Deserializers final : public LiveMaker {
+ public:
+  explicit Deserializers(const RunOptions& options) noexcept : options_(options) {}
+
+  bool knows(std::string_view label) const noexcept override { return find(label) != nullptr; }
+  bool skips_unknown() const noexcept override { return options_.skips_unknown; }
+  Ref<Error> make(std::string_view label, const Ref<Value>& kept, Ref<Value>& live) override {
+    const blazen_deserializer& one = *find(label);
+    const std::string text(label);  // with a NUL, as every text that is handed out
+    blazen_value* answer = nullptr;
+    Ref<Error> failure = failure_of_call([&](blazen_error** error) {
+      return one.deserialize(one.user_data, text.c_str(), text.size(), handle_of(kept.get()), &answer, error);
+    });
+    return take_answer(std::move(failure), answer, live);
+  }
+
+ private:
+  const blazen_deserializer* find(std::string_view label) const noexcept {
+    const auto has_label = [&](const blazen_deserializer& each) { return label_of(each) == label; };
+    const auto found = std::find_if(options_.deserializers.begin(), options_.deserializers.end(), has_label);
+    return found == options_.deserializers.end() ? nullptr : &*found;
+  }
+
+  const RunOptions& options_;
+};
+
 Ref<Error> check_timeout(int64_t timeout_ms) noexcept {
   if (timeout_ms >= 0 || timeout_ms == BLAZEN_FOREVER) return nullptr;
   return invalid("timeout_ms is negative: give 0 to look, or BLAZEN_FOREVER");
 }
 
-// What the host's callback needs of it is registered, or dropped, before anything else can fail.
-HostCallback callback_of(void (*function)(), void* user_data, blazen_drop_fn drop) noexcept {
-  return HostCallback{function, user_data, drop};
+constexpr uint32_t kUntilAll =
+    BLAZEN_UNTIL_WAITING | BLAZEN_UNTIL_ELSEWHERE | BLAZEN_UNTIL_PAUSED | BLAZEN_UNTIL_ASKING;
+static_assert(BLAZEN_UNTIL_WAITING == 1 << BLAZEN_RUN_WAITING &&
+              BLAZEN_UNTIL_ASKING == 1 << BLAZEN_RUN_ASKING &&
+              BLAZEN_UNTIL_PAUSED == 1 << BLAZEN_RUN_PAUSED &&
+              BLAZEN_UNTIL_ELSEWHERE == 1 << BLAZEN_RUN_ELSEWHERE);
+
+Ref<Error> check_until(uint32_t until) noexcept {
+  return (until & ~kUntilAll) == 0 ? nullptr : invalid("until has a bit that is none of BLAZEN_UNTIL_*");
 }
 
 // The handle of a run that the host never sees.
@@ -63,6 +196,37 @@ Ref<Error> run_to_its_end(Run& run, Ref<Value> input, Ref<Value>& result) {
   return nullptr;
 }
 
+// Not one exported call through another: the loader may bind that to another copy of the library.
+blazen_status wait_until(blazen_run* run, uint32_t until, int64_t timeout_ms, blazen_run_state* state,
+                         blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run* object = nullptr;
+    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = check_until(until)) return failure;
+    if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
+    Result<RunStatus> status = object->wait(until, timeout_ms);
+    if (!status) return status.error();
+    if (state != nullptr) *state = static_cast<blazen_run_state>(*status);
+    return nullptr;
+  });
+}
+
+blazen_status on_state(blazen_run* run, uint32_t until, blazen_run_done_fn done, void* user_data,
+                       blazen_drop_fn drop, blazen_error** error) {
+  DropGuard guard(drop, user_data);
+  return guarded(error, [&]() -> Ref<Error> {
+    Run* object = nullptr;
+    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = check_until(until)) return failure;
+    if (done == nullptr) return bad_pointer("done");
+    guard.taken();
+    std::unique_ptr<PendingCallback> callback =
+        make_callback(reinterpret_cast<HostFunction>(done), user_data, drop);
+    callback->until = until;
+    return object->on_state(std::move(callback));
+  });
+}
+
 }  // namespace
 }  // namespace blazen::capi
 
@@ -84,7 +248,7 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
       return Error::make(Status::wrong_place,
                          "a run cannot be waited for inside a callback: start it and go on");
     }
-    Result<Ref<Run>> run = Run::create(*host, Ref<Workflow>::share(definition), nullptr);
+    Result<Ref<Run>> run = Run::create(*host, Ref<Workflow>::share(definition), nullptr, nullptr);
     if (!run) return run.error();
     const OnlyHandle handle(run->take());
     Ref<Value> outcome;
@@ -99,15 +263,20 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
 
 blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workflow,
                                 const blazen_run_options* options, blazen_run** run, blazen_error** error) {
+  DropGuard guard = guard_run_options(options);
+  const DeserializerDrops drops(options);
   return guarded(error, [&]() -> Ref<Error> {
     Workflow* definition = nullptr;
     Runtime* host = nullptr;
     RunOptions all;
     if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
     if (Ref<Error> failure = need("workflow", workflow, definition)) return failure;
-    if (Ref<Error> failure = read_run_options(options, all)) return failure;
+    if (Ref<Error> failure = read_run_options(options, guard, all)) return failure;
     if (Ref<Error> failure = need_out("run", run)) return failure;
-    Result<Ref<Run>> made = Run::create(*host, Ref<Workflow>::share(definition), std::move(all.metadata));
+    if (!all.deserializers.empty())
+      return invalid("options.deserializers: a run that is created has nothing to deserialize");
+    Result<Ref<Run>> made =
+        Run::create(*host, Ref<Workflow>::share(definition), std::move(all.metadata), std::move(all.input));
     if (!made) return made.error();
     *run = handle_of(made->take());
     return nullptr;
@@ -117,6 +286,8 @@ blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workfl
 blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workflow,
                                 const blazen_snapshot* snapshot, const blazen_run_options* options,
                                 blazen_run** run, blazen_error** error) {
+  DropGuard guard = guard_run_options(options);
+  const DeserializerDrops drops(options);
   return guarded(error, [&]() -> Ref<Error> {
     Workflow* definition = nullptr;
     Runtime* host = nullptr;
@@ -125,14 +296,15 @@ blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workfl
     if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
     if (Ref<Error> failure = need("workflow", workflow, definition)) return failure;
     if (Ref<Error> failure = need("snapshot", snapshot, source)) return failure;
-    if (Ref<Error> failure = read_run_options(options, all)) return failure;
+    if (Ref<Error> failure = read_run_options(options, guard, all)) return failure;
     if (Ref<Error> failure = need_out("run", run)) return failure;
     if (all.metadata)
       return invalid("options.metadata: the run that is resumed has its metadata in the snapshot");
     Result<const SnapshotDocument*> document = source->document();
     if (!document) return document.error();
-    Result<Ref<Run>> made =
-        Run::resume(*host, Ref<Workflow>::share(definition), **document, all.allow_changed_workflow);
+    Deserializers maker(all);
+    Result<Ref<Run>> made = Run::resume(*host, Ref<Workflow>::share(definition), **document, all.how, maker,
+                                        std::move(all.input));
     if (!made) return made.error();
     *run = handle_of(made->take());
     return nullptr;
@@ -168,28 +340,60 @@ blazen_status blazen_run_close(blazen_run* run, blazen_error** error) {
   });
 }
 
+blazen_status blazen_run_wait_until(blazen_run* run, uint32_t until, int64_t timeout_ms,
+                                    blazen_run_state* state, blazen_error** error) {
+  return wait_until(run, until, timeout_ms, state, error);
+}
+
 blazen_status blazen_run_wait(blazen_run* run, int64_t timeout_ms, blazen_run_state* state,
                               blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
-    if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
-    Result<RunStatus> status = object->wait(timeout_ms);
-    if (!status) return status.error();
-    if (state != nullptr) *state = static_cast<blazen_run_state>(*status);
-    return nullptr;
-  });
+  return wait_until(run, BLAZEN_UNTIL_ELSEWHERE, timeout_ms, state, error);
+}
+
+blazen_status blazen_run_on_state(blazen_run* run, uint32_t until, blazen_run_done_fn done, void* user_data,
+                                  blazen_drop_fn drop, blazen_error** error) {
+  return on_state(run, until, done, user_data, drop, error);
 }
 
 blazen_status blazen_run_on_done(blazen_run* run, blazen_run_done_fn done, void* user_data,
                                  blazen_drop_fn drop, blazen_error** error) {
-  DropGuard guard(drop, user_data);
+  return on_state(run, BLAZEN_UNTIL_ELSEWHERE, done, user_data, drop, error);
+}
+
+blazen_status blazen_run_pause(blazen_run* run, blazen_pause_mode mode, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Run* object = nullptr;
     if (Ref<Error> failure = need("run", run, object)) return failure;
-    if (done == nullptr) return bad_pointer("done");
-    guard.taken();
-    return object->on_done(callback_of(reinterpret_cast<HostFunction>(done), user_data, drop));
+    if (mode != BLAZEN_PAUSE_NOW && mode != BLAZEN_PAUSE_DRAIN)
+      return invalid("mode is none of the values of blazen_pause_mode");
+    return object->pause(static_cast<Pause>(mode));
+  });
+}
+
+blazen_status blazen_run_resume_in_place(blazen_run* run, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run* object = nullptr;
+    if (Ref<Error> failure = need("run", run, object)) return failure;
+    return object->unpause();
+  });
+}
+
+blazen_status blazen_run_abort(blazen_run* run, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run* object = nullptr;
+    if (Ref<Error> failure = need("run", run, object)) return failure;
+    object->abort();
+    return nullptr;
+  });
+}
+
+blazen_status blazen_run_describe(const blazen_run* run, blazen_value** description, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run* object = nullptr;
+    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = need_out("description", description)) return failure;
+    *description = handle_of(Value::copy(Tag::json, object->describe()).take());
+    return nullptr;
   });
 }
 
@@ -230,16 +434,26 @@ blazen_status blazen_run_elsewhere(const blazen_run* run, blazen_value** steps, 
   });
 }
 
+blazen_status blazen_run_dropped(const blazen_run* run, blazen_value** names, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run* object = nullptr;
+    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = need_out("names", names)) return failure;
+    *names = handle_of(Value::copy(Tag::json, object->dropped()).take());
+    return nullptr;
+  });
+}
+
 blazen_status blazen_run_send_event(blazen_run* run, const blazen_event* event,
                                     const blazen_send_options* options, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Run* object = nullptr;
     Event* sent = nullptr;
-    std::string_view target;
+    Call::Sending sending;
     if (Ref<Error> failure = need("run", run, object)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
-    if (Ref<Error> failure = read_target(options, target)) return failure;
-    return object->post(*sent, target);
+    if (Ref<Error> failure = read_sending(options, sending)) return failure;
+    return object->post(*sent, sending);
   });
 }
 
@@ -251,11 +465,30 @@ blazen_status blazen_run_subscribe(blazen_run* run, blazen_stream** stream, blaz
     Run* object = nullptr;
     if (Ref<Error> failure = need("run", run, object)) return failure;
     if (Ref<Error> failure = need_out("stream", stream)) return failure;
-    Result<Ref<Stream>> made = object->subscribe();
+    Result<Ref<Stream>> made = object->subscribe(StreamOptions{});
     if (!made) return made.error();
     *stream = handle_of(made->take());
     return nullptr;
   });
+}
+
+blazen_status blazen_run_subscribe_with(blazen_run* run, const blazen_stream_options* options,
+                                        blazen_stream** stream, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run* object = nullptr;
+    StreamOptions all;
+    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = read_stream_options(options, all)) return failure;
+    if (Ref<Error> failure = need_out("stream", stream)) return failure;
+    Result<Ref<Stream>> made = object->subscribe(std::move(all));
+    if (!made) return made.error();
+    *stream = handle_of(made->take());
+    return nullptr;
+  });
+}
+
+void blazen_stream_options_init(blazen_stream_options* options, size_t struct_size) {
+  init_options(options, struct_size);
 }
 
 blazen_status blazen_stream_next(blazen_stream* stream, int64_t timeout_ms, blazen_event** item,
@@ -281,7 +514,7 @@ blazen_status blazen_stream_on_ready(blazen_stream* stream, blazen_stream_ready_
     if (Ref<Error> failure = need("stream", stream, object)) return failure;
     if (ready == nullptr) return bad_pointer("ready");
     guard.taken();
-    return object->on_ready(callback_of(reinterpret_cast<HostFunction>(ready), user_data, drop));
+    return object->on_ready(HostCallback{reinterpret_cast<HostFunction>(ready), user_data, drop});
   });
 }
 

@@ -1,10 +1,15 @@
 #include "engine/runtime.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 
 #include "capi/handle.hpp"
 #include "engine/scope.hpp"
+#include "exec/alarm_thread.hpp"
+#include "exec/no_alarm.hpp"
 #include "exec/pump.hpp"
+#include "exec/system_clock.hpp"
 #include "exec/system_entropy.hpp"
 #include "exec/threads.hpp"
 
@@ -28,10 +33,76 @@ Ref<Error> check_options(const blazen_runtime_options& options) noexcept {
     return invalid("options.mode is none of the values of blazen_mode");
   }
   if (options.threads > kThreadsMax) return invalid("options.threads is more than 256");
+  if (options.log_level < BLAZEN_LOG_NONE || options.log_level > BLAZEN_LOG_DEBUG)
+    return invalid("options.log_level is none of the values of blazen_log_level");
   if (options.mode == BLAZEN_MODE_EXECUTOR && options.post == nullptr) {
     return invalid("options.post is NULL: BLAZEN_MODE_EXECUTOR needs it");
   }
   return nullptr;
+}
+
+class HostClock final : public Clock {
+ public:
+  HostClock(Ref<Hooks> hooks, blazen_clock_fn now) noexcept
+      : Clock(true), hooks_(std::move(hooks)), now_(now) {}
+
+  // A clock that falls stands still.
+  int64_t now_ms() noexcept override {
+    int64_t now = 0;
+    if (stopped_.load(std::memory_order_acquire)) return last_.load(std::memory_order_relaxed);
+    try {
+      now = now_(hooks_->user_data);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): it stands still
+    }
+    int64_t last = last_.load(std::memory_order_relaxed);
+    while (now > last && !last_.compare_exchange_weak(last, now)) continue;
+    return std::max(now, last);
+  }
+  void stop() noexcept override { stopped_.store(true, std::memory_order_release); }
+
+ private:
+  const Ref<Hooks> hooks_;
+  const blazen_clock_fn now_;
+  std::atomic<int64_t> last_{0};
+  std::atomic<bool> stopped_{false};
+};
+
+class HostLog final : public Log {
+ public:
+  HostLog(Ref<Hooks> hooks, blazen_log_fn log, LogLevel most) noexcept
+      : Log(log == nullptr ? LogLevel::none : most),
+        hooks_(log == nullptr ? nullptr : std::move(hooks)),
+        log_(log) {}
+
+  void write(LogLevel level, std::string_view text) noexcept override {
+    if (!hears(level)) return;
+    const EngineScope scope;
+    try {
+      log_(hooks_->user_data, static_cast<blazen_log_level>(level), text.data(), text.size());
+    } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody else to tell
+    }
+  }
+
+ private:
+  const Ref<Hooks> hooks_;
+  const blazen_log_fn log_;
+};
+
+std::unique_ptr<Clock> make_clock(const blazen_runtime_options& options, const Ref<Hooks>& hooks) {
+  if (options.clock == nullptr) return make_system_clock();
+  return std::make_unique<HostClock>(hooks, options.clock);
+}
+
+// Who tells a runtime the time.
+std::unique_ptr<Alarm> make_alarm(const blazen_runtime_options& options,
+                                  [[maybe_unused]] const Ref<Hooks>& hooks, Runtime& runtime) {
+#ifndef BLAZEN_NO_THREADS
+  if (options.mode != BLAZEN_MODE_PUMP && options.clock == nullptr)
+    return make_alarm_thread(runtime.clock(), hooks, runtime.target());
+#endif
+  const bool is_pump =
+      options.mode != BLAZEN_MODE_EXECUTOR && (options.mode == BLAZEN_MODE_PUMP || !kThreads);
+  return is_pump ? make_pump_alarm(runtime.executor(), runtime.clock()) : make_no_alarm();
 }
 
 Ref<Hooks> make_hooks(const blazen_runtime_options& options) {
@@ -65,7 +136,7 @@ blazen_status blazen_runtime_create(const blazen_runtime_options* options, blaze
   blazen_runtime_options all = BLAZEN_RUNTIME_OPTIONS_INIT;
   Ref<Error> bad_options = read_options(options, all);
   // Options that are refused are dropped all the same, as far as they can be read.
-  const bool has_drop = options != nullptr && options->struct_size > offsetof(blazen_runtime_options, drop);
+  const bool has_drop = has_field(options, offsetof(blazen_runtime_options, drop) + sizeof(blazen_drop_fn));
   DropGuard guard(has_drop ? options->drop : nullptr, has_drop ? options->user_data : nullptr);
   if (bad_options) return give(std::move(bad_options), error);
   return guarded(error, [&]() -> Ref<Error> {
@@ -75,8 +146,10 @@ blazen_status blazen_runtime_create(const blazen_runtime_options* options, blaze
     Ref<Hooks> hooks = make_hooks(all);
     Result<std::unique_ptr<Executor>> executor = make_executor(all, hooks);
     if (!executor) return executor.error();
-    Ref<Runtime> made =
-        Ref<Runtime>::adopt(new Runtime(kHostCalls, std::move(*executor), std::move(entropy)));
+    Runtime::Ports ports{std::move(*executor), std::move(entropy), make_clock(all, hooks),
+                         std::make_unique<HostLog>(hooks, all.log, static_cast<LogLevel>(all.log_level))};
+    Ref<Runtime> made = Ref<Runtime>::adopt(new Runtime(kHostCalls, std::move(ports)));
+    made->set_alarm(make_alarm(all, hooks, *made));
     hooks->drop = all.drop;  // from here on, the runtime's hooks see to it
     guard.taken();
     *runtime = handle_of(made.take());
@@ -117,8 +190,43 @@ blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, u
       return Error::make(Status::wrong_place,
                          "a poll is not possible inside a callback: it would run inside itself");
     }
+    object->tell_time();
     const uint64_t ran = object->executor().poll(steps_max);
     if (steps != nullptr) *steps = ran;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_runtime_next_timer(blazen_runtime* runtime, int64_t* delay_ms, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Runtime* object = nullptr;
+    if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
+    if (Ref<Error> failure = need_out("delay_ms", delay_ms)) return failure;
+    const int64_t due_ms = object->next_due();
+    *delay_ms = due_ms == INT64_MAX ? -1 : std::max<int64_t>(0, due_ms - object->clock().now_ms());
+    return nullptr;
+  });
+}
+
+void blazen_runtime_counters_init(blazen_runtime_counters* counters, size_t struct_size) {
+  init_options(counters, struct_size);
+}
+
+blazen_status blazen_runtime_count(blazen_runtime* runtime, blazen_runtime_counters* counters,
+                                   blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Runtime* object = nullptr;
+    if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
+    if (Ref<Error> failure = need_out("counters", counters)) return failure;
+    const size_t size = counters->struct_size;
+    if (size < sizeof(size_t) || size > 4096 || size % alignof(blazen_runtime_counters) != 0)
+      return invalid("counters.struct_size is not the size of the struct: set it to sizeof");
+    const Runtime::Counters now = object->count();
+    const blazen_runtime_counters all{
+        size,          now.created, now.running,   now.waiting,       now.elsewhere, now.paused,   now.asking,
+        now.completed, now.failed,  now.cancelled, now.events_routed, now.queued,    now.in_flight};
+    std::memset(static_cast<void*>(counters), 0, size);
+    std::memcpy(static_cast<void*>(counters), &all, std::min(size, sizeof all));
     return nullptr;
   });
 }

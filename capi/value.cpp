@@ -1,5 +1,7 @@
 #include "value/value.hpp"
 
+#include <cstddef>
+
 #include "capi/handle.hpp"
 
 using namespace blazen;        // NOLINT(google-build-using-namespace)
@@ -49,7 +51,31 @@ blazen_status blazen_value_live(void* object, const char* label, size_t label_le
     std::string_view view;
     if (Ref<Error> failure = need_out("value", value)) return failure;
     if (Ref<Error> failure = need_label("label", label, label_length, view)) return failure;
-    *value = handle_of(Value::adopt(Tag::live, nullptr, 0, view, object, drop).take());
+    *value = handle_of(Value::live(object, view, drop).take());
+    guard.taken();
+    return nullptr;
+  });
+}
+
+void blazen_live_options_init(blazen_live_options* options, size_t struct_size) {
+  init_options(options, struct_size);
+}
+
+blazen_status blazen_value_live_with(void* object, const char* label, size_t label_length,
+                                     const blazen_live_options* options, blazen_value** value,
+                                     blazen_error** error) {
+  blazen_live_options all = BLAZEN_LIVE_OPTIONS_INIT;
+  Ref<Error> bad_options = read_options(options, all);
+  // Options that are refused drop the object all the same, as far as they can be read.
+  constexpr size_t kDropEnd = offsetof(blazen_live_options, drop) + sizeof(blazen_drop_fn);
+  DropGuard guard(has_field(options, kDropEnd) ? options->drop : nullptr, object);
+  if (bad_options) return give(std::move(bad_options), error);
+  return guarded(error, [&]() -> Ref<Error> {
+    std::string_view view;
+    if (Ref<Error> failure = need_out("value", value)) return failure;
+    if (Ref<Error> failure = need_label("label", label, label_length, view)) return failure;
+    const auto serialize = reinterpret_cast<SerializeFn>(all.serialize);
+    *value = handle_of(Value::live(object, view, all.drop, serialize).take());
     guard.taken();
     return nullptr;
   });

@@ -70,8 +70,43 @@ uint64_t* limit_of(Limits& limits, blazen_limit limit) noexcept {
     case BLAZEN_LIMIT_STREAM_ITEMS: return &limits.stream_items;
     case BLAZEN_LIMIT_SUBSCRIBERS: return &limits.subscribers;
     case BLAZEN_LIMIT_STEP_SENDS: return &limits.step_sends;
+    case BLAZEN_LIMIT_STREAM_RETAINED: return &limits.stream_retained;
+    case BLAZEN_LIMIT_QUESTIONS: return &limits.questions;
     default: return nullptr;
   }
+}
+
+Ref<Error> read_codes(const char* name, const int64_t* codes, size_t count, std::vector<int64_t>& out) {
+  constexpr size_t kCodesMax = 65536;
+  if (codes == nullptr && count != 0) return bad_pointer(name);
+  if (count > kCodesMax)
+    return Error::make(Status::invalid_argument, std::string(name) + " has more than 65,536 codes");
+  out.assign(codes, codes + count);
+  return nullptr;
+}
+
+Ref<Error> read_retry(const blazen_retry_options* given, RetryPolicy& policy) {
+  blazen_retry_options all = BLAZEN_RETRY_OPTIONS_INIT;
+  if (Ref<Error> failure = read_options(given, all)) return failure;
+  if (all.max_attempts > kAttemptsMax)
+    return invalid("options.max_attempts is more than BLAZEN_ATTEMPTS_MAX");
+  if (all.jitter_percent > 100) return invalid("options.jitter_percent is more than 100");
+  if (Ref<Error> failure = check_ms("options.initial_delay_ms", all.initial_delay_ms, kTimeMsMax))
+    return failure;
+  if (Ref<Error> failure = check_ms("options.max_delay_ms", all.max_delay_ms, kTimeMsMax)) return failure;
+  if (!(all.multiplier == 0 || (all.multiplier >= 1 && all.multiplier <= 1e9)))
+    return invalid("options.multiplier is neither 0 nor from 1 to 1,000,000,000");
+  RetryPolicy read;
+  if (Ref<Error> failure = read_codes("options.only", all.only, all.only_count, read.only)) return failure;
+  if (Ref<Error> failure = read_codes("options.never", all.never, all.never_count, read.never))
+    return failure;
+  read.attempts_max = all.max_attempts == 0 ? 1 : all.max_attempts;
+  read.delay_ms = all.initial_delay_ms;
+  if (all.multiplier != 0) read.multiplier = all.multiplier;
+  if (all.max_delay_ms != 0) read.delay_max_ms = all.max_delay_ms;
+  read.jitter = all.jitter_percent / 100.0;
+  policy = std::move(read);
+  return nullptr;
 }
 
 }  // namespace
@@ -175,6 +210,74 @@ blazen_status blazen_workflow_builder_step_max_concurrency(blazen_workflow_build
   });
 }
 
+blazen_status blazen_workflow_builder_step_timeout(blazen_workflow_builder* builder, const char* step,
+                                                   size_t step_length, int64_t timeout_ms,
+                                                   blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    WorkflowBuilder* object = nullptr;
+    StepDefinition* definition = nullptr;
+    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+    if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
+    if (Ref<Error> failure = check_ms("timeout_ms", timeout_ms, BLAZEN_STEP_TIMEOUT_MS_MAX)) return failure;
+    definition->timeout_ms = timeout_ms;
+    return nullptr;
+  });
+}
+
+void blazen_retry_options_init(blazen_retry_options* options, size_t struct_size) {
+  init_options(options, struct_size);
+}
+
+blazen_status blazen_workflow_builder_step_retry(blazen_workflow_builder* builder, const char* step,
+                                                 size_t step_length, const blazen_retry_options* options,
+                                                 blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    WorkflowBuilder* object = nullptr;
+    StepDefinition* definition = nullptr;
+    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+    if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
+    if (Ref<Error> failure = need_out("options", options)) return failure;
+    return read_retry(options, definition->retry);
+  });
+}
+
+blazen_status blazen_workflow_builder_step_atomic(blazen_workflow_builder* builder, const char* step,
+                                                  size_t step_length, int32_t atomic, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    WorkflowBuilder* object = nullptr;
+    StepDefinition* definition = nullptr;
+    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+    if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
+    if (atomic != 0 && atomic != 1) return invalid("atomic is neither 0 nor 1");
+    definition->atomic = atomic != 0;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_workflow_builder_set_timeout(blazen_workflow_builder* builder, int64_t timeout_ms,
+                                                  blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    WorkflowBuilder* object = nullptr;
+    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+    if (Ref<Error> failure = check_ms("timeout_ms", timeout_ms, kTimeMsMax)) return failure;
+    object->policy.timeout_ms = timeout_ms;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_workflow_builder_set_session_on_pause(blazen_workflow_builder* builder,
+                                                           blazen_session_on_pause session,
+                                                           blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    WorkflowBuilder* object = nullptr;
+    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+    if (session < BLAZEN_SESSION_KEEP || session > BLAZEN_SESSION_CLEAR)
+      return invalid("session is none of the values of blazen_session_on_pause");
+    object->policy.clears_session = session == BLAZEN_SESSION_CLEAR;
+    return nullptr;
+  });
+}
+
 blazen_status blazen_workflow_builder_set_unhandled(blazen_workflow_builder* builder,
                                                     blazen_unhandled unhandled, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
@@ -200,6 +303,18 @@ blazen_status blazen_workflow_builder_set_idle(blazen_workflow_builder* builder,
   });
 }
 
+blazen_status blazen_workflow_builder_set_session_policy(blazen_workflow_builder* builder,
+                                                         blazen_session_policy policy, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    WorkflowBuilder* object = nullptr;
+    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+    if (policy < BLAZEN_SESSION_PICKLE_OR_ERROR || policy > BLAZEN_SESSION_HARD_ERROR)
+      return invalid("policy is none of the values of blazen_session_policy");
+    object->policy.session = static_cast<SessionPolicy>(policy);
+    return nullptr;
+  });
+}
+
 blazen_status blazen_workflow_builder_set_limit(blazen_workflow_builder* builder, blazen_limit limit,
                                                 uint64_t bound, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
@@ -207,7 +322,7 @@ blazen_status blazen_workflow_builder_set_limit(blazen_workflow_builder* builder
     if (Ref<Error> failure = need("builder", builder, object)) return failure;
     uint64_t* place = limit_of(object->policy.limits, limit);
     if (place == nullptr) return invalid("limit is none of the values of blazen_limit");
-    if (bound == 0) return invalid("bound is 0: the least is 1");
+    if (bound == 0 && limit != BLAZEN_LIMIT_STREAM_RETAINED) return invalid("bound is 0: the least is 1");
     *place = bound;
     return nullptr;
   });

@@ -83,15 +83,35 @@ extern "C" {
 /* The event that ends a run: its value, of any tag, is the result. The first one wins.
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_STOP_EVENT "blazen::StopEvent"
+/* A step that emits or sends one asks a human: {"request_id", "prompt", "metadata"}, all of them optional. It is published
+ * on the stream with its id, and the run waits for blazen_run_respond; other branches go on.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_INPUT_REQUEST_EVENT "blazen::InputRequestEvent"
+/* The answer to it, for whoever accepts it: {"request_id", "response"}; an answer that is not JSON is the value itself.
+ * Its correlation is the request_id.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_INPUT_RESPONSE_EVENT "blazen::InputResponseEvent"
+/* A step has failed for good, for whoever accepts it: {"step", "attempt", "invocation_id", "event_type", "status",
+ * "message", "host_code", "detail"}. Where nobody does, or where that step fails too, the run fails.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_STEP_FAILED_EVENT "blazen::StepFailedEvent"
 /* The last item of every stream, on every path.
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_STREAM_END "blazen::StreamEnd"
-/* On a stream, in place of items that this subscriber was too slow for: {"missed": n}.
+/* On a stream, in place of items that this subscriber was too slow or too late for: {"missed": n} counts the items of the
+ * run in between, of every type; {"missed": n, "lifecycle_missed": m} where lifecycle and progress items were lost too.
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_STREAM_GAP "blazen::StreamGap"
-/* On the stream: what happened to the run itself: {"kind": ..., ...}.
+/* On the stream: what happened to the run itself: {"kind": ..., ...}. To every subscriber, and numbered: send_diverged. To
+ * those with blazen_stream_options.lifecycle alone, and not numbered: event_routed {event_type}; step_started,
+ * step_completed, step_failed {step_name, event_type, invocation_id, attempt}, the latter two with duration_ms where
+ * somebody listened from the start of the step on, the last with error.
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_LIFECYCLE "blazen::lifecycle"
+/* On the streams with blazen_stream_options.lifecycle, what blazen_context_progress reports: {"kind": "step", "current": n,
+ * "total": n, "percent": x, "label": ..., "run_id": ...}; without total and percent where the total is not known.
+ * [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_PROGRESS "blazen::ProgressEvent"
 
 /* No deadline, where a call takes timeout_ms.
  * [own: none | thread: any | block: no | since: 0.1] */
@@ -104,6 +124,10 @@ extern "C" {
 #define BLAZEN_JSON_DEPTH_MAX 512           /* arrays and objects inside one another */
 #define BLAZEN_STEPS_MAX 4096               /* steps of one workflow */
 #define BLAZEN_ACCEPTS_MAX 4096             /* event types that the steps of one workflow accept or emit */
+#define BLAZEN_TIME_MS_MAX 3155760000000    /* a time-out or a delay: a hundred years */
+#define BLAZEN_STEP_TIMEOUT_MS_MAX 2147483647 /* a time-out of a step: 24 days */
+#define BLAZEN_ATTEMPTS_MAX 1000000         /* attempts of one invocation */
+#define BLAZEN_DESERIALIZERS_MAX 4096       /* deserializers of one blazen_run_resume */
 
 /* ---------------------------------------------------------------------------------------------------------- status */
 
@@ -115,7 +139,7 @@ typedef int32_t blazen_status;
  * [own: none | thread: any | block: no | since: 0.1] */
 enum {
     BLAZEN_OK = 0,
-    BLAZEN_PENDING = 1,                  /* only from a step: it completes its invocation later */
+    BLAZEN_PENDING = 1,                  /* a step completes later, or a question is not answered yet */
 
     /* The call itself was wrong. Nothing has changed. */
     BLAZEN_ERROR_INVALID_ARGUMENT = 100, /* NULL, empty, negative or unknown; the message names the argument */
@@ -142,9 +166,12 @@ enum {
     BLAZEN_ERROR_STEP_FAILED = 301,      /* step and attempt say which; cause is what the step said */
     BLAZEN_ERROR_NO_HANDLER = 302,       /* an event that no step accepts */
     BLAZEN_ERROR_STALLED = 303,          /* nothing queued, running or awaited, and no StopEvent */
+    BLAZEN_ERROR_RUN_TIMEOUT = 304,      /* the time of the run is up; the message says what it waited for */
+    BLAZEN_ERROR_STEP_TIMEOUT = 305,     /* the time of an attempt of a step is up */
+    BLAZEN_ERROR_ABORTED = 306,          /* blazen_run_abort */
 
     /* A snapshot that is not taken, or not resumed. */
-    BLAZEN_ERROR_NOT_SERIALIZABLE = 400, /* LIVE values stand in it; the message names every one */
+    BLAZEN_ERROR_NOT_SERIALIZABLE = 400, /* LIVE values that it cannot keep, or make again; the message names them */
     BLAZEN_ERROR_SNAPSHOT_INVALID = 401, /* truncated, altered or hostile; offset is the byte at fault */
     BLAZEN_ERROR_SNAPSHOT_NEWER = 402,   /* of a format that this library does not know yet */
     BLAZEN_ERROR_SNAPSHOT_MISMATCH = 403 /* of another workflow, or one that lacks a step */
@@ -174,7 +201,8 @@ typedef struct blazen_snapshot blazen_snapshot;
 typedef void (*blazen_drop_fn)(void *user_data);
 
 /* The body of a step. It reads the event, works through the context, and answers BLAZEN_OK (what it emitted is routed,
- * in order), BLAZEN_PENDING (after blazen_context_defer: it completes later), or any other status: the step has failed,
+ * in order), BLAZEN_PENDING (after blazen_context_defer: it completes later; after blazen_context_ask: it is called again with
+ * the answer), or any other status: the step has failed,
  * and *error, where it set one, says why. A call that failed inside may be passed on as it is:
  * `return blazen_context_emit_json(context, ..., error);`
  * [own: user_data borrow the workflow, context borrow this call, event borrow this call | thread: any | block: no | since: 0.1] */
@@ -236,8 +264,9 @@ enum {
     BLAZEN_TAG_JSON = 1,   /* JSON text, kept byte for byte as it was given */
     BLAZEN_TAG_BYTES = 2,  /* any bytes */
     BLAZEN_TAG_NATIVE = 3, /* opaque bytes of one platform's serializer, with a codec such as "python/pickle" */
-    BLAZEN_TAG_LIVE = 4    /* an object of this process; identity is kept, and no snapshot can hold it. The library's
-                              references are hidden from a garbage collector: one that leads back to a run keeps both */
+    BLAZEN_TAG_LIVE = 4    /* an object of this process; identity is kept, and a snapshot can hold what it serializes to.
+                              The library's references are hidden from a garbage collector: one that leads back to a
+                              run keeps both */
 };
 
 /* Values are immutable, and counted from any thread. JSON is checked here, once: grammar, UTF-8, depth; the numbers
@@ -257,6 +286,31 @@ BLAZEN_API blazen_status blazen_value_native(const void *data, size_t data_lengt
  * [own: object keep, label in, value out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_live(void *object, const char *label, size_t label_length, blazen_drop_fn drop,
                                            blazen_value **value, blazen_error **error);
+/* Gives what a snapshot keeps of a LIVE object: *value, of tag JSON, BYTES or NATIVE. The same object should give the same
+ * value: a snapshot has the same bytes then. Comes from the thread that takes the snapshot, maybe while steps, or other
+ * snapshots, use the object. Any other status: it cannot be kept, and *error, where it set one, says why.
+ * [own: object borrow the value, value out | thread: any | block: no | since: 0.1] */
+typedef blazen_status (*blazen_serialize_fn)(void *object, blazen_value **value, blazen_error **error);
+
+/* What belongs to a LIVE object.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_live_options {
+    size_t struct_size;
+    blazen_drop_fn drop;           /* drop(object), as in blazen_value_live */
+    blazen_serialize_fn serialize; /* NULL: no snapshot can keep it */
+} blazen_live_options;
+/* [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_LIVE_OPTIONS_INIT { sizeof(blazen_live_options), NULL, NULL }
+/* Sets struct_size (give sizeof *options) and the defaults.
+ * [own: options out | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_live_options_init(blazen_live_options *options, size_t struct_size);
+
+/* blazen_value_live in general. In another process, the deserializer of that label makes the object again
+ * (blazen_run_options). options may be NULL.
+ * [own: object keep, label in, options in, value out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_value_live_with(void *object, const char *label, size_t label_length,
+                                                const blazen_live_options *options, blazen_value **value,
+                                                blazen_error **error);
 /* The general form, without a copy: data of tag JSON, BYTES or NATIVE stays where it is until drop(user_data) is called.
  * [own: data keep, codec in, user_data keep, value out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_adopt(blazen_tag tag, const void *data, size_t data_length, const char *codec,
@@ -330,9 +384,10 @@ typedef struct blazen_send_options {
     size_t struct_size;
     const char *step; /* to this step alone; unknown, or not accepting the type: BLAZEN_ERROR_NOT_FOUND */
     size_t step_length;
+    int64_t delay_ms; /* it is routed so much later, by the clock of the run, in the order of the moments */
 } blazen_send_options;
 /* [own: none | thread: any | block: no | since: 0.1] */
-#define BLAZEN_SEND_OPTIONS_INIT { sizeof(blazen_send_options), NULL, 0 }
+#define BLAZEN_SEND_OPTIONS_INIT { sizeof(blazen_send_options), NULL, 0, 0 }
 /* Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_send_options_init(blazen_send_options *options, size_t struct_size);
@@ -360,6 +415,20 @@ enum {
     BLAZEN_IDLE_WAIT = 1  /* it waits for blazen_run_send_event */
 };
 
+/* What a snapshot does with the session, and with LIVE values wherever else it meets them (events, result, details of
+ * errors). A LIVE value is kept as what its blazen_serialize_fn gives; entries of other tags as they are.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_session_policy;
+/* The values of blazen_session_policy. What is dropped is missing in the snapshot alone, which has its name: "session
+ * 'db'", "event 'Job' (id 7)". The value of such an event and such a result are JSON null there, such a detail is none.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_SESSION_PICKLE_OR_ERROR = 0,     /* one that cannot be kept: no snapshot, and the error names every one */
+    BLAZEN_SESSION_PICKLE_OR_SERIALIZE = 1, /* one that cannot be kept is dropped */
+    BLAZEN_SESSION_WARN_DROP = 2,           /* every session entry of any tag, and every LIVE value, is dropped */
+    BLAZEN_SESSION_HARD_ERROR = 3           /* any of those: no snapshot, and the error names every one */
+};
+
 /* The bounds that a workflow may set for its runs.
  * [own: none | thread: any | block: no | since: 0.1] */
 typedef int32_t blazen_limit;
@@ -371,7 +440,10 @@ enum {
     BLAZEN_LIMIT_SESSION_BYTES = 3, /* keys and values of the session: 1 GiB */
     BLAZEN_LIMIT_STREAM_ITEMS = 4,  /* items kept for the slowest subscriber, before it gets a gap: 65,536 */
     BLAZEN_LIMIT_SUBSCRIBERS = 5,   /* streams of one run that are open at once: 1,024 */
-    BLAZEN_LIMIT_STEP_SENDS = 6     /* events that one invocation sends or publishes while it runs: 1,048,576 */
+    BLAZEN_LIMIT_STEP_SENDS = 6,    /* events that one invocation sends or publishes while it runs: 1,048,576 */
+    BLAZEN_LIMIT_STREAM_RETAINED = 7, /* items kept for subscribers that come later (blazen_stream_options.from): 1,024. They
+                                         live as long as the run; 0: none is kept longer than a subscriber needs it */
+    BLAZEN_LIMIT_QUESTIONS = 8      /* questions of one run that are open at once: 65,536 */
 };
 
 /* [own: name in, builder out | thread: any | block: no | since: 0.1] */
@@ -413,18 +485,81 @@ BLAZEN_API blazen_status blazen_workflow_builder_step_emits(blazen_workflow_buil
 BLAZEN_API blazen_status blazen_workflow_builder_step_max_concurrency(blazen_workflow_builder *builder,
                                                                       const char *step, size_t step_length,
                                                                       uint32_t concurrency_max, blazen_error **error);
+/* How long one attempt of this step may take, waiting for a permit or an answer not counted; 0 (the default): for ever. Past
+ * it, the attempt has failed with BLAZEN_ERROR_STEP_TIMEOUT and its body is left to itself: it may ask
+ * blazen_context_is_cancelled, and what it still does has no effect.
+ * [own: builder in, step in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_step_timeout(blazen_workflow_builder *builder, const char *step,
+                                                              size_t step_length, int64_t timeout_ms,
+                                                              blazen_error **error);
+
+/* When a step that failed is tried again. The delay before attempt n + 1 is initial_delay_ms times multiplier to the power of
+ * n - 1, at most max_delay_ms; up to `jitter` of it is taken off, by a digest of run, invocation and attempt.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_retry_options {
+    size_t struct_size;
+    uint32_t max_attempts;    /* with the first one; 0: 1 */
+    uint32_t jitter_percent;  /* 0 to 100 */
+    int64_t initial_delay_ms; /* 0: at once */
+    double multiplier;        /* 0: 2; else at least 1 */
+    int64_t max_delay_ms;     /* 0: 60,000 */
+    const int64_t *only;      /* host codes that are tried again; NULL: every failure, time-outs too */
+    size_t only_count;
+    const int64_t *never;     /* host codes that are not */
+    size_t never_count;
+} blazen_retry_options;
+/* [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_RETRY_OPTIONS_INIT { sizeof(blazen_retry_options), 0, 0, 0, 0.0, 0, NULL, 0, NULL, 0 }
+/* Sets struct_size (give sizeof *options) and the defaults.
+ * [own: options out | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_retry_options_init(blazen_retry_options *options, size_t struct_size);
+/* A step that is tried again keeps its invocation id, and what it has sent already is not sent twice; what it returned
+ * from an attempt that failed was never routed. It holds no permit while it waits.
+ * [own: builder in, step in, options in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_step_retry(blazen_workflow_builder *builder, const char *step,
+                                                            size_t step_length, const blazen_retry_options *options,
+                                                            blazen_error **error);
+/* atomic 1: what this step writes to the state and sends is held back until it completes, and discarded when it fails; it sees
+ * its own writes. What it compared must still hold then; else the step fails with BLAZEN_ERROR_CONFLICT.
+ * [own: builder in, step in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_step_atomic(blazen_workflow_builder *builder, const char *step,
+                                                             size_t step_length, int32_t atomic,
+                                                             blazen_error **error);
+/* How long a run may take; 0: for ever. 300,000 where it is not set. The clock of a run stands still while it is paused,
+ * parked elsewhere, or waits only for a human.
+ * [own: builder in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_set_timeout(blazen_workflow_builder *builder, int64_t timeout_ms,
+                                                             blazen_error **error);
+
+/* What a pause does to the session of the run.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_session_on_pause;
+/* The values of blazen_session_on_pause.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_SESSION_KEEP = 0, /* it stays */
+    BLAZEN_SESSION_CLEAR = 1 /* its entries are dropped */
+};
+/* [own: builder in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_set_session_on_pause(blazen_workflow_builder *builder,
+                                                                      blazen_session_on_pause session,
+                                                                      blazen_error **error);
 /* [own: builder in | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_builder_set_unhandled(blazen_workflow_builder *builder,
                                                                blazen_unhandled unhandled, blazen_error **error);
 /* [own: builder in | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_builder_set_idle(blazen_workflow_builder *builder, blazen_idle idle,
                                                           blazen_error **error);
-/* bound is at least 1.
+/* [own: builder in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_set_session_policy(blazen_workflow_builder *builder,
+                                                                    blazen_session_policy policy,
+                                                                    blazen_error **error);
+/* bound is at least 1 (BLAZEN_LIMIT_STREAM_RETAINED: at least 0).
  * [own: builder in | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_builder_set_limit(blazen_workflow_builder *builder, blazen_limit limit,
                                                            uint64_t bound, blazen_error **error);
 /* Checks and builds. Refused with BLAZEN_ERROR_INVALID_WORKFLOW: no step; nobody accepts StartEvent; a step that accepts
- * StopEvent; two steps of one name; a declared emit that nobody accepts; a step that no event can reach. The builder may
+ * StopEvent, or one that the library itself puts on streams; two steps of one name; a declared emit that nobody accepts; a step that no event can reach. The builder may
  * go on and build another.
  * [own: builder in, workflow out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_builder_build(blazen_workflow_builder *builder, blazen_workflow **workflow,
@@ -457,7 +592,7 @@ enum {
 };
 
 /* Called on an engine thread, once before its first step (attach) and once after its last (detach), so that a foreign
- * runtime is attached to it only once.
+ * runtime is attached to it only once. The thread that tells the time does the same around its first callback and its last.
  * [own: user_data borrow the runtime | thread: any | block: no | since: 0.1] */
 typedef void (*blazen_thread_fn)(void *user_data);
 /* There is work: call blazen_runtime_poll soon, from wherever that is right. Comes from any thread, at most once between
@@ -468,6 +603,27 @@ typedef void (*blazen_wake_fn)(void *user_data);
  * Answers BLAZEN_OK; anything else: not taken, and the run fails.
  * [own: user_data borrow the runtime, task keep | thread: any | block: no | since: 0.1] */
 typedef blazen_status (*blazen_post_fn)(void *user_data, blazen_task *task);
+
+/* What time it is, in milliseconds since 1970, never falling. It comes from any thread, also while the engine holds a lock: it
+ * must not call this library.
+ * [own: user_data borrow the runtime | thread: any | block: no | since: 0.1] */
+typedef int64_t (*blazen_clock_fn)(void *user_data);
+
+/* How much a log is told.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_log_level;
+/* The values of blazen_log_level.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_LOG_NONE = 0,
+    BLAZEN_LOG_ERROR = 1,   /* the library could not do what it should */
+    BLAZEN_LOG_WARNING = 2, /* something of the host's was dropped or came to nothing */
+    BLAZEN_LOG_INFO = 3,
+    BLAZEN_LOG_DEBUG = 4
+};
+/* Takes what the library has to say without being asked; it prints nothing itself. message is UTF-8 and lives during the call.
+ * [own: user_data borrow the runtime, message borrow this call | thread: any | block: no | since: 0.1] */
+typedef void (*blazen_log_fn)(void *user_data, blazen_log_level level, const char *message, size_t message_length);
 
 /* One user_data serves all the callbacks of a runtime; drop(user_data) runs after the last of them.
  * [own: none | thread: any | block: no | since: 0.1] */
@@ -481,10 +637,13 @@ typedef struct blazen_runtime_options {
     blazen_thread_fn detach;
     blazen_wake_fn wake;
     blazen_post_fn post;
+    blazen_clock_fn clock; /* NULL: the system's. With one of the host's, time passes when the host polls */
+    blazen_log_fn log;
+    blazen_log_level log_level; /* the most that log is told */
 } blazen_runtime_options;
 /* [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_RUNTIME_OPTIONS_INIT \
-    { sizeof(blazen_runtime_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(blazen_runtime_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
 /* Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_runtime_options_init(blazen_runtime_options *options, size_t struct_size);
@@ -505,16 +664,49 @@ BLAZEN_API void blazen_runtime_release(blazen_runtime *runtime);
  * same answer. After the last release of everything, the library may be unloaded.
  * [own: runtime in | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_close(blazen_runtime *runtime, blazen_error **error);
-/* Runs up to steps_max steps (0: until there is nothing to run) on this thread, and says in *steps (may be NULL) how many
- * it ran. Works in every mode, from several threads at once too; in a library built without threads, and in
+/* Sees to whatever is due by now, and runs up to steps_max steps (0: until there is nothing to run) on this thread; *steps
+ * (may be NULL) says how many. Works in every mode, from several threads at once too; in a library built without threads, and in
  * BLAZEN_MODE_PUMP, it is what runs the steps.
  * [own: runtime in, steps out | thread: outside | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_poll(blazen_runtime *runtime, uint64_t steps_max, uint64_t *steps,
                                              blazen_error **error);
-/* A descriptor that is readable while there is work for blazen_runtime_poll; it belongs to the runtime. Do not read from
- * it: the poll clears it.
+/* A descriptor that is readable while there is work for blazen_runtime_poll, or something is due; it belongs to the runtime.
+ * Do not read from it: the poll clears it.
  * [own: runtime in, descriptor out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_descriptor(blazen_runtime *runtime, int32_t *descriptor, blazen_error **error);
+
+/* How many milliseconds from now blazen_runtime_poll has something to do because of the time alone: 0 if it has already, -1 if
+ * never. In BLAZEN_MODE_PUMP without the descriptor, poll then; the wake callback says when it has become earlier.
+ * Elsewhere a thread of the engine sees to it.
+ * [own: runtime in, delay_ms out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_runtime_next_timer(blazen_runtime *runtime, int64_t *delay_ms, blazen_error **error);
+
+/* What a runtime does, and has done.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_runtime_counters {
+    size_t struct_size;
+    uint64_t created;       /* runs now, by how far they are */
+    uint64_t running;
+    uint64_t waiting;
+    uint64_t elsewhere;
+    uint64_t paused;
+    uint64_t asking;
+    uint64_t completed;     /* runs so far, by how they ended */
+    uint64_t failed;
+    uint64_t cancelled;
+    uint64_t events_routed; /* so far */
+    uint64_t queued;        /* invocations now: those that wait */
+    uint64_t in_flight;     /* and those whose bodies run or are pending: busy workers */
+} blazen_runtime_counters;
+/* [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_RUNTIME_COUNTERS_INIT { sizeof(blazen_runtime_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/* Sets struct_size (give sizeof *counters) and zeroes the rest.
+ * [own: counters out | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_runtime_counters_init(blazen_runtime_counters *counters, size_t struct_size);
+/* Fills the fields that the struct has room for; set struct_size before. It looks at each run: not for every event.
+ * [own: runtime in, counters out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_runtime_count(blazen_runtime *runtime, blazen_runtime_counters *counters,
+                                              blazen_error **error);
 
 /* Runs the step that a task stands for, and ends the task.
  * [own: task keep | thread: outside | block: no | since: 0.1] */
@@ -538,7 +730,42 @@ enum {
     BLAZEN_RUN_ELSEWHERE = 4, /* parked: only steps that are elsewhere can go on */
     BLAZEN_RUN_COMPLETED = 5, /* has a result */
     BLAZEN_RUN_FAILED = 6,    /* has an error */
-    BLAZEN_RUN_CANCELLED = 7  /* was closed before its end */
+    BLAZEN_RUN_CANCELLED = 7, /* was closed or aborted before its end */
+    BLAZEN_RUN_PAUSED = 8,    /* the pause is complete: blazen_run_resume_in_place goes on */
+    BLAZEN_RUN_ASKING = 9     /* only an answer can go on: blazen_run_questions, blazen_run_respond */
+};
+
+/* Answers a question inline: *answer and BLAZEN_OK; or BLAZEN_OK without one, or BLAZEN_PENDING: blazen_run_respond comes later.
+ * Anything else fails the run. request is the InputRequestEvent, with its id as the correlation. No lock is held: a pause, an
+ * abort or a time-out does not wait for it.
+ * [own: user_data borrow the run, run borrow this call, request borrow this call, answer out | thread: any | block: no | since: 0.1] */
+typedef blazen_status (*blazen_input_fn)(void *user_data, blazen_run *run, const blazen_event *request,
+                                         blazen_value **answer, blazen_error **error);
+/* Makes an object again from what a snapshot kept of it: *live, which should be LIVE. Any other status: the resume fails,
+ * and *error, where it set one, is the cause of its error.
+ * [own: user_data borrow this call, label borrow this call, kept borrow this call, live out | thread: any | block: no | since: 0.1] */
+typedef blazen_status (*blazen_deserialize_fn)(void *user_data, const char *label, size_t label_length,
+                                               blazen_value *kept, blazen_value **live, blazen_error **error);
+
+/* The deserializer of one label: an element of an array, with nothing to come. drop(user_data) runs once, when the call
+ * that was given it returns, on every path.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_deserializer {
+    const char *label; /* of blazen_value_live; may be empty, and stands in the array once */
+    size_t label_length;
+    blazen_deserialize_fn deserialize;
+    void *user_data;
+    blazen_drop_fn drop;
+} blazen_deserializer;
+
+/* What becomes of a LIVE value in a snapshot for whose label there is no deserializer.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_unknown_label;
+/* The values of blazen_unknown_label.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_UNKNOWN_LABEL_ERROR = 0, /* BLAZEN_ERROR_NOT_SERIALIZABLE, which names every one, before any is made */
+    BLAZEN_UNKNOWN_LABEL_SKIP = 1   /* it is left out, as a dropped one is, and blazen_run_dropped names it */
 };
 
 /* What a run can be given beside its input.
@@ -547,14 +774,21 @@ typedef struct blazen_run_options {
     size_t struct_size;
     const blazen_value *metadata; /* the host's own, kept with the run and in its snapshots; not LIVE; NULL: none */
     int32_t allow_changed_workflow; /* resume although the workflow's fingerprint differs; its steps are still checked */
+    const blazen_deserializer *deserializers; /* for blazen_run_resume alone; may be NULL where there are none */
+    size_t deserializer_count;                /* at most BLAZEN_DESERIALIZERS_MAX: of more, none is looked at */
+    blazen_unknown_label unknown_label;
+    int32_t time_has_passed; /* resume: delays and back-offs count by the date; 0: they stood still since the snapshot */
+    blazen_input_fn input;   /* answers the questions of the run; NULL: blazen_run_respond does */
+    void *user_data;         /* of input; drop(user_data) runs when the run is gone, or was not made */
+    blazen_drop_fn drop;
 } blazen_run_options;
 /* [own: none | thread: any | block: no | since: 0.1] */
-#define BLAZEN_RUN_OPTIONS_INIT { sizeof(blazen_run_options), NULL, 0 }
+#define BLAZEN_RUN_OPTIONS_INIT { sizeof(blazen_run_options), NULL, 0, NULL, 0, 0, 0, NULL, NULL, NULL }
 /* Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_run_options_init(blazen_run_options *options, size_t struct_size);
 
-/* Is called once, when the run has ended or has parked elsewhere (or was already so): state says which. No lock is held.
+/* Is called once, when the run has come to what was waited for (or was already so): state says what. No lock is held.
  * [own: user_data borrow the run, run borrow this call | thread: any | block: no | since: 0.1] */
 typedef void (*blazen_run_done_fn)(void *user_data, blazen_run *run, blazen_run_state state);
 
@@ -569,7 +803,8 @@ BLAZEN_API blazen_status blazen_workflow_run(blazen_workflow *workflow, blazen_r
 BLAZEN_API blazen_status blazen_run_create(blazen_runtime *runtime, blazen_workflow *workflow,
                                            const blazen_run_options *options, blazen_run **run, blazen_error **error);
 /* A run as it stood in a snapshot, with its id, not started yet. What was in flight there runs again under the same
- * invocation ids; what was completed never does; what it had already sent is not sent twice.
+ * invocation ids; what was completed never does; what it had already sent is not sent twice. Its LIVE values are made
+ * again here, by options->deserializers: session entries by their keys, then events by their ids.
  * [own: runtime in, workflow in, snapshot in, options in, run out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_resume(blazen_runtime *runtime, blazen_workflow *workflow,
                                            const blazen_snapshot *snapshot, const blazen_run_options *options,
@@ -599,6 +834,23 @@ BLAZEN_API blazen_status blazen_run_wait(blazen_run *run, int64_t timeout_ms, bl
  * [own: run in, user_data keep | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_on_done(blazen_run *run, blazen_run_done_fn done, void *user_data,
                                             blazen_drop_fn drop, blazen_error **error);
+/* What else a wait can end with, beside the end of the run: bits of `until`.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_UNTIL_ENDED = 0,
+    BLAZEN_UNTIL_WAITING = 8,     /* 1 << BLAZEN_RUN_WAITING, and so on */
+    BLAZEN_UNTIL_ELSEWHERE = 16,
+    BLAZEN_UNTIL_PAUSED = 256,
+    BLAZEN_UNTIL_ASKING = 512
+};
+/* The general form of blazen_run_wait, which is until = BLAZEN_UNTIL_ELSEWHERE.
+ * [own: run in, state out | thread: outside | block: yes | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_wait_until(blazen_run *run, uint32_t until, int64_t timeout_ms,
+                                               blazen_run_state *state, blazen_error **error);
+/* The general form of blazen_run_on_done, likewise.
+ * [own: run in, user_data keep | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_on_state(blazen_run *run, uint32_t until, blazen_run_done_fn done,
+                                             void *user_data, blazen_drop_fn drop, blazen_error **error);
 /* How far it is, now. BLAZEN_RUN_NONE for NULL or another kind of handle.
  * [own: run in | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_run_state blazen_run_state_now(const blazen_run *run);
@@ -615,10 +867,50 @@ BLAZEN_API blazen_value *blazen_run_metadata(const blazen_run *run);
 /* The steps elsewhere that have events queued, as a JSON array of names in the order of the workflow.
  * [own: run in, steps out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_elsewhere(const blazen_run *run, blazen_value **steps, blazen_error **error);
+/* What the snapshots that this run comes from have dropped, and what its resume has skipped, as a JSON array of names:
+ * each once, the first one first.
+ * [own: run in, names out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_dropped(const blazen_run *run, blazen_value **names, blazen_error **error);
 /* Sends an event from outside into a run that has started and has not ended. options may be NULL.
  * [own: run in, event in, options in | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_send_event(blazen_run *run, const blazen_event *event,
                                                const blazen_send_options *options, blazen_error **error);
+
+/* How a run is paused.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_pause_mode;
+/* The values of blazen_pause_mode.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_PAUSE_NOW = 1,  /* complete at once: no step starts any more, those in flight land, what they give is queued */
+    BLAZEN_PAUSE_DRAIN = 2 /* the same, and complete when no body is at work */
+};
+/* Pauses a started run, before any queued event. BLAZEN_RUN_PAUSED acknowledges it, in every form of waiting. A second pause
+ * is the same pause (NOW completes a DRAIN); after the end: BLAZEN_ERROR_CANCELLED.
+ * [own: run in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_pause(blazen_run *run, blazen_pause_mode mode, blazen_error **error);
+/* Goes on after a pause. One that is not paused goes on as it is; after the end: BLAZEN_ERROR_CANCELLED.
+ * [own: run in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_resume_in_place(blazen_run *run, blazen_error **error);
+/* Ends the run at once with BLAZEN_ERROR_ABORTED, where it has not ended; its steps in flight are told to cancel. It does not
+ * wait for them, and may be called from anywhere. Twice: the same answer.
+ * [own: run in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_abort(blazen_run *run, blazen_error **error);
+/* Answers an open question with a value of any tag (NULL: JSON null). An id that is unknown or was answered:
+ * BLAZEN_ERROR_NOT_FOUND, and nothing has changed.
+ * [own: run in, request_id in, answer in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_respond(blazen_run *run, const char *request_id, size_t request_id_length,
+                                            blazen_value *answer, blazen_error **error);
+/* The open questions, in the order in which they were asked: a JSON array of {request_id, prompt, metadata, step,
+ * invocation_id, asked_ms (the date), age_ms}.
+ * [own: run in, questions out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_questions(const blazen_run *run, blazen_value **questions, blazen_error **error);
+/* What the run is doing, without stopping it: a JSON object {run_id, workflow, status, pause?, error?, in_flight: [{step,
+ * invocation_id, attempt, event_type, age_ms?}], queued, retrying: [{..., due_in_ms}], delayed: [{event_type, event_id,
+ * due_in_ms}], questions, elsewhere: [step], counters}. At most 100 of each are listed; counters has them all. age_ms is
+ * exact for bodies that take milliseconds; of those that take less, it may be that of some before.
+ * [own: run in, description out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_describe(const blazen_run *run, blazen_value **description, blazen_error **error);
 
 /* --------------------------------------------------------------------------------------------------------- context */
 
@@ -638,9 +930,20 @@ BLAZEN_API uint64_t blazen_context_invocation_id(const blazen_context *context);
 /* From 1.
  * [own: context in | thread: step | block: no | since: 0.1] */
 BLAZEN_API uint32_t blazen_context_attempt(const blazen_context *context);
-/* 1 when the run has ended and nothing that this step does counts any more; else 0.
+/* 1 when the run has ended or the time of this attempt is up, and nothing that the step does counts any more; else 0.
  * [own: context in | thread: step | block: no | since: 0.1] */
 BLAZEN_API int32_t blazen_context_is_cancelled(const blazen_context *context);
+/* The step is cancelled: see blazen_context_is_cancelled.
+ * [own: user_data borrow this call | thread: any | block: no | since: 0.1] */
+typedef void (*blazen_cancel_fn)(void *user_data);
+/* Calls cancelled once when that happens, from the thread where it does, or at once where it has; or never, and only drop.
+ * [own: context in, user_data keep | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_on_cancel(blazen_context *context, blazen_cancel_fn cancelled,
+                                                  void *user_data, blazen_drop_fn drop, blazen_error **error);
+/* A descriptor that becomes readable when that happens; it belongs to the context.
+ * [own: context in, descriptor out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_cancel_descriptor(blazen_context *context, int32_t *descriptor,
+                                                          blazen_error **error);
 /* The run, for its snapshot, its streams or its state.
  * [own: context in, return borrow context | thread: step | block: no | since: 0.1] */
 BLAZEN_API blazen_run *blazen_context_run(const blazen_context *context);
@@ -662,10 +965,50 @@ BLAZEN_API blazen_status blazen_context_emit_event(blazen_context *context, cons
  * [own: context in, event in, options in | thread: step | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_send_event(blazen_context *context, const blazen_event *event,
                                                    const blazen_send_options *options, blazen_error **error);
-/* Publishes an event on the stream at once; it is never routed.
+/* If this attempt fails, the next one begins after delay_ms instead of what the policy says; where no attempt is left, it
+ * changes nothing.
+ * [own: context in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_retry_after(blazen_context *context, int64_t delay_ms, blazen_error **error);
+
+/* The answer to a question has come.
+ * [own: user_data borrow this call, context borrow this call, request_id borrow this call, answer borrow this call | thread: any | block: no | since: 0.1] */
+typedef void (*blazen_answer_fn)(void *user_data, blazen_context *context, const char *request_id,
+                                 size_t request_id_length, blazen_value *answer);
+/* A question to a human.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_question {
+    size_t struct_size;
+    const char *request_id; /* NULL: one is made, the same when the step runs again */
+    size_t request_id_length;
+    const char *prompt;
+    size_t prompt_length;
+    const blazen_value *metadata; /* JSON; NULL: none */
+    blazen_answer_fn answered;    /* NULL: the body is called again */
+    void *user_data;              /* of answered; drop(user_data) runs after it, or instead of it */
+    blazen_drop_fn drop;
+} blazen_question;
+/* [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_QUESTION_INIT { sizeof(blazen_question), NULL, 0, NULL, 0, NULL, NULL, NULL, NULL }
+/* Sets struct_size (give sizeof *question) and the defaults.
+ * [own: question out | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_question_init(blazen_question *question, size_t struct_size);
+/* Asks, once for each id: BLAZEN_OK with *answer, where it was given already; else BLAZEN_PENDING. The body returns that (it
+ * may ask more before), and is called again, from its beginning and with the same invocation id, when an answer has come;
+ * what it has sent is not sent twice, and this call then has the answer. So a question outlives its process. A deferred
+ * step may set `answered` instead, and stays in flight. A question that is open under this id: BLAZEN_ERROR_CONFLICT.
+ * [own: context in, question in, answer out | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_ask(blazen_context *context, const blazen_question *question,
+                                            blazen_value **answer, blazen_error **error);
+/* Publishes an event on the stream at once; it is never routed. What the library itself puts on streams (StreamEnd,
+ * StreamGap, lifecycle, ProgressEvent) cannot be published, emitted or sent: BLAZEN_ERROR_INVALID_ARGUMENT.
  * [own: context in, event in | thread: step | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_publish(blazen_context *context, const blazen_event *event,
                                                 blazen_error **error);
+/* Says how far this step is, to the streams with lifecycle; while there is none, it costs nothing. total 0: not known;
+ * current is not more than it. label may be empty.
+ * [own: context in, label in | thread: step | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_context_progress(blazen_context *context, const char *label, size_t label_length,
+                                                 uint64_t current, uint64_t total, blazen_error **error);
 
 /* The state of the run: seen at once by all its steps, and in every snapshot. A LIVE value is refused with
  * BLAZEN_ERROR_WRONG_TAG: it belongs in the session.
@@ -795,12 +1138,50 @@ BLAZEN_API void blazen_invocation_release(blazen_invocation *invocation);
  * [own: user_data borrow the stream | thread: any | block: no | since: 0.1] */
 typedef void (*blazen_stream_ready_fn)(void *user_data);
 
+/* What becomes of a subscriber that is slower than the run.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_overflow;
+/* The values of blazen_overflow.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_OVERFLOW_GAP = 0, /* it loses the oldest items, and gets one BLAZEN_STREAM_GAP with their count */
+    BLAZEN_OVERFLOW_HOLD = 1 /* the run waits for it: while it has `capacity` items or more to take, no further step is
+                                started. Bodies under way go on; past BLAZEN_LIMIT_STREAM_ITEMS it gets a gap after all.
+                                Taking items or closing the stream lets the run go on, and a run that is closed ends. A
+                                wait for the run does not take items: BLAZEN_FOREVER on the only thread that takes them
+                                never returns */
+};
+
+/* What a subscriber wants to see.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef struct blazen_stream_options {
+    size_t struct_size;
+    uint64_t from; /* 0: from now on; n: from item n on, with a gap in place of what is not kept any more (as after a
+                      resume). Past the next item of the run: refused */
+    const char *const *types; /* these event types alone, beside StreamEnd and StreamGap; NULL: all */
+    const size_t *type_lengths;
+    size_t type_count;
+    blazen_overflow overflow;
+    uint64_t capacity; /* items published since, and not taken; 0, and at most: the workflow's BLAZEN_LIMIT_STREAM_ITEMS */
+    int32_t lifecycle; /* 1: lifecycle and progress items too. They have no number of their own, but that of the item before
+                          them, stand where they happened, and are never repeated; `types` holds for them as well */
+} blazen_stream_options;
+/* [own: none | thread: any | block: no | since: 0.1] */
+#define BLAZEN_STREAM_OPTIONS_INIT { sizeof(blazen_stream_options), 0, NULL, NULL, 0, 0, 0, 0 }
+/* Sets struct_size (give sizeof *options) and the defaults.
+ * [own: options out | thread: any | block: no | since: 0.1] */
+BLAZEN_API void blazen_stream_options_init(blazen_stream_options *options, size_t struct_size);
+
 /* A subscription to what the run publishes from now on; before the start, it misses nothing. It sees every item in order
  * and ends with BLAZEN_STREAM_END.
  * [own: run in, stream out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_subscribe(blazen_run *run, blazen_stream **stream, blazen_error **error);
-/* Takes the next item, and its number in the run's stream, from 1 (*sequence may be NULL). timeout_ms as in
- * blazen_run_wait. After BLAZEN_STREAM_END, the same again.
+/* The general form. options may be NULL. On a run that has ended: what is kept of it, and BLAZEN_STREAM_END.
+ * [own: run in, options in, stream out | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_subscribe_with(blazen_run *run, const blazen_stream_options *options,
+                                                   blazen_stream **stream, blazen_error **error);
+/* Takes the next item, and its number in the run's stream, from 1 (*sequence may be NULL); a gap has that of the last item
+ * it stands for. timeout_ms as in blazen_run_wait. After BLAZEN_STREAM_END, the same again.
  * [own: stream in, item out, sequence out | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_stream_next(blazen_stream *stream, int64_t timeout_ms, blazen_event **item,
                                             uint64_t *sequence, blazen_error **error);
@@ -822,8 +1203,9 @@ BLAZEN_API void blazen_stream_release(blazen_stream *stream);
 /* -------------------------------------------------------------------------------------------------------- snapshot */
 
 /* One atomic cut through the run, at any instant, running or not, from any thread, without stopping it: state, queued
- * events, invocations in flight with what they have already sent, waiting queues, counters. LIVE values cannot be in it:
- * BLAZEN_ERROR_NOT_SERIALIZABLE names every one.
+ * events, invocations in flight with what they have already sent, waiting queues, counters. The session and LIVE values
+ * are in it as blazen_session_policy says; where one keeps it from being taken, BLAZEN_ERROR_NOT_SERIALIZABLE names every
+ * one. The run itself loses nothing by it.
  * [own: run in, snapshot out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_snapshot(const blazen_run *run, blazen_snapshot **snapshot, blazen_error **error);
 /* A snapshot from its bytes, which are copied and checked field by field. Memory stays under 24 times the bytes given,
@@ -835,7 +1217,7 @@ BLAZEN_API blazen_status blazen_snapshot_parse(const void *data, size_t data_len
  * [own: snapshot in, length out, return borrow snapshot | thread: any | block: no | since: 0.1] */
 BLAZEN_API const void *blazen_snapshot_data(const blazen_snapshot *snapshot, size_t *length);
 /* What is in it, as a JSON object: format, engine, workflow, fingerprint, run_id, state, queued, in_flight, steps_needed
- * (names of the steps with work), state_keys, stream_sequence, events_routed.
+ * (names of the steps with work), state_keys, stream_sequence, events_routed, dropped (as blazen_run_dropped gives it).
  * [own: snapshot in, info out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_snapshot_info(const blazen_snapshot *snapshot, blazen_value **info,
                                               blazen_error **error);
