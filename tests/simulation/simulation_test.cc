@@ -1,0 +1,165 @@
+// Random workflows, interrupted at random moments, end as they do uninterrupted. BLAZEN_SEEDS (2,000) seeds
+// from BLAZEN_FIRST_SEED (1) on; tools/simulate runs more.
+#include <cstdio>
+#include <cstdlib>
+
+#include "simulation/driver.hpp"
+
+namespace {
+
+using sim::Interruption;
+using sim::Plan;
+using sim::Result;
+
+std::string first_difference(const std::string& what, const std::vector<std::string>& a,
+                             const std::vector<std::string>& b) {
+  for (size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
+    const std::string& left = i < a.size() ? a[i] : "(nothing)";
+    const std::string& right = i < b.size() ? b[i] : "(nothing)";
+    if (left != right)
+      return what + " " + std::to_string(i) + ": uninterrupted '" + left + "', interrupted '" + right + "'";
+  }
+  return {};
+}
+
+std::vector<std::string> texts_of(const std::vector<bt::Item>& items) {
+  std::vector<std::string> texts;
+  for (const bt::Item& item : items) texts.push_back(item.type + "=" + item.value);
+  return texts;
+}
+
+std::vector<std::string> entries_of(const nlohmann::json& table) {
+  std::vector<std::string> entries;
+  for (const nlohmann::json& entry : table) entries.push_back(entry[0].dump() + "=" + entry[2].dump());
+  return entries;
+}
+
+std::string compare(const Plan& plan, Result& base, Result& other) {
+  if (other.end.status == BLAZEN_ERROR_ABORTED) return {};
+  std::string found;
+  const auto same = [&](const std::string& what, std::vector<std::string> a, std::vector<std::string> b) {
+    if (plan.relaxed) {
+      std::sort(a.begin(), a.end());
+      std::sort(b.begin(), b.end());
+    }
+    if (found.empty()) found = first_difference(what, a, b);
+  };
+  if (!plan.relaxed) same("log", base.log, other.log);
+  same("completion", base.done, other.done);
+  std::vector<std::string> a = texts_of(base.items), b = texts_of(other.items);
+  if (plan.relaxed) {  // ids of questions depend on the order
+    std::erase_if(a, [](const std::string& item) {
+      return item.find("i") == 0 || item.find("InputRequest") != std::string::npos;
+    });
+    std::erase_if(b, [](const std::string& item) {
+      return item.find("i") == 0 || item.find("InputRequest") != std::string::npos;
+    });
+  }
+  same("item", a, b);
+  same("outcome", {base.outcome}, {other.outcome});
+  if (plan.live == sim::Live::plain) return found;
+  if (base.last.size() < 25 || other.last.size() < 25)
+    return found.empty() ? "the last snapshot is not read" : found;
+  same("state", entries_of(base.last[10]), entries_of(other.last[10]));
+  if (plan.session_on_pause == BLAZEN_SESSION_KEEP && plan.live == sim::Live::kept)
+    same("session", entries_of(base.last[11]), entries_of(other.last[11]));
+  const auto number = [](const Result& result, size_t i) { return result.last[7][i].dump(); };
+  for (const size_t i : {0U, 1U, 3U})
+    same("counter " + std::to_string(i), {number(base, i)}, {number(other, i)});
+  if (!plan.relaxed) same("elapsed", {base.last[18][0].dump()}, {other.last[18][0].dump()});
+  return found;
+}
+
+// The first bytes: of a run that was not started, so that both have one id.
+std::string created(const Plan& plan) {
+  bt::FakeClock clock;
+  bt::Engine engine(bt::Way::pump, &clock);
+  const bt::Workflow workflow = sim::Driver::build(plan, nullptr, 0);
+  return bt::snapshot_bytes(bt::create(engine, workflow));
+}
+
+Result run(const Plan& plan, const std::vector<Interruption>& schedule, const std::string& first) {
+  sim::Objects objects;
+  Result result = sim::Driver(plan, schedule, objects).drive(first);
+  result.end.result.reset();
+  result.end.error.reset();
+  if (result.problem.empty()) result.problem = objects.problem();
+  if (result.problem.empty() && bt::Body::alive.load() != 0) result.problem = "a body was not dropped";
+  return result;
+}
+
+std::string check(const Plan& plan, const std::vector<Interruption>& schedule, const std::string& first,
+                  Result& base, Result& other) {
+  other = run(plan, schedule, first);
+  return other.problem.empty() ? compare(plan, base, other) : other.problem;
+}
+
+// Empty, or what to print.
+std::string simulate(uint64_t seed) {
+  const Plan plan = sim::make_plan(seed);
+  const std::string first = created(plan);
+  const auto report = [&](const std::string& problem, const std::vector<Interruption>& schedule,
+                          const Result& result) {
+    std::string text =
+        "seed " + std::to_string(seed) + ": " + problem + "\n" + sim::text_of(plan) + sim::text_of(schedule);
+    for (const std::string& line : result.trace) text += "  " + line + "\n";
+    return text;
+  };
+  Result base = run(plan, {}, first);
+  if (!base.problem.empty()) return report(base.problem, {}, base);
+  std::vector<Interruption> schedule = sim::make_schedule(plan, base.ticks);
+  Result other;
+  std::string problem = check(plan, schedule, first, base, other);
+  if (problem.empty()) return {};
+  for (size_t i = 0; i < schedule.size();) {
+    std::vector<Interruption> fewer = schedule;
+    fewer.erase(fewer.begin() + static_cast<ptrdiff_t>(i));
+    Result result;
+    const std::string still = fewer.empty() && !plan.relaxed ? "" : check(plan, fewer, first, base, result);
+    if (still.empty()) {
+      ++i;
+      continue;
+    }
+    schedule = fewer;
+    problem = still;
+    other = std::move(result);
+  }
+  return report(problem, schedule, other);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint64_t kSeeds = 200;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr uint64_t kSeeds = 200;
+#else
+constexpr uint64_t kSeeds = 2000;
+#endif
+#else
+constexpr uint64_t kSeeds = 2000;
+#endif
+
+uint64_t number_from(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+TEST(Simulation, InterruptedRunsEndAsUninterruptedOnes) {
+  const uint64_t count = number_from("BLAZEN_SEEDS", kSeeds);
+  const uint64_t first = number_from("BLAZEN_FIRST_SEED", 1);
+  const uint64_t failures_max = number_from("BLAZEN_FAILURES", 1);
+  uint64_t failures = 0;
+  for (uint64_t i = 0; i < count && failures < failures_max; ++i) {
+    const auto* const result = testing::UnitTest::GetInstance()->current_test_info()->result();
+    const int before = result->total_part_count();
+    const std::string problem = simulate(first + i);
+    if (problem.empty() && result->total_part_count() == before) continue;
+    if (problem.empty()) ADD_FAILURE() << "seed " << first + i;
+    if (!problem.empty()) ADD_FAILURE() << problem;
+    ++failures;
+  }
+  for (const auto& [name, times] : sim::tally())
+    std::printf("%s: %llu\n", name.c_str(), static_cast<unsigned long long>(times));
+}
+
+}  // namespace
