@@ -73,9 +73,9 @@ class SnapshotsTest(unittest.TestCase):
             self.assertEqual(again.result(TIMEOUT_S), 1)
             self.assertEqual(ids, [1, 1])
 
-    def test_a_live_object_cannot_be_in_it(self):
+    def test_an_object_that_does_not_pickle_cannot_be_in_it(self):
         workflow = blazen.Workflow("live", idle="wait")
-        workflow.step(name="start", accepts=blazen.START_EVENT)(lambda ctx, event: ctx.session.update(lock=object()))
+        workflow.step(name="start", accepts=blazen.START_EVENT)(lambda ctx, event: ctx.session.update(lock=threading.Lock()))
         with blazen.Runtime(mode="pump") as runtime:
             run = runtime.run(workflow)
             runtime.poll()

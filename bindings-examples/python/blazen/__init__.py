@@ -16,20 +16,35 @@
     with blazen.Runtime() as runtime:
         print(runtime.run(workflow, "world").result())
 
+An `async def` is a step too: see blazen.aio.
+
 The library is the one that BLAZEN_LIBRARY names; without it, the one that this tree was built to.
 
 Values unpickle as they are read: resume snapshots only from those whom you would let run code.
 """
 
+from . import aio
 from .context import Context, Invocation, Session, State
 from .errors import BlazenError, BlazenTimeout, Status
-from .events import LIFECYCLE, START_EVENT, STOP_EVENT, STREAM_END, STREAM_GAP, Event, StopEvent
+from .events import (
+    INPUT_REQUEST_EVENT,
+    INPUT_RESPONSE_EVENT,
+    LIFECYCLE,
+    PROGRESS,
+    START_EVENT,
+    STEP_FAILED_EVENT,
+    STOP_EVENT,
+    STREAM_END,
+    STREAM_GAP,
+    Event,
+    StopEvent,
+)
 from .run import Run, RunState
 from .runtime import Runtime
 from .snapshots import snapshot_info
 from .stream import Stream
 from .tiers import Stored, Tag
-from .workflow import Workflow
+from .workflow import Retry, Workflow
 from ._c import has_feature, version
 from ._objects import live_count
 
@@ -38,12 +53,17 @@ __all__ = [
     "BlazenTimeout",
     "Context",
     "Event",
+    "INPUT_REQUEST_EVENT",
+    "INPUT_RESPONSE_EVENT",
     "Invocation",
     "LIFECYCLE",
+    "PROGRESS",
+    "Retry",
     "Run",
     "RunState",
     "Runtime",
     "START_EVENT",
+    "STEP_FAILED_EVENT",
     "STOP_EVENT",
     "STREAM_END",
     "STREAM_GAP",
@@ -55,6 +75,7 @@ __all__ = [
     "Stream",
     "Tag",
     "Workflow",
+    "aio",
     "has_feature",
     "live_count",
     "snapshot_info",

@@ -7,7 +7,7 @@ import ctypes
 import ctypes.util
 import os
 import pathlib
-from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 
 ABI = 1
 
@@ -21,21 +21,109 @@ DROP_FN = CFUNCTYPE(None, c_void_p)
 STEP_FN = CFUNCTYPE(STATUS, c_void_p, HANDLE, HANDLE, POINTER(HANDLE))
 
 
-class EventOptions(ctypes.Structure):
+SERIALIZE_FN = CFUNCTYPE(STATUS, c_void_p, POINTER(HANDLE), POINTER(HANDLE))
+DESERIALIZE_FN = CFUNCTYPE(STATUS, c_void_p, c_void_p, c_size_t, HANDLE, POINTER(HANDLE), POINTER(HANDLE))
+INPUT_FN = CFUNCTYPE(STATUS, c_void_p, HANDLE, HANDLE, POINTER(HANDLE), POINTER(HANDLE))
+DONE_FN = CFUNCTYPE(None, c_void_p, HANDLE, c_int32)
+READY_FN = CFUNCTYPE(None, c_void_p)
+CANCEL_FN = CFUNCTYPE(None, c_void_p)
+ANSWER_FN = CFUNCTYPE(None, c_void_p, HANDLE, c_void_p, c_size_t, HANDLE)
+
+
+class _Options(ctypes.Structure):
+    """An option struct of blazen.h: it knows its size, and what is not named has the default."""
+
+    def __init__(self, **fields):
+        super().__init__(ctypes.sizeof(self), **fields)
+
+
+class EventOptions(_Options):
     _fields_ = [("struct_size", c_size_t), ("correlation", TEXT), ("correlation_length", c_size_t)]
 
 
-class SendOptions(ctypes.Structure):
-    _fields_ = [("struct_size", c_size_t), ("step", TEXT), ("step_length", c_size_t)]
+class SendOptions(_Options):
+    _fields_ = [("struct_size", c_size_t), ("step", TEXT), ("step_length", c_size_t), ("delay_ms", c_int64)]
 
 
-class RunOptions(ctypes.Structure):
-    _fields_ = [("struct_size", c_size_t), ("metadata", HANDLE), ("allow_changed_workflow", c_int32)]
+class LiveOptions(_Options):
+    _fields_ = [("struct_size", c_size_t), ("drop", DROP_FN), ("serialize", SERIALIZE_FN)]
 
 
-class RuntimeOptions(ctypes.Structure):
-    _fields_ = [("struct_size", c_size_t), ("mode", c_int32), ("threads", c_uint32), ("user_data", c_void_p)] + [
-        (callback, c_void_p) for callback in ("drop", "attach", "detach", "wake", "post")
+class RetryOptions(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("max_attempts", c_uint32),
+        ("jitter_percent", c_uint32),
+        ("initial_delay_ms", c_int64),
+        ("multiplier", c_double),
+        ("max_delay_ms", c_int64),
+        ("only", POINTER(c_int64)),
+        ("only_count", c_size_t),
+        ("never", POINTER(c_int64)),
+        ("never_count", c_size_t),
+    ]
+
+
+class Deserializer(ctypes.Structure):
+    _fields_ = [
+        ("label", TEXT),
+        ("label_length", c_size_t),
+        ("deserialize", DESERIALIZE_FN),
+        ("user_data", c_void_p),
+        ("drop", DROP_FN),
+    ]
+
+
+class RunOptions(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("metadata", HANDLE),
+        ("allow_changed_workflow", c_int32),
+        ("deserializers", POINTER(Deserializer)),
+        ("deserializer_count", c_size_t),
+        ("unknown_label", c_int32),
+        ("time_has_passed", c_int32),
+        ("input", INPUT_FN),
+        ("user_data", c_void_p),
+        ("drop", DROP_FN),
+    ]
+
+
+class RuntimeOptions(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("mode", c_int32),
+        ("threads", c_uint32),
+        ("user_data", c_void_p),
+        *[(callback, c_void_p) for callback in ("drop", "attach", "detach", "wake", "post", "clock", "log")],
+        ("log_level", c_int32),
+    ]
+
+
+class Question(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("request_id", TEXT),
+        ("request_id_length", c_size_t),
+        ("prompt", TEXT),
+        ("prompt_length", c_size_t),
+        ("metadata", HANDLE),
+        ("answered", ANSWER_FN),
+        ("user_data", c_void_p),
+        ("drop", DROP_FN),
+    ]
+
+
+class StreamOptions(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("from_", c_uint64),
+        ("types", POINTER(TEXT)),
+        ("type_lengths", POINTER(c_size_t)),
+        ("type_count", c_size_t),
+        ("overflow", c_int32),
+        ("capacity", c_uint64),
+        ("lifecycle", c_int32),
     ]
 
 
@@ -48,7 +136,7 @@ FALLIBLE = {
     "value_json": (_NAMED, (HANDLE,)),
     "value_bytes": (_DATA, (HANDLE,)),
     "value_native": (_DATA + _NAMED, (HANDLE,)),
-    "value_live": ((c_void_p,) + _NAMED + (DROP_FN,), (HANDLE,)),
+    "value_live_with": ((c_void_p,) + _NAMED + (POINTER(LiveOptions),), (HANDLE,)),
     "event_create": (_NAMED + (HANDLE, POINTER(EventOptions)), (HANDLE,)),
     "workflow_builder_create": (_NAMED, (HANDLE,)),
     "workflow_builder_add_step": ((HANDLE,) + _NAMED + _NAMED + (STEP_FN, c_void_p, DROP_FN), ()),
@@ -56,24 +144,43 @@ FALLIBLE = {
     "workflow_builder_step_accepts": ((HANDLE,) + _NAMED + _NAMED, ()),
     "workflow_builder_step_emits": ((HANDLE,) + _NAMED + _NAMED, ()),
     "workflow_builder_step_max_concurrency": ((HANDLE,) + _NAMED + (c_uint32,), ()),
+    "workflow_builder_step_timeout": ((HANDLE,) + _NAMED + (c_int64,), ()),
+    "workflow_builder_step_retry": ((HANDLE,) + _NAMED + (POINTER(RetryOptions),), ()),
+    "workflow_builder_step_atomic": ((HANDLE,) + _NAMED + (c_int32,), ()),
+    "workflow_builder_set_timeout": ((HANDLE, c_int64), ()),
+    "workflow_builder_set_session_on_pause": ((HANDLE, c_int32), ()),
+    "workflow_builder_set_session_policy": ((HANDLE, c_int32), ()),
     "workflow_builder_set_unhandled": ((HANDLE, c_int32), ()),
     "workflow_builder_set_idle": ((HANDLE, c_int32), ()),
     "workflow_builder_build": ((HANDLE,), (HANDLE,)),
     "runtime_create": ((POINTER(RuntimeOptions),), (HANDLE,)),
     "runtime_close": ((HANDLE,), ()),
     "runtime_poll": ((HANDLE, c_uint64), (c_uint64,)),
+    "runtime_descriptor": ((HANDLE,), (c_int32,)),
     "run_create": ((HANDLE, HANDLE, POINTER(RunOptions)), (HANDLE,)),
     "run_resume": ((HANDLE, HANDLE, HANDLE, POINTER(RunOptions)), (HANDLE,)),
     "run_start": ((HANDLE, HANDLE), ()),
     "run_close": ((HANDLE,), ()),
-    "run_wait": ((HANDLE, c_int64), (c_int32,)),
+    "run_wait_until": ((HANDLE, c_uint32, c_int64), (c_int32,)),
+    "run_on_state": ((HANDLE, c_uint32, DONE_FN, c_void_p, DROP_FN), ()),
     "run_result": ((HANDLE,), (HANDLE,)),
     "run_elsewhere": ((HANDLE,), (HANDLE,)),
+    "run_dropped": ((HANDLE,), (HANDLE,)),
     "run_send_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
-    "run_subscribe": ((HANDLE,), (HANDLE,)),
+    "run_pause": ((HANDLE, c_int32), ()),
+    "run_resume_in_place": ((HANDLE,), ()),
+    "run_abort": ((HANDLE,), ()),
+    "run_respond": ((HANDLE,) + _NAMED + (HANDLE,), ()),
+    "run_questions": ((HANDLE,), (HANDLE,)),
+    "run_describe": ((HANDLE,), (HANDLE,)),
+    "run_subscribe_with": ((HANDLE, POINTER(StreamOptions)), (HANDLE,)),
     "run_snapshot": ((HANDLE,), (HANDLE,)),
     "context_emit_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
     "context_send_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
+    "context_retry_after": ((HANDLE, c_int64), ()),
+    "context_on_cancel": ((HANDLE, CANCEL_FN, c_void_p, DROP_FN), ()),
+    "context_ask": ((HANDLE, POINTER(Question)), (HANDLE,)),
+    "context_progress": ((HANDLE,) + _NAMED + (c_uint64, c_uint64), ()),
     "context_publish": ((HANDLE, HANDLE), ()),
     "context_set_value": ((HANDLE,) + _NAMED + (HANDLE,), ()),
     "context_get_value": ((HANDLE,) + _NAMED, (HANDLE, c_uint64)),
@@ -93,6 +200,7 @@ FALLIBLE = {
     "invocation_complete": ((HANDLE,), ()),
     "invocation_fail": ((HANDLE, HANDLE), ()),
     "stream_next": ((HANDLE, c_int64), (HANDLE, c_uint64)),
+    "stream_on_ready": ((HANDLE, READY_FN, c_void_p, DROP_FN), ()),
     "stream_close": ((HANDLE,), ()),
     "snapshot_parse": (_DATA, (HANDLE,)),
     "snapshot_info": ((HANDLE,), (HANDLE,)),
@@ -128,6 +236,7 @@ for _name in """error_message error_step value_data value_codec event_type event
     INFALLIBLE[_name] = (c_void_p, (HANDLE, _SIZE_OUT))
 for _noun in "error value event workflow_builder workflow runtime run keys batch invocation stream snapshot".split():
     INFALLIBLE[_noun + "_release"] = (None, (HANDLE,))
+INFALLIBLE["value_retain"] = (HANDLE, (HANDLE,))
 
 
 # ---- finding and loading ----

@@ -1,10 +1,11 @@
 """From Python to handles: values and events, each owned during a `with` block."""
 
 import contextlib
-import ctypes
+import math
+from ctypes import byref
 
-from . import _objects, _read, tiers
-from ._c import EventOptions, SendOptions, c
+from . import _live, _objects, errors, tiers
+from ._c import HANDLE, EventOptions, SendOptions, c
 from ._calls import lib
 from ._handles import owned
 from .events import STOP_EVENT
@@ -17,14 +18,21 @@ def value(thing, pack=tiers.pack):
 
 def _create(thing, stored):
     if stored is None:
-        label = _read.LIVE_LABEL.encode()
-        return lib.value_live(_objects.keep(thing), label, len(label), _objects.drop)
+        return _create_live(thing)
     if stored.tag == tiers.Tag.JSON:
         return lib.value_json(stored.data, len(stored.data))
     if stored.tag == tiers.Tag.BYTES:
         return lib.value_bytes(stored.data, len(stored.data))
     codec = stored.codec.encode()
     return lib.value_native(stored.data, len(stored.data), codec, len(codec))
+
+
+def _create_live(thing):
+    made, error = HANDLE(), HANDLE()
+    status = _live.create(_objects.keep(thing), _live.label_of(thing), byref(made), byref(error))
+    if status != errors.Status.OK:
+        raise errors.failure(status, error)
+    return made.value
 
 
 @contextlib.contextmanager
@@ -42,12 +50,17 @@ def _event_options(correlation):
     if correlation is None:
         return None
     text = correlation.encode()
-    return EventOptions(ctypes.sizeof(EventOptions), text, len(text))
+    return EventOptions(correlation=text, correlation_length=len(text))
 
 
-def send_options(step):
-    """The options that send to one step; None: to all that accept."""
-    if step is None:
+def send_options(step, delay=0):
+    """The options that send to one step (None: to all that accept), so many seconds later."""
+    if step is None and not delay:
         return None
-    text = step.encode()
-    return SendOptions(ctypes.sizeof(SendOptions), text, len(text))
+    text = None if step is None else step.encode()
+    return SendOptions(step=text, step_length=len(text or b""), delay_ms=milliseconds(delay))
+
+
+def milliseconds(seconds):
+    """A time for the library, rounded up: nothing comes too early."""
+    return math.ceil(seconds * 1000)

@@ -2,10 +2,8 @@
 
 import ctypes
 
-from . import _objects, tiers
+from . import _live, _objects, tiers
 from ._c import c
-
-LIVE_LABEL = "python/object"
 
 
 def data(function, handle):
@@ -30,6 +28,6 @@ def stored(value):
 def value(handle):
     """The object in a value: for a LIVE one of ours, the very same."""
     found = stored(handle)
-    if found.tag == tiers.Tag.LIVE and found.codec == LIVE_LABEL:
+    if found.tag == tiers.Tag.LIVE and _live.is_ours(found.codec):
         return _objects.find(c.value_object(handle))
     return tiers.unpack(found)

@@ -1,13 +1,28 @@
 """What a step sees of its run: Context, its two namespaces State and Session, and the Invocation of a deferred step."""
 
+import contextlib
 import ctypes
 from collections.abc import MutableMapping
 
-from . import _make, _read, errors, tiers
-from ._c import HANDLE, c
+from . import _make, _objects, _read, errors, tiers
+from ._c import ANSWER_FN, CANCEL_FN, HANDLE, Question, c
 from ._calls import lib
 from ._handles import Handle, owned
 from .events import Event, read_event
+
+
+class NotAnswered(BaseException):
+    """Leaves the body of a step that has asked: it is called again with the answer. Not to be caught."""
+
+
+@CANCEL_FN
+def _call_cancelled(user_data):
+    _objects.find(user_data)()
+
+
+@ANSWER_FN
+def _call_answered(user_data, _context, _request_id, _length, answer):
+    _objects.find(user_data)(answer)
 
 
 class Context:
@@ -47,8 +62,12 @@ class Context:
 
     @property
     def is_cancelled(self):
-        """Whether the run has ended, and nothing that this step does counts any more."""
+        """Whether the run has ended, or the time of this attempt is up: nothing that the step does counts any more."""
         return bool(c.context_is_cancelled(self.pointer))
+
+    def on_cancel(self, function):
+        """Calls function() once when that happens, on whichever thread it does; at once where it has happened."""
+        lib.context_on_cancel(self.pointer, _call_cancelled, _objects.keep(function), _objects.drop)
 
     @property
     def state(self):
@@ -73,20 +92,38 @@ class Context:
             return self.state[key]
         return self.session.get(key, default)
 
-    def emit(self, event, step=None):
-        """Adds an event to what this step returns: it is routed when the step completes. step: to that one alone."""
+    def emit(self, event, step=None, *, delay=0):
+        """Adds an event to what this step returns: it is routed when the step completes, and `delay` seconds later.
+        step: to that one alone."""
         with _make.event(event) as made:
-            lib.context_emit_event(self.pointer, made, _make.send_options(step))
+            lib.context_emit_event(self.pointer, made, _make.send_options(step, delay))
 
-    def send_event(self, event, step=None):
-        """Routes an event at once."""
+    def send_event(self, event, step=None, *, delay=0):
+        """Routes an event at once, or after so many seconds."""
         with _make.event(event) as made:
-            lib.context_send_event(self.pointer, made, _make.send_options(step))
+            lib.context_send_event(self.pointer, made, _make.send_options(step, delay))
 
     def publish(self, event):
         """Publishes an event on the run's stream; it is never routed."""
         with _make.event(event) as made:
             lib.context_publish(self.pointer, made)
+
+    def progress(self, label, current, total=0):
+        """Says how far this step is, to the streams with lifecycle. total 0: not known."""
+        text = label.encode()
+        lib.context_progress(self.pointer, text, len(text), current, total)
+
+    def retry_after(self, seconds):
+        """If this attempt fails, the next one begins after so many seconds instead of what its Retry says."""
+        lib.context_retry_after(self.pointer, _make.milliseconds(seconds))
+
+    def ask(self, prompt, *, request_id=None, metadata=None):
+        """Asks a human, and answers the answer. As long as there is none, the body ends here, to be called again from
+        its beginning: maybe in another process. What it has sent is not sent twice."""
+        is_answered, answer = self.put_question(prompt, request_id, metadata)
+        if is_answered:
+            return answer
+        raise NotAnswered
 
     def defer(self):
         """This step completes later: whoever has the Invocation that is answered completes it, on any thread."""
@@ -104,6 +141,26 @@ class Context:
             if not isinstance(event, Event):
                 raise TypeError(f"a step returns None, an Event or a list of Events, not {event!r}")
             self.emit(event)
+
+    def put_question(self, prompt, request_id, metadata, answered=None):
+        """Whether a question is answered already, and the answer. answered: is called with its handle when it comes."""
+        prompt, name = prompt.encode(), None if request_id is None else request_id.encode()
+        question = Question(request_id=name, request_id_length=len(name or b""))
+        question.prompt, question.prompt_length = prompt, len(prompt)
+        if answered is not None:
+            question.answered = _call_answered
+            question.user_data = _objects.keep(answered)
+            question.drop = _objects.drop
+        answer, error = HANDLE(), HANDLE()
+        with contextlib.nullcontext() if metadata is None else _make.value(metadata) as made:
+            question.metadata = made
+            status = c.context_ask(self.pointer, question, ctypes.byref(answer), ctypes.byref(error))
+        if status == errors.Status.PENDING:
+            return False, None
+        if status != errors.Status.OK:
+            raise errors.failure(status, error)
+        with owned(answer, c.value_release):
+            return True, _read.value(answer)
 
     @property
     def is_deferred(self):
@@ -217,8 +274,8 @@ class State(_Namespace):
 
 
 class Session(_Namespace):
-    """Objects of this process: `ctx.session[key] is thing`. Only None, bool, numbers, str and bytes go by value; with
-    anything else in it, no snapshot can be taken."""
+    """Objects of this process: `ctx.session[key] is thing`. Only None, bool, numbers, str and bytes go by value. A
+    snapshot keeps what pickles, as the session_pause_policy of the workflow says."""
 
     _set_call = staticmethod(lib.context_set_session)
     _has_call = staticmethod(lib.context_has_session)

@@ -1,10 +1,11 @@
 """How calls and runs fail, in Python: BlazenError, and the way of a step's exception through the library and back."""
 
 import enum
-import traceback
+from ctypes import byref
 
-from . import _objects, _read
-from ._c import c, HANDLE
+from . import _live, _objects, _read
+from ._c import HANDLE, c
+from ._describe import describe
 
 
 class Status(enum.IntEnum):
@@ -32,6 +33,9 @@ class Status(enum.IntEnum):
     STEP_FAILED = 301
     NO_HANDLER = 302
     STALLED = 303
+    RUN_TIMEOUT = 304
+    STEP_TIMEOUT = 305
+    ABORTED = 306
     NOT_SERIALIZABLE = 400
     SNAPSHOT_INVALID = 401
     SNAPSHOT_NEWER = 402
@@ -95,17 +99,20 @@ def report(exception, context, error_out):
 
     An exception may say its own code, in an attribute `host_code`. Nothing is raised here: a callback could not.
     """
-    message = _describe(exception).encode("utf-8", "backslashreplace")
+    message = describe(exception)
     detail = HANDLE()
-    label = _read.LIVE_LABEL.encode()
     kept = _objects.keep_with_run(exception, c.context_run(context))
-    c.value_live(kept, label, len(label), _objects.drop, detail, None)
+    _live.create(kept, _live.label_of(exception), byref(detail))
     code = getattr(exception, "host_code", 0)
     status = c.error_host(code if isinstance(code, int) else 0, message, len(message), detail, error_out)
     c.value_release(detail)
     return status
 
 
-def _describe(exception):
-    """Its type and message, even where its own __str__ fails."""
-    return "".join(traceback.format_exception_only(type(exception), exception)).strip()
+def refuse(exception, error_out):
+    """As report, for callbacks that belong to no step."""
+    message, detail = describe(exception), HANDLE()
+    _live.create(_objects.keep(exception), _live.label_of(exception), byref(detail))
+    status = c.error_host(0, message, len(message), detail, error_out)
+    c.value_release(detail)
+    return status

@@ -8,9 +8,13 @@ from ._c import c
 
 START_EVENT = "blazen::StartEvent"
 STOP_EVENT = "blazen::StopEvent"
+INPUT_REQUEST_EVENT = "blazen::InputRequestEvent"
+INPUT_RESPONSE_EVENT = "blazen::InputResponseEvent"
+STEP_FAILED_EVENT = "blazen::StepFailedEvent"
 STREAM_END = "blazen::StreamEnd"
 STREAM_GAP = "blazen::StreamGap"
 LIFECYCLE = "blazen::lifecycle"
+PROGRESS = "blazen::ProgressEvent"
 
 
 @dataclass

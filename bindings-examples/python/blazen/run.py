@@ -1,9 +1,10 @@
-"""Runs: start, wait, result, snapshot, stream."""
+"""Runs: start, wait, result, pause, questions, snapshot, stream."""
 
+import ctypes
 import enum
 
 from . import _make, _objects, _read, _waiting, errors
-from ._c import c
+from ._c import TEXT, StreamOptions, c
 from ._calls import lib
 from ._handles import Handle, owned
 from .snapshots import read_snapshot
@@ -21,6 +22,17 @@ class RunState(enum.IntEnum):
     COMPLETED = 5
     FAILED = 6
     CANCELLED = 7
+    PAUSED = 8
+    ASKING = 9
+
+
+_PAUSE_NOW, _PAUSE_DRAIN = 1, 2
+_GAP, _HOLD = 0, 1
+
+
+def until_bits(states):
+    """The `until` of blazen_run_wait_until for some states beside the end."""
+    return sum(1 << state for state in set(states))
 
 
 class Run:
@@ -47,9 +59,11 @@ class Run:
         with _make.value(input) as made:
             lib.run_start(self._handle.pointer, made)
 
-    def wait(self, timeout=None):
-        """Waits until it has ended or parked elsewhere, and answers the state; BlazenTimeout after so many seconds."""
-        state = _waiting.wait(lambda slice_ms: lib.run_wait(self._handle.pointer, slice_ms), timeout)
+    def wait(self, timeout=None, until=(RunState.ELSEWHERE,)):
+        """Waits until it has ended or come to one of these states, such as PAUSED or ASKING, and answers the state;
+        BlazenTimeout after so many seconds."""
+        bits = until_bits(until)
+        state = _waiting.wait(lambda slice_ms: lib.run_wait_until(self._handle.pointer, bits, slice_ms), timeout)
         return errors.known(RunState, state)
 
     def result(self, timeout=None):
@@ -62,18 +76,50 @@ class Run:
 
     def _result(self, timeout, read):
         self.wait(timeout)
-        with owned(lib.run_result(self._handle.pointer), c.value_release) as value:
+        return self._ask(lib.run_result, read)
+
+    def _ask(self, call, read=_read.value):
+        with owned(call(self._handle.pointer), c.value_release) as value:
             return read(value)
 
     def elsewhere(self):
         """The names of the steps elsewhere that have events queued."""
-        with owned(lib.run_elsewhere(self._handle.pointer), c.value_release) as names:
-            return _read.value(names)
+        return self._ask(lib.run_elsewhere)
 
-    def send_event(self, event, step=None):
-        """Sends an event from outside. step: to that one alone."""
+    def dropped(self):
+        """The names of what the snapshots that it comes from, or its resume, have left out: "session 'db'"."""
+        return self._ask(lib.run_dropped)
+
+    def describe(self):
+        """What it is doing now, as a dict: status, in_flight, queued, retrying, delayed, questions, counters, more."""
+        return self._ask(lib.run_describe)
+
+    def send_event(self, event, step=None, *, delay=0):
+        """Sends an event from outside, to be routed after so many seconds. step: to that one alone."""
         with _make.event(event) as made:
-            lib.run_send_event(self._handle.pointer, made, _make.send_options(step))
+            lib.run_send_event(self._handle.pointer, made, _make.send_options(step, delay))
+
+    def pause(self, *, drain=False):
+        """No step starts any more; wait(until=[RunState.PAUSED]) says when that is so, with drain: when none runs."""
+        lib.run_pause(self._handle.pointer, _PAUSE_DRAIN if drain else _PAUSE_NOW)
+
+    def resume_in_place(self):
+        """Goes on after a pause."""
+        lib.run_resume_in_place(self._handle.pointer)
+
+    def abort(self):
+        """Ends it at once with Status.ABORTED, and tells its steps to cancel; does not wait for them."""
+        lib.run_abort(self._handle.pointer)
+
+    def questions(self):
+        """The open questions, oldest first, as dicts: request_id, prompt, metadata, step, asked_ms and more."""
+        return self._ask(lib.run_questions)
+
+    def respond(self, request_id, answer):
+        """Answers an open question with any object; Status.NOT_FOUND where there is none of this id."""
+        name = request_id.encode()
+        with _make.value(answer) as made:
+            lib.run_respond(self._handle.pointer, name, len(name), made)
 
     def snapshot(self):
         """The whole run as bytes, at any instant, without stopping it."""
@@ -82,7 +128,28 @@ class Run:
 
     def stream(self):
         """What the run publishes from now on; taken before the start, it misses nothing."""
-        return Stream(lib.run_subscribe(self._handle.pointer))
+        return self.subscribe()
+
+    def subscribe(self, *, from_=0, types=None, lifecycle=False, hold=False, capacity=0):
+        """What the run publishes.
+
+        from_      0: from now on; n: from item n on, as far as it is kept
+        types      these event types alone; None: all
+        lifecycle  what happens to the run itself, and the progress of its steps, too
+        hold       the run waits for this stream while that has `capacity` items to take; else it gets a gap
+        """
+        return Stream(self._subscribe(from_, types, lifecycle, hold, capacity))
+
+    def _subscribe(self, from_, types, lifecycle, hold, capacity):
+        options = StreamOptions(
+            from_=from_, lifecycle=lifecycle, overflow=_HOLD if hold else _GAP, capacity=capacity
+        )
+        if types is not None:
+            names = [name.encode() for name in types]
+            options.types = (TEXT * len(names))(*names)
+            options.type_lengths = (ctypes.c_size_t * len(names))(*map(len, names))
+            options.type_count = len(names)
+        return lib.run_subscribe_with(self._handle.pointer, options)
 
     def close(self):
         """Cancels it where it has not ended, and waits until no step of it runs any more."""

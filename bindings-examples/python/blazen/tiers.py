@@ -66,7 +66,7 @@ def unpack(stored):
     if stored.tag == Tag.BYTES:
         return stored.data
     if stored.tag == Tag.NATIVE and stored.codec == PICKLE_CODEC:
-        return pickle.loads(stored.data)
+        return load_pickle(stored.data)
     return stored
 
 
@@ -106,6 +106,14 @@ def _is_plain(thing):
 def _pack_pickle(thing):
     """What cannot be pickled says so in many ways: any exception means the fourth tier."""
     try:
-        return Stored(Tag.NATIVE, pickle.dumps(thing, protocol=_PICKLE_PROTOCOL), PICKLE_CODEC)
+        return Stored(Tag.NATIVE, dump_pickle(thing), PICKLE_CODEC)
     except Exception:
         return None
+
+
+def dump_pickle(thing):
+    return pickle.dumps(thing, protocol=_PICKLE_PROTOCOL)
+
+
+def load_pickle(data):
+    return pickle.loads(data)
