@@ -1,11 +1,13 @@
 """The relay: a digest of texts, as one run that four processes in two languages hand on to one another.
 
-relay.py [--check] BUILD_FOLDER FILE_OR_FOLDER...
+relay.py [--check] [--answer TEXT] BUILD_FOLDER FILE_OR_FOLDER...
 
 Runs the four, then the same job without interruption, and says what that has proven; --check says it in one line. Ends
-with 0 only if everything holds.
+with 0 only if everything holds. The question that the run asks on its way is answered with TEXT; else by you, where there
+is a terminal; else by default.
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -16,6 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BINDING = HERE.parent / "python"
+DEFAULT_ANSWER = "A digest of texts"
 sys.path.insert(0, str(BINDING))
 
 
@@ -63,7 +66,9 @@ def show(path):
 class Relay:
     """One relay in a folder of its own: the snapshots between the processes, and what comes out."""
 
-    def __init__(self, folder, build, files, quiet):
+    def __init__(self, folder, build, files, answer, quiet):
+        """answer: what the question gets; None: whoever is at the terminal says so."""
+        self.answer = answer
         self._folder = Path(folder)
         self._programs = Path(build).resolve() / "bindings-examples" / "relay"
         self._files = files
@@ -81,14 +86,26 @@ class Relay:
     def run(self):
         self._c("relay_begin", self.path("1.snapshot"), *self._files)
         self._python("relay_analyse.py", self.path("1.snapshot"), self.path("2.snapshot"))
-        self._c("relay_check", self.path("2.snapshot"), self.path("3.snapshot"))
+        if self.answer is None:
+            self.answer = ask_human(self.waiting()["questions"][0]["prompt"])
+        self._c("relay_check", self.path("2.snapshot"), self.path("3.snapshot"), json.dumps(self.answer))
         self._python(
             "relay_finish.py", self.path("3.snapshot"), self.path("relay.json"), self.path("relay.snapshot")
         )
 
     def run_whole(self):
         steps = self._programs / "librelay_steps.so"
-        self._python("relay_whole.py", steps, self.path("whole.json"), self.path("whole.snapshot"), *self._files)
+        self._python(
+            "relay_whole.py", steps, self.answer, self.path("whole.json"), self.path("whole.snapshot"), *self._files
+        )
+
+    def waiting(self):
+        """What the run waits for in the second snapshot. To look, nobody needs a body of any step."""
+        import blazen
+        import relay_workflow
+
+        with blazen.Runtime(mode="pump") as runtime:
+            return runtime.resume(relay_workflow.build({}), self.path("2.snapshot").read_bytes()).describe()
 
     def _c(self, program, *arguments):
         self._call(program, [self._programs / program, *arguments])
@@ -105,6 +122,14 @@ class Relay:
             raise Failed(f"{name} ended with {status}")
 
 
+def ask_human(prompt):
+    """The answer of whoever is at the terminal; Enter alone: the default."""
+    print(f"\n  The run asks: {prompt} [{DEFAULT_ANSWER}] ", end="", flush=True)
+    answer = sys.stdin.readline().encode("utf-8", "replace").decode().strip() or DEFAULT_ANSWER
+    print()
+    return answer
+
+
 # ---- what was proven ----
 
 
@@ -117,6 +142,8 @@ def prove(relay, files):
     vocabulary, parts = result["vocabulary"], result["parts"]
     snapshots = [relay.path(f"{number}.snapshot").read_bytes() for number in (1, 2, 3)]
     middle = blazen.snapshot_info(snapshots[1])
+    waiting = relay.waiting()
+    questions, in_back_off = len(waiting["questions"]), len(waiting["retrying"])
     ends = [blazen.snapshot_info(relay.path(name).read_bytes()) for name in ("relay.snapshot", "whole.snapshot")]
     routed = [end["events_routed"] for end in ends]
     sizes = ", ".join(f"{len(snapshot) / 1024:.1f} KiB" for snapshot in snapshots)
@@ -126,6 +153,15 @@ def prove(relay, files):
         (
             f"the second was taken with {middle['queued']} events queued and {middle['in_flight']} steps in flight",
             middle["queued"] > 0 and (middle["in_flight"] > 0 or parts == 0),
+        ),
+        (
+            f"and with {questions} open question and {in_back_off} step in back-off",
+            (questions, in_back_off) == (1, 1),
+        ),
+        (f"what Python asked was answered through C: {result['title']!r}", result["title"] == relay.answer),
+        (
+            f"a step that failed twice, in two processes, was done at attempt {result['registered_at_attempt']}",
+            result["registered_at_attempt"] == 3,
         ),
         (
             f"every part counted exactly once: {result['analysed']} analysed, {result['checked']} checked",
@@ -168,18 +204,29 @@ def report(claims, quiet):
     return not broken
 
 
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="relay.py", allow_abbrev=False)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--answer")
+    parser.add_argument("build")
+    parser.add_argument("names", nargs="+")
+    return parser.parse_args(arguments)
+
+
 def main(arguments):
-    quiet = arguments[:1] == ["--check"]
-    build, *names = arguments[1:] if quiet else arguments
-    files = list(find_files(names))
+    given = parse(arguments)
+    answer = None if given.answer is None else show(given.answer)
+    if answer is None and (given.check or not sys.stdin.isatty()):
+        answer = DEFAULT_ANSWER
+    files = list(find_files(given.names))
     if not files:
         raise Failed("there is no file in what was named")
     with tempfile.TemporaryDirectory(prefix="relay-") as folder:
-        relay = Relay(folder, build, files, quiet)
-        os.environ["BLAZEN_LIBRARY"] = str(Path(build).resolve() / "libblazen.so")
+        relay = Relay(folder, given.build, files, answer, given.check)
+        os.environ["BLAZEN_LIBRARY"] = str(Path(given.build).resolve() / "libblazen.so")
         relay.run()
         relay.run_whole()
-        return 0 if report(prove(relay, files), quiet) else 1
+        return 0 if report(prove(relay, files), given.check) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The relay, process 2 of 4: surveys the texts, and is stopped in the middle of analysing them.
+"""The relay, process 2 of 4: surveys the texts, asks its question, and is stopped in the middle of analysing them.
 
 relay_analyse.py SNAPSHOT_IN SNAPSHOT_OUT
 """
@@ -8,30 +8,31 @@ from pathlib import Path
 
 import blazen
 import relay_workflow
-from relay_steps import Desk, survey
+from relay_steps import Desk, HeldLine, survey, title
 
 SHARE = 0.4  # of the parts: then comes the interruption
 POLL_S = 0.02
 
 
-def run_to_the_middle(run, desk):
-    """Until the desk has stopped, or the run has: parked at once, where there is no part to analyse."""
+def run_to_the_middle(run, desk, line):
+    """Until the desk has stopped (at once, where there is no part to analyse), and the line was busy."""
     run.start()
-    while not desk.has_stopped(relay_workflow.ANALYSE_CONCURRENCY):
+    while line.parts is None or (line.parts > 0 and not desk.has_stopped(relay_workflow.ANALYSE_CONCURRENCY)):
         try:
-            state = run.wait(POLL_S)
+            run.wait(POLL_S)
         except blazen.BlazenTimeout:
             continue
-        if state != blazen.RunState.ELSEWHERE:
-            run.result()  # raises what went wrong
-        return
+        run.result()  # raises what went wrong
+    line.hang_up()  # the step fails: from here on it is in back-off
 
 
 def main(source, target):
+    line = HeldLine()
     with blazen.Runtime(mode="pump") as runtime, Desk(SHARE) as desk:
-        workflow = relay_workflow.build({"survey": survey, "analyse": desk.analyse})
-        run = runtime.resume(workflow, Path(source).read_bytes())
-        run_to_the_middle(run, desk)
+        bodies = {"survey": survey, "analyse": desk.analyse, "title": title, "register": line.register}
+        run = runtime.resume(relay_workflow.build(bodies), Path(source).read_bytes())
+        run_to_the_middle(run, desk, line)
+        doing = run.describe()
         snapshot = run.snapshot()
         run.close()
     Path(target).write_bytes(snapshot)
@@ -39,7 +40,8 @@ def main(source, target):
     print(
         f"[2/4 Python] parts analysed: {desk.done} of {desk.parts}, then stopped; "
         f"snapshot of {len(snapshot) / 1024:.1f} KiB with {info['queued']} events queued, "
-        f"{info['in_flight']} steps in flight"
+        f"{info['in_flight']} steps in flight, {len(doing['questions'])} open question, "
+        f"{len(doing['retrying'])} step in back-off"
     )
 
 

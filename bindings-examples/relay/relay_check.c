@@ -1,10 +1,21 @@
-/* The relay, process 3 of 4: checks every part and carries the vocabulary, which it cannot read; then hands
- * the run on. `relay_check SNAPSHOT_IN SNAPSHOT_OUT` */
+/* The relay, process 3 of 4: answers the question that a step in Python has asked, checks every part, and
+ * carries the vocabulary, which it cannot read; then hands the run on.
+ * `relay_check SNAPSHOT_IN SNAPSHOT_OUT ANSWER`, the answer as JSON. */
 #include <stdio.h>
+#include <string.h>
 
 #include "relay_host.h"
 #include "relay_steps.h"
 #include "relay_workflow.h"
+
+/* The step that asked is elsewhere: it gets its answer there. */
+static blazen_status answer_title(blazen_run* run, const char* json, blazen_error** error) {
+  blazen_value* answer = NULL;
+  blazen_status status = blazen_value_json(json, strlen(json), &answer, error);
+  if (status == BLAZEN_OK) status = blazen_run_respond(run, BLAZEN_TEXT("title"), answer, error);
+  blazen_value_release(answer);
+  return status;
+}
 
 int main(int argc, char** argv) {
   relay_counts counts = {0, 0, 0, 0};
@@ -16,18 +27,19 @@ int main(int argc, char** argv) {
   blazen_snapshot* snapshot = NULL;
   blazen_run* run = NULL;
 
-  if (argc != 3) {
-    fprintf(stderr, "usage: relay_check SNAPSHOT_IN SNAPSHOT_OUT\n");
+  if (argc != 4) {
+    fprintf(stderr, "usage: relay_check SNAPSHOT_IN SNAPSHOT_OUT ANSWER\n");
     return 2;
   }
   blazen_status status = relay_workflow_build(bodies, 3, &workflow, &error);
   if (status == BLAZEN_OK) status = relay_runtime_create(&runtime, &error);
   if (status == BLAZEN_OK) status = relay_snapshot_read(argv[1], &snapshot, &error);
   if (status == BLAZEN_OK) status = blazen_run_resume(runtime, workflow, snapshot, NULL, &run, &error);
+  if (status == BLAZEN_OK) status = answer_title(run, argv[3], &error);
   if (status == BLAZEN_OK) status = relay_run_until_parked(run, NULL, &error);
   if (status == BLAZEN_OK) {
-    printf("[3/4 C]      parts checked: %u, Python objects carried unread: %u; ", counts.checked,
-           counts.carried);
+    printf("[3/4 C]      question answered; parts checked: %u, Python objects carried unread: %u; ",
+           counts.checked, counts.carried);
     status = relay_snapshot_write(run, argv[2], &error);
   }
   relay_error_print("relay_check", error);

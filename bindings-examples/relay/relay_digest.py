@@ -17,6 +17,7 @@ def table(result):
         rows.append(f"and {len(files) - len(shown)} more files")
     rows += ["-" * len(rows[1] if shown else rows[0]), _total_row(result, width)]
     words = ", ".join(f"{word} {count}" for word, count in result["top_words"])
+    rows.insert(0, _fit(result["title"], 100, from_end=False) + "\n")
     return "\n".join(row.rstrip() for row in rows) + f"\n\nWords that tell most: {words or '(none)'}"
 
 

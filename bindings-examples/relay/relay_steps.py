@@ -3,6 +3,8 @@
     vocabulary               NATIVE  a Vocabulary of all parts
     vocabulary/made_sha256   JSON    of its bytes, when it was made
     part/N/notes             NATIVE  Notes
+    title                    JSON    what the human answered
+    registered_at_attempt    JSON    the attempt of `register` that got through
     tallied/TYPE/N           JSON    that this event has been counted
 
 Every write is keyed by what it is about: a step that runs again after a resume writes the same once more.
@@ -117,6 +119,42 @@ def analyse_part(ctx, part):
     ctx.state[part_key(part, "notes")] = Notes.of(ctx.state[part_key(part, "text")])
 
 
+# ---- title and register ----
+
+
+def title(ctx, event):
+    """Asks a human. It is called again with the answer: maybe in another process."""
+    ctx.state["title"] = ctx.ask("What is this digest to be called?", request_id="title")
+    return blazen.Event("relay::Titled")
+
+
+class Busy(Exception):
+    """The register cannot be reached now: the step is to be tried again."""
+
+
+def register(ctx, event):
+    """Gets through at the third attempt."""
+    if ctx.attempt < 3:
+        raise Busy("the line to the register is busy")
+    ctx.state["registered_at_attempt"] = ctx.attempt
+    return blazen.Event("relay::Registered")
+
+
+class HeldLine:
+    """A line to the register that rings until it is hung up, and was then busy: `register` as a deferred step."""
+
+    def __init__(self):
+        self.parts = None  # not called yet
+        self._invocation = None
+
+    def register(self, ctx, event):
+        self.parts = ctx.state["parts"]
+        self._invocation = ctx.defer()
+
+    def hang_up(self):
+        self._invocation.fail(Busy("the line to the register was busy"))
+
+
 # ---- tally ----
 
 
@@ -141,6 +179,8 @@ def finish(ctx, event):
     words = sum((file.words for file in files), collections.Counter())
     telling = [(word, count) for word, count in words.items() if vocabulary.is_telling(word, parts)]
     result = {
+        "title": ctx.state["title"],
+        "registered_at_attempt": ctx.state["registered_at_attempt"],
         "files": [file.summary() for file in files],
         "parts": parts,
         "distinct": len(words),

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { ACCEPTS_MAX = 3 };
+enum { ACCEPTS_MAX = 5 };
 
 typedef struct relay_step {
   const char* name;
@@ -12,14 +12,16 @@ typedef struct relay_step {
 } relay_step;
 
 static const relay_step steps[] = {
-    {"read", {BLAZEN_START_EVENT}, 0},                            /* C:      files into parts */
-    {"survey", {RELAY_TEXTS_READ}, 0},                            /* Python: all parts into a vocabulary */
-    {"analyse", {RELAY_PART}, 4},                                 /* Python: a part into notes */
-    {"check", {RELAY_PART}, 0},                                   /* C:      is a part as it was read? */
-    {"carry", {RELAY_VOCABULARY_MADE}, 0},                        /* C:      the vocabulary into an event, */
-    {"shelve", {RELAY_VOCABULARY_CARRIED}, 0},                    /* C:      and back into the state */
-    {"tally", {RELAY_ANALYSED, RELAY_CHECKED, RELAY_SHELVED}, 1}, /* Python: is everything done? */
-    {"finish", {RELAY_ALL_DONE}, 0},                              /* Python: the digest */
+    {"read", {BLAZEN_START_EVENT}, 0},         /* C:      files into parts */
+    {"survey", {RELAY_TEXTS_READ}, 0},         /* Python: all parts into a vocabulary */
+    {"analyse", {RELAY_PART}, 4},              /* Python: a part into notes */
+    {"check", {RELAY_PART}, 0},                /* C:      is a part as it was read? */
+    {"carry", {RELAY_VOCABULARY_MADE}, 0},     /* C:      the vocabulary into an event, */
+    {"shelve", {RELAY_VOCABULARY_CARRIED}, 0}, /* C:      and back into the state */
+    {"title", {RELAY_TEXTS_READ}, 0},          /* Python: asks a human */
+    {"register", {RELAY_TEXTS_READ}, 0},       /* Python: fails twice, and is tried again */
+    {"tally", {RELAY_ANALYSED, RELAY_CHECKED, RELAY_SHELVED, RELAY_TITLED, RELAY_REGISTERED}, 1}, /* Python */
+    {"finish", {RELAY_ALL_DONE}, 0}, /* Python: the digest */
 };
 
 static const relay_body* find_body(const relay_body* bodies, size_t count, const char* step) {

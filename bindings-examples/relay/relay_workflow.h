@@ -13,6 +13,8 @@
 #define RELAY_VOCABULARY_MADE "relay::VocabularyMade"       /* null */
 #define RELAY_VOCABULARY_CARRIED "relay::VocabularyCarried" /* the vocabulary itself, whatever it is */
 #define RELAY_SHELVED "relay::Shelved"                      /* null */
+#define RELAY_TITLED "relay::Titled"                        /* null */
+#define RELAY_REGISTERED "relay::Registered"                /* null */
 #define RELAY_ALL_DONE "relay::AllDone"                     /* null */
 
 /* A step that this process hosts. */

@@ -5,6 +5,7 @@ All processes add the same steps in the same order: so their workflows have the 
 
 import blazen
 
+TALLIED = ["relay::Analysed", "relay::Checked", "relay::Shelved", "relay::Titled", "relay::Registered"]
 STEPS = (  # name, accepts, max_concurrency
     ("read", [blazen.START_EVENT], 0),  # C: files into parts
     ("survey", ["relay::TextsRead"], 0),  # Python: all parts into a vocabulary
@@ -12,10 +13,13 @@ STEPS = (  # name, accepts, max_concurrency
     ("check", ["relay::Part"], 0),  # C: is a part as it was read?
     ("carry", ["relay::VocabularyMade"], 0),  # C: the vocabulary into an event,
     ("shelve", ["relay::VocabularyCarried"], 0),  # C: and back into the state
-    ("tally", ["relay::Analysed", "relay::Checked", "relay::Shelved"], 1),  # Python: is everything done?
+    ("title", ["relay::TextsRead"], 0),  # Python: asks a human what to call the digest
+    ("register", ["relay::TextsRead"], 0),  # Python: enters it in a register, whose line is busy at first
+    ("tally", TALLIED, 1),  # Python: is everything done?
     ("finish", ["relay::AllDone"], 0),  # Python: the digest
 )
 ANALYSE_CONCURRENCY = dict((name, limit) for name, _, limit in STEPS)["analyse"]
+RETRIES = {"register": blazen.Retry(3, initial_delay=0.15)}  # for whoever has the body
 
 
 def build(bodies, native=None):
@@ -23,7 +27,7 @@ def build(bodies, native=None):
     workflow = blazen.Workflow("relay")
     for name, accepts, limit in STEPS:
         if name in bodies:
-            workflow.step(name=name, accepts=accepts, max_concurrency=limit)(bodies[name])
+            workflow.step(name=name, accepts=accepts, max_concurrency=limit, retries=RETRIES.get(name))(bodies[name])
         elif native and name in native:
             workflow.native(name, native[name], accepts=accepts, max_concurrency=limit)
         else:
