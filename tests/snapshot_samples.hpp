@@ -56,7 +56,40 @@ inline Ref<Value> bytes(std::string_view data) { return Value::copy(Tag::bytes, 
 inline Ref<Value> native(std::string_view data, std::string_view codec) {
   return Value::copy(Tag::native, data, codec);
 }
-inline Ref<Value> live() { return Value::adopt(Tag::live, nullptr, 0, "db", nullptr, nullptr); }
+// No snapshot can keep it.
+inline Ref<Value> live() { return Value::live(nullptr, "db", nullptr); }
+
+// ---- LIVE values whose object is the very value that is kept of them ----
+
+inline Ref<Value> kept_live(Ref<Value> kept, std::string_view label = "db") {
+  const auto drop = [](void* object) { Ref<Value>::adopt(static_cast<Value*>(object)).reset(); };
+  const auto serialize = reinterpret_cast<SerializeFn>(+[] {});
+  Ref<Value> value = Value::live(kept.get(), label, drop, serialize);
+  kept.take();
+  return value;
+}
+
+inline Ref<Error> serialize(const Value& live, Ref<Value>& kept) noexcept {
+  kept = Ref<Value>::share(static_cast<const Value*>(live.object()));
+  return nullptr;
+}
+
+// Knows every label.
+class Maker final : public LiveMaker {
+ public:
+  bool knows(std::string_view) const noexcept override { return true; }
+  bool skips_unknown() const noexcept override { return false; }
+  Ref<Error> make(std::string_view label, const Ref<Value>& kept, Ref<Value>& live) override {
+    live = kept_live(kept, label);
+    return nullptr;
+  }
+};
+
+inline Ref<Error> restore(const SnapshotDocument& document, const Ref<Workflow>& workflow,
+                          bool allow_changed_workflow, RunState& state) {
+  Maker maker;
+  return restore_run(document, workflow, allow_changed_workflow, state, &maker);
+}
 
 // ---- a run, one tick at a time ----
 
@@ -80,6 +113,9 @@ class Driver {
   }
 
   void apply(Tick tick) {
+    tick.now_ms = now_ms;
+    for (const Output& output : tick.outputs)
+      tick.is_special |= output.delay_ms != 0 || output.type == kInputRequestType;
     commands.clear();
     reduce(state, tick, commands);
     check_invariants(state);
@@ -104,6 +140,33 @@ class Driver {
   }
   void fail(Invocation* invocation, Ref<Error> error) {
     apply({.kind = Tick::Kind::fail, .invocation = invocation, .error = std::move(error)});
+  }
+  // What an event or a body asks.
+  Output request(std::string_view id, std::string_view source = {}) {
+    return output(kInputRequest, json("{\"request_id\":\"" + std::string(id) + "\",\"prompt\":\"?\"}"),
+                  source, id);
+  }
+  Output later(int64_t delay_ms, Output output) {
+    output.delay_ms = delay_ms;
+    return output;
+  }
+  void ask(Invocation* invocation, std::string_view id, bool calls_back = false) {
+    Output question = request(id, state.workflow->steps()[invocation->step].name);
+    apply({.kind = Tick::Kind::ask,
+           .invocation = invocation,
+           .outputs = {&question, 1},
+           .calls_back = calls_back});
+  }
+  void suspend(Invocation* invocation) { apply({.kind = Tick::Kind::suspend, .invocation = invocation}); }
+  void respond(std::string_view id, Ref<Value> answer) {
+    Output response = output(kInputResponse, answer, {}, id);
+    apply({.kind = Tick::Kind::respond, .outputs = {&response, 1}, .value = std::move(answer)});
+  }
+  void pause(Pause how) { apply({.kind = Tick::Kind::pause, .pause = how}); }
+  // So much later, and whatever is due then.
+  void pass(int64_t ms) {
+    now_ms += ms;
+    apply({.kind = Tick::Kind::time});
   }
   void end(Phase phase, Ref<Error> error) {
     apply({.kind = Tick::Kind::end, .phase = phase, .error = std::move(error)});
@@ -131,6 +194,7 @@ class Driver {
   std::unique_ptr<RunState> holder;
   RunState& state;
   Commands commands;
+  int64_t now_ms = 0;
 };
 
 // ---- snapshots ----
@@ -143,17 +207,19 @@ inline std::span<const uint8_t> bytes_of(std::string_view text) {
 }
 
 // The snapshot, as the engine takes it. engine: who is said to have written it.
-inline Result<std::string> try_snapshot(const RunState& state, std::string_view engine = kEngineVersion) {
-  SnapshotCut cut = cut_snapshot(state);
+inline Result<std::string> try_snapshot(const RunState& state, std::string_view engine = kEngineVersion,
+                                        int64_t now_ms = 0) {
+  SnapshotCut cut = cut_snapshot(state, now_ms);
   cut.engine = engine;
-  Result<CborBuffer> encoded = encode_snapshot(cut);
+  Result<CborBuffer> encoded = encode_snapshot(cut, serialize);
   keep_orders(cut, state);
   if (!encoded) return encoded.error();
   return text_of(encoded->bytes());
 }
 
-inline std::string snapshot(const RunState& state, std::string_view engine = kEngineVersion) {
-  Result<std::string> taken = try_snapshot(state, engine);
+inline std::string snapshot(const RunState& state, std::string_view engine = kEngineVersion,
+                            int64_t now_ms = 0) {
+  Result<std::string> taken = try_snapshot(state, engine, now_ms);
   if (!taken) std::abort();
   return *taken;
 }
@@ -293,6 +359,115 @@ inline void add_ended(std::vector<Sample>& samples) {
   samples.push_back({"cancelled-unstarted", std::move(unstarted.holder)});
 }
 
+// LIVE in every place where it may be, and names of what is gone.
+inline void add_live(std::vector<Sample>& samples) {
+  Driver driver(sample_workflow(Hosting::all));
+  driver.start(kept_live(json("{\"dsn\": \"x\"}"), "python/Connection"));
+  driver.dispatch();
+  driver.set_session("db", kept_live(native("\x80\x04", "python/pickle")));
+  driver.set_session("name", json("\"n\""));
+  driver.set_session("unlabelled", kept_live(bytes(std::string(300, 'x')), ""));
+  driver.post(driver.output("Note", kept_live(bytes("")), {}, "c-1"));
+  driver.state.dropped = {"session 'gpu'", "event 'Note' (id 7)"};
+  samples.push_back({"live", std::move(driver.holder)});
+
+  Driver completed(sample_workflow(Hosting::all));
+  completed.start(json("1"));
+  completed.complete(completed.dispatch(), {completed.output(kStopEvent, kept_live(json("[]")), "split")});
+  samples.push_back({"completed-live", std::move(completed.holder)});
+
+  Driver failed(sample_workflow(Hosting::all));
+  failed.start(json("1"));
+  Ref<Error> cause = nested_error();
+  cause->detail = kept_live(json("1"), "a");
+  cause->cause->cause->detail = kept_live(native("", ""), "b");
+  failed.fail(failed.dispatch(), std::move(cause));
+  samples.push_back({"failed-live", std::move(failed.holder)});
+}
+
+// As the sample workflow; `work` is tried again after 100, 200, ... ms.
+inline Ref<Workflow> retrying_workflow() {
+  std::vector<StepDefinition> steps = sample_steps(Hosting::all);
+  steps[1].retry.attempts_max = 9;
+  steps[1].retry.delay_ms = 100;
+  return build("orders", steps);
+}
+
+// A run that began in 2023, in which nothing can happen but by the time or by a human: events that come
+// later, two of them in one moment and one to one step; two attempts that back off, one with effects; one
+// question of an event, one of a body that left, and one of a body that waits for three, of which two are
+// answered.
+inline std::unique_ptr<RunState> waiting_run() {
+  Driver driver(retrying_workflow());
+  driver.now_ms = 1'700'000'000'000;
+  driver.start(json("{}"));
+  Invocation* split = driver.dispatch();
+  driver.send(split, driver.later(30, driver.output("Note", json("1"), "split")), 5);
+  std::vector<Output> outputs;
+  for (int i = 0; i < 2; ++i) outputs.push_back(driver.output("Work", json(std::to_string(i)), "split"));
+  outputs.push_back(driver.output("Remote", json("0"), "split"));
+  outputs.push_back(driver.later(500, driver.output("Note", json("2"), "split")));
+  outputs.push_back(driver.later(500, driver.to(driver.output("Work", bytes("3"), "split"), "work")));
+  outputs.push_back(driver.later(70, driver.request("later", "split")));
+  outputs.push_back(driver.request("of an event", "split"));
+  driver.complete(split, std::move(outputs));
+  driver.pass(40);
+  while (Invocation* started = driver.dispatch()) {
+    const std::string& step = driver.state.workflow->steps()[started->step].name;
+    const std::string id = std::to_string(started->id);
+    if (step == "work") {
+      driver.send(started, driver.output("Done", json("1"), "work"), 11 * started->id);
+      driver.fail(started, nested_error());
+    } else if (step == "remote") {
+      for (const char* question : {"a", "b", "c"}) driver.ask(started, question);
+      driver.suspend(started);
+    } else if (started->event->type() == "Note") {
+      driver.ask(started, "of a body");
+      driver.suspend(started);
+    } else {
+      driver.complete(started, {});
+    }
+    driver.pass(1);
+  }
+  driver.respond("b", json("\"yes\""));
+  driver.respond("a", kept_live(bytes("no"), "answer"));
+  return std::move(driver.holder);
+}
+
+// The same with bodies at work: an attempt that is not the first, one that has asked and not left, one whose
+// answers go to callbacks.
+inline std::unique_ptr<RunState> asking_run() {
+  Driver driver(waiting_run());
+  driver.now_ms = driver.state.clock.set_ms;
+  driver.pass(100);  // the attempts are due
+  Invocation* remote = nullptr;
+  while (Invocation* started = driver.dispatch()) {
+    const std::string& step = driver.state.workflow->steps()[started->step].name;
+    if (step == "remote") remote = started;
+    if (step == "work") driver.publish(started, driver.output("Progress", json("1"), "work"), 9);
+  }
+  driver.ask(remote, "c");
+  driver.ask(driver.state.in_flight.front(), "calls back", true);
+  return std::move(driver.holder);
+}
+
+inline void add_waiting(std::vector<Sample>& samples) {
+  samples.push_back({"waiting", waiting_run()});
+  samples.push_back({"asking", asking_run()});
+  for (const Pause how : {Pause::now, Pause::drain}) {
+    Driver paused(asking_run());
+    paused.now_ms = paused.state.clock.set_ms + 7;
+    paused.pause(how);
+    samples.push_back({how == Pause::now ? "paused" : "draining", std::move(paused.holder)});
+  }
+  Driver moment(sample_workflow(Hosting::all));
+  moment.now_ms = 1;
+  moment.start(json("1"));
+  moment.complete(moment.dispatch(), {moment.later(INT64_MAX / 4, moment.output("Note", json("1")))});
+  moment.pause(Pause::drain);
+  samples.push_back({"far-away", std::move(moment.holder)});
+}
+
 inline std::vector<Sample> make_samples() {
   std::vector<Sample> samples;
   add_created(samples);
@@ -301,6 +476,8 @@ inline std::vector<Sample> make_samples() {
   add_elsewhere(samples);
   add_tables(samples);
   add_ended(samples);
+  add_live(samples);
+  add_waiting(samples);
   return samples;
 }
 

@@ -219,6 +219,42 @@ void add_post(const std::string& name) {
   });
 }
 
+// A step asks, the host answers, and the step is called again with the answer and goes on to the next
+// question.
+void add_question(const std::string& name) {
+  row(name, [](benchmark::State& state) {
+    constexpr uint64_t kQuestions = 1000;
+    const auto ask = [](void*, blazen_context* context, const blazen_event* event, blazen_error**) {
+      blazen_question question = BLAZEN_QUESTION_INIT;
+      question.prompt = "Go on?";
+      question.prompt_length = 6;
+      question.request_id = "q";
+      question.request_id_length = 1;
+      blazen_value* answer = nullptr;
+      const blazen_status status = blazen_context_ask(context, &question, &answer, nullptr);
+      if (status != BLAZEN_OK) return status;
+      blazen_value_release(answer);
+      return emit(context, kLink, event, nullptr);
+    };
+    const Workflow workflow = make_workflow({{"begin", BLAZEN_START_EVENT, ask}, {"ask", kLink, ask}});
+    const Run run = start_run(pump(), workflow.get());
+    const Value yes = make_json("true");
+    poll(pump());
+    compare(
+        state, "question", kQuestions, {.ns_max = 5000},
+        [&] {
+          return seconds([&] {
+            for (uint64_t i = 0; i < kQuestions; ++i) {
+              check(blazen_run_respond(run.get(), "q", 1, yes.get(), nullptr));
+              poll(pump());
+            }
+          });
+        },
+        [] { return reference_chain(kQuestions); });
+    check(blazen_run_close(run.get(), nullptr));
+  });
+}
+
 // The call alone, within a body; what becomes of the events is not in the figure.
 void add_emit(const std::string& name) {
   row(name, [](benchmark::State& state) {
@@ -260,6 +296,7 @@ void add_routing() {
   add_chain("send_event/100000", 100'000, By::poll, {}, bench_send_chain);
   add_post("send_event_outside");
   add_emit("emit");
+  add_question("question");
 }
 
 // -----------------------------------------------------------------------------------------------------------

@@ -82,6 +82,11 @@ bool may_answer(blazen_status status) {
     case BLAZEN_ERROR_STEP_FAILED:
     case BLAZEN_ERROR_STALLED:
     case BLAZEN_ERROR_NOT_SERIALIZABLE:
+    case BLAZEN_PENDING:
+    case BLAZEN_ERROR_NOT_FOUND:
+    case BLAZEN_ERROR_ABORTED:
+    case BLAZEN_ERROR_RUN_TIMEOUT:
+    case BLAZEN_ERROR_HOST:
     case BLAZEN_ERROR_WRONG_PLACE: return true;
     default: return false;
   }
@@ -102,6 +107,18 @@ blazen_value* live_token(const char* name) {
   blazen_value* value = nullptr;
   (void)blazen_value_live(tokens.take(name), BLAZEN_TEXT("x"), drop_token, &value, nullptr);
   return value;
+}
+
+const char* const kIds[] = {"a", "b", "c", "d"};
+
+blazen_status answer_inline(void* data, blazen_run* run, const blazen_event*, blazen_value** answer,
+                            blazen_error** error) {
+  call_token(data);
+  static_cast<Token*>(data)->calls = 0;  // it may come more than once
+  (void)blazen_run_state_now(run);
+  return data != nullptr && reinterpret_cast<uintptr_t>(answer) % 3 == 0
+             ? BLAZEN_PENDING
+             : blazen_value_json("1", 1, answer, error);
 }
 
 // One step for everything: what it does follows from the invocation's id.
@@ -127,7 +144,54 @@ blazen_status body(void* user_data, blazen_context* context, const blazen_event*
   }
   if (choice % 4 == 0)
     judge(blazen_context_remove_session(context, key, 2, nullptr, nullptr), "remove_session");
-  switch (choice % 16) {
+  if (choice % 7 == 0)
+    judge(blazen_context_on_cancel(context, call_token, tokens.take("on_cancel"), drop_token, nullptr),
+          "on_cancel");
+  int32_t descriptor = -1;
+  if (choice % 9 == 0)
+    judge(blazen_context_cancel_descriptor(context, &descriptor, nullptr), "cancel_descriptor");
+  if (choice % 5 == 0) judge(blazen_context_retry_after(context, choice % 3, nullptr), "retry_after");
+  switch (choice % 24) {
+    // Asks, and is called again with the answer, or called back.
+    case 16:
+    case 17:
+    case 18: {
+      blazen_question question = BLAZEN_QUESTION_INIT;
+      question.request_id = kIds[choice >> 5 & 3];
+      question.request_id_length = 1;
+      ValueHandle answer;
+      blazen_invocation* deferred = nullptr;
+      if (choice % 24 == 18) {
+        if (const blazen_status status = blazen_context_defer(context, &deferred, error)) return status;
+        question.answered = [](void* data, blazen_context* of, const char*, size_t, blazen_value*) {
+          call_token(data);
+          (void)blazen_context_is_cancelled(of);
+        };
+        question.drop = drop_token;
+        question.user_data = tokens.take("answered");
+      }
+      const blazen_status status = blazen_context_ask(context, &question, answer.out(), nullptr);
+      judge(status, "ask");
+      if (deferred != nullptr) yard.invocations.put(choice >> 4, deferred);
+      return deferred != nullptr || status == BLAZEN_PENDING ? BLAZEN_PENDING : BLAZEN_OK;
+    }
+    case 19: {
+      EventHandle later;
+      judge(blazen_event_create("More", 4, value, nullptr, later.out(), nullptr), "event_create");
+      blazen_send_options options = BLAZEN_SEND_OPTIONS_INIT;
+      options.delay_ms = choice % 3 + 1;
+      judge(blazen_context_send_event(context, later, &options, nullptr), "send_event later");
+      judge(blazen_context_emit_event(context, later, &options, nullptr), "emit_event later");
+      return BLAZEN_OK;
+    }
+    case 20:
+      return blazen_context_emit_json(context, BLAZEN_TEXT(BLAZEN_INPUT_REQUEST_EVENT), "{}", 2, error);
+    case 21:  // longer than its time, sometimes
+      std::this_thread::sleep_for(std::chrono::milliseconds(choice % 4));
+      return BLAZEN_OK;
+    case 22:
+      judge(blazen_run_pause(blazen_context_run(context), BLAZEN_PAUSE_DRAIN, nullptr), "pause inside");
+      return BLAZEN_OK;
     case 0: return blazen_error_host(1, BLAZEN_TEXT("by chance"), value, error);
     case 1: return blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), value, error);
     case 2: {
@@ -146,6 +210,13 @@ blazen_status body(void* user_data, blazen_context* context, const blazen_event*
   }
 }
 
+// Atomic: what it writes counts together, or not at all.
+blazen_status take(void*, blazen_context* context, const blazen_event* event, blazen_error**) {
+  judge(blazen_context_set_value(context, "failed", 6, blazen_event_value(event), nullptr), "set_value");
+  judge(blazen_context_remove_value(context, "k1", 2, nullptr, nullptr), "remove_value");
+  return BLAZEN_OK;
+}
+
 void on_done(void* data, blazen_run* run, blazen_run_state) {
   call_token(data);
   blazen_run_release(blazen_run_retain(run));
@@ -157,9 +228,15 @@ void new_run(Yard& yard, size_t at, int hand) {
   (void)blazen_value_bytes("m", 1, metadata.out(), nullptr);
   blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
   options.metadata = metadata;
+  if (at % 5 == 0) {
+    options.input = answer_inline;
+    options.user_data = tokens.take("input");
+    options.drop = drop_token;
+  }
   blazen_snapshot* snapshot = at % 3 == 0 ? yard.snapshots.get(at) : nullptr;
   if (snapshot != nullptr) {
-    CALL(blazen_run_resume(yard.runtime, yard.workflow, snapshot, nullptr, &run, nullptr));
+    options.metadata = nullptr;
+    CALL(blazen_run_resume(yard.runtime, yard.workflow, snapshot, &options, &run, nullptr));
     blazen_snapshot_release(snapshot);
   } else {
     CALL(blazen_run_create(yard.runtime, yard.workflow, &options, &run, nullptr));
@@ -174,7 +251,59 @@ void do_something(Yard& yard, std::mt19937& random, int hand) {
   RunHandle run(yard.runs.get(at));
   StreamHandle stream(yard.streams.get(at));
   InvocationHandle invocation(yard.invocations.get(at));
-  switch (random() % 24) {
+  switch (random() % 36) {
+    case 24:
+    case 25:
+      if (run != nullptr)
+        CALL(blazen_run_pause(run, random() % 2 == 0 ? BLAZEN_PAUSE_NOW : BLAZEN_PAUSE_DRAIN, nullptr));
+      return;
+    case 26:
+    case 27:
+    case 28:
+      if (run != nullptr) CALL(blazen_run_resume_in_place(run, nullptr));
+      return;
+    case 29:
+      if (run != nullptr && random() % 8 == 0) CALL(blazen_run_abort(run, nullptr));
+      return;
+    case 30:
+    case 31: {
+      ValueHandle answer(live_token("answer"));
+      if (run != nullptr) CALL(blazen_run_respond(run, kIds[random() % 4], 1, answer, nullptr));
+      return;
+    }
+    case 32: {
+      ValueHandle text;
+      if (run != nullptr) CALL(blazen_run_describe(run, text.out(), nullptr));
+      if (run != nullptr) CALL(blazen_run_questions(run, text.out(), nullptr));
+      return;
+    }
+    case 33: {
+      blazen_run_state state = BLAZEN_RUN_NONE;
+      const uint32_t until =
+          BLAZEN_UNTIL_PAUSED | (random() % 2 == 0 ? BLAZEN_UNTIL_ASKING : BLAZEN_UNTIL_WAITING);
+      if (run != nullptr)
+        CALL(blazen_run_wait_until(run, until, static_cast<int64_t>(random() % 4), &state, nullptr));
+      if (run != nullptr)
+        CALL(blazen_run_on_state(run, until, on_done, tokens.take("on_state"), drop_token, nullptr));
+      return;
+    }
+    case 34: {
+      blazen_runtime_counters counters = BLAZEN_RUNTIME_COUNTERS_INIT;
+      int64_t delay_ms = 0;
+      CALL(blazen_runtime_count(yard.runtime, &counters, nullptr));
+      CALL(blazen_runtime_next_timer(yard.runtime, &delay_ms, nullptr));
+      return;
+    }
+    case 35: {
+      ValueHandle value(live_token("sent later"));
+      EventHandle event;
+      blazen_send_options later = BLAZEN_SEND_OPTIONS_INIT;
+      later.delay_ms = random() % 4;
+      CALL(blazen_event_create("More", 4, value, nullptr, event.out(), nullptr));
+      value.reset();
+      if (run != nullptr) CALL(blazen_run_send_event(run, event, &later, nullptr));
+      return;
+    }
     case 0: return new_run(yard, at, hand);
     case 1:
       if (run != nullptr) CALL(blazen_run_start(run, nullptr, nullptr));
@@ -319,6 +448,16 @@ void storm(blazen_mode mode, uint32_t seed, int turns, bool close_midway) {
                                       error));
   OK(blazen_workflow_builder_add_step(builder, "t", 1, "More", 4, body, &yard, nullptr, error));
   OK(blazen_workflow_builder_step_max_concurrency(builder, "t", 1, 2, error));
+  blazen_retry_options policy = BLAZEN_RETRY_OPTIONS_INIT;
+  policy.max_attempts = 3;
+  policy.initial_delay_ms = 1;
+  policy.jitter_percent = 50;
+  OK(blazen_workflow_builder_step_retry(builder, "t", 1, &policy, error));
+  OK(blazen_workflow_builder_step_timeout(builder, "t", 1, 2, error));
+  OK(blazen_workflow_builder_set_timeout(builder, 2000, error));
+  OK(blazen_workflow_builder_add_step(builder, "failed", 6, BLAZEN_TEXT(BLAZEN_STEP_FAILED_EVENT), take,
+                                      nullptr, nullptr, error));
+  OK(blazen_workflow_builder_step_atomic(builder, "failed", 6, 1, error));
   OK(blazen_workflow_builder_set_idle(builder, BLAZEN_IDLE_WAIT, error));
   OK(blazen_workflow_builder_set_unhandled(builder, BLAZEN_UNHANDLED_STREAM, error));
   OK(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_STREAM_ITEMS, 16, error));

@@ -255,6 +255,43 @@ blazen_value* make_live(const char* name) {
   return value;
 }
 
+// In code of the library: its allocations may fail, and then it cannot be kept this time.
+blazen_status serialize(void*, blazen_value** value, blazen_error** error) {
+  return blazen_value_native("pickled", 7, BLAZEN_TEXT("python/pickle"), value, error);
+}
+
+blazen_status make_kept(blazen_value** value, blazen_error** error) {
+  blazen_live_options options = BLAZEN_LIVE_OPTIONS_INIT;
+  options.drop = drop_token;
+  options.serialize = serialize;
+  Token* token = nullptr;
+  {
+    InTest test;
+    token = tokens.take("an object that is kept");
+  }
+  return blazen_value_live_with(token, BLAZEN_TEXT("test/kept"), &options, value, error);
+}
+
+blazen_status deserialize(void*, const char*, size_t, blazen_value*, blazen_value** live,
+                          blazen_error** error) {
+  return make_kept(live, error);
+}
+
+// One session entry and one event have an object.
+blazen_status resume_with(Life& life, blazen_snapshot* snapshot, const char* label,
+                          blazen_unknown_label unknown, blazen_run** run, blazen_error** error) {
+  blazen_deserializer one = {label, std::strlen(label), deserialize, nullptr, drop_token};
+  {
+    InTest test;
+    one.user_data = tokens.take("data of a deserializer");
+  }
+  blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+  options.deserializers = &one;
+  options.deserializer_count = 1;
+  options.unknown_label = unknown;
+  return blazen_run_resume(life.runtime, life.workflow, snapshot, &options, run, error);
+}
+
 blazen_status split(void* user_data, blazen_context* context, const blazen_event* event, blazen_error**) {
   InTest test;
   auto& life = *static_cast<Life*>(user_data);
@@ -316,11 +353,18 @@ blazen_status split(void* user_data, blazen_context* context, const blazen_event
   release(brief);
   STEP_MUST(blazen_context_remove_session(context, BLAZEN_TEXT("brief"), nullptr, error));
 
+  ValueHandle kept;
+  STEP_MUST(make_kept(kept.out(), error));
+  STEP_MUST(blazen_context_set_session(context, BLAZEN_TEXT("kept"), kept, error));
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("Remote"), kept, error));
+  release(kept);
+
   EventHandle item;
   STEP_MUST(blazen_event_create(BLAZEN_TEXT("Progress"), two, nullptr, item.out(), error));
   STEP_MUST(blazen_context_publish(context, item, error));
   STEP_MUST(blazen_context_publish(context, item, error));
   release(item);
+  STEP_MUST(blazen_context_progress(context, BLAZEN_TEXT("a label of more than sixteen bytes"), 1, 3, error));
   // A value that is the stream's alone, and, where there is no room in the stream, nobody's.
   ValueHandle published(make_live("published value"));
   STEP_MUST(blazen_event_create(BLAZEN_TEXT("Progress"), published, nullptr, item.out(), error));
@@ -389,8 +433,11 @@ blazen_status ask(void* user_data, blazen_context* context, const blazen_event*,
 
 blazen_status note(void*, blazen_context* context, const blazen_event* event, blazen_error**) {
   InTest test;
-  STEP_MUST(blazen_context_set_value(context, BLAZEN_TEXT("note"), blazen_event_value(event), error));
-  return BLAZEN_OK;
+  const blazen_status status =
+      ATTEMPT(blazen_context_set_value(context, BLAZEN_TEXT("note"), blazen_event_value(event), error));
+  if (status == BLAZEN_ERROR_CANCELLED) return status;  // with threads, another step may have ended the run
+  REQUIRE(status == BLAZEN_OK, status);
+  return status;
 }
 
 blazen_status fail(void*, blazen_context*, const blazen_event*, blazen_error** error) {
@@ -414,6 +461,8 @@ void drop(void* user_data) {
 }
 void wake(void*) {}
 blazen_status post(void*, blazen_task* task);
+// The host's, so that delays need no sleep.
+std::atomic<int64_t> clock_ms{1'700'000'000'000};
 
 void build(Life& life) {
   auto& builder = life.builder;
@@ -451,6 +500,7 @@ void open(Life& life) {
     options.drop = drop;
     options.wake = wake;
     options.post = [](void*, blazen_task* task) { return post(nullptr, task); };
+    if (life.mode != BLAZEN_MODE_THREADS) options.clock = [](void*) { return clock_ms.load(); };
     return blazen_runtime_create(&options, life.runtime.out(), error);
   };
   const blazen_status status = attempt(__LINE__, call);
@@ -590,6 +640,38 @@ void register_callbacks(RunHandle& run, StreamHandle& stream) {
   MUST(blazen_stream_on_ready(stream, on_ready, tokens.take("data of on_ready"), drop, error));
 }
 
+// A subscriber to all there is, with a filter, and soon too slow.
+StreamHandle listen(RunHandle& run) {
+  const char* types[] = {"Progress", BLAZEN_LIFECYCLE, BLAZEN_PROGRESS};
+  const size_t lengths[] = {std::strlen(types[0]), std::strlen(types[1]), std::strlen(types[2])};
+  blazen_stream_options options = BLAZEN_STREAM_OPTIONS_INIT;
+  options.from = 1;
+  options.types = types;
+  options.type_lengths = lengths;
+  options.type_count = 3;
+  options.capacity = 4;
+  options.lifecycle = 1;
+  StreamHandle stream;
+  MUST(blazen_run_subscribe_with(run, &options, stream.out(), error));
+  return stream;
+}
+
+// Whatever was lost to it, it never goes back, and it ends.
+void read_news(blazen_stream* stream) {
+  uint64_t last = 0;
+  for (int i = 0; i < 1000; ++i) {
+    EventHandle item;
+    uint64_t sequence = 0;
+    const blazen_status status = ATTEMPT(blazen_stream_next(stream, 0, item.out(), &sequence, error));
+    REQUIRE(status == BLAZEN_OK, status);
+    if (status != BLAZEN_OK || type_of(item) == BLAZEN_STREAM_END) return;
+    REQUIRE(sequence >= last, static_cast<int>(sequence));
+    last = sequence;
+    release(item);
+  }
+  REQUIRE(!"the stream ends", 0);
+}
+
 // From the start, over a snapshot in the middle, to the end. False: there was no memory in the middle of it.
 bool run_once(Life& life, SnapshotHandle& snapshot) {
   life.deferred.store(nullptr);
@@ -612,6 +694,7 @@ bool run_once(Life& life, SnapshotHandle& snapshot) {
     ~Unwatch() { probe->watch(nullptr); }
   } unwatch;
   MUST(blazen_run_subscribe(run, stream.out(), error));
+  StreamHandle listener = listen(run);
   register_callbacks(run, stream);
   MUST(blazen_run_start(run, input, error));
   release(input);
@@ -623,11 +706,14 @@ bool run_once(Life& life, SnapshotHandle& snapshot) {
     MUST(blazen_run_snapshot(run, snapshot.out(), error));
     ValueHandle elsewhere;
     MUST(blazen_run_elsewhere(run, elsewhere.out(), error));
-    REQUIRE(text_of(elsewhere) == "[]", 0);
+    // Where it failed meanwhile, nothing waits any more.
+    REQUIRE(text_of(elsewhere) == "[\"remote\"]" || (text_of(elsewhere) == "[]" && faults.fired.load()), 0);
   }
   const bool finished = answer_and_finish(life, run);
   read_stream(stream, true);
+  read_news(listener);
   MUST(blazen_stream_close(stream, error));
+  release(listener);
   MUST(blazen_run_close(run, error));
   release_deferred(life);
   probe->watch(nullptr);
@@ -640,7 +726,10 @@ bool resume_once(Life& life, blazen_snapshot* snapshot) {
   life.deferred.store(nullptr);
   RunHandle run;
   StreamHandle stream;
-  MUST(blazen_run_resume(life.runtime, life.workflow, snapshot, nullptr, run.out(), error));
+  MUST(resume_with(life, snapshot, "test/kept", BLAZEN_UNKNOWN_LABEL_ERROR, run.out(), error));
+  ValueHandle dropped;
+  MUST(blazen_run_dropped(run, dropped.out(), error));
+  REQUIRE(text_of(dropped) == "[]", 0);
   MUST(blazen_run_subscribe(run, stream.out(), error));
   register_callbacks(run, stream);
   MUST(blazen_run_start(run, nullptr, error));
@@ -765,6 +854,170 @@ constexpr Ending kEndings[] = {{BLAZEN_ERROR_STEP_FAILED, fail},
                                {BLAZEN_ERROR_LIMIT, flood},
                                {BLAZEN_ERROR_STALLED, stall}};
 
+// ---- a run that is steered: a retry, an atomic step, a question, a delay, a pause ----
+
+// Atomic, and fails once: what it wrote and sent then is gone.
+blazen_status begin(void*, blazen_context* context, const blazen_event*, blazen_error** error) {
+  InTest test;
+  int32_t found = -1;
+  STEP_MUST(blazen_context_has_value(context, BLAZEN_TEXT("begun"), &found, error));
+  REQUIRE(found == 0, found);
+  STEP_MUST(blazen_context_set_json(context, BLAZEN_TEXT("begun"), BLAZEN_TEXT("\"a text of some length\""),
+                                    error));
+  STEP_MUST(blazen_context_remove_value(context, BLAZEN_TEXT("not there"), nullptr, error));
+  EventHandle event;
+  STEP_MUST(blazen_event_create(BLAZEN_TEXT("Ask"), nullptr, nullptr, event.out(), error));
+  STEP_MUST(blazen_context_send_event(context, event, nullptr, error));
+  release(event);
+  STEP_MUST(blazen_event_create(BLAZEN_TEXT("Later"), nullptr, nullptr, event.out(), error));
+  blazen_send_options later = BLAZEN_SEND_OPTIONS_INIT;
+  later.delay_ms = 1;
+  STEP_MUST(blazen_context_emit_event(context, event, &later, error));
+  release(event);
+  STEP_MUST(blazen_context_retry_after(context, 2, error));
+  if (blazen_context_attempt(context) > 1) return BLAZEN_OK;
+  InLibrary inside;
+  return blazen_error_host(7, BLAZEN_TEXT("not at the first attempt"), nullptr, error);
+}
+
+blazen_status ask_human(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  blazen_question question = BLAZEN_QUESTION_INIT;
+  question.request_id = "a question whose id is of more than sixteen bytes";
+  question.request_id_length = std::strlen(question.request_id);
+  question.prompt = "How many?";
+  question.prompt_length = 9;
+  ValueHandle answer;
+  blazen_status status = BLAZEN_OK;
+  for (int tries = 0; tries < 2; ++tries) {
+    ErrorHandle error;
+    {
+      InLibrary inside;
+      status = blazen_context_ask(context, &question, answer.out(), error.out());
+    }
+    if (status != BLAZEN_ERROR_OUT_OF_MEMORY) break;
+    check_out_of_memory(error);
+    faults_off();
+  }
+  if (status == BLAZEN_PENDING || (status == BLAZEN_ERROR_CANCELLED && faults.fired.load())) return status;
+  REQUIRE(status == BLAZEN_OK, status);
+  STEP_MUST(blazen_context_set_value(context, BLAZEN_TEXT("answer"), answer, error));
+  return BLAZEN_OK;
+}
+
+blazen_status look_later(void*, blazen_context* context, const blazen_event* event, blazen_error**) {
+  InTest test;
+  ValueHandle answer;
+  STEP_MUST(blazen_context_get_value(context, BLAZEN_TEXT("answer"), answer.out(), nullptr, error));
+  if (answer.get() != nullptr) {
+    STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), answer, error));
+    return BLAZEN_OK;
+  }
+  blazen_send_options later = BLAZEN_SEND_OPTIONS_INIT;
+  later.delay_ms = 1;
+  STEP_MUST(blazen_context_send_event(context, event, &later, error));
+  return BLAZEN_OK;
+}
+
+bool is_over(blazen_run* run) {
+  const blazen_run_state state = blazen_run_state_now(run);
+  return state == BLAZEN_RUN_COMPLETED || state == BLAZEN_RUN_FAILED || state == BLAZEN_RUN_CANCELLED;
+}
+
+// Until it asks, or is over.
+void steer(Life& life, blazen_run* run, bool to_its_end) {
+  for (int rounds = 0; rounds < 20000 && !is_over(run); ++rounds) {
+    if (!to_its_end) {
+      ValueHandle open;
+      MUST(blazen_run_questions(run, open.out(), error));
+      if (text_of(open) != "[]") return;
+    }
+    if (life.mode == BLAZEN_MODE_THREADS) {
+      (void)ATTEMPT(blazen_run_wait(run, 1, nullptr, error));
+      continue;
+    }
+    clock_ms.fetch_add(1);
+    MUST(blazen_runtime_poll(life.runtime, 0, nullptr, error));
+    while (run_task(life)) continue;
+  }
+  REQUIRE(is_over(run), blazen_run_state_now(run));
+}
+
+// A call on a run that may have ended for want of memory.
+#define STEERED(...)                                                            \
+  do {                                                                          \
+    const blazen_status steered = ATTEMPT(__VA_ARGS__);                         \
+    const bool over = steered == BLAZEN_ERROR_CANCELLED && faults.fired.load(); \
+    REQUIRE((steered == BLAZEN_OK || over) && #__VA_ARGS__, steered);           \
+  } while (0)
+
+// False: there was no memory in the middle of it.
+bool steer_once(Life& life) {
+  BuilderHandle builder;
+  WorkflowHandle workflow;
+  MUST(blazen_workflow_builder_create(BLAZEN_TEXT("steered"), builder.out(), error));
+  const auto add = [&](const char* name, const char* accepts, blazen_step_fn body) {
+    MUST(blazen_workflow_builder_add_step(builder, name, std::strlen(name), accepts, std::strlen(accepts),
+                                          body, nullptr, nullptr, error));
+  };
+  add("begin", BLAZEN_START_EVENT, begin);
+  add("ask a human", "Ask", ask_human);
+  add("look", "Later", look_later);
+  const int64_t codes[] = {7};
+  blazen_retry_options policy = BLAZEN_RETRY_OPTIONS_INIT;
+  policy.max_attempts = 3;
+  policy.only = codes;
+  policy.only_count = 1;
+  MUST(blazen_workflow_builder_step_retry(builder, BLAZEN_TEXT("begin"), &policy, error));
+  MUST(blazen_workflow_builder_step_atomic(builder, BLAZEN_TEXT("begin"), 1, error));
+  MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
+  release(builder);
+  RunHandle run;
+  MUST(blazen_run_create(life.runtime, workflow, nullptr, run.out(), error));
+  const auto state_call = [&](blazen_error** error) {
+    return blazen_run_on_state(run, BLAZEN_UNTIL_PAUSED, on_done, tokens.take("data of on_state"), drop,
+                               error);
+  };
+  const blazen_status told = attempt(__LINE__, state_call);
+  REQUIRE(told == BLAZEN_OK, told);
+  MUST(blazen_run_start(run, nullptr, error));
+  steer(life, run, false);
+  STEERED(blazen_run_pause(run, BLAZEN_PAUSE_NOW, error));
+  ValueHandle answer;
+  MUST(blazen_value_json(BLAZEN_TEXT("42"), answer.out(), error));
+  STEERED(blazen_run_respond(run, BLAZEN_TEXT("a question whose id is of more than sixteen bytes"), answer,
+                             error));
+  release(answer);
+  ValueHandle description;
+  MUST(blazen_run_describe(run, description.out(), error));
+  SnapshotHandle snapshot;
+  MUST(blazen_run_snapshot(run, snapshot.out(), error));
+  STEERED(blazen_run_resume_in_place(run, error));
+  steer(life, run, true);
+  bool finished = !ended_without_memory(run);
+  if (finished) {
+    ValueHandle result;
+    MUST(blazen_run_result(run, result.out(), error));
+    REQUIRE(text_of(result) == "42", 0);
+  }
+  MUST(blazen_run_close(run, error));
+  release(run);
+  // The same from the cut in the middle, if it was one.
+  if (finished) {
+    MUST(blazen_run_resume(life.runtime, workflow, snapshot, nullptr, run.out(), error));
+    MUST(blazen_run_start(run, nullptr, error));
+    if (blazen_run_state_now(run) == BLAZEN_RUN_PAUSED) STEERED(blazen_run_resume_in_place(run, error));
+    steer(life, run, true);
+    finished = !ended_without_memory(run);
+    REQUIRE(!finished || blazen_run_state_now(run) == BLAZEN_RUN_COMPLETED, blazen_run_state_now(run));
+    MUST(blazen_run_close(run, error));
+    release(run);
+  }
+  release(snapshot);
+  release(workflow);
+  return finished;
+}
+
 // A snapshot of another workflow is refused, with memory and without: nothing of the run that was begun may
 // stay.
 void mismatch_once(Life& life, blazen_snapshot* snapshot) {
@@ -782,6 +1035,22 @@ void mismatch_once(Life& life, blazen_snapshot* snapshot) {
   release(builder);
 }
 
+// Without the deserializer that it needs it is refused, or goes on without what that would have made.
+void skip_once(Life& life, blazen_snapshot* snapshot) {
+  RunHandle run;
+  REQUIRE(ATTEMPT(resume_with(life, snapshot, "test/other", BLAZEN_UNKNOWN_LABEL_ERROR, run.out(), error)) ==
+              BLAZEN_ERROR_NOT_SERIALIZABLE,
+          0);
+  MUST(resume_with(life, snapshot, "test/other", BLAZEN_UNKNOWN_LABEL_SKIP, run.out(), error));
+  SnapshotHandle again;
+  MUST(blazen_run_snapshot(run, again.out(), error));
+  ValueHandle dropped;
+  MUST(blazen_run_dropped(run, dropped.out(), error));
+  REQUIRE(text_of(dropped).starts_with("[\"session 'kept'\""), 0);
+  release(again);
+  release(run);
+}
+
 void live(blazen_mode mode, bool with_mismatch) {
   Life life;
   life.mode = mode;
@@ -793,7 +1062,9 @@ void live(blazen_mode mode, bool with_mismatch) {
   look_into(snapshot);
   if (!resume_once(life, snapshot)) REQUIRE(resume_once(life, snapshot), 0);
   for (const Ending& ending : kEndings) end_badly(life, ending);
+  if (!steer_once(life)) REQUIRE(steer_once(life), 0);
   if (with_mismatch) mismatch_once(life, snapshot);
+  if (with_mismatch) skip_once(life, snapshot);
   release(snapshot);
   MUST(blazen_runtime_close(life.runtime, error));
   release(life.workflow);

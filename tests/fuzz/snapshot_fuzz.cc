@@ -27,10 +27,10 @@ void check_refusal(const Error& error, size_t size) {
 
 void check_restored(const SnapshotDocument& document, const Ref<Workflow>& workflow) {
   RunState state;
-  if (Ref<Error> error = restore_run(document, workflow, false, state)) {
+  if (Ref<Error> error = samples::restore(document, workflow, false, state)) {
     require(error->status == Status::snapshot_mismatch, "an unexpected status of restore_run");
     RunState changed;
-    if (!restore_run(document, workflow, true, changed)) samples::snapshot(changed);
+    if (!samples::restore(document, workflow, true, changed)) samples::snapshot(changed);
     return;
   }
   const std::string again = samples::snapshot(state, document.engine);

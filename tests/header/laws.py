@@ -24,22 +24,27 @@ VERSIONS = {"0.1"}
 THREADS = {"any", "outside", "step"}
 BLOCKS = {"no", "yes"}
 # Owners that a borrowed pointer may name beside the parameters.
-OWNERS = {"the library", "the workflow", "the runtime", "the run", "the stream", "this call"}
+OWNERS = {"the library", "the value", "the workflow", "the runtime", "the run", "the stream", "this call"}
 
 # Macros that declare nothing for users: they need no tags.
 PLUMBING = {"BLAZEN_BLAZEN_H", "BLAZEN_API"}
 # blazen_status as an answer that cannot fail, and callbacks whose failure is only a number.
 NO_ERROR_PARAMETER = {"blazen_error_status", "blazen_post_fn"}
+# Callbacks whose first parameter is an object of the host under another name.
+OBJECT_OF_ITS_OWN = {"blazen_serialize_fn": "object"}
+# Elements of an array: they have no size and cannot grow.
+ELEMENTS = {"blazen_deserializer"}
 # Handles that are not counted: they live for a call.
 NOT_COUNTED = {"blazen_context", "blazen_task"}
 
-SCALARS = {"void", "int32_t", "uint32_t", "int64_t", "uint64_t", "size_t"}
+# A double has 64 bits, as IEEE 754 says, wherever this library runs.
+SCALARS = {"void", "int32_t", "uint32_t", "int64_t", "uint64_t", "size_t", "double"}
 FORBIDDEN = [
     (r"\.\.\.", "is variadic"),
     (r"\blong\b", "uses long: its size differs between platforms"),
     (r"\bFILE\b", "uses FILE"),
     (r"\binline\b", "is inline"),
-    (r"\b(?:int|unsigned|short|char|float|double|bool|_Bool|wchar_t)\b(?!\s*\*)", "uses a type whose size is not fixed"),
+    (r"\b(?:int|unsigned|short|char|float|bool|_Bool|wchar_t)\b(?!\s*\*)", "uses a type whose size is not fixed"),
     (r"\w\s*:\s*\d", "has a bit-field"),
     (r"\bunion\b", "has a union"),
     (r"\benum\s+\w", "has a named enum: it is not 32 bits wide everywhere"),
@@ -267,8 +272,9 @@ def check_call(item, known):
 def check_user_data(item, params):
     kinds = [kind for kind, _ in params]
     if item.kind == "callback":
-        if not params or params[0] != ("void *", "user_data"):
-            yield "is a callback whose first parameter is not `void *user_data`"
+        wanted = OBJECT_OF_ITS_OWN.get(item.name, "user_data")
+        if not params or params[0] != ("void *", wanted):
+            yield f"is a callback whose first parameter is not `void *{wanted}`"
         return
     for at, kind in enumerate(kinds):
         if kind.endswith("_fn") and kind != "blazen_drop_fn":
@@ -289,7 +295,7 @@ def check_structs(all_items):
     """Law 8: each option struct opens with its size, and has an _INIT macro and an init function."""
     names = {item.name for item in all_items}
     for item in all_items:
-        if item.kind != "struct":
+        if item.kind != "struct" or item.name in ELEMENTS:
             continue
         if not re.search(r"\{ size_t struct_size;", item.text):
             yield item, "does not open with size_t struct_size"

@@ -284,7 +284,9 @@ TEST_P(Life, ItemsThatEverybodyHasTakenAreLetGo) {
   Counted object;
   Held held;
   Engine engine(GetParam());
-  const RunHandle run = create(engine, held.spec().build());
+  Spec spec = held.spec();
+  spec.limit(BLAZEN_LIMIT_STREAM_RETAINED, 0);
+  const RunHandle run = create(engine, spec.build());
   const Stream first = subscribe(run);
   const Stream second = subscribe(run);
   MUST(blazen_run_start(run, nullptr, e));

@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -341,6 +342,25 @@ class Ctx {
     return joined(list);
   }
 
+  // The answer, as JSON text; empty: not yet, and the body returns BLAZEN_PENDING.
+  std::string ask(std::string_view prompt, std::string_view request_id = {}) {
+    blazen_question question = BLAZEN_QUESTION_INIT;
+    question.prompt = prompt.data();
+    question.prompt_length = prompt.size();
+    question.request_id = request_id.data();
+    question.request_id_length = request_id.size();
+    Value answer;
+    const blazen_status status = blazen_context_ask(raw, &question, answer.out(), slot());
+    if (status == BLAZEN_OK) return data_of(answer);
+    note(status);
+    return {};
+  }
+  blazen_status emit_in(int64_t delay_ms, std::string_view type, std::string_view text = "null") {
+    blazen_send_options options = BLAZEN_SEND_OPTIONS_INIT;
+    options.delay_ms = delay_ms;
+    return note(blazen_context_emit_event(raw, event(type, text), &options, slot()));
+  }
+  uint32_t attempt() const { return blazen_context_attempt(raw); }
   Invocation defer() {
     Invocation invocation;
     note(blazen_context_defer(raw, invocation.out(), slot()));
@@ -411,14 +431,29 @@ struct Step {
   std::shared_ptr<Body> body;  // null: elsewhere
   uint32_t concurrency_max = 0;
   std::vector<std::string> emits;
+  int64_t timeout_ms = 0;
+  std::optional<blazen_retry_options> retry{};
+  bool atomic = false;
 };
+
+inline blazen_retry_options retries(uint32_t max_attempts, int64_t initial_delay_ms = 0,
+                                    double multiplier = 0) {
+  blazen_retry_options options = BLAZEN_RETRY_OPTIONS_INIT;
+  options.max_attempts = max_attempts;
+  options.initial_delay_ms = initial_delay_ms;
+  options.multiplier = multiplier;
+  return options;
+}
 
 struct Spec {
   std::string name = "test";
   std::vector<Step> steps;
   blazen_unhandled unhandled = BLAZEN_UNHANDLED_FAIL;
   blazen_idle idle = BLAZEN_IDLE_FAIL;
+  blazen_session_policy session = BLAZEN_SESSION_PICKLE_OR_ERROR;
   std::vector<std::pair<blazen_limit, uint64_t>> limits;
+  int64_t timeout_ms = -1;  // as it is by default
+  blazen_session_on_pause session_on_pause = BLAZEN_SESSION_KEEP;
 
   Spec() = default;
   explicit Spec(std::string workflow_name) : name(std::move(workflow_name)) {}
@@ -442,6 +477,19 @@ struct Spec {
     steps.back().emits = std::move(types);
     return *this;
   }
+  // Of the step added last, too.
+  Spec& times_out(int64_t ms) {
+    steps.back().timeout_ms = ms;
+    return *this;
+  }
+  Spec& retry(const blazen_retry_options& options) {
+    steps.back().retry = options;
+    return *this;
+  }
+  Spec& atomic() {
+    steps.back().atomic = true;
+    return *this;
+  }
   Spec& limit(blazen_limit limit, uint64_t bound) {
     limits.emplace_back(limit, bound);
     return *this;
@@ -453,6 +501,9 @@ struct Spec {
     for (const Step& step : steps) add(builder, step);
     MUST(blazen_workflow_builder_set_unhandled(builder, unhandled, e));
     MUST(blazen_workflow_builder_set_idle(builder, idle, e));
+    if (timeout_ms >= 0) MUST(blazen_workflow_builder_set_timeout(builder, timeout_ms, e));
+    MUST(blazen_workflow_builder_set_session_on_pause(builder, session_on_pause, e));
+    MUST(blazen_workflow_builder_set_session_policy(builder, session, e));
     for (const auto& [limit, bound] : limits)
       MUST(blazen_workflow_builder_set_limit(builder, limit, bound, e));
     return blazen_workflow_builder_build(builder, workflow.out(), error.out());
@@ -485,6 +536,11 @@ struct Spec {
       MUST(
           blazen_workflow_builder_step_emits(builder, name.data(), name.size(), type.data(), type.size(), e));
     }
+    if (step.timeout_ms != 0)
+      MUST(blazen_workflow_builder_step_timeout(builder, name.data(), name.size(), step.timeout_ms, e));
+    if (step.retry)
+      MUST(blazen_workflow_builder_step_retry(builder, name.data(), name.size(), &*step.retry, e));
+    if (step.atomic) MUST(blazen_workflow_builder_step_atomic(builder, name.data(), name.size(), 1, e));
     if (step.concurrency_max != 0) {
       MUST(blazen_workflow_builder_step_max_concurrency(builder, name.data(), name.size(),
                                                         step.concurrency_max, e));
@@ -524,15 +580,23 @@ inline std::vector<Way> ways_but(const std::vector<Way>& without) {
 
 inline std::string way_name(const testing::TestParamInfo<Way>& info) { return name_of(info.param); }
 
-inline bool is_ended(blazen_run_state state) { return state >= BLAZEN_RUN_COMPLETED; }
+inline bool is_ended(blazen_run_state state) {
+  return state == BLAZEN_RUN_COMPLETED || state == BLAZEN_RUN_FAILED || state == BLAZEN_RUN_CANCELLED;
+}
 inline bool is_settled(blazen_run_state state) { return is_ended(state) || state == BLAZEN_RUN_ELSEWHERE; }
+
+// Time as a test wants it. Outlives its engines.
+struct FakeClock {
+  std::atomic<int64_t> now_ms{1'700'000'000'000};
+};
 
 // A runtime, and whatever moves it on.
 class Engine {
  public:
-  explicit Engine(Way way = Way::pump) : way_(way) {
+  explicit Engine(Way way = Way::pump, FakeClock* clock = nullptr) : way_(way), clock_(clock) {
     blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
     options.user_data = this;
+    if (clock != nullptr) options.clock = tell_time;
     switch (way) {
       case Way::threads_1: options.threads = 1; break;
       case Way::threads_4: options.threads = 4; break;
@@ -570,6 +634,21 @@ class Engine {
 
   blazen_runtime* runtime() const { return runtime_; }
   Way way() const { return way_; }
+  // With a clock of the test: so much later, and whatever is due then.
+  void pass(int64_t ms) {
+    clock_->now_ms += ms;
+    MUST(blazen_runtime_poll(runtime_, 0, nullptr, e));
+  }
+  // When something is due next; -1: never.
+  int64_t next_timer() const {
+    int64_t delay_ms = -2;
+    MUST(blazen_runtime_next_timer(runtime_, &delay_ms, e));
+    return delay_ms;
+  }
+  // Moves on until the run has this state.
+  bool reach(blazen_run* run, blazen_run_state state) {
+    return until(run, [&] { return blazen_run_state_now(run) == state; });
+  }
 
   // Moves on until done() holds.
   bool until(blazen_run* run, const std::function<bool()>& done) {
@@ -596,6 +675,7 @@ class Engine {
   }
 
  private:
+  static int64_t tell_time(void* self) { return static_cast<Engine*>(self)->clock_->now_ms.load(); }
   static void wake(void* self) {
     auto* engine = static_cast<Engine*>(self);
     std::lock_guard guard(engine->lock_);
@@ -662,6 +742,7 @@ class Engine {
   }
 
   const Way way_;
+  FakeClock* const clock_;
   std::mutex lock_;
   std::condition_variable came_;
   bool woken_ = false;

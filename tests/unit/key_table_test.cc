@@ -143,6 +143,28 @@ TEST(KeyTable, BytesAboveSevenBitsComeAfterThoseBelow) {
   EXPECT_EQ(table->entries()[order[0]].key, "z");
 }
 
+// Many keys are sorted in another way than few: both with any bytes, ends within and beyond the bytes looked
+// at first.
+TEST(KeyTable, FewAndManyKeysOfAnyBytesComeInOrder) {
+  constexpr std::string_view kBytes{"\x00\x01\x7f\x80\xff", 5};
+  for (const size_t count : {size_t{2}, size_t{255}, size_t{256}, size_t{5000}}) {
+    for (const size_t longest : {size_t{8}, size_t{9}, size_t{20}}) {
+      std::mt19937 random(static_cast<unsigned>(count + longest));
+      const Ref<KeyTable> table = make_table();
+      Model model;
+      while (table->size() < count) {
+        std::string key = "common";
+        for (size_t left = random() % (longest + 1); left > 0; --left)
+          key += kBytes[random() % kBytes.size()];
+        if (table->find(key) != nullptr) continue;
+        table->insert(key, value_of("v"), 1);
+        model[key] = {"v", 1};
+      }
+      expect_same(*table, model);
+    }
+  }
+}
+
 // Removal moves the last entry and closes the gap of the index: every neighbour is still found.
 TEST(KeyTable, RandomOperationsAgreeWithAMap) {
   for (const unsigned seed : {1U, 2U, 3U, 4U}) {

@@ -41,7 +41,7 @@ SnapshotDocument decoded(std::string_view bytes) {
 std::unique_ptr<RunState> restored(std::string_view bytes, const Ref<Workflow>& workflow,
                                    bool allow_changed_workflow = false) {
   auto state = std::make_unique<RunState>();
-  const Ref<Error> error = restore_run(decoded(bytes), workflow, allow_changed_workflow, *state);
+  const Ref<Error> error = samples::restore(decoded(bytes), workflow, allow_changed_workflow, *state);
   EXPECT_FALSE(error) << error->message;
   return state;
 }
@@ -61,6 +61,47 @@ TEST(Snapshot, RestoringGivesTheSameBytesWhereverTheStepsAre) {
   }
 }
 
+// Whatever is proved of all samples is proved of each section and of what may stand in it.
+TEST(Snapshot, TheSamplesHaveSomethingInEverySection) {
+  std::map<std::string, SnapshotDocument> documents;
+  for (const samples::Sample& sample : samples::make_samples())
+    documents.emplace(sample.name, decoded(snapshot(sample.state)));
+  const SnapshotDocument& waiting = documents.at("waiting");
+  EXPECT_EQ(waiting.elapsed_ms, 48);
+  EXPECT_EQ(waiting.taken_ms, 1'700'000'000'048);
+  ASSERT_EQ(waiting.delayed.size(), 3U);
+  EXPECT_EQ(waiting.delayed[1].due_ms, waiting.delayed[2].due_ms);
+  EXPECT_EQ(waiting.delayed[2].step, 1U);
+  EXPECT_EQ(waiting.backing_off.size(), 2U);
+  EXPECT_EQ(waiting.asking.size(), 1U);
+  EXPECT_EQ(waiting.questions.size(), 3U);
+  ASSERT_EQ(waiting.answers.size(), 2U);
+  EXPECT_TRUE(waiting.answers[1].value.was_live());
+  EXPECT_FALSE(waiting.queued.front().effects.empty());
+  const SnapshotDocument& asking = documents.at("asking");
+  EXPECT_EQ(asking.in_flight.size(), 3U);
+  EXPECT_EQ(asking.in_flight.front().attempt, 2U);
+  EXPECT_EQ(asking.questions.back().asker, asking.in_flight.front().id);
+  EXPECT_EQ(documents.at("paused").pause, Pause::now);
+  EXPECT_EQ(documents.at("draining").pause, Pause::drain);
+}
+
+// Whose is due when.
+std::vector<std::pair<int64_t, uint64_t>> timers_of(const RunState& state) {
+  std::vector<std::pair<int64_t, uint64_t>> timers;
+  for (const auto& [key, delayed] : state.delayed) timers.push_back(key);
+  for (const auto& [key, item] : state.backing_off) timers.push_back(key);
+  return timers;
+}
+
+void expect_same_timers(const RunState& before, const RunState& after) {
+  EXPECT_EQ(timers_of(after), timers_of(before));
+  std::vector<StepIndex> targets[2];
+  for (const auto& [key, delayed] : before.delayed) targets[0].push_back(delayed.target);
+  for (const auto& [key, delayed] : after.delayed) targets[1].push_back(delayed.target);
+  EXPECT_EQ(targets[0], targets[1]);
+}
+
 TEST(Snapshot, RestoresEverythingThatTheRunHad) {
   for (const samples::Sample& sample : samples::make_samples()) {
     SCOPED_TRACE(sample.name);
@@ -75,8 +116,14 @@ TEST(Snapshot, RestoresEverythingThatTheRunHad) {
     EXPECT_EQ(after->last_type, before.last_type);
     EXPECT_EQ(after->last_unhandled, before.last_unhandled);
     EXPECT_EQ(after->open, has_ended(before) ? 0 : before.open);
-    EXPECT_EQ(status_of(*after), status_of(before));
-    EXPECT_EQ(after->settled, is_settled(*after));
+    EXPECT_EQ(after->pause, before.pause);
+    EXPECT_EQ(after->questions.size(), before.questions.size());
+    if (!has_ended(before)) EXPECT_EQ(after->clock.elapsed_ms, before.clock.elapsed_ms);
+    expect_same_timers(before, *after);
+    // What was in flight waits for its turn again: a pause is complete then.
+    if (before.in_flight.empty() || before.pause == Pause::none)
+      EXPECT_EQ(status_of(*after), status_of(before));
+    EXPECT_EQ(after->rest, status_of(*after));
   }
 }
 
@@ -205,6 +252,126 @@ TEST(Snapshot, ARestoredRunStartsWhatWasInFlightFirst) {
   EXPECT_EQ(ids_in_order_of_start(resumed), (std::vector<uint64_t>{6}));
 }
 
+// An attempt that comes due has a lower id than one that got its permit meanwhile and has not started.
+TEST(Snapshot, ARestoredRunStartsRetriesInTheSameOrder) {
+  Driver driver(samples::retrying_workflow());
+  driver.now_ms = 1'700'000'000'000;
+  driver.fan_out(4);  // ids 2, 4, 6, 8 to `work`, of two permits
+  Invocation* first = driver.dispatch();
+  ASSERT_EQ(first->id, 2U);
+  driver.fail(first, Error::host(1, "no", nullptr));
+  driver.pass(100);
+  const std::string taken = snapshot(driver.state);
+  Driver resumed(restored(taken, driver.state.workflow));
+  std::vector<uint64_t> orders[2];
+  for (Driver* run : {&driver, &resumed}) {
+    std::vector<uint64_t>& order = orders[run == &resumed];
+    while (Invocation* started = run->dispatch()) {
+      order.push_back(started->id);
+      run->complete(started, {});
+    }
+  }
+  EXPECT_EQ(orders[0], orders[1]);
+}
+
+// A random life of a run: what it does depends on the numbers and on the run alone.
+class Life {
+ public:
+  Life(Driver driver, std::mt19937 random) : driver_(std::move(driver)), random_(random) {}
+
+  Driver& driver() { return driver_; }
+  const std::mt19937& random() const { return random_; }
+  std::string taken() const { return snapshot(driver_.state, kEngineVersion, driver_.now_ms); }
+
+  void act() {
+    switch (below(9)) {
+      case 0:
+      case 1:
+      case 2: driver_.dispatch(); break;
+      case 3:
+      case 4:
+        if (Invocation* one = pick()) driver_.complete(one, outputs(below(4)));
+        break;
+      case 5: fail(); break;
+      case 6: ask(); break;
+      case 7: respond(); break;
+      default: driver_.pass(10 * below(12)); break;
+    }
+    if (driver_.commands.clock) driver_.pass(0);
+  }
+
+ private:
+  uint32_t below(uint32_t bound) { return static_cast<uint32_t>(random_() % bound); }
+  Invocation* pick() {
+    const InvocationList& list = driver_.state.in_flight;
+    if (list.empty()) return nullptr;
+    Invocation* one = list.front();
+    for (uint32_t left = below(static_cast<uint32_t>(list.size())); left > 0; --left) one = one->next;
+    return one;
+  }
+  std::vector<Output> outputs(uint32_t count) {
+    std::vector<Output> all;
+    const size_t open = driver_.state.open + driver_.state.delayed.size();
+    for (uint32_t i = 0; i < (open > 12 ? count / 3 : count); ++i) {
+      Output output =
+          below(6) == 0
+              ? driver_.request("e" + std::to_string(driver_.state.event_id_last) + std::to_string(i))
+              : driver_.output(below(3) == 0 ? "Note" : "Work", samples::json("1"));
+      all.push_back(driver_.later(below(3) == 0 ? 10 * (1 + below(3)) : 0, std::move(output)));
+    }
+    return all;
+  }
+  void fail() {
+    Invocation* one = pick();
+    if (one != nullptr && one->step == 1 && one->attempt < 9)
+      driver_.fail(one, Error::host(1, "no", nullptr));
+  }
+  // One question, or two, and perhaps the first answer before the body is back.
+  void ask() {
+    Invocation* one = pick();
+    if (one == nullptr) return;
+    const std::string id = "q" + std::to_string(driver_.state.event_id_last);
+    driver_.ask(one, id);
+    if (below(3) == 0) driver_.ask(one, id + "b");
+    if (below(3) == 0) driver_.respond(id, samples::json("2"));
+    driver_.suspend(one);
+  }
+  void respond() {
+    const std::vector<Question>& questions = driver_.state.questions;
+    if (questions.empty()) return;
+    const Question& one = questions[below(static_cast<uint32_t>(questions.size()))];
+    // Whose body is at work would be called once more than that of the twin, which finds the answer.
+    if (one.asker != nullptr && one.asker->place == Place::in_flight) return;
+    driver_.respond(std::string(one.request->correlation()), samples::json("3"));
+  }
+
+  Driver driver_;
+  std::mt19937 random_;
+};
+
+// Restored at any moment, a run takes the same steps as the one that was not interrupted, tick by tick.
+TEST(Snapshot, ARestoredRunIsTheTwinOfTheRun) {
+  const Ref<Workflow> workflow = samples::retrying_workflow();
+  for (uint32_t seed = 1; seed <= 400; ++seed) {
+    Driver first(workflow);
+    first.now_ms = 1'700'000'000'000;
+    first.fan_out(4);
+    Life life(std::move(first), std::mt19937(seed));
+    for (uint32_t i = seed % 60; i > 0; --i) life.act();
+    Driver second(restored(life.taken(), workflow));
+    second.now_ms = life.driver().now_ms;
+    second.apply({.kind = Tick::Kind::resume});
+    while (!second.state.interrupted.empty()) second.dispatch();
+    Life twin(std::move(second), life.random());
+    for (int i = 0; i < 60; ++i) {
+      SCOPED_TRACE("seed " + std::to_string(seed) + ", tick " + std::to_string(i));
+      ASSERT_EQ(twin.taken(), life.taken());
+      life.act();
+      twin.act();
+    }
+  }
+}
+
 TEST(Snapshot, ARepeatedSendHasNoSecondEffectAfterARestore) {
   Driver driver(sample_workflow(Hosting::all));
   driver.start(samples::json("1"));
@@ -247,7 +414,7 @@ TEST(Snapshot, TheRunGoesOnWhileItsSnapshotIsEncoded) {
   driver.set("b", samples::json("1"));
   driver.set("a", samples::json("2"));
   const std::string expected = snapshot(driver.state);
-  SnapshotCut cut = cut_snapshot(driver.state);
+  SnapshotCut cut = cut_snapshot(driver.state, 0);
   driver.set("a", samples::json("3"));
   driver.set("c", samples::json("4"));
   driver.send(work, driver.output("Note", samples::json("1"), "work"), 5);
@@ -262,9 +429,9 @@ TEST(Snapshot, TheOrderThatAnEncodingMadeIsKept) {
   Driver driver(sample_workflow(Hosting::all));
   driver.start(samples::json("1"));
   for (const char* key : {"c", "a", "b"}) driver.set(key, samples::json("1"));
-  SnapshotCut first = cut_snapshot(driver.state);
-  SnapshotCut second = cut_snapshot(driver.state);
-  SnapshotCut late = cut_snapshot(driver.state);
+  SnapshotCut first = cut_snapshot(driver.state, 0);
+  SnapshotCut second = cut_snapshot(driver.state, 0);
+  SnapshotCut late = cut_snapshot(driver.state, 0);
   EXPECT_FALSE(first.state_order_known);
   ASSERT_TRUE(encode_snapshot(first) && encode_snapshot(second) && encode_snapshot(late));
   ASSERT_TRUE(first.state_order && second.state_order);
@@ -275,7 +442,7 @@ TEST(Snapshot, TheOrderThatAnEncodingMadeIsKept) {
   // Somebody may be reading the kept one by now: it stays where it is.
   keep_orders(second, driver.state);
   EXPECT_EQ(driver.state.state->order()->data(), memory);
-  EXPECT_TRUE(cut_snapshot(driver.state).state_order_known);
+  EXPECT_TRUE(cut_snapshot(driver.state, 0).state_order_known);
   // The run has another table by now.
   driver.set("d", samples::json("1"));
   driver.remove("a");
@@ -298,16 +465,17 @@ TEST(Snapshot, EveryLiveValueIsNamed) {
   ASSERT_TRUE(error);
   EXPECT_EQ(error->status, Status::not_serializable);
   EXPECT_EQ(error->message,
-            "LIVE values cannot be kept: metadata, session 'cache', session 'db', event 'blazen::StartEvent' "
-            "(id 1), "
-            "event 'Note' (id 2)");
+            "LIVE values cannot be kept: session 'cache' (it has no serializer), session 'db' (it has no "
+            "serializer), a LIVE value where none may stand, event 'blazen::StartEvent' (id 1) (it has no "
+            "serializer), event 'Note' (id 2) (it has no serializer)");
 }
 
 TEST(Snapshot, LiveResultsAndDetailsAreNamedToo) {
   Driver completed(sample_workflow(Hosting::all));
   completed.start(samples::json("1"));
   completed.complete(completed.dispatch(), {completed.output(kStopEvent, samples::live(), "split")});
-  EXPECT_EQ(samples::try_snapshot(completed.state).error()->message, "LIVE values cannot be kept: result");
+  EXPECT_EQ(samples::try_snapshot(completed.state).error()->message,
+            "LIVE values cannot be kept: result (it has no serializer)");
 
   Driver failed(sample_workflow(Hosting::all));
   failed.start(samples::json("1"));
@@ -315,7 +483,22 @@ TEST(Snapshot, LiveResultsAndDetailsAreNamedToo) {
   cause->cause = Error::host(2, "n", samples::live());
   failed.fail(failed.dispatch(), Error::step_failed("split", 1, cause));
   EXPECT_EQ(samples::try_snapshot(failed.state).error()->message,
-            "LIVE values cannot be kept: error.cause.detail, error.cause.cause.detail");
+            "LIVE values cannot be kept: error.cause.detail (it has no serializer), error.cause.cause.detail "
+            "(it has no serializer)");
+}
+
+// An answer that nobody has taken yet, and a delayed event.
+TEST(Snapshot, LiveAnswersAndDelayedEventsAreNamedToo) {
+  Driver driver(sample_workflow(Hosting::all));
+  driver.start(samples::json("1"));
+  Invocation* split = driver.dispatch();
+  driver.send(split, driver.later(10, driver.output("Note", samples::live())), 1);
+  driver.ask(split, "q");
+  driver.respond("q", samples::live());
+  EXPECT_EQ(
+      samples::try_snapshot(driver.state).error()->message,
+      "LIVE values cannot be kept: event 'Note' (id 2) (it has no serializer), answer to 'q' (it has no "
+      "serializer)");
 }
 
 // ---- damaged bytes ----
@@ -341,18 +524,38 @@ TEST(Snapshot, TruncatedAnywhereItIsRefused) {
   }
 }
 
+// Whatever may happen to it happens, and every invariant holds after each tick.
+void expect_goes_on(Driver driver) {
+  driver.now_ms = driver.state.clock.set_ms;
+  driver.apply({.kind = Tick::Kind::resume});
+  driver.apply({.kind = Tick::Kind::unpause});
+  for (int round = 0; round < 3 && !has_ended(driver.state); ++round) {
+    for (int i = 0; i < 20 && driver.dispatch() != nullptr; ++i) continue;
+    while (!driver.state.in_flight.empty() && !has_ended(driver.state))
+      driver.complete(driver.state.in_flight.front(), {});
+    driver.pass(1000);
+    while (!driver.state.questions.empty() && !has_ended(driver.state)) {
+      const std::string id(driver.state.questions.front().request->correlation());
+      driver.respond(id, samples::json("1"));
+    }
+  }
+  EXPECT_TRUE(decode(snapshot(driver.state)));
+}
+
 // Bytes that are taken for a snapshot are one: a run of them gives those bytes again.
 void expect_refused_or_deterministic(const std::string& bytes) {
   Result<SnapshotDocument> document = decode(bytes);
   if (!document) return expect_refused(document.error(), bytes.size());
   EXPECT_TRUE(nlohmann::json::accept(describe_snapshot(*document)));
-  RunState state;
-  const Ref<Error> error = restore_run(*document, sample_workflow(Hosting::all), false, state);
+  auto state = std::make_unique<RunState>();
+  const Ref<Error> error = samples::restore(*document, sample_workflow(Hosting::all), false, *state);
   if (error) {
     EXPECT_EQ(error->status, Status::snapshot_mismatch);
-  } else {
-    EXPECT_EQ(snapshot(state, document->engine), bytes);
+    return;
   }
+  EXPECT_EQ(snapshot(*state, document->engine), bytes);
+  check_invariants(*state);
+  if (state->phase == Phase::running) expect_goes_on(Driver(std::move(state)));
 }
 
 TEST(Snapshot, WithAnyBitFlippedItIsRefusedOrDeterministic) {
@@ -439,8 +642,16 @@ struct Document {
       {12, a({t("split"), t("work"), t("check"), t("remote"), t("join")})},
       {13, a({a({u(1), t("T"), t("1"), kNil, kNil})})},
       {14, a({a({u(2), u(0), u(0), u(1), b("12345678")})})},
-      {15, a({a({u(3), u(1), u(0), u(1)})})},
+      {15, a({a({u(3), u(1), u(0), u(1), b("")})})},
       {16, kNil},
+      {17, a({})},
+      {18, a({u(0), u(0)})},
+      {19, a({})},
+      {20, a({})},
+      {21, a({})},
+      {22, a({})},
+      {23, a({})},
+      {24, u(0)},
   };
 
   std::string head() const {
@@ -554,7 +765,7 @@ TEST(Snapshot, FaultsOfTheTablesAreNamed) {
   const std::string one = t("1");
   expect_faults({
       {{{10, u(1)}}, 10, 0, "state: expected an array, found an unsigned integer"},
-      {{{10, head(60)}}, 10, 0, "state: 60 items, and the bytes left hold at most 15"},
+      {{{10, head(60)}}, 10, 0, "state: 60 items, and the bytes left hold at most 19"},
       {{{10, head(UINT64_MAX)}}, 10, 0, "state: more items than bytes left"},
       {{{10, a({a({t("a"), u(1)})})}}, 10, 1, "state[0]: an array of 2 instead of 3"},
       {{{10, a({a({t(""), u(1), one})})}}, 10, 2, "state[0].key: empty"},
@@ -645,7 +856,7 @@ TEST(Snapshot, FaultsOfInvocationsAreNamed) {
   const auto flight = [](uint64_t id, std::string_view effects) {
     return a({u(id), u(0), u(0), u(1), b(effects)});
   };
-  const auto queued = [](uint64_t id) { return a({u(id), u(0), u(0), u(1)}); };
+  const auto queued = [](uint64_t id) { return a({u(id), u(0), u(0), u(1), b("")}); };
   expect_faults({
       {{{14, a({a({u(2), u(0), u(0), u(1)})})}}, 14, 1, "in_flight[0]: an array of 4 instead of 5"},
       {{{14, a({flight(0, "")})}}, 14, 2, "in_flight[0].id: 0, and they count from 1"},
@@ -680,15 +891,20 @@ TEST(Snapshot, FaultsOfInvocationsAreNamed) {
        6,
        "in_flight[0].effects: expected a byte string, found null"},
       {{{14, head(1000000)}}, 14, 0, "in_flight: more items than bytes left"},
-      {{{15, head(1)}}, 15, 0, "queued: 1 items, and the bytes left hold at most 0"},
-      {{{15, a({queued(4), queued(4)})}}, 15, 7, "queued[1].id: 4 does not come after 4 before it"},
-      {{{15, a({queued(4), queued(3)})}}, 15, 7, "queued[1].id: 3 does not come after 4 before it"},
-      {{{15, a({queued(1), queued(2)})}}, 15, 7, "queued[1].id: 2 is the id of another invocation in flight"},
-      {{{15, a({a({u(3), u(1), u(1), u(1)})})}},
+      {{{15, head(4)}}, 15, 0, "queued: 4 items, and the bytes left hold at most 3"},
+      {{{15, a({a({u(3), u(1), u(0), u(1)})})}}, 15, 1, "queued[0]: an array of 4 instead of 5"},
+      {{{15, a({a({u(3), u(1), u(0), u(1), b("123456789")})})}},
+       15,
+       6,
+       "queued[0].effects: 9 bytes, which is no multiple of 8"},
+      {{{15, a({queued(4), queued(4)})}}, 15, 8, "queued[1].id: 4 does not come after 4 before it"},
+      {{{15, a({queued(4), queued(3)})}}, 15, 8, "queued[1].id: 3 does not come after 4 before it"},
+      {{{15, a({queued(1), queued(2)})}}, 15, 8, "queued[1].id: 2 is the id of another invocation in flight"},
+      {{{15, a({a({u(3), u(1), u(1), u(1), b("")})})}},
        15,
        4,
        "queued[0].event: index 1, and there are only 1 events"},
-      {{{15, a({a({u(3), u(7), u(0), u(1)})})}},
+      {{{15, a({a({u(3), u(7), u(0), u(1), b("")})})}},
        15,
        3,
        "queued[0].step: index 7, and there are only 5 steps"},
@@ -752,9 +968,305 @@ TEST(Snapshot, FaultsOfTheOutcomeAreNamed) {
   });
 }
 
+// What was LIVE: [label, value] in the tag 45474.
+std::string l(std::initializer_list<std::string> items) {
+  return item([](CborWriter& writer) { writer.tag(kCborTagLive); }) + a(items);
+}
+
+TEST(Snapshot, FaultsOfLiveValuesAreNamed) {
+  const std::string sound = l({t("db"), t("1")});
+  const auto session = [](const std::string& value) { return a({a({t("a"), u(3), value})}); };
+  const auto event = [](const std::string& value) { return a({a({u(1), t("T"), value, kNil, kNil})}); };
+  const std::string foreign = item([](CborWriter& writer) { writer.tag(45475); });
+  const std::string no_value = "expected a value: text, a byte string or an array of two";
+  expect_faults({
+      {{{9, sound}}, 9, 0, "metadata: " + no_value},
+      {{{10, a({a({t("a"), u(1), sound})})}}, 10, 5, "state[0].value: " + no_value},
+      {{{11, session(l({t("db")}))}}, 11, 8, "session[0].value: an array of 1 instead of 2"},
+      {{{11, session(l({t("db"), t("1"), t("2")}))}}, 11, 8, "session[0].value: an array of 3 instead of 2"},
+      {{{11, session(foreign + a({t("db"), t("1")}))}},
+       11,
+       5,
+       "session[0].value: tag 45475, and only 45474 is one of format 1"},
+      {{{11, session("\xda" + std::string("\0\0\xb1\xa2", 4) + a({t("db"), t("1")}))}},
+       11,
+       5,
+       "session[0].value: not the shortest length"},
+      {{{11, session(l({b("db"), t("1")}))}},
+       11,
+       9,
+       "session[0].value.label: expected text, found a byte string"},
+      {{{11, session(l({t(kLongName), t("1")}))}},
+       11,
+       9,
+       "session[0].value.label: 1025 bytes, and a name has at most 1024"},
+      {{{11, session(l({t("db"), kNil}))}}, 11, 12, "session[0].value.kept: " + no_value},
+      {{{11, session(l({t("db"), sound}))}}, 11, 12, "session[0].value.kept: " + no_value},
+      {{{11, session(l({t("db"), t("[1")}))}},
+       11,
+       15,
+       "session[0].value.kept: not JSON: ends inside an array"},
+      {{{11, session(l({t("db"), a({t("c"), t("x")})}))}},
+       11,
+       15,
+       "session[0].value.kept.data: expected a byte string, found text"},
+      {{{13, event(l({t("db"), kNil}))}}, 13, 12, "events[0].value.kept: " + no_value},
+      {ended(Phase::completed, a({l({t("db"), u(1)})})), 16, 8, "outcome.value.kept: " + no_value},
+  });
+}
+
+TEST(Snapshot, FaultsOfTheDroppedNamesAreNamed) {
+  expect_faults({
+      {{{17, kNil}}, 17, 0, "dropped: expected an array, found null"},
+      {{{17, head(1000)}}, 17, 0, "dropped: more items than bytes left"},
+      {{{17, a({u(256)})}}, 17, 1, "dropped[0]: expected text, found an unsigned integer"},
+      {{{17, a({t("abc"), t("")})}}, 17, 5, "dropped[1]: empty"},
+      {{{17, a({t(std::string(kDroppedBytesMax + 1, 'n'))})}},
+       17,
+       1,
+       "dropped[0]: 4097 bytes, and there may be 4096"},
+      {{{17, a({t("a"), t("b"), t("a")})}}, 17, 5, "dropped[2]: has the name of dropped[0]"},
+  });
+  Document sound;
+  sound.fields[17] = a({t(std::string(kDroppedBytesMax, 'n')), t("b")});
+  EXPECT_EQ(snapshot(*restored(sound.bytes(), sample_workflow(Hosting::all))), sound.bytes());
+}
+
+// A question of an event, and an invocation that waits for its answer.
+std::string request_item(uint64_t id, std::string_view correlation, std::string_view value = "{}") {
+  return a({u(id), t(kInputRequest), t(value), kNil, t(correlation)});
+}
+std::string queued_item(uint64_t id) { return a({u(id), u(0), u(0), u(1), b("")}); }
+
+TEST(Snapshot, FaultsOfTheClockAndThePauseAreNamed) {
+  const auto ended_with = [](uint64_t key, std::string value) {
+    std::map<uint64_t, std::string> fields = ended(Phase::completed, a({t("1")}));
+    fields[key] = std::move(value);
+    return fields;
+  };
+  const int64_t most = INT64_MAX / 2;
+  expect_faults({
+      {{{18, kNil}}, 18, 0, "clock: expected an array, found null"},
+      {{{18, a({u(0)})}}, 18, 0, "clock: an array of 1 instead of 2"},
+      {{{18, a({i(-1), u(0)})}}, 18, 1, "clock.elapsed: -1 is no number of milliseconds"},
+      {{{18, a({u(0), i(-1)})}}, 18, 2, "clock.taken: -1 is no number of milliseconds"},
+      {{{18, a({i(most + 1), u(0)})}},
+       18,
+       1,
+       "clock.elapsed: 4611686018427387904 is no number of milliseconds"},
+      {{{18, a({u(0), i(most + 1)})}},
+       18,
+       2,
+       "clock.taken: 4611686018427387904 is no number of milliseconds"},
+      {{{18, a({t("0"), u(0)})}}, 18, 1, "clock.elapsed: expected an integer, found text"},
+      {ended_with(18, a({u(5), u(0)})), 18, 1, "clock.elapsed: 5, and only a running run has a clock"},
+      {ended_with(18, a({u(0), u(5)})), 18, 2, "clock.taken: 5, and only a running run has a clock"},
+      {{{6, u(1)}, {13, a({})}, {14, a({})}, {15, a({})}, {18, a({u(0), u(5)})}},
+       18,
+       2,
+       "clock.taken: 5, and only a running run has a clock"},
+      {{{24, u(3)}}, 24, 0, "pause: 3 is none of 0, 1, 2"},
+      {{{24, u(UINT64_MAX)}}, 24, 0, "pause: 18446744073709551615 is none of 0, 1, 2"},
+      {{{24, kNil}}, 24, 0, "pause: expected an unsigned integer, found null"},
+      {{{24, ""}}, 24, 0, "pause: missing: the map ends after 24 keys"},
+      {ended_with(24, u(1)), 24, 0, "pause: only a running run is paused"},
+      {ended_with(24, u(2)), 24, 0, "pause: only a running run is paused"},
+  });
+  Document sound;
+  sound.fields[18] = a({i(most), i(most)});
+  sound.fields[24] = u(2);
+  EXPECT_EQ(snapshot(*restored(sound.bytes(), sample_workflow(Hosting::all))), sound.bytes());
+}
+
+TEST(Snapshot, FaultsOfTimersAreNamed) {
+  const auto delayed = [](int64_t due, uint64_t event) { return a({i(due), u(event), kNil}); };
+  const std::string two = a({a({u(1), t("T"), t("1"), kNil, kNil}), a({u(2), t("T"), t("1"), kNil, kNil})});
+  const auto request = [](const std::string& event) {
+    return a({a({u(1), t("T"), t("1"), kNil, kNil}), event});
+  };
+  const std::string three = a({queued_item(3), queued_item(4), queued_item(5)});
+  const int64_t least = INT64_MIN / 2;
+  expect_faults({
+      {{{19, u(0)}}, 19, 0, "delayed: expected an array, found an unsigned integer"},
+      {{{19, head(100)}}, 19, 0, "delayed: more items than bytes left"},
+      {{{19, head(4)}}, 19, 0, "delayed: 4 items, and the bytes left hold at most 2"},
+      {{{19, a({a({u(1), u(0)})})}}, 19, 1, "delayed[0]: an array of 2 instead of 3"},
+      {{{19, a({a({t("1"), u(0), kNil})})}}, 19, 2, "delayed[0].due: expected an integer, found text"},
+      {{{19, a({delayed(least - 1, 0)})}},
+       19,
+       2,
+       "delayed[0].due: -4611686018427387905 is no number of milliseconds"},
+      {{{19, a({delayed(INT64_MAX, 0)})}},
+       19,
+       2,
+       "delayed[0].due: 9223372036854775807 is no number of milliseconds"},
+      {{{19, a({delayed(1, 1)})}}, 19, 3, "delayed[0].event: index 1, and there are only 1 events"},
+      {{{19, a({a({u(1), u(0), u(5)})})}}, 19, 4, "delayed[0].step: index 5, and there are only 5 steps"},
+      {{{19, a({a({u(1), u(0), t("x")})})}},
+       19,
+       4,
+       "delayed[0].step: expected an unsigned integer, found text"},
+      {{{19, a({delayed(1, 0), delayed(1, 0)})}},
+       19,
+       5,
+       "delayed[1]: does not come after the one before it, by due and event"},
+      {{{13, two}, {19, a({delayed(1, 1), delayed(1, 0)})}},
+       19,
+       5,
+       "delayed[1]: does not come after the one before it, by due and event"},
+      {{{13, two}, {19, a({delayed(1, 0), delayed(0, 1)})}},
+       19,
+       5,
+       "delayed[1]: does not come after the one before it, by due and event"},
+      {{{6, u(5)}, {13, a({})}, {14, a({})}, {15, a({})}, {16, a({t("1")})}, {19, a({delayed(1, 0)})}},
+       19,
+       0,
+       "delayed: 1 items, and only a running run has any"},
+      {{{13, request(a({u(2), t(kInputRequest), t("{}"), kNil, kNil}))}, {19, a({delayed(1, 1)})}},
+       19,
+       3,
+       "delayed[0].event: is no InputRequestEvent with an id"},
+      {{{13, request(request_item(2, "q", "1"))}, {19, a({delayed(1, 1)})}},
+       19,
+       3,
+       "delayed[0].event: its value is no JSON object"},
+      {{{20, kNil}}, 20, 0, "backing_off: expected an array, found null"},
+      {{{20, head(4)}}, 20, 0, "backing_off: 4 items, and the bytes left hold at most 3"},
+      {{{20, a({a({u(1)})})}}, 20, 1, "backing_off[0]: an array of 1 instead of 2"},
+      {{{20, a({a({i(least - 1), u(3)})})}},
+       20,
+       2,
+       "backing_off[0].due: -4611686018427387905 is no number of milliseconds"},
+      {{{20, a({a({u(1), u(2)})})}}, 20, 3, "backing_off[0].id: 2 is no queued invocation"},
+      {{{20, a({a({u(1), u(9)})})}}, 20, 3, "backing_off[0].id: 9 is no queued invocation"},
+      {{{15, three}, {20, a({a({u(1), u(4)}), a({u(1), u(3)})})}},
+       20,
+       4,
+       "backing_off[1]: does not come after the one before it, by due and id"},
+      {{{15, three}, {20, a({a({u(1), u(3)}), a({u(2), u(3)})})}},
+       20,
+       7,
+       "backing_off[1].id: 3 backs off twice"},
+      {{{6, u(5)}, {13, a({})}, {14, a({})}, {15, a({})}, {16, a({t("1")})}, {20, a({a({u(1), u(3)})})}},
+       20,
+       0,
+       "backing_off: 1 items, and only a running run has any"},
+  });
+  Document sound;
+  sound.fields[13] = two;
+  sound.fields[15] = three;
+  sound.fields[19] = a({delayed(least, 1), delayed(0, 0), a({i(INT64_MAX / 2), u(1), u(4)})});
+  sound.fields[20] = a({a({i(-5), u(5)}), a({u(0), u(3)}), a({u(0), u(4)})});
+  EXPECT_EQ(snapshot(*restored(sound.bytes(), sample_workflow(Hosting::all))), sound.bytes());
+}
+
+TEST(Snapshot, FaultsOfQuestionsAndAnswersAreNamed) {
+  const auto question = [](uint64_t event, uint64_t asker) { return a({u(event), u(asker), u(7)}); };
+  const std::string requests =
+      a({a({u(1), t("T"), t("1"), kNil, kNil}), request_item(2, "p"), request_item(3, "q")});
+  const auto events = [](const std::string& second) {
+    return a({a({u(1), t("T"), t("1"), kNil, kNil}), second});
+  };
+  const std::string three = a({queued_item(3), queued_item(4), queued_item(5)});
+  const std::string both = a({question(1, 3), question(2, 0)});
+  const size_t first = 1 + 8;  // where the second event stands
+  expect_faults({
+      {{{21, kNil}}, 21, 0, "asking: expected an array, found null"},
+      {{{21, a({u(2)})}}, 21, 1, "asking[0].id: 2 is no queued invocation"},
+      {{{21, a({t("3")})}}, 21, 1, "asking[0].id: expected an unsigned integer, found text"},
+      {{{15, three}, {21, a({u(4), u(3)})}}, 21, 2, "asking[1]: 3 does not come after 4 before it"},
+      {{{15, three}, {21, a({u(3), u(3)})}}, 21, 2, "asking[1]: 3 does not come after 3 before it"},
+      {{{20, a({a({u(1), u(3)})})}, {21, a({u(3)})}},
+       21,
+       1,
+       "asking[0]: 3 backs off, and cannot ask at the same time"},
+      {{{21, a({u(3)})}}, 22, 1, "asking[0]: 3 waits for an answer and has asked nothing"},
+      {{{15, three}, {13, requests}, {21, a({u(3), u(4)})}, {22, both}},
+       22,
+       9,
+       "asking[1]: 4 waits for an answer and has asked nothing"},
+      {{{22, u(0)}}, 22, 0, "questions: expected an array, found an unsigned integer"},
+      {{{22, a({a({u(0), u(0)})})}}, 22, 1, "questions[0]: an array of 2 instead of 3"},
+      {{{22, a({question(4, 0)})}}, 22, 2, "questions[0].event: index 4, and there are only 1 events"},
+      {{{22, a({question(0, 0)})}}, 22, 2, "questions[0].event: is no InputRequestEvent with an id"},
+      {{{13, events(a({u(2), t(kInputRequest), t("{}"), kNil, kNil}))}, {22, a({question(1, 0)})}},
+       22,
+       2,
+       "questions[0].event: is no InputRequestEvent with an id"},
+      {{{13, events(a({u(2), t(kInputRequest), b("{}"), kNil, t("q")}))}, {22, a({question(1, 0)})}},
+       22,
+       2,
+       "questions[0].event: is no InputRequestEvent with an id"},
+      {{{13, events(a({u(2), t(kInputRequest), l({t("db"), t("{}")}), kNil, t("q")}))},
+        {22, a({question(1, 0)})}},
+       22,
+       2,
+       "questions[0].event: is no InputRequestEvent with an id"},
+      {{{13, events(request_item(2, "q", "[]"))}, {22, a({question(1, 0)})}},
+       22,
+       2,
+       "questions[0].event: its value is no JSON object"},
+      {{{13, requests}, {22, a({question(1, 9), question(2, 0)})}},
+       22,
+       3,
+       "questions[0].asker: 9 is no invocation"},
+      {{{13, requests}, {20, a({a({u(1), u(3)})})}, {22, both}},
+       22,
+       3,
+       "questions[0].asker: 3 backs off, and asks nothing"},
+      {{{13, requests}, {22, a({a({u(1), u(0), i(-1)}), question(2, 0)})}},
+       22,
+       4,
+       "questions[0].asked: -1 is no number of milliseconds"},
+      {{{13, a({a({u(1), t("T"), t("1"), kNil, kNil}), request_item(2, "q"), request_item(3, "q")})},
+        {22, a({question(2, 0), question(1, 0)})}},
+       13,
+       first + request_item(2, "q").size() - 2,
+       "questions[1]: has the name of questions[0]"},
+      {{{13, requests}, {22, a({question(2, 0), question(2, 0)})}},
+       13,
+       first + request_item(2, "p").size() + request_item(3, "q").size() - 2,
+       "questions[1]: has the name of questions[0]"},
+      {{{13, requests}}, 13, first + 2, "events[1]: no invocation has this event"},
+      {{{6, u(5)}, {13, a({})}, {14, a({})}, {15, a({})}, {16, a({t("1")})}, {22, both}},
+       22,
+       0,
+       "questions: 2 items, and only a running run has any"},
+      {{{23, kNil}}, 23, 0, "answers: expected an array, found null"},
+      {{{23, a({a({u(3), t("q")})})}}, 23, 1, "answers[0]: an array of 2 instead of 3"},
+      {{{23, a({a({u(1), t("q"), t("1")})})}}, 23, 2, "answers[0].id: 1 is no invocation"},
+      {{{23, a({a({u(3), t("q"), t("1")}), a({u(2), t("q"), t("1")})})}},
+       23,
+       8,
+       "answers[1].id: 2 comes before the one before it"},
+      {{{23, a({a({u(3), t(""), t("1")})})}}, 23, 3, "answers[0].request_id: empty"},
+      {{{23, a({a({u(3), t(kLongName), t("1")})})}},
+       23,
+       3,
+       "answers[0].request_id: 1025 bytes, and a name has at most 1024"},
+      {{{23, a({a({u(3), t("q"), kNil})})}},
+       23,
+       5,
+       "answers[0].value: expected a value: text, a byte string or an array of two"},
+      {{{23, a({a({u(3), t("q"), l({t("db"), kNil})})})}},
+       23,
+       12,
+       "answers[0].value.kept: expected a value: text, a byte string or an array of two"},
+      {{{23, a({a({u(3), t("q"), t("{")})})}}, 23, 7, "answers[0].value: not JSON: ends inside an object"},
+  });
+  Document sound;
+  sound.fields[13] = requests;
+  sound.fields[15] = three;
+  sound.fields[21] = a({u(4)});
+  sound.fields[22] = a({question(2, 4), question(1, 2)});
+  sound.fields[23] =
+      a({a({u(2), t("b"), t("1")}), a({u(2), t("a"), b("1")}), a({u(3), t("a"), l({t(""), t("1")})})});
+  EXPECT_EQ(snapshot(*restored(sound.bytes(), sample_workflow(Hosting::all))), sound.bytes());
+}
+
 TEST(Snapshot, FaultsOfTheMapAreNamed) {
   const std::string sound = Document().bytes();
-  const std::string body = sound.substr(4);  // behind the tag and the head of the map
+  const std::string body = sound.substr(5);  // behind the tag and the head of the map
   const auto fault_of = [](const std::string& bytes) {
     const Ref<Error> error = decode(bytes).error();
     return error ? error->message + " at " + std::to_string(error->offset) : "accepted";
@@ -771,21 +1283,21 @@ TEST(Snapshot, FaultsOfTheMapAreNamed) {
   EXPECT_EQ(fault_of(tag + "\xbf"), "snapshot: indefinite length is not allowed at 3");
   EXPECT_EQ(fault_of(tag + "\xa0"), "magic: missing: the map ends after 0 keys at 4");
   EXPECT_EQ(fault_of(tag + "\xb9\xff\xff"), "snapshot: more items than bytes left at 3");
-  EXPECT_EQ(fault_of(tag + "\xb2" + body + u(17) + u(1)),
-            "snapshot: key 17 is not one of format 1 at " + size_text(sound.size()));
+  EXPECT_EQ(fault_of(tag + "\xb8\x1a" + body + u(25) + u(1)),
+            "snapshot: key 25 is not one of format 1 at " + size_text(sound.size()));
   EXPECT_EQ(fault_of(sound + u(0)), "snapshot: 1 bytes follow its end at " + size_text(sound.size()));
-  EXPECT_EQ(fault_of(tag + "\xb0" + body.substr(0, body.size() - 2)),
-            "outcome: missing: the map ends after 16 keys at " + size_text(sound.size() - 2));
+  EXPECT_EQ(fault_of(tag + "\xb8\x18" + body.substr(0, body.size() - 3)),
+            "pause: missing: the map ends after 24 keys at " + size_text(sound.size() - 3));
 
   Document lacking;
   lacking.fields.erase(9);
   EXPECT_EQ(fault_of(lacking.bytes()),
             "metadata: key 10 stands where key 9 belongs at " + size_text(lacking.offset(10) - 1));
   Document unknown;
-  unknown.fields.erase(16);
+  unknown.fields.erase(24);
   unknown.fields[40] = kNil;
   EXPECT_EQ(fault_of(unknown.bytes()),
-            "outcome: key 40 is not one of format 1 at " + size_text(unknown.offset(40) - 2));
+            "pause: key 40 is not one of format 1 at " + size_text(unknown.offset(40) - 2));
 }
 
 // A newer format is told before anything that it may have changed.
@@ -844,11 +1356,22 @@ TEST(Snapshot, MemoryOfDecodingIsBoundedByItsBytes) {
         count, [&](uint64_t n) { return a({t(short_name(n, count)), u(n == 0 ? UINT64_MAX : n), b("")}); });
     expect_bounded(state.bytes(), true, "state, sorted");
 
+    Document live;
+    live.fields[7] = counters;
+    live.fields[10] = a({});
+    live.fields[11] =
+        list_of(count, [&](uint64_t n) { return a({t(short_name(n, count)), u(n + 1), l({t(""), b("")})}); });
+    expect_bounded(live.bytes(), true, "session, all LIVE");
+
+    Document dropped;
+    dropped.fields[17] = list_of(count, [&](uint64_t n) { return t(short_name(count - 1 - n, count)); });
+    expect_bounded(dropped.bytes(), true, "dropped");
+
     Document events;
     events.fields[7] = counters;
     events.fields[13] = list_of(count, [](uint64_t n) { return a({u(n + 1), t("T"), b(""), kNil, kNil}); });
     events.fields[14] = a({});
-    events.fields[15] = list_of(count, [](uint64_t n) { return a({u(n + 1), u(0), u(n), u(1)}); });
+    events.fields[15] = list_of(count, [](uint64_t n) { return a({u(n + 1), u(0), u(n), u(1), b("")}); });
     expect_bounded(events.bytes(), true, "events, queued");
     events.fields[14] =
         list_of(count, [&](uint64_t n) { return a({u(count - n), u(0), u(n), u(1), b("")}); });
@@ -858,12 +1381,38 @@ TEST(Snapshot, MemoryOfDecodingIsBoundedByItsBytes) {
     Document queued;
     queued.fields[7] = counters;
     queued.fields[14] = a({});
-    queued.fields[15] = list_of(count, [](uint64_t n) { return a({u(n + 1), u(0), u(0), u(1)}); });
+    queued.fields[15] = list_of(count, [](uint64_t n) { return a({u(n + 1), u(0), u(0), u(1), b("")}); });
     expect_bounded(queued.bytes(), true, "one event, queued");
     queued.fields[15] = a({});
     queued.fields[14] = list_of(
         count, [&](uint64_t n) { return a({u(n == 0 ? UINT64_MAX : count - n), u(0), u(0), u(1), b("")}); });
     expect_bounded(queued.bytes(), true, "one event, in flight");
+
+    // Of one event, queued and delayed as often as there is a moment.
+    Document timers;
+    timers.fields[7] = counters;
+    timers.fields[14] = a({});
+    timers.fields[19] = list_of(count, [](uint64_t n) { return a({i(int64_t(n)), u(0), kNil}); });
+    expect_bounded(timers.bytes(), true, "delayed");
+    timers.fields[15] = list_of(count, [](uint64_t n) { return queued_item(n + 1); });
+    timers.fields[20] = list_of(count, [&](uint64_t n) { return a({i(int64_t(n)), u(count - n)}); });
+    expect_bounded(timers.bytes(), true, "delayed, backing off");
+
+    Document questions;
+    questions.fields[7] = counters;
+    questions.fields[14] = a({});
+    questions.fields[15] = list_of(count, [](uint64_t n) { return queued_item(n + 1); });
+    questions.fields[13] =
+        list_of(count, [](uint64_t n) { return request_item(n + 1, "q" + std::to_string(n)); });
+    questions.fields[21] = list_of(count, [](uint64_t n) { return u(n + 1); });
+    questions.fields[22] = list_of(count, [&](uint64_t n) { return a({u(count - 1 - n), u(n + 1), u(0)}); });
+    questions.fields[23] = list_of(count, [](uint64_t n) { return a({u(n + 1), t("a"), b("")}); });
+    expect_bounded(questions.bytes(), true, "questions and answers");
+    questions.fields[13] = a({request_item(1, "q")});
+    questions.fields[15] = a({queued_item(1)});
+    questions.fields[21] = questions.fields[22] = a({});
+    questions.fields[23] = list_of(count, [](uint64_t) { return a({u(1), t("a"), b("")}); });
+    expect_bounded(questions.bytes(), true, "answers to one");
 
     Document steps;
     if (count <= kStepsMax) {
@@ -879,8 +1428,8 @@ TEST(Snapshot, MemoryOfDecodingIsBoundedByItsBytes) {
 // Counts that promise more than the bytes hold cost no memory, or a bounded one.
 TEST(Snapshot, MemoryOfARefusalIsBoundedByItsBytes) {
   const std::string filler(100000, '\0');
-  for (const uint64_t key : {10, 11, 12, 13, 14, 15}) {
-    for (const uint64_t divisor : {1, 2, 5, 6, 7, 8}) {
+  for (const uint64_t key : {10, 11, 12, 13, 14, 15, 17, 19, 20, 21, 22, 23}) {
+    for (const uint64_t divisor : {1, 2, 3, 4, 5, 6, 7, 8}) {
       Document document;
       std::string bytes = document.bytes().substr(0, document.offset(key));
       bytes += head(filler.size() / divisor) + filler;
@@ -909,7 +1458,7 @@ TEST(Snapshot, RunningOutOfMemoryIsToldAndHarmless) {
     allocations::fail_each(
         [&] {
           RunState state;
-          EXPECT_FALSE(restore_run(document, workflow, false, state));
+          EXPECT_FALSE(samples::restore(document, workflow, false, state));
         },
         nothing_leaks);
     allocations::fail_each([&] { describe_snapshot(document); }, nothing_leaks);
@@ -920,7 +1469,7 @@ TEST(Snapshot, RunningOutOfMemoryIsToldAndHarmless) {
 
 std::string refusal(const std::string& taken, const Ref<Workflow>& workflow, bool allow_changed_workflow) {
   RunState state;
-  const Ref<Error> error = restore_run(decoded(taken), workflow, allow_changed_workflow, state);
+  const Ref<Error> error = samples::restore(decoded(taken), workflow, allow_changed_workflow, state);
   if (!error) return "restored";
   EXPECT_EQ(error->status, Status::snapshot_mismatch);
   EXPECT_FALSE(state.workflow);
@@ -980,6 +1529,16 @@ TEST(Snapshot, StepsThatAreNeededAndLackingAreNamed) {
               "for it), "
               "'remote' (1 event waits for it); add them, with their bodies or as steps elsewhere");
   }
+  // What comes later to one step needs it too.
+  Driver delayed(sample_workflow(Hosting::all));
+  delayed.start(samples::json("1"));
+  delayed.complete(delayed.dispatch(),
+                   {delayed.later(10, delayed.to(delayed.output("Done", samples::json("1")), "join"))});
+  const Ref<Workflow> without_join = samples::build("orders", {all[0], all[1], all[2], all[3]});
+  EXPECT_EQ(
+      refusal(snapshot(delayed.state), without_join, true),
+      "the snapshot of workflow 'orders' needs steps that this workflow lacks: 'join' (1 event waits for "
+      "it); add them, with their bodies or as steps elsewhere");
   // Steps for which nothing waits are not needed.
   const Ref<Workflow> enough = samples::build("orders", {all[0], all[1], all[2], all[3]});
   EXPECT_EQ(refusal(snapshot(driver.state), enough, true), "restored");
@@ -1007,8 +1566,9 @@ TEST(Snapshot, DescribesItself) {
             "{\"format\":1,\"engine\":\"0.1.0\",\"workflow\":\"orders\",\"fingerprint\":\"" +
                 driver.state.workflow->fingerprint() +
                 "\",\"run_id\":\"00112233-4455-6677-8899-aabbccddeeff\",\"state\":\"running\",\"queued\":6,"
-                "\"in_flight\":1,\"steps_needed\":[\"work\",\"check\",\"remote\"],\"state_keys\":2,"
-                "\"stream_sequence\":0,\"events_routed\":5}");
+                "\"in_flight\":1,\"delayed\":0,\"retrying\":0,\"questions\":0,\"paused\":false,\"steps_"
+                "needed\":[\"work\",\"check\",\"remote\"],\"state_keys\":2,"
+                "\"stream_sequence\":0,\"events_routed\":5,\"dropped\":[]}");
 }
 
 TEST(Snapshot, EveryPhaseHasItsName) {
@@ -1044,7 +1604,7 @@ TEST(Snapshot, DISABLED_WriteCorpus) {
   newer.fields[1] = u(2);
   write("newer", newer.bytes());
   Document duplicate;
-  duplicate.fields[15] = a({a({u(2), u(0), u(0), u(1)})});
+  duplicate.fields[15] = a({a({u(2), u(0), u(0), u(1), b("")})});
   write("duplicate-id", duplicate.bytes());
   Document huge;
   huge.fields[10] = head(uint64_t{1} << 40);

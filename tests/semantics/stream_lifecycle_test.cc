@@ -1,0 +1,198 @@
+// Goal: who listens hears what happens, in its place among what is published; and neither the numbers of the
+// stream nor the snapshots know whether anybody does.
+#include <regex>
+
+#include "support/blazen_test.hpp"
+#include "support/streams.hpp"
+
+namespace bt {
+namespace {
+
+using StreamLifecycle = EveryWay;
+INSTANTIATE_TEST_SUITE_P(All, StreamLifecycle, testing::ValuesIn(ways()), way_name);
+
+// sequence, and the value without its duration.
+std::vector<std::string> lines_of(const std::vector<Item>& items) {
+  static const std::regex duration(",\"duration_ms\":[0-9]+");
+  std::vector<std::string> lines;
+  for (const Item& item : items) {
+    const bool plain = item.type != BLAZEN_LIFECYCLE && item.type != BLAZEN_PROGRESS;
+    lines.push_back(std::to_string(item.sequence) + " " + (plain ? item.type + " " : "") +
+                    std::regex_replace(item.value.substr(item.value.find(' ') + 1), duration, ""));
+  }
+  return lines;
+}
+
+Spec two_steps() {
+  return Spec()
+      .start([](Ctx& ctx) {
+        ctx.publish("P", "1");
+        ctx.send("N", "1");
+        ctx.publish("P", "2");
+      })
+      .step(
+          "next", {"N"},
+          [](Ctx& ctx) {
+            ctx.publish("P", "3");
+            ctx.stop();
+          },
+          1);
+}
+
+std::string step_line(const char* kind, const char* step, const char* type, int invocation) {
+  return std::string("{\"kind\":\"") + kind + "\",\"step_name\":\"" + step + "\",\"event_type\":\"" + type +
+         "\",\"invocation_id\":" + std::to_string(invocation) + ",\"attempt\":1}";
+}
+std::string routed_line(const char* type) {
+  return std::string("{\"kind\":\"event_routed\",\"event_type\":\"") + type + "\"}";
+}
+
+// In one thread, the order of everything is known.
+TEST(StreamLifecycleOrder, ItemsStandWhereTheyHappenedBetweenThePublishedOnes) {
+  Engine engine(Way::pump);
+  const RunHandle run = create(engine, two_steps().build());
+  const Stream stream = subscribe_with(run, {.lifecycle = true});
+  MUST(blazen_run_start(run, nullptr, e));
+  engine.settle(run);
+  EXPECT_EQ(lines_of(take(stream)),
+            (std::vector<std::string>{"0 " + routed_line("blazen::StartEvent"),
+                                      "0 " + step_line("step_started", "start", "blazen::StartEvent", 1),
+                                      "1 P 1", "1 " + routed_line("N"), "2 P 2",
+                                      "2 " + step_line("step_completed", "start", "blazen::StartEvent", 1),
+                                      "2 " + step_line("step_started", "next", "N", 2), "3 P 3",
+                                      "3 " + step_line("step_completed", "next", "N", 2),
+                                      "3 " + routed_line("blazen::StopEvent"), "4 blazen::StreamEnd null"}));
+}
+
+TEST_P(StreamLifecycle, NumbersAreTheSameWithAndWithoutAListener) {
+  const Spec spec = Spec()
+                        .start([](Ctx& ctx) {
+                          ctx.publish("P", "1");
+                          ctx.publish("P", "2");
+                          ctx.emit("N");
+                        })
+                        .step("next", {"N"}, [](Ctx& ctx) {
+                          ctx.publish("P", "3");
+                          ctx.stop();
+                        });
+  std::vector<Item> plain[2];
+  for (const bool listens : {false, true}) {
+    Engine engine(GetParam());
+    const RunHandle run = create(engine, spec.build());
+    Stream listener;
+    if (listens) listener = subscribe_with(run, {.lifecycle = true});
+    const Stream stream = subscribe(run);
+    MUST(blazen_run_start(run, nullptr, e));
+    engine.settle(run);
+    plain[listens] = take(stream);
+    if (listens) EXPECT_GE(take(listener).size(), 11U);
+  }
+  EXPECT_EQ(plain[0].size(), 4U);
+  EXPECT_EQ(plain[0], plain[1]);
+}
+
+TEST_P(StreamLifecycle, SnapshotsAreByteIdenticalWithAndWithoutAListener) {
+  PendingStep step;
+  FakeClock clock;  // a snapshot says how much time the run has had
+  Engine engine(GetParam(), &clock);
+  const RunHandle run = start(engine, step.spec().build());
+  step.wait_until_there(engine, run);
+  step.publish(1, 2);
+  const std::string before = snapshot_bytes(run);
+  {
+    const Stream listener = subscribe_with(run, {.hold = true, .capacity = 1, .lifecycle = true});
+    MUST(blazen_context_progress(step.ctx().raw, BLAZEN_TEXT("half"), 1, 2, e));
+    EXPECT_EQ(snapshot_bytes(run), before);
+    EXPECT_EQ(take(listener).size(), 1U);
+  }
+  EXPECT_EQ(snapshot_bytes(run), before);
+  step.stop();
+  engine.settle(run);
+}
+
+TEST_P(StreamLifecycle, FailedStepIsReportedWithItsAttemptAndError) {
+  Engine engine(GetParam());
+  const RunHandle run =
+      create(engine, Spec().start([](Ctx& ctx) { return ctx.fail(7, "disk \"is\" gone"); }).build());
+  const Stream stream = subscribe_with(run, {.lifecycle = true});
+  MUST(blazen_run_start(run, nullptr, e));
+  EXPECT_EQ(engine.settle(run), BLAZEN_RUN_FAILED);
+  const std::vector<Item> items = take(stream);
+  ASSERT_EQ(items.size(), 4U);
+  EXPECT_NE(items[2].value.find("\"kind\":\"step_failed\""), std::string::npos) << items[2].value;
+  EXPECT_NE(items[2].value.find("\"attempt\":1,\"duration_ms\":"), std::string::npos) << items[2].value;
+  EXPECT_NE(items[2].value.find("\"error\":\"disk \\\"is\\\" gone\""), std::string::npos) << items[2].value;
+  EXPECT_EQ(items[3].type, BLAZEN_STREAM_END);
+}
+
+TEST_P(StreamLifecycle, ListenerThatComesInTheMiddleHearsTheRestWithoutADuration) {
+  PendingStep step;
+  Engine engine(GetParam());
+  const RunHandle run = start(engine, step.spec().build());
+  step.wait_until_there(engine, run);
+  step.publish(1, 1);
+  const Stream stream = subscribe_with(run, {.from = 1, .lifecycle = true});
+  step.publish(2, 2);
+  step.stop();
+  engine.settle(run);
+  const std::vector<Item> items = take(stream);
+  ASSERT_EQ(items.size(), 5U);
+  EXPECT_EQ(text_of({items[0], items[1]}), "P=1 P=2");
+  EXPECT_EQ(items[2], (Item{2, BLAZEN_LIFECYCLE,
+                            "json " + step_line("step_completed", "start", "blazen::StartEvent", 1)}));
+}
+
+TEST_P(StreamLifecycle, ProgressIsSeenByListenersOnlyAndChecked) {
+  PendingStep step;
+  Engine engine(GetParam());
+  const RunHandle run = start(engine, step.spec().build());
+  step.wait_until_there(engine, run);
+  const Ctx ctx = step.ctx();
+  MUST(blazen_context_progress(ctx.raw, BLAZEN_TEXT("nobody"), 1, 2, e));
+  const Stream plain = subscribe(run);
+  const Stream stream = subscribe_with(run, {.types = {BLAZEN_PROGRESS}, .lifecycle = true});
+  step.publish(1, 1);
+  MUST(blazen_context_progress(ctx.raw, BLAZEN_TEXT("a \"b\""), 1, 3, e));
+  MUST(blazen_context_progress(ctx.raw, BLAZEN_TEXT(""), 5, 0, e));
+  MUST(blazen_context_progress(ctx.raw, BLAZEN_TEXT("end"), UINT64_MAX, UINT64_MAX, e));
+  Error error;
+  EXPECT_EQ(blazen_context_progress(ctx.raw, BLAZEN_TEXT("over"), 4, 3, error.out()),
+            BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_TRUE(error.says("current")) << error.message();
+  const std::string id = ",\"run_id\":\"" + std::string(blazen_run_id(run, nullptr)) + "\"}";
+  EXPECT_EQ(
+      lines_of(take(stream)),
+      (std::vector<std::string>{
+          "1 {\"kind\":\"step\",\"current\":1,\"total\":3,\"percent\":33.33,\"label\":\"a \\\"b\\\"\"" + id,
+          "1 {\"kind\":\"step\",\"current\":5,\"label\":\"\"" + id,
+          "1 {\"kind\":\"step\",\"current\":18446744073709551615,\"total\":18446744073709551615,\"percent\":"
+          "100,\"label\":\"end\"" +
+              id}));
+  step.stop();
+  engine.settle(run);
+  EXPECT_EQ(text_of(take(plain)), "P=1 blazen::StreamEnd=null");
+}
+
+TEST_P(StreamLifecycle, SlowListenerIsToldHowMuchItMissedOfBothKinds) {
+  PendingStep step;
+  Engine engine(GetParam());
+  const RunHandle run = start(engine, step.spec().build());
+  step.wait_until_there(engine, run);
+  const Stream slow = subscribe_with(run, {.capacity = 2, .lifecycle = true});
+  for (int i = 1; i <= 5; ++i) {
+    step.publish(i, i);
+    MUST(blazen_context_progress(step.ctx().raw, BLAZEN_TEXT("p"), 0, 0, e));
+  }
+  const std::vector<Item> items = take(slow);
+  ASSERT_EQ(items.size(), 5U);
+  EXPECT_EQ(items[0], (Item{3, BLAZEN_STREAM_GAP, "json {\"missed\":3,\"lifecycle_missed\":3}"}));
+  EXPECT_EQ(items[1], (Item{4, "P", "json 4"}));
+  EXPECT_EQ(items[2].type, BLAZEN_PROGRESS);
+  EXPECT_EQ(items[3], (Item{5, "P", "json 5"}));
+  EXPECT_EQ(items[4].sequence, 5U);
+  step.stop();
+  engine.settle(run);
+}
+
+}  // namespace
+}  // namespace bt
