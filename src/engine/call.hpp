@@ -107,15 +107,24 @@ class Call final : public Object {
     Signal signal;
   };
   Extras& extras();
-  // Under the lock; leave_nothing() without it.
+  // What it leaves behind when it has ended: taken under the lock, let go of without it.
+  struct Leavings {
+    std::unique_ptr<Extras> extras;
+    Ref<Event> event;
+    void let_go() noexcept {
+      if (extras) extras.reset();
+      if (event) event.reset();
+    }
+  };
+  // Under the lock.
   void spend_extras() noexcept {
     spent_ = std::move(extras_);
     leaves_ = true;
   }
-  [[gnu::noinline]] void leave_nothing() noexcept {
+  [[gnu::noinline]] void leave(Leavings& leavings) noexcept {
     leaves_ = false;
-    spent_.reset();
-    event_kept_.reset();
+    leavings.extras = std::move(spent_);
+    leavings.event = std::move(event_kept_);
   }
 
   Ref<Error> outputs_full(std::string_view type) const;

@@ -268,6 +268,7 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
   Notices notices;
   Call* call = nullptr;  // the one that this thread uses for one body after the other
   Ref<Call> left;        // one that somebody else completes, or has completed
+  Call::Leavings leavings;
   bool left_is_done = false;
   uint64_t steps = 0;
   Guard guard(lock_);
@@ -276,12 +277,12 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
   Watch watch(runtime_->clock(), std::exchange(started_ms_, 0));
   looked_ms_ = watch.now();
   if (hand_free) dispatch(commands, notices);
-  while (take_next(call, commands, notices)) {
+  while (take_next(call, leavings, commands, notices)) {
     guard.unlock();
     // Call out, with nothing of the last tick left behind.
     if (left) clear_left(left, left_is_done);
     call->outputs_.clear();
-    if (call->leaves_) call->leave_nothing();
+    leavings.let_go();
     call->stash_.put(std::move(commands.released));
     commands.clear();
     if (notices.any()) notify(notices);
@@ -303,7 +304,8 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
   if (left) clear_left(left, left_is_done);
   if (call != nullptr) {
     call->outputs_.clear();
-    call->leave_nothing();
+    call->leave(leavings);  // nobody else knows it now
+    leavings.let_go();
   }
   commands.clear();
   if (call != nullptr && notices.ended) notices.spare_call = std::exchange(call, nullptr);
@@ -327,7 +329,8 @@ void Run::dispatch(Commands& commands, Notices& notices) noexcept {
   tick(next, commands, notices);
 }
 
-inline bool Run::take_next(Call*& call, Commands& commands, Notices& notices) noexcept {
+inline bool Run::take_next(Call*& call, Call::Leavings& leavings, Commands& commands,
+                           Notices& notices) noexcept {
   Invocation* invocation = commands.start;
   if (invocation == nullptr) return false;
   if (call == nullptr) call = take_call();
@@ -336,6 +339,7 @@ inline bool Run::take_next(Call*& call, Commands& commands, Notices& notices) no
     fail_without_memory(invocation, false, commands, notices);
     return false;
   }
+  if (call->leaves_) call->leave(leavings);
   call->begin(*this, invocation);
   if (times_steps_ && call->step_->timeout_ms != 0) {
     list(*call);

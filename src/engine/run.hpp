@@ -80,7 +80,7 @@ class Run final : public Object, public Work {
   std::string questions() const;
   std::string describe() const;
   void count(Runtime::Counters& counters) const noexcept;
-  void on_time(int64_t now_ms) noexcept;
+  void on_time() noexcept;
   void cancel(std::string_view why) noexcept;
   Result<CborBuffer> snapshot();
   Result<Ref<Stream>> subscribe(StreamOptions options);
@@ -178,7 +178,7 @@ class Run final : public Object, public Work {
   void list(Call& call) noexcept;
   void unlist(Call& call) noexcept;
   Call* find_call(const Invocation* invocation) const noexcept;
-  bool expire_step(int64_t now) noexcept;
+  bool expire_step() noexcept;
   int64_t left_of_step(const Invocation& invocation, int64_t now) const noexcept;
   int64_t next_step_due() const noexcept;
   static Ref<Error> step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept;
@@ -190,7 +190,7 @@ class Run final : public Object, public Work {
 
   void dispatch(Commands& commands, Notices& notices) noexcept;
   // The invocation that a tick has dispatched gets its call. False: there is none.
-  bool take_next(Call*& call, Commands& commands, Notices& notices) noexcept;
+  bool take_next(Call*& call, Call::Leavings& leavings, Commands& commands, Notices& notices) noexcept;
   bool may_be_held() const noexcept { return stream_ && stream_->may_hold(); }
   int64_t dispatch_ms() const noexcept { return times_steps_ ? now_ms() : looked_ms_; }
   void fail_without_memory(Invocation* invocation, bool hand_free, Commands& commands,
@@ -256,7 +256,6 @@ class Run final : public Object, public Work {
 
   // The runtime's, under its lock.
   int64_t armed_ms_ = INT64_MAX;
-  Run* next_due_ = nullptr;
   Run* next_active_ = nullptr;
   Run* previous_active_ = nullptr;
 

@@ -211,9 +211,10 @@ void Run::arm(int64_t due_ms, Notices& notices) noexcept {
   notices.more = true;
 }
 
-void Run::on_time(int64_t now) noexcept {
+// The clock is read under the lock, so that no step has begun after what it says.
+void Run::on_time() noexcept {
   EngineScope scope(*this);
-  while (times_steps_ && expire_step(now)) continue;
+  while (times_steps_ && expire_step()) continue;
   Commands commands;
   Notices notices;
   Guard guard(lock_);
@@ -221,7 +222,7 @@ void Run::on_time(int64_t now) noexcept {
   far_due_ms_.store(INT64_MAX, std::memory_order_relaxed);
   if (!started_ || has_ended(state_)) return;
   Tick tick{Tick::Kind::time};
-  tick.now_ms = now;
+  const int64_t now = tick.now_ms = now_ms();
   if (!this->tick(tick, commands, notices)) {
     // Without memory now, once more in a while.
     constexpr int64_t kOnceMoreMs = 100;
@@ -238,11 +239,12 @@ void Run::on_time(int64_t now) noexcept {
 
 // An attempt whose time is up has failed, and its body is left to itself. One at a time: what each lets go of
 // goes outside the lock. False: there is none.
-bool Run::expire_step(int64_t now) noexcept {
+bool Run::expire_step() noexcept {
   Commands commands;
   Notices notices;
   Guard guard(lock_);
   if (!started_ || has_ended(state_)) return false;
+  const int64_t now = now_ms();
   Invocation* late = state_.in_flight.front();
   while (late != nullptr && left_of_step(*late, now) > 0) late = late->next;
   if (late == nullptr) return false;

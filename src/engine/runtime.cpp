@@ -175,20 +175,16 @@ void Runtime::arm_those_far() noexcept {
   }
 }
 
-// Under the lock. Those that are due, by Run::next_due_, each with a reference.
-Run* Runtime::take_due(int64_t now_ms) noexcept {
-  Run* first = nullptr;
-  Run** last = &first;
+// The one that is due first; null: none is. One at a time: others may tell the time too, and may arm it anew.
+Ref<Run> Runtime::take_due(int64_t now_ms) noexcept {
+  Guard guard(lock_);
   while (!armed_.empty() && armed_.begin()->first <= now_ms) {
     Run* run = armed_.begin()->second;
     armed_.erase(armed_.begin());
     run->armed_ms_ = INT64_MAX;
-    if (!try_retain(run)) continue;
-    run->next_due_ = nullptr;
-    *last = run;
-    last = &run->next_due_;
+    if (try_retain(run)) return Ref<Run>::adopt(run);
   }
-  return first;
+  return nullptr;
 }
 
 // Under the lock.
@@ -210,17 +206,11 @@ void Runtime::tell_time() noexcept {
   const Ref<Runtime> self = Ref<Runtime>::adopt(this);  // a callback may let go of the last handle
   const EngineScope scope;
   enter();
-  Run* due = nullptr;
-  {
+  if (arm_by_.load() <= now_ms) {
     Guard guard(lock_);
-    if (arm_by_.load() <= now_ms) arm_those_far();
-    due = take_due(now_ms);
+    arm_those_far();
   }
-  while (due != nullptr) {
-    const Ref<Run> run = Ref<Run>::adopt(due);
-    due = due->next_due_;
-    run->on_time(now_ms);
-  }
+  while (const Ref<Run> run = take_due(now_ms)) run->on_time();
   int64_t next_ms = INT64_MAX;
   {
     Guard guard(lock_);

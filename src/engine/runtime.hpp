@@ -108,7 +108,7 @@ class Runtime final : public Object {
   void count_ended(const Run& run) noexcept;
   bool arm_listed(Run& run, int64_t due_ms) noexcept;
   void arm_those_far() noexcept;
-  Run* take_due(int64_t now_ms) noexcept;
+  Ref<Run> take_due(int64_t now_ms) noexcept;
   int64_t find_next_due() noexcept;
   void begin_close() noexcept;
   void finish_close() noexcept;
