@@ -26,12 +26,16 @@ const char* kind_name(Kind kind) noexcept {
   return "no handle of this library";
 }
 
-// Whatever the host throws out of a callback that answers nothing ends here: there is nobody to tell.
+// Of a callback that answers nothing: what it threw, or null.
 template <class Callback>
-void shielded(Callback callback) noexcept {
+Ref<Error> shielded(Callback callback) noexcept {
   try {
     callback();
-  } catch (...) {  // NOLINT(bugprone-empty-catch)
+    return nullptr;
+  } catch (const std::exception& thrown) {
+    return thrown_by_host(thrown.what());
+  } catch (...) {
+    return Error::host(0, "an exception that is no std::exception", nullptr);
   }
 }
 
@@ -56,24 +60,24 @@ Status call_step(const StepBody& body, Call& call, const Event& event, Ref<Error
   return failure ? failure->status : static_cast<Status>(status);
 }
 
-void call_done(const HostCallback& callback, Run& run, RunStatus status) noexcept {
-  shielded([&] {
+Ref<Error> call_done(const HostCallback& callback, Run& run, RunStatus status) noexcept {
+  return shielded([&] {
     reinterpret_cast<blazen_run_done_fn>(callback.function)(callback.user_data, handle_of(&run),
                                                             static_cast<blazen_run_state>(status));
   });
 }
 
-void call_ready(const HostCallback& callback) noexcept {
-  shielded([&] { reinterpret_cast<blazen_stream_ready_fn>(callback.function)(callback.user_data); });
+Ref<Error> call_ready(const HostCallback& callback) noexcept {
+  return shielded([&] { reinterpret_cast<blazen_stream_ready_fn>(callback.function)(callback.user_data); });
 }
 
-void call_cancelled(const HostCallback& callback) noexcept {
-  shielded([&] { reinterpret_cast<blazen_cancel_fn>(callback.function)(callback.user_data); });
+Ref<Error> call_cancelled(const HostCallback& callback) noexcept {
+  return shielded([&] { reinterpret_cast<blazen_cancel_fn>(callback.function)(callback.user_data); });
 }
 
-void call_answered(const HostCallback& callback, Call& call, std::string_view request_id,
-                   const Ref<Value>& answer) noexcept {
-  shielded([&] {
+Ref<Error> call_answered(const HostCallback& callback, Call& call, std::string_view request_id,
+                         const Ref<Value>& answer) noexcept {
+  return shielded([&] {
     reinterpret_cast<blazen_answer_fn>(callback.function)(
         callback.user_data, handle_of(&call), request_id.data(), request_id.size(), handle_of(answer.get()));
   });

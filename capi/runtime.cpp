@@ -46,7 +46,7 @@ class HostClock final : public Clock {
   HostClock(Ref<Hooks> hooks, blazen_clock_fn now) noexcept
       : Clock(true), hooks_(std::move(hooks)), now_(now) {}
 
-  // A clock that falls stands still.
+  // A clock that falls stands still, and so does one at the end of time.
   int64_t now_ms() noexcept override {
     int64_t now = 0;
     if (stopped_.load(std::memory_order_acquire)) return last_.load(std::memory_order_relaxed);
@@ -54,6 +54,7 @@ class HostClock final : public Clock {
       now = now_(hooks_->user_data);
     } catch (...) {  // NOLINT(bugprone-empty-catch): it stands still
     }
+    now = std::min(now, kClockMsMax);
     int64_t last = last_.load(std::memory_order_relaxed);
     while (now > last && !last_.compare_exchange_weak(last, now)) continue;
     return std::max(now, last);

@@ -121,7 +121,7 @@ extern "C" {
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_NAME_BYTES_MAX 1024          /* a name, an event type, a key, a codec, a correlation id */
 #define BLAZEN_VALUE_BYTES_MAX 0x40000000   /* a value: 1 GiB */
-#define BLAZEN_JSON_DEPTH_MAX 512           /* arrays and objects inside one another */
+#define BLAZEN_JSON_DEPTH_MAX 512           /* arrays and objects inside one another; 504 in a question and in an answer */
 #define BLAZEN_STEPS_MAX 4096               /* steps of one workflow */
 #define BLAZEN_ACCEPTS_MAX 4096             /* event types that the steps of one workflow accept or emit */
 #define BLAZEN_TIME_MS_MAX 3155760000000    /* a time-out or a delay: a hundred years */
@@ -135,7 +135,8 @@ extern "C" {
  * [own: none | thread: any | block: no | since: 0.1] */
 typedef int32_t blazen_status;
 
-/* The values of blazen_status. Stored in snapshots: never renumbered.
+/* The values of blazen_status. Stored in snapshots: never renumbered. BLAZEN_ERROR_STALLED, BLAZEN_ERROR_RUN_TIMEOUT and
+ * BLAZEN_ERROR_TIMEOUT after a wait say what the run had open, and have all of it as their detail, as blazen_run_describe.
  * [own: none | thread: any | block: no | since: 0.1] */
 enum {
     BLAZEN_OK = 0,
@@ -166,7 +167,7 @@ enum {
     BLAZEN_ERROR_STEP_FAILED = 301,      /* step and attempt say which; cause is what the step said */
     BLAZEN_ERROR_NO_HANDLER = 302,       /* an event that no step accepts */
     BLAZEN_ERROR_STALLED = 303,          /* nothing queued, running or awaited, and no StopEvent */
-    BLAZEN_ERROR_RUN_TIMEOUT = 304,      /* the time of the run is up; the message says what it waited for */
+    BLAZEN_ERROR_RUN_TIMEOUT = 304,      /* the time of the run is up */
     BLAZEN_ERROR_STEP_TIMEOUT = 305,     /* the time of an attempt of a step is up */
     BLAZEN_ERROR_ABORTED = 306,          /* blazen_run_abort */
 
@@ -604,7 +605,7 @@ typedef void (*blazen_wake_fn)(void *user_data);
  * [own: user_data borrow the runtime, task keep | thread: any | block: no | since: 0.1] */
 typedef blazen_status (*blazen_post_fn)(void *user_data, blazen_task *task);
 
-/* What time it is, in milliseconds since 1970, never falling. It comes from any thread, also while the engine holds a lock: it
+/* What time it is, in milliseconds since 1970, never falling (past INT64_MAX / 4, it stands still). It comes from any thread, also while the engine holds a lock: it
  * must not call this library.
  * [own: user_data borrow the runtime | thread: any | block: no | since: 0.1] */
 typedef int64_t (*blazen_clock_fn)(void *user_data);
@@ -616,10 +617,10 @@ typedef int32_t blazen_log_level;
  * [own: none | thread: any | block: no | since: 0.1] */
 enum {
     BLAZEN_LOG_NONE = 0,
-    BLAZEN_LOG_ERROR = 1,   /* the library could not do what it should */
-    BLAZEN_LOG_WARNING = 2, /* something of the host's was dropped or came to nothing */
-    BLAZEN_LOG_INFO = 3,
-    BLAZEN_LOG_DEBUG = 4
+    BLAZEN_LOG_ERROR = 1,   /* a callback of the host threw, or the library could not do what it should */
+    BLAZEN_LOG_WARNING = 2, /* something of the host's was dropped, or came to nothing because it came too late */
+    BLAZEN_LOG_INFO = 3,    /* runs that fail or are cancelled, and failures that a run survives */
+    BLAZEN_LOG_DEBUG = 4    /* runs that start, and complete */
 };
 /* Takes what the library has to say without being asked; it prints nothing itself. message is UTF-8 and lives during the call.
  * [own: user_data borrow the runtime, message borrow this call | thread: any | block: no | since: 0.1] */
@@ -676,7 +677,8 @@ BLAZEN_API blazen_status blazen_runtime_poll(blazen_runtime *runtime, uint64_t s
 BLAZEN_API blazen_status blazen_runtime_descriptor(blazen_runtime *runtime, int32_t *descriptor, blazen_error **error);
 
 /* How many milliseconds from now blazen_runtime_poll has something to do because of the time alone: 0 if it has already, -1 if
- * never. In BLAZEN_MODE_PUMP without the descriptor, poll then; the wake callback says when it has become earlier.
+ * never; sooner than that where what was due has come about otherwise. In BLAZEN_MODE_PUMP without the descriptor, poll then; the
+ * wake callback says when it has become earlier.
  * Elsewhere a thread of the engine sees to it.
  * [own: runtime in, delay_ms out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_next_timer(blazen_runtime *runtime, int64_t *delay_ms, blazen_error **error);
@@ -825,8 +827,8 @@ BLAZEN_API blazen_status blazen_run_close(blazen_run *run, blazen_error **error)
 
 /* Waits until the run has ended or has parked elsewhere; *state (may be NULL) says which. timeout_ms: 0 only looks,
  * BLAZEN_FOREVER has no deadline; past it, BLAZEN_ERROR_TIMEOUT. Meanwhile this thread runs steps of the run instead of
- * sleeping: always where the engine has no threads, and elsewhere where there is no deadline. In a library built without
- * threads, a wait that only the host could end answers BLAZEN_ERROR_TIMEOUT at once.
+ * sleeping: always where the engine has no threads, and elsewhere where there is no deadline. A library built without
+ * threads never sleeps: where nothing can be run now, it answers BLAZEN_ERROR_TIMEOUT at once.
  * [own: run in, state out | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_wait(blazen_run *run, int64_t timeout_ms, blazen_run_state *state,
                                          blazen_error **error);
@@ -886,7 +888,8 @@ enum {
     BLAZEN_PAUSE_DRAIN = 2 /* the same, and complete when no body is at work */
 };
 /* Pauses a started run, before any queued event. BLAZEN_RUN_PAUSED acknowledges it, in every form of waiting. A second pause
- * is the same pause (NOW completes a DRAIN); after the end: BLAZEN_ERROR_CANCELLED.
+ * is the same pause (NOW completes a DRAIN); after the end: BLAZEN_ERROR_CANCELLED. The clock of the run stands still; a body
+ * under way goes on, and with it the time-out of its attempt.
  * [own: run in | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_pause(blazen_run *run, blazen_pause_mode mode, blazen_error **error);
 /* Goes on after a pause. One that is not paused goes on as it is; after the end: BLAZEN_ERROR_CANCELLED.

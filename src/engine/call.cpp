@@ -12,6 +12,7 @@
 
 #include "base/digest.hpp"
 #include "engine/lifecycle.hpp"
+#include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/scope.hpp"
@@ -204,6 +205,7 @@ Result<Ref<Event>> Call::make_request(std::string_view correlation, const Value&
   if (!reader.is_object)
     return bad_request("value: an InputRequestEvent has a JSON object {request_id, prompt, metadata}");
   if (reader.has_id && !reader.id_is_text) return bad_request("value: request_id is not a text");
+  if (Ref<Error> error = check_nested("value", value.data())) return error;
   std::string id = reader.has_id ? reader.id : std::string(correlation);
   std::string text(value.data());
   if (!reader.has_id) {
@@ -298,6 +300,7 @@ Result<Status> Call::ask(const Asking& asking, std::unique_ptr<PendingCallback> 
       "{\"request_id\":" + nlohmann::json(id).dump() + ",\"prompt\":" + nlohmann::json(asking.prompt).dump();
   if (asking.metadata) text.append(",\"metadata\":").append(asking.metadata->data());
   text += "}";
+  if (Ref<Error> error = check_nested("question", text)) return error;
   Output request{Event::make(kInputRequest, Value::copy(Tag::json, text), step_->name, id),
                  kInputRequestType};
   Tick tick{Tick::Kind::ask, false, nullptr, {&request, 1}};
@@ -324,7 +327,7 @@ Ref<Error> Call::on_cancel(std::unique_ptr<PendingCallback> callback) {
   if (abandoned_ || has_ended(run_->state_)) {
     guard.unlock();
     EngineScope scope(*run_);
-    run_->runtime_->calls().cancelled(callback->callback);
+    run_->tell_log_threw(run_->runtime_->calls().cancelled(callback->callback));
     return nullptr;
   }
   mine.on_cancel.add(std::move(callback));

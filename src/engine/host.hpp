@@ -27,14 +27,14 @@ struct HostCallback {
   DropFn drop = nullptr;
 };
 
-// None throws: what the host threw has become a status, an error, or nothing.
+// None throws: what the host threw has become an error.
 struct HostCalls {
   Status (*step)(const StepBody& body, Call& call, const Event& event, Ref<Error>& error) noexcept;
-  void (*done)(const HostCallback& callback, Run& run, RunStatus status) noexcept;
-  void (*ready)(const HostCallback& callback) noexcept;
-  void (*cancelled)(const HostCallback& callback) noexcept;
-  void (*answered)(const HostCallback& callback, Call& call, std::string_view request_id,
-                   const Ref<Value>& answer) noexcept;
+  Ref<Error> (*done)(const HostCallback& callback, Run& run, RunStatus status) noexcept;
+  Ref<Error> (*ready)(const HostCallback& callback) noexcept;
+  Ref<Error> (*cancelled)(const HostCallback& callback) noexcept;
+  Ref<Error> (*answered)(const HostCallback& callback, Call& call, std::string_view request_id,
+                         const Ref<Value>& answer) noexcept;
   // Status::ok with an answer, or without one where it comes later; else why the question cannot be answered.
   Status (*input)(const HostCallback& callback, Run& run, const Event& request, Ref<Value>& answer,
                   Ref<Error>& error) noexcept;

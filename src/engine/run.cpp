@@ -12,6 +12,9 @@
 #include "engine/refusals.hpp"
 #include "engine/scope.hpp"
 #include "engine/step_failed.hpp"
+#include "engine/visit.hpp"
+#include "run/picture.hpp"
+#include "run/summary.hpp"
 #include "snapshot/restore.hpp"
 
 namespace blazen {
@@ -27,6 +30,16 @@ int64_t steady_ms() noexcept {
 int64_t deadline_after(int64_t timeout_ms) noexcept {
   const int64_t now = steady_ms();
   return timeout_ms > INT64_MAX / 2 ? INT64_MAX / 2 : now + timeout_ms;
+}
+
+// Of nlohmann's, only the strings: its arrays do not stand a failed allocation.
+std::string json_names(const std::vector<std::string>& names) {
+  std::string json = "[";
+  for (const std::string& name : names) {
+    if (json.size() > 1) json += ",";
+    json += nlohmann::json(name).dump();
+  }
+  return json + "]";
 }
 
 }  // namespace
@@ -93,6 +106,8 @@ Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
   run->time_has_passed_ = how.time_has_passed;
   run->ended_.store(has_ended(run->state_));
   if (!runtime.enlist(*run)) return closed_runtime();
+  if (!run->state_.dropped.empty())
+    run->tell_log(LogLevel::warning, "resumed without what could not be kept: ", run->dropped());
   return run.take();
 }
 
@@ -142,10 +157,7 @@ void Run::cancel_if_lost() noexcept {
 
 Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   Output first{Event::make(kStartEvent, std::move(input)), kStartType, kNoStep};
-  EngineScope scope(*this);
-  Commands commands;
-  Notices notices;
-  Guard guard(lock_);
+  Visit visit(*this);
   if (started_) return Error::make(Status::wrong_state, "the run was already started");
   if (has_ended(state_) && state_.phase == Phase::cancelled) return ended_before();
   if (state_.phase != Phase::created && has_input) {
@@ -155,41 +167,36 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   Tick start{is_new ? Tick::Kind::start : Tick::Kind::resume, false, nullptr, {&first, 1}};
   start.now_ms = runtime_->clock().coarse_ms();
   if (!is_new && time_has_passed_) pass_time(state_, start.now_ms);
+  time_has_passed_ = false;  // a second try, after a first without memory, does not let it pass twice
   const bool will_move = !has_ended(state_);
-  if (!tick(start, commands, notices)) return Error::out_of_memory();
+  if (!tick(start, visit.commands, visit.notices)) return Error::out_of_memory();
+  if (visit.commands.status != Status::ok) return visit.leave();
   started_ = true;
   started_ms_ = start.now_ms;
-  if (will_move && !has_ended(state_)) begin_time(notices);
+  if (will_move && !has_ended(state_)) begin_time(visit.notices);
   if (will_move) {
     owned_.store(true);
     keep();
   }
   if (!is_new) {
-    commands.settled = state_.rest != RunStatus::running;
-    commands.more = true;
-    commands.asked = !state_.questions.empty();
-    after_tick(commands, notices);
+    visit.commands.settled = state_.rest != RunStatus::running;
+    visit.commands.more = true;
+    visit.commands.asked = !state_.questions.empty();
+    after_tick(visit.commands, visit.notices);
   }
-  if (submit) offer(notices);
-  guard.unlock();
-  commands.clear();
-  notify(notices);
-  return nullptr;
+  if (submit) offer(visit.notices);
+  remark(LogLevel::debug, nullptr, is_new ? "started" : "goes on from a snapshot", visit.notices);
+  return visit.leave();
 }
 
 void Run::end(Phase phase, Ref<Error> error) noexcept {
-  EngineScope scope(*this);
-  Commands commands;
-  Notices notices;
-  Guard guard(lock_);
+  Visit visit(*this);
   if (has_ended(state_)) return;
   Tick last{Tick::Kind::end};
   last.phase = phase;
   last.error = std::move(error);
-  tick(last, commands, notices);
-  guard.unlock();
-  commands.clear();
-  notify(notices);
+  tick(last, visit.commands, visit.notices);
+  visit.leave();
 }
 
 void Run::cancel(std::string_view why) noexcept {
@@ -405,6 +412,7 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
 // Its body is back, and nothing that it did counts. False: the host has a handle of it still.
 [[gnu::noinline]] bool Run::leave_abandoned(Call& call, Ref<Error>& error, bool hand_free, Commands& commands,
                                             Notices& notices) noexcept {
+  if (error) remark(LogLevel::warning, error, ": too late, the time of that attempt was up", notices);
   commands.late_error = std::move(error);
   commands.more = true;
   if (call.deferred_) return false;
@@ -457,6 +465,7 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
   Output handled;
   if (has_ended(state_)) {
     done.kind = Tick::Kind::discard;
+    if (failure) remark(LogLevel::warning, failure, ": too late, the run had ended", notices);
     commands.late_error = std::move(failure);
     commands.more = true;
   } else if (failure) {
@@ -472,6 +481,8 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
     fail_step(call, done, std::move(refused), handled);
     is_done = tick(done, commands, notices);
   }
+  if (done.kind == Tick::Kind::fail && commands.late_error)
+    remark(LogLevel::info, commands.late_error, kGoesOn, notices);
   if (call.extras_) call.spend_extras();
   if (!is_done) fail_without_memory(call.invocation_, hand_free && !apart, commands, notices);
   if (apart) dispatch(commands, notices);
@@ -638,12 +649,18 @@ void Run::offer_rest(Notices& notices) noexcept {
 
 void Run::notify(Notices& notices) noexcept {
   if (!std::exchange(notices.more, false)) return;
+  // First, so that whoever is called back finds the time that is due next.
+  if (const int64_t due_ms = std::exchange(notices.due_ms, INT64_MAX); due_ms != INT64_MAX)
+    runtime_->arm(*this, due_ms);
+  if (const int64_t due_ms = std::exchange(notices.alarm_ms, INT64_MAX); due_ms != INT64_MAX)
+    runtime_->set_alarm(due_ms);
+  if (notices.remark.what != nullptr) tell_remark(std::exchange(notices.remark, {}));
   call_back(notices);
   while (notices.ready != nullptr) {
     Ref<Stream> stream = Ref<Stream>::adopt(notices.ready);
     notices.ready = stream->next_notice_;
     const HostCallback callback = stream->notice_;
-    runtime_->calls().ready(callback);
+    tell_log_threw(runtime_->calls().ready(callback));
     call_drop(callback.drop, callback.user_data);
     Guard guard(lock_);
     --stream->calling_;
@@ -651,25 +668,24 @@ void Run::notify(Notices& notices) noexcept {
     collect_ready(*stream, notices);
   }
   if (std::exchange(notices.ended, false)) {
+    if (runtime_->log().hears(LogLevel::info)) tell_log_ended();
     if (queued.load(std::memory_order_relaxed)) runtime_->executor().withdraw(*this);
     runtime_->delist(*this, std::exchange(notices.spare_call, nullptr));
     delisted_ = true;
     if (owned_.exchange(false)) let_go();
   }
   if (const size_t hands = std::exchange(notices.hands, 0)) runtime_->executor().submit(*this, hands);
-  if (const int64_t due_ms = std::exchange(notices.due_ms, INT64_MAX); due_ms != INT64_MAX)
-    runtime_->arm(*this, due_ms);
-  if (const int64_t due_ms = std::exchange(notices.alarm_ms, INT64_MAX); due_ms != INT64_MAX)
-    runtime_->set_alarm(due_ms);
 }
 
 void Run::call_back(Notices& notices) noexcept {
   const HostCalls& calls = runtime_->calls();
-  while (const auto waiting = notices.done.take()) calls.done(waiting->callback, *this, notices.status);
-  while (const auto waiting = notices.cancelled.take()) calls.cancelled(waiting->callback);
+  while (const auto waiting = notices.done.take())
+    tell_log_threw(calls.done(waiting->callback, *this, notices.status));
+  while (const auto waiting = notices.cancelled.take()) tell_log_threw(calls.cancelled(waiting->callback));
   if (notices.answered_call) {
     while (const auto waiting = notices.answered.take())
-      calls.answered(waiting->callback, *notices.answered_call, waiting->request_id, waiting->answer);
+      tell_log_threw(
+          calls.answered(waiting->callback, *notices.answered_call, waiting->request_id, waiting->answer));
     notices.answered_call.reset();
   }
   if (notices.requests.empty()) return;
@@ -708,62 +724,43 @@ Ref<Error> Run::post(const Event& event, const Call::Sending& sending) {
         "event: an InputRequestEvent comes from a step; from outside, nobody would get the answer");
   }
   output->delay_ms = sending.delay_ms;
-  EngineScope scope(*this);
-  Commands commands;
-  Notices notices;
-  Guard guard(lock_);
+  Visit visit(*this);
   if (has_ended(state_)) return ended_before();
   if (!started_) return Error::make(Status::wrong_state, "the run was not started yet");
   Tick tick{Tick::Kind::post, false, nullptr, {&*output, 1}};
   tick.is_special = sending.delay_ms != 0;
   if (tick.is_special) tick.now_ms = now_ms();
-  if (!this->tick(tick, commands, notices)) return Error::out_of_memory();
-  if (!EngineScope::works_on(*this)) offer(notices);
-  guard.unlock();
-  Ref<Error> refused = commands.status == Status::ok ? nullptr : limit_reached(commands.limit);
-  commands.clear();
-  notify(notices);
-  return refused;
+  if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
+  if (!EngineScope::works_on(*this)) offer(visit.notices);
+  return visit.leave();
 }
 
 Ref<Error> Run::effect(Call& call, Tick& tick) noexcept {
-  EngineScope scope(*this);
-  Commands commands;
-  Notices notices;
-  Guard guard(lock_);
+  Visit visit(*this);
   if (has_ended(state_)) return ended_before();
   if (call.abandoned_) return call.check_open();
   tick.invocation = call.invocation_;
   if (tick.is_special) tick.now_ms = now_ms();
-  if (!this->tick(tick, commands, notices)) return Error::out_of_memory();
+  if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
   if (EngineScope::works_on(*this) && !runtime_->executor().wants_each_step()) {
-    offer_rest(notices);
+    offer_rest(visit.notices);
   } else {
-    offer(notices);
+    offer(visit.notices);
   }
-  guard.unlock();
-  Ref<Error> refused = refused_tick(commands);
-  commands.clear();
-  notify(notices);
-  return refused;
+  return visit.leave();
 }
 
 // An item of a step that is between its body's start and end, so that nothing but the streams has to know.
 Ref<Error> Run::progress(const Ref<Event>& item) noexcept {
-  EngineScope scope(*this);
-  Commands commands;
-  Notices notices;
-  Guard guard(lock_);
+  Visit visit(*this);
   if (has_ended(state_)) return ended_before();
   if (!state_.watched) return nullptr;
-  stream_->append_news(item, state_.stream_last, commands.dropped_events);
-  look_at_hold(notices);
-  collect_ready(notices);
+  stream_->append_news(item, state_.stream_last, visit.commands.dropped_events);
+  look_at_hold(visit.notices);
+  collect_ready(visit.notices);
   if (waiters_ != 0) changed_.wake_all();
-  guard.unlock();
-  commands.dropped_events.clear();
-  notify(notices);
-  return nullptr;
+  visit.commands.more = true;
+  return visit.leave();
 }
 
 Result<Ref<Stream>> Run::subscribe(StreamOptions options) {
@@ -865,11 +862,15 @@ Result<RunStatus> Run::wait(uint32_t until, int64_t timeout_ms) {
     return Error::make(Status::wrong_place,
                        "a wait is not possible inside a callback: give a timeout_ms of 0");
   }
+  constexpr std::string_view kTooLate = "the deadline passed before the run came to what was waited for";
   Guard guard(lock_);
-  if (!wait_until(guard, timeout_ms, [this, until] { return is_reached(until); })) {
-    return Error::make(Status::timeout, "the deadline passed before the run came to what was waited for");
-  }
-  return status_of(state_);
+  if (wait_until(guard, timeout_ms, [this, until] { return is_reached(until); })) return status_of(state_);
+  if (timeout_ms == 0) return Error::make(Status::timeout, kTooLate);
+  const std::string open = summarize(state_);
+  const Picture picture(state_, status_of(state_), now_ms());
+  guard.unlock();
+  return picture.added_to(Error::make(Status::timeout, std::string(kTooLate) + "; open: " + open),
+                          workflow());
 }
 
 bool Run::is_reached(uint32_t until) const noexcept {
@@ -928,26 +929,18 @@ Result<Ref<Value>> Run::result() const noexcept {
 }
 
 std::string Run::elsewhere() const {
-  std::string names = "[";
-  Guard guard(lock_);
-  for (StepIndex step = 0; step < state_.steps.size(); ++step) {
-    if (state_.steps[step].parked == 0) continue;
-    if (names.size() > 1) names += ",";
-    // Of nlohmann's, only the strings: its arrays do not stand a failed allocation.
-    names += nlohmann::json(workflow().steps()[step].name).dump();
+  std::vector<std::string> names;
+  {
+    Guard guard(lock_);
+    for (StepIndex step = 0; step < state_.steps.size(); ++step) {
+      if (state_.steps[step].parked != 0) names.push_back(workflow().steps()[step].name);
+    }
   }
-  return names + "]";
+  return json_names(names);
 }
 
 // Nothing changes it once the run can be seen.
-std::string Run::dropped() const {
-  std::string names = "[";
-  for (const std::string& name : state_.dropped) {
-    if (names.size() > 1) names += ",";
-    names += nlohmann::json(name).dump();
-  }
-  return names + "]";
-}
+std::string Run::dropped() const { return json_names(state_.dropped); }
 
 Result<CborBuffer> Run::snapshot() {
   EngineScope scope(*this);  // serializers are called
@@ -957,8 +950,12 @@ Result<CborBuffer> Run::snapshot() {
     cut = cut_snapshot(state_, now_ms());
   }
   Result<CborBuffer> bytes = encode_snapshot(cut, runtime_->calls().serialize);
-  Guard guard(lock_);
-  keep_orders(cut, state_);
+  {
+    Guard guard(lock_);
+    keep_orders(cut, state_);
+  }
+  if (bytes && cut.dropped.size() > state_.dropped.size())
+    tell_log(LogLevel::warning, "a snapshot leaves out what cannot be kept: ", json_names(cut.dropped));
   return bytes;
 }
 

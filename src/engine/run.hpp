@@ -120,6 +120,13 @@ class Run final : public Object, public Work {
   void enter() noexcept;
   void leave() noexcept;
 
+  // Something for the log.
+  struct Remark {
+    LogLevel level = LogLevel::none;
+    const char* what = nullptr;  // null: there is none. After the message of the error, if there is one
+    Ref<Error> error;
+  };
+  static constexpr const char* kGoesOn = "; the run goes on";
   // What has to be called once the lock is open.
   struct Notices {
     CallbackList done;
@@ -133,6 +140,7 @@ class Run final : public Object, public Work {
     RunStatus status = RunStatus::running;
     size_t hands = 0;
     bool ended = false;
+    Remark remark;
     Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
     bool more = false;           // whoever sets one of the others sets it
 
@@ -140,6 +148,7 @@ class Run final : public Object, public Work {
   };
 
   class FirstHandle;
+  class Visit;
   class Watch;
   Run(Runtime& runtime, Ref<Workflow> workflow) noexcept;
 
@@ -167,6 +176,13 @@ class Run final : public Object, public Work {
   void hand_out_requests(Notices& notices) noexcept;
   void hand_over_answer(const Invocation& invocation, std::string_view request_id, Notices& notices) noexcept;
   void call_input(const Event& request) noexcept;
+  // Under the lock: for the log, where it wants to hear it.
+  void remark(LogLevel level, const Ref<Error>& error, const char* what, Notices& notices) const noexcept;
+  // Without the lock.
+  void tell_log(LogLevel level, std::string_view text, std::string_view more = {}) const noexcept;
+  void tell_remark(const Remark& remark) const noexcept;
+  void tell_log_threw(const Ref<Error>& thrown) const noexcept;
+  void tell_log_ended() const noexcept;
   void call_back(Notices& notices) noexcept;
   void collect_done(Notices& notices) noexcept;
   // The moment of the next thing that is due, for the runtime.

@@ -4,9 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/scope.hpp"
+#include "engine/visit.hpp"
 
 namespace blazen {
 namespace {
@@ -40,20 +42,15 @@ Ref<Error> Run::unpause() noexcept {
 }
 
 Ref<Error> Run::steer(Tick& tick) noexcept {
-  EngineScope scope(*this);
-  Commands commands;
-  Notices notices;
-  Guard guard(lock_);
+  Visit visit(*this);
   if (has_ended(state_)) return ended_before();
   if (state_.phase == Phase::created) return Error::make(Status::wrong_state, "the run was not started yet");
   if (tick.kind == Tick::Kind::unpause && state_.pause == Pause::none) return nullptr;
   tick.now_ms = started_ ? now_ms() : 0;
-  this->tick(tick, commands, notices);
-  if (started_ && !has_ended(state_)) rearm(notices);
-  offer(notices);
-  guard.unlock();
-  commands.clear();
-  notify(notices);
+  this->tick(tick, visit.commands, visit.notices);
+  if (started_ && !has_ended(state_)) rearm(visit.notices);
+  offer(visit.notices);
+  visit.leave();
   return nullptr;
 }
 
@@ -61,51 +58,41 @@ Ref<Error> Run::steer(Tick& tick) noexcept {
 
 Ref<Error> Run::ask(Call& call, Tick& tick, std::unique_ptr<PendingCallback> callback,
                     Ref<Value>& answer) noexcept {
-  EngineScope scope(*this);
-  Commands commands;
-  Notices notices;
-  Guard guard(lock_);
+  Visit visit(*this);
   if (has_ended(state_)) return ended_before();
   if (call.abandoned_) return call.check_open();
   tick.invocation = call.invocation_;
   tick.now_ms = now_ms();
-  if (!this->tick(tick, commands, notices)) return Error::out_of_memory();
-  if (commands.status == Status::pending && callback) {
+  if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
+  if (visit.commands.status == Status::pending && callback) {
     call.extras_->on_answer.add(std::move(callback));
     list(call);
   }
-  answer = commands.answer;
-  offer(notices);
-  guard.unlock();
-  Ref<Error> refused = refused_tick(commands);
-  commands.clear();
-  notify(notices);
-  return refused;
+  answer = visit.commands.answer;
+  offer(visit.notices);
+  return visit.leave();
 }
 
 Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
+  if (answer->tag() == Tag::json) {
+    if (Ref<Error> error = check_nested("answer", answer->data())) return error;
+  }
   Output response{Event::make(kInputResponse, response_value(request_id, answer), {}, request_id),
                   kInputResponseType};
-  EngineScope scope(*this);
-  Commands commands;
-  Notices notices;
-  Guard guard(lock_);
+  Visit visit(*this);
   if (has_ended(state_)) return ended_before();
   Tick tick{Tick::Kind::respond, false, nullptr, {&response, 1}};
   tick.value = std::move(answer);
   tick.now_ms = started_ ? now_ms() : 0;
-  if (!this->tick(tick, commands, notices)) return Error::out_of_memory();
-  if (commands.status == Status::not_found) {
+  if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
+  if (visit.commands.status == Status::not_found) {
     return Error::make(Status::not_found, "request_id: no question " + in_quotes(request_id) +
                                               " is open: it is unknown, or was answered");
   }
-  if (commands.answered != nullptr) hand_over_answer(*commands.answered, request_id, notices);
-  offer(notices);
-  guard.unlock();
-  Ref<Error> refused = refused_tick(commands);
-  commands.clear();
-  notify(notices);
-  return refused;
+  if (visit.commands.answered != nullptr)
+    hand_over_answer(*visit.commands.answered, request_id, visit.notices);
+  offer(visit.notices);
+  return visit.leave();
 }
 
 // Under the lock: the callback of the body that waits for it.
@@ -152,7 +139,7 @@ void Run::call_input(const Event& request) noexcept {
   if (!answer) return;
   try {
     if (Ref<Error> refused = respond(request.correlation(), std::move(answer)))
-      runtime_->log().write(LogLevel::warning, refused->message);
+      tell_log(LogLevel::warning, "an answer of the input handler came to nothing: ", refused->message);
   } catch (const std::bad_alloc&) {
     end(Phase::failed, Error::out_of_memory());
   }
@@ -213,36 +200,31 @@ void Run::arm(int64_t due_ms, Notices& notices) noexcept {
 
 // The clock is read under the lock, so that no step has begun after what it says.
 void Run::on_time() noexcept {
-  EngineScope scope(*this);
+  const EngineScope scope(*this);
   while (times_steps_ && expire_step()) continue;
-  Commands commands;
-  Notices notices;
-  Guard guard(lock_);
+  Visit visit(*this);
   known_due_ms_ = INT64_MAX;
   far_due_ms_.store(INT64_MAX, std::memory_order_relaxed);
   if (!started_ || has_ended(state_)) return;
   Tick tick{Tick::Kind::time};
   const int64_t now = tick.now_ms = now_ms();
-  if (!this->tick(tick, commands, notices)) {
+  if (!this->tick(tick, visit.commands, visit.notices)) {
     // Without memory now, once more in a while.
     constexpr int64_t kOnceMoreMs = 100;
-    notices.due_ms = known_due_ms_ = now + kOnceMoreMs;
-    notices.more = true;
+    visit.notices.due_ms = known_due_ms_ = now + kOnceMoreMs;
+    visit.notices.more = true;
   }
-  if (!has_ended(state_)) arm(std::min(next_due(), times_steps_ ? next_step_due() : INT64_MAX), notices);
-  offer(notices);
-  guard.unlock();
-  commands.clear();
-  notify(notices);
+  if (!has_ended(state_))
+    arm(std::min(next_due(), times_steps_ ? next_step_due() : INT64_MAX), visit.notices);
+  offer(visit.notices);
+  visit.leave();
   cancel_if_lost();
 }
 
 // An attempt whose time is up has failed, and its body is left to itself. One at a time: what each lets go of
 // goes outside the lock. False: there is none.
 bool Run::expire_step() noexcept {
-  Commands commands;
-  Notices notices;
-  Guard guard(lock_);
+  Visit visit(*this);
   if (!started_ || has_ended(state_)) return false;
   const int64_t now = now_ms();
   Invocation* late = state_.in_flight.front();
@@ -255,17 +237,16 @@ bool Run::expire_step() noexcept {
   Output handled;
   if (Call* call = find_call(late)) {
     make_step_failed(*call, tick, handled);
-    abandon(*call, notices);
+    abandon(*call, visit.notices);
   }
-  if (!this->tick(tick, commands, notices)) {
+  if (!this->tick(tick, visit.commands, visit.notices)) {
     tick.error = Error::out_of_memory();
     tick.outputs = {};
-    this->tick(tick, commands, notices);
+    this->tick(tick, visit.commands, visit.notices);
   }
-  offer(notices);
-  guard.unlock();
-  commands.clear();
-  notify(notices);
+  if (visit.commands.late_error) remark(LogLevel::info, visit.commands.late_error, kGoesOn, visit.notices);
+  offer(visit.notices);
+  visit.leave();
   return true;
 }
 

@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "engine/nested_json.hpp"
+
 namespace blazen {
 
 Ref<Event> step_failed_event(const Error& error, std::string_view step, uint32_t attempt,
@@ -17,7 +19,7 @@ Ref<Event> step_failed_event(const Error& error, std::string_view step, uint32_t
                      ",\"event_type\":" + text(event.type()) + ",\"status\":\"" + status_name(cause.status) +
                      "\",\"message\":" + text(cause.message) +
                      ",\"host_code\":" + std::to_string(cause.host_code);
-  if (cause.detail && cause.detail->tag() == Tag::json)
+  if (cause.detail && cause.detail->tag() == Tag::json && !check_nested("detail", cause.detail->data()))
     json.append(",\"detail\":").append(cause.detail->data());
   return Event::make(kStepFailed, Value::copy(Tag::json, json + "}"), step, event.correlation());
 }

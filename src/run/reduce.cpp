@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "run/picture.hpp"
 #include "run/retry.hpp"
 #include "run/summary.hpp"
 
@@ -89,15 +90,22 @@ Ref<Error> no_handler(const Event& event) noexcept {
   }
 }
 
-Ref<Error> stalled(const RunState& state) noexcept {
+// Its detail is what the run looked like.
+Ref<Error> with_picture(Ref<Error> error, const RunState& state, int64_t now_ms) {
+  const Picture picture(state, status_of(state), std::max(now_ms, state.clock.set_ms));
+  return picture.added_to(std::move(error), *state.workflow);
+}
+
+Ref<Error> stalled(const RunState& state, int64_t now_ms) noexcept {
   try {
     const std::string& last =
         state.last_type == kUnknownType ? state.last_unhandled : state.workflow->type_name(state.last_type);
-    return Error::make(Status::stalled,
-                       std::string("the run can make no progress: nothing is queued or running, and no "
-                                   "StopEvent came; the last event was '")
-                           .append(last)
-                           .append("'"));
+    return with_picture(
+        Error::make(Status::stalled, std::string("the run can make no progress: nothing is queued or "
+                                                 "running, and no StopEvent came; the last event was '")
+                                         .append(last)
+                                         .append("'")),
+        state, now_ms);
   } catch (const std::bad_alloc&) {
     return Error::out_of_memory();
   }
@@ -727,11 +735,13 @@ void suspend(RunState& state, Invocation* invocation) noexcept {
 
 // ----------------------------------------------------------------------------------------------------- time
 
-Ref<Error> timed_out(const RunState& state) noexcept {
+Ref<Error> timed_out(const RunState& state, int64_t now_ms) noexcept {
   try {
-    return Error::make(Status::run_timeout, "the run did not end within its " +
-                                                std::to_string(state.workflow->policy().timeout_ms) +
-                                                " ms; it waited for what is open: " + summarize(state));
+    return with_picture(
+        Error::make(Status::run_timeout, "the run did not end within its " +
+                                             std::to_string(state.workflow->policy().timeout_ms) +
+                                             " ms; it waited for what is open: " + summarize(state)),
+        state, now_ms);
   } catch (const std::bad_alloc&) {
     return Error::out_of_memory();
   }
@@ -785,7 +795,7 @@ void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& comm
 void advance(RunState& state, Tick& tick, Commands& commands) {
   if (state.phase != Phase::running || !state.clock.runs) return;
   const int64_t time_ms = state.clock.at(tick.now_ms);
-  if (time_ms >= deadline_of(state)) return fail_run(state, timed_out(state), commands);
+  if (time_ms >= deadline_of(state)) return fail_run(state, timed_out(state, tick.now_ms), commands);
   reserve_for_due(state, time_ms, commands);
   fire_due(state, tick, time_ms, commands);
 }
@@ -939,7 +949,8 @@ bool is_stalled(const RunState& state) noexcept {
 // Phase 2: has the run come to rest here, or does it move again? One that can make no progress ends, unless
 // its workflow lets it wait. No hang, ever.
 [[gnu::noinline]] void settle(RunState& state, const Tick& tick, Commands& commands) noexcept {
-  if (state.phase == Phase::running && is_stalled(state)) fail_run(state, stalled(state), commands);
+  if (state.phase == Phase::running && is_stalled(state))
+    fail_run(state, stalled(state, tick.now_ms), commands);
   const RunStatus now = status_of(state);
   if (std::exchange(state.rest, now) != now) {
     commands.more = true;

@@ -53,11 +53,10 @@ std::string summarize(const RunState& state) {
     add_steps(state, counts, title, text);
     counts.assign(counts.size(), 0);
   };
-  count(state.in_flight, counts);
-  take("in flight");
-  for (const InvocationList* list :
-       {&state.interrupted, &state.interrupted_waiting, &state.ready, &state.admitted})
+  for (const InvocationList* list : {&state.in_flight, &state.interrupted, &state.interrupted_waiting})
     count(*list, counts);
+  take("in flight");
+  for (const InvocationList* list : {&state.ready, &state.admitted}) count(*list, counts);
   for (const StepState& step : state.steps) count(step.waiting, counts);
   take("queued");
   for (const auto& [key, item] : state.backing_off) ++counts[item->step];

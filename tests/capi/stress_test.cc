@@ -597,4 +597,56 @@ TEST(Race, OfALastReleaseOfARunWithTheCloseOfItsRuntime) {
   EXPECT_EQ(bad, 0) << "callbacks dropped more or less than once, or called twice";
 }
 
+// Many runs are due all the time, and several threads tell them so: each run hears it, and none is let go of
+// twice.
+TEST(Race, OfThreadsThatTellTheTimeAtOnce) {
+  if (!kThreads) GTEST_SKIP() << "a library without threads";
+  Watchdog watchdog("OfThreadsThatTellTheTimeAtOnce", 100);
+  constexpr uint64_t kRounds = 60;
+  const auto again_in_1_ms = [](void*, blazen_context* context, const blazen_event*,
+                                blazen_error** error) -> blazen_status {
+    if (blazen_context_invocation_id(context) > kRounds)
+      return blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, error);
+    EventHandle more(make_event("More"));
+    blazen_send_options later = BLAZEN_SEND_OPTIONS_INIT;
+    later.delay_ms = 1;
+    return blazen_context_emit_event(context, more, &later, error);
+  };
+  const size_t first_token = tokens.used();
+  RuntimeHandle runtime(make_runtime(BLAZEN_MODE_PUMP));
+  WorkflowHandle workflow(
+      make_workflow(again_in_1_ms, nullptr, BLAZEN_UNHANDLED_FAIL, BLAZEN_IDLE_FAIL, "More"));
+  constexpr int kMany = 24;
+  RunHandle many[kMany];
+  for (RunHandle& run : many) {
+    run = RunHandle(make_run(runtime, workflow));
+    OK(blazen_run_on_done(run, on_done, tokens.take("on_done"), drop_token, error));
+    OK(blazen_run_start(run, nullptr, error));
+  }
+  const auto all_ended = [&many] {
+    for (const RunHandle& run : many) {
+      if (blazen_run_state_now(run) < BLAZEN_RUN_COMPLETED) return false;
+    }
+    return true;
+  };
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  std::vector<std::thread> hosts;
+  for (int i = 0; i < 4; ++i) {
+    hosts.emplace_back([&] {
+      while (!all_ended() && std::chrono::steady_clock::now() < end)
+        (void)blazen_runtime_poll(runtime, 0, nullptr, nullptr);
+    });
+  }
+  for (std::thread& host : hosts) host.join();
+  for (RunHandle& run : many) {
+    EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_COMPLETED);
+    run.reset();
+  }
+  OK(blazen_runtime_close(runtime, error));
+  for (size_t i = first_token; i < tokens.used(); ++i) {
+    EXPECT_EQ(tokens[i].calls, 1);
+    EXPECT_EQ(tokens[i].drops, 1);
+  }
+}
+
 }  // namespace

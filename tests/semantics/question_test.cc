@@ -867,4 +867,44 @@ TEST_P(Question, AnAnswerThatIsNoJsonIsTheEventsValue) {
   EXPECT_EQ(finish(engine, second).text(), "5 json {\"request_id\":\"a\\\"b\",\"response\":null}");
 }
 
+// What goes inside a request or a response has to leave room for what stands around it: what comes out is a
+// value that everything takes, a snapshot too.
+std::string nested(size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); }
+
+TEST_P(Question, NestedAsDeepAsAQuestionMayBe) {
+  constexpr size_t kMost = BLAZEN_JSON_DEPTH_MAX - 8;
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.start([](Ctx& ctx) -> blazen_status {
+    blazen_question question = BLAZEN_QUESTION_INIT;
+    question.request_id = "deep";
+    question.request_id_length = 4;
+    Value answer;
+    Error error;
+    const Value too_deep = json(nested(kMost));  // and one more around it
+    question.metadata = too_deep;
+    EXPECT_EQ(blazen_context_ask(ctx.raw, &question, answer.out(), error.out()), BLAZEN_ERROR_LIMIT);
+    EXPECT_TRUE(error.says("question is nested too deep")) << error.message();
+    EXPECT_EQ(ctx.emit(BLAZEN_INPUT_REQUEST_EVENT, "{\"a\":" + nested(kMost) + "}"), BLAZEN_ERROR_LIMIT);
+    const Value metadata = json(nested(kMost - 1));
+    question.metadata = metadata;
+    const blazen_status status = blazen_context_ask(ctx.raw, &question, answer.out(), nullptr);
+    return status == BLAZEN_OK ? ctx.stop(answer) : status;
+  });
+  const Workflow workflow = spec.build();
+  RunHandle run = start(engine, workflow);
+  ASSERT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+  const std::string described = describe_run(run).dump();
+  EXPECT_EQ(json(described).get() != nullptr, true);
+  Error error;
+  const std::string deep = nested(kMost + 1);
+  EXPECT_EQ(blazen_run_respond(run, "deep", 4, json(deep), error.out()), BLAZEN_ERROR_LIMIT);
+  EXPECT_TRUE(error.says("answer is nested too deep")) << error.message();
+  EXPECT_EQ(open_ids(run), "deep");
+  run = resume(engine, workflow, snapshot_bytes(run));
+  ASSERT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+  EXPECT_EQ(respond(run, "deep", nested(kMost)), BLAZEN_OK);
+  EXPECT_EQ(finish(engine, run).text(), "5 json " + nested(kMost));
+}
+
 }  // namespace

@@ -1375,4 +1375,22 @@ TEST(Threads, StepThatWaitsForWhatItSentIsNotLeftAlone) {
 }
 
 }  // namespace
+// The run is as it was, and its caller knows why.
+TEST_P(EveryWay, AStartThatTheQueueCannotTakeIsRefused) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.limit(BLAZEN_LIMIT_QUEUED_EVENTS, 1);
+  spec.start([](Ctx& ctx) { ctx.stop(); });
+  spec.step("too", {BLAZEN_START_EVENT}, [](Ctx& ctx) { ctx.stop(); });
+  RunHandle run = create(engine, spec.build());
+  for (int i = 0; i < 2; ++i) {
+    Error error;
+    EXPECT_EQ(blazen_run_start(run, nullptr, error.out()), BLAZEN_ERROR_LIMIT);
+    EXPECT_TRUE(error.says("BLAZEN_LIMIT_QUEUED_EVENTS")) << error.message();
+    EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_CREATED);
+  }
+  MUST(blazen_run_close(run, e));
+  EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_CANCELLED);
+}
+
 }  // namespace bt

@@ -1,0 +1,244 @@
+#include "run/picture.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/uuid.hpp"
+
+namespace blazen {
+namespace {
+
+// Only the strings are nlohmann's: its arrays and objects do not stand a failed allocation.
+std::string text(std::string_view content) { return nlohmann::json(content).dump(); }
+
+const char* name_of(RunStatus status) noexcept {
+  switch (status) {
+    case RunStatus::created: return "created";
+    case RunStatus::running: return "running";
+    case RunStatus::waiting: return "waiting";
+    case RunStatus::elsewhere: return "elsewhere";
+    case RunStatus::completed: return "completed";
+    case RunStatus::failed: return "failed";
+    case RunStatus::cancelled: return "cancelled";
+    case RunStatus::paused: return "paused";
+    case RunStatus::asking: return "asking";
+  }
+  return "unknown";
+}
+
+// So many of each kind are listed; all are counted.
+constexpr size_t kListedMax = 100;
+
+// The members of the request, without the braces.
+std::string_view members_of(const Event& request) noexcept {
+  const std::string_view json = request.value()->data();
+  const size_t first = json.find('{') + 1;
+  return json.substr(first, json.rfind('}') - first);
+}
+
+}  // namespace
+
+// Writes members and items, with the commas between them.
+class JsonWriter {
+ public:
+  void open(char bracket) {
+    comma();
+    json_ += bracket;
+    first_ = true;
+  }
+  void close(char bracket) {
+    json_ += bracket;
+    first_ = false;
+  }
+  void key(std::string_view name) {
+    comma();
+    json_.append("\"").append(name).append("\":");
+    first_ = true;
+  }
+  void raw(std::string_view value) {
+    comma();
+    json_ += value;
+  }
+  void member(std::string_view name, std::string_view value) {
+    key(name);
+    raw(text(value));
+  }
+  void member(std::string_view name, int64_t value) {
+    key(name);
+    raw(std::to_string(value));
+  }
+  void count(std::string_view name, uint64_t value) {
+    key(name);
+    raw(std::to_string(value));
+  }
+  std::string take() { return std::move(json_); }
+
+ private:
+  void comma() {
+    if (!first_) json_ += ",";
+    first_ = false;
+  }
+  std::string json_;
+  bool first_ = true;
+};
+
+QuestionList::QuestionList(const RunState& state, int64_t now_ms, size_t most) {
+  questions_.reserve(std::min(most, state.questions.size()));
+  for (const Question& question : state.questions) {
+    if (questions_.size() == most) break;
+    questions_.push_back({question.request, question.asker == nullptr ? 0 : question.asker->id,
+                          question.asked_ms, now_ms - question.asked_ms});
+  }
+}
+
+std::string QuestionList::json() const {
+  JsonWriter json;
+  put(json);
+  return json.take();
+}
+
+void QuestionList::put(JsonWriter& json) const {
+  json.open('[');
+  for (const Asked& question : questions_) {
+    json.open('{');
+    json.raw(members_of(*question.request));
+    json.member("step", question.request->source());
+    if (question.invocation_id != 0) json.count("invocation_id", question.invocation_id);
+    json.member("asked_ms", question.asked_ms);
+    json.member("age_ms", question.age_ms);
+    json.close('}');
+  }
+  json.close(']');
+}
+
+Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms)
+    : id_(state.id), status_(status), now_ms_(now_ms), questions_(state, now_ms, kListedMax) {
+  elapsed_ms_ = state.clock.at(now_ms);
+  copy_work(state);
+  for (const auto& [key, delayed] : state.delayed) {
+    if (timers_.size() == kListedMax) break;
+    timers_.push_back({delayed.event, std::max<int64_t>(0, key.first - elapsed_ms_)});
+  }
+  delayed_count_ = state.delayed.size();
+  in_flight_count_ = state.in_flight.size();
+  queued_count_ = state.open - state.in_flight.size() - state.backing_off.size() - state.asking.size();
+  retry_count_ = state.backing_off.size();
+  asking_count_ = state.asking.size();
+  question_count_ = state.questions.size();
+  pause_ = state.pause;
+  events_ = state.event_id_last;
+  invocations_ = state.invocation_id_last;
+  published_ = state.stream_last;
+  for (StepIndex step = 0; step < state.steps.size(); ++step) {
+    if (state.steps[step].parked != 0) elsewhere_.push_back(step);
+  }
+  if (state.state) {
+    keys_ = state.state->size();
+    bytes_ = state.state->bytes();
+  }
+  timeout_ms_ = state.workflow->policy().timeout_ms;
+  error_ = state.error;
+}
+
+std::string Picture::json(const Workflow& workflow) const {
+  JsonWriter json;
+  json.open('{');
+  json.member("run_id", std::string_view(uuid_text(id_).data(), kUuidTextLength));
+  json.member("workflow", workflow.name());
+  json.member("status", name_of(status_));
+  if (pause_ != Pause::none) json.member("pause", pause_ == Pause::now ? "now" : "drain");
+  if (error_) json.member("error", error_->message);
+  put_list(workflow, json, "in_flight", in_flight_, "age_ms");
+  put_list(workflow, json, "queued", queued_, nullptr);
+  put_list(workflow, json, "retrying", retrying_, "due_in_ms");
+  put_timers(json);
+  json.key("questions");
+  questions_.put(json);
+  json.key("elsewhere");
+  json.open('[');
+  for (const StepIndex step : elsewhere_) json.raw(text(workflow.steps()[step].name));
+  json.close(']');
+  put_counters(json);
+  json.close('}');
+  return json.take();
+}
+
+Ref<Error> Picture::added_to(Ref<Error> error, const Workflow& workflow) const {
+  const bool is_shared = error->status == Status::out_of_memory;  // there is one for everybody
+  if (!is_shared) error->detail = Value::copy(Tag::json, json(workflow));
+  return error;
+}
+
+void Picture::copy_list(const InvocationList& list, WorkList& to) {
+  for (const Invocation* item = list.front(); item != nullptr && to.size() < kListedMax; item = item->next)
+    to.push_back({item->id, item->step, item->attempt, item->event, -1});
+}
+
+void Picture::copy_work(const RunState& state) {
+  for (const Invocation* item = state.in_flight.front(); item != nullptr && in_flight_.size() < kListedMax;
+       item = item->next) {
+    const auto passed_ms = static_cast<uint32_t>(now_ms_) - item->began_ms;
+    in_flight_.push_back({item->id, item->step, item->attempt, item->event,
+                          item->began_ms == 0 ? -1 : static_cast<int64_t>(passed_ms)});
+  }
+  for (const InvocationList* list : {&state.interrupted, &state.interrupted_waiting,
+                                     &state.interrupted_parked, &state.ready, &state.admitted, &state.parked})
+    copy_list(*list, queued_);
+  for (const StepState& step : state.steps) copy_list(step.waiting, queued_);
+  for (const auto& [key, item] : state.backing_off) {
+    if (retrying_.size() == kListedMax) break;
+    retrying_.push_back(
+        {item->id, item->step, item->attempt, item->event, std::max<int64_t>(0, key.first - elapsed_ms_)});
+  }
+}
+
+void Picture::put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,
+                       const WorkList& list, const char* ms_name) {
+  json.key(name);
+  json.open('[');
+  for (const Work& work : list) {
+    json.open('{');
+    json.member("step", workflow.steps()[work.step].name);
+    json.count("invocation_id", work.id);
+    json.count("attempt", work.attempt);
+    json.member("event_type", work.event->type());
+    if (ms_name != nullptr && work.ms >= 0) json.member(ms_name, work.ms);
+    json.close('}');
+  }
+  json.close(']');
+}
+
+void Picture::put_timers(JsonWriter& json) const {
+  json.key("delayed");
+  json.open('[');
+  for (const Timer& timer : timers_) {
+    json.open('{');
+    json.member("event_type", timer.event->type());
+    json.count("event_id", timer.event->id);
+    json.member("due_in_ms", timer.due_in_ms);
+    json.close('}');
+  }
+  json.close(']');
+}
+
+void Picture::put_counters(JsonWriter& json) const {
+  json.key("counters");
+  json.open('{');
+  json.count("in_flight", in_flight_count_);
+  json.count("queued", queued_count_);
+  json.count("retrying", retry_count_);
+  json.count("asking", asking_count_);
+  json.count("questions", question_count_);
+  json.count("delayed", delayed_count_);
+  json.count("events_routed", events_);
+  json.count("invocations", invocations_);
+  json.count("published", published_);
+  json.count("state_keys", keys_);
+  json.count("state_bytes", bytes_);
+  json.member("elapsed_ms", elapsed_ms_);
+  if (timeout_ms_ != 0) json.member("timeout_in_ms", std::max<int64_t>(0, timeout_ms_ - elapsed_ms_));
+  json.close('}');
+}
+
+}  // namespace blazen

@@ -1,0 +1,91 @@
+// What a run looks like from outside: a copy that is taken at once, and put into words whenever there is
+// time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "run/state.hpp"
+
+namespace blazen {
+
+class JsonWriter;
+
+// The open questions.
+class QuestionList {
+ public:
+  // The first `most` of them. Throws std::bad_alloc.
+  QuestionList(const RunState& state, int64_t now_ms, size_t most = SIZE_MAX);
+  // A JSON array. Throws std::bad_alloc.
+  std::string json() const;
+  void put(JsonWriter& json) const;
+
+ private:
+  struct Asked {
+    Ref<Event> request;
+    uint64_t invocation_id;
+    int64_t asked_ms;
+    int64_t age_ms;
+  };
+  std::vector<Asked> questions_;
+};
+
+// All of it. It may have the last reference to an event: it outlives the lock under which it is taken.
+class Picture {
+ public:
+  // status: as its callers see it. now_ms: of the runtime's clock. Throws std::bad_alloc.
+  Picture(const RunState& state, RunStatus status, int64_t now_ms);
+  // A JSON object. Throws std::bad_alloc.
+  std::string json(const Workflow& workflow) const;
+  // As its detail. Throws std::bad_alloc.
+  Ref<Error> added_to(Ref<Error> error, const Workflow& workflow) const;
+
+ private:
+  struct Work {
+    uint64_t id;
+    StepIndex step;
+    uint32_t attempt;
+    Ref<Event> event;
+    int64_t ms;  // age, or until it is due; -1: not known
+  };
+  struct Timer {
+    Ref<Event> event;
+    int64_t due_in_ms;
+  };
+  using WorkList = std::vector<Work>;
+
+  static void copy_list(const InvocationList& list, WorkList& to);
+  void copy_work(const RunState& state);
+  static void put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,
+                       const WorkList& list, const char* ms_name);
+  void put_timers(JsonWriter& json) const;
+  void put_counters(JsonWriter& json) const;
+
+  RunId id_;
+  RunStatus status_;
+  int64_t now_ms_;
+  int64_t elapsed_ms_ = 0;
+  int64_t timeout_ms_ = 0;
+  Pause pause_ = Pause::none;
+  WorkList in_flight_;
+  WorkList queued_;
+  WorkList retrying_;
+  std::vector<Timer> timers_;
+  QuestionList questions_;
+  std::vector<StepIndex> elsewhere_;
+  uint64_t delayed_count_ = 0;
+  uint64_t in_flight_count_ = 0;
+  uint64_t queued_count_ = 0;
+  uint64_t retry_count_ = 0;
+  uint64_t asking_count_ = 0;
+  uint64_t question_count_ = 0;
+  uint64_t events_ = 0;
+  uint64_t invocations_ = 0;
+  uint64_t published_ = 0;
+  uint64_t keys_ = 0;
+  uint64_t bytes_ = 0;
+  Ref<Error> error_;
+};
+
+}  // namespace blazen
