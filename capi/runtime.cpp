@@ -7,7 +7,7 @@
 #include "capi/handle.hpp"
 #include "engine/scope.hpp"
 #include "exec/alarm_thread.hpp"
-#include "exec/no_alarm.hpp"
+#include "exec/polled_alarm.hpp"
 #include "exec/pump.hpp"
 #include "exec/system_clock.hpp"
 #include "exec/system_entropy.hpp"
@@ -103,7 +103,8 @@ std::unique_ptr<Alarm> make_alarm(const blazen_runtime_options& options,
 #endif
   const bool is_pump =
       options.mode != BLAZEN_MODE_EXECUTOR && (options.mode == BLAZEN_MODE_PUMP || !kThreads);
-  return is_pump ? make_pump_alarm(runtime.executor(), runtime.clock()) : make_no_alarm();
+  return is_pump ? make_pump_alarm(runtime.executor(), runtime.clock())
+                 : make_polled_alarm(runtime.clock(), runtime.target());
 }
 
 Ref<Hooks> make_hooks(const blazen_runtime_options& options) {

@@ -109,6 +109,28 @@ Ref<Error> read_retry(const blazen_retry_options* given, RetryPolicy& policy) {
   return nullptr;
 }
 
+// change(builder, step): of a step that is there.
+template <class Change>
+blazen_status change_step(blazen_workflow_builder* builder, const char* step, size_t step_length,
+                          blazen_error** error, Change change) noexcept {
+  return guarded(error, [&]() -> Ref<Error> {
+    WorkflowBuilder* object = nullptr;
+    StepDefinition* definition = nullptr;
+    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+    if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
+    return change(*object, *definition);
+  });
+}
+
+template <class Change>
+blazen_status change_policy(blazen_workflow_builder* builder, blazen_error** error, Change change) noexcept {
+  return guarded(error, [&]() -> Ref<Error> {
+    WorkflowBuilder* object = nullptr;
+    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+    return change(object->policy);
+  });
+}
+
 }  // namespace
 }  // namespace blazen::capi
 
@@ -170,58 +192,47 @@ blazen_status blazen_workflow_builder_add_elsewhere(blazen_workflow_builder* bui
 blazen_status blazen_workflow_builder_step_accepts(blazen_workflow_builder* builder, const char* step,
                                                    size_t step_length, const char* type, size_t type_length,
                                                    blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    StepDefinition* definition = nullptr;
-    std::string_view name;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
-    if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
-    if (Ref<Error> failure = need_name("type", type, type_length, name)) return failure;
-    if (definition->accepts_type(name))
-      return invalid("type: the step accepts it already, and would start twice");
-    return add_type(*object, definition->accepts, name);
-  });
+  return change_step(builder, step, step_length, error,
+                     [&](WorkflowBuilder& object, StepDefinition& definition) -> Ref<Error> {
+                       std::string_view name;
+                       if (Ref<Error> failure = need_name("type", type, type_length, name)) return failure;
+                       if (definition.accepts_type(name))
+                         return invalid("type: the step accepts it already, and would start twice");
+                       return add_type(object, definition.accepts, name);
+                     });
 }
 
 blazen_status blazen_workflow_builder_step_emits(blazen_workflow_builder* builder, const char* step,
                                                  size_t step_length, const char* type, size_t type_length,
                                                  blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    StepDefinition* definition = nullptr;
-    std::string_view name;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
-    if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
-    if (Ref<Error> failure = need_name("type", type, type_length, name)) return failure;
-    return add_type(*object, definition->emits, name);
-  });
+  return change_step(builder, step, step_length, error,
+                     [&](WorkflowBuilder& object, StepDefinition& definition) -> Ref<Error> {
+                       std::string_view name;
+                       if (Ref<Error> failure = need_name("type", type, type_length, name)) return failure;
+                       return add_type(object, definition.emits, name);
+                     });
 }
 
 blazen_status blazen_workflow_builder_step_max_concurrency(blazen_workflow_builder* builder, const char* step,
                                                            size_t step_length, uint32_t concurrency_max,
                                                            blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    StepDefinition* definition = nullptr;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
-    if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
-    definition->concurrency_max = concurrency_max;
-    return nullptr;
-  });
+  return change_step(builder, step, step_length, error,
+                     [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
+                       definition.concurrency_max = concurrency_max;
+                       return nullptr;
+                     });
 }
 
 blazen_status blazen_workflow_builder_step_timeout(blazen_workflow_builder* builder, const char* step,
                                                    size_t step_length, int64_t timeout_ms,
                                                    blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    StepDefinition* definition = nullptr;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
-    if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
-    if (Ref<Error> failure = check_ms("timeout_ms", timeout_ms, BLAZEN_STEP_TIMEOUT_MS_MAX)) return failure;
-    definition->timeout_ms = timeout_ms;
-    return nullptr;
-  });
+  return change_step(
+      builder, step, step_length, error, [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
+        if (Ref<Error> failure = check_ms("timeout_ms", timeout_ms, BLAZEN_STEP_TIMEOUT_MS_MAX))
+          return failure;
+        definition.timeout_ms = timeout_ms;
+        return nullptr;
+      });
 }
 
 void blazen_retry_options_init(blazen_retry_options* options, size_t struct_size) {
@@ -231,36 +242,28 @@ void blazen_retry_options_init(blazen_retry_options* options, size_t struct_size
 blazen_status blazen_workflow_builder_step_retry(blazen_workflow_builder* builder, const char* step,
                                                  size_t step_length, const blazen_retry_options* options,
                                                  blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    StepDefinition* definition = nullptr;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
-    if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
-    if (Ref<Error> failure = need_out("options", options)) return failure;
-    return read_retry(options, definition->retry);
-  });
+  return change_step(builder, step, step_length, error,
+                     [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
+                       if (Ref<Error> failure = need_out("options", options)) return failure;
+                       return read_retry(options, definition.retry);
+                     });
 }
 
 blazen_status blazen_workflow_builder_step_atomic(blazen_workflow_builder* builder, const char* step,
                                                   size_t step_length, int32_t atomic, blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    StepDefinition* definition = nullptr;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
-    if (Ref<Error> failure = need_step(*object, step, step_length, definition)) return failure;
-    if (atomic != 0 && atomic != 1) return invalid("atomic is neither 0 nor 1");
-    definition->atomic = atomic != 0;
-    return nullptr;
-  });
+  return change_step(builder, step, step_length, error,
+                     [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
+                       if (atomic != 0 && atomic != 1) return invalid("atomic is neither 0 nor 1");
+                       definition.atomic = atomic != 0;
+                       return nullptr;
+                     });
 }
 
 blazen_status blazen_workflow_builder_set_timeout(blazen_workflow_builder* builder, int64_t timeout_ms,
                                                   blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+  return change_policy(builder, error, [&](WorkflowPolicy& policy) -> Ref<Error> {
     if (Ref<Error> failure = check_ms("timeout_ms", timeout_ms, kTimeMsMax)) return failure;
-    object->policy.timeout_ms = timeout_ms;
+    policy.timeout_ms = timeout_ms;
     return nullptr;
   });
 }
@@ -268,59 +271,49 @@ blazen_status blazen_workflow_builder_set_timeout(blazen_workflow_builder* build
 blazen_status blazen_workflow_builder_set_session_on_pause(blazen_workflow_builder* builder,
                                                            blazen_session_on_pause session,
                                                            blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+  return change_policy(builder, error, [&](WorkflowPolicy& policy) -> Ref<Error> {
     if (session < BLAZEN_SESSION_KEEP || session > BLAZEN_SESSION_CLEAR)
       return invalid("session is none of the values of blazen_session_on_pause");
-    object->policy.clears_session = session == BLAZEN_SESSION_CLEAR;
+    policy.clears_session = session == BLAZEN_SESSION_CLEAR;
     return nullptr;
   });
 }
 
 blazen_status blazen_workflow_builder_set_unhandled(blazen_workflow_builder* builder,
                                                     blazen_unhandled unhandled, blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+  return change_policy(builder, error, [&](WorkflowPolicy& policy) -> Ref<Error> {
     if (unhandled < BLAZEN_UNHANDLED_FAIL || unhandled > BLAZEN_UNHANDLED_STREAM) {
       return invalid("unhandled is none of the values of blazen_unhandled");
     }
-    object->policy.unhandled = static_cast<Unhandled>(unhandled);
+    policy.unhandled = static_cast<Unhandled>(unhandled);
     return nullptr;
   });
 }
 
 blazen_status blazen_workflow_builder_set_idle(blazen_workflow_builder* builder, blazen_idle idle,
                                                blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+  return change_policy(builder, error, [&](WorkflowPolicy& policy) -> Ref<Error> {
     if (idle < BLAZEN_IDLE_FAIL || idle > BLAZEN_IDLE_WAIT)
       return invalid("idle is none of the values of blazen_idle");
-    object->policy.idle = static_cast<Idle>(idle);
+    policy.idle = static_cast<Idle>(idle);
     return nullptr;
   });
 }
 
 blazen_status blazen_workflow_builder_set_session_policy(blazen_workflow_builder* builder,
                                                          blazen_session_policy policy, blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+  return change_policy(builder, error, [&](WorkflowPolicy& whole) -> Ref<Error> {
     if (policy < BLAZEN_SESSION_PICKLE_OR_ERROR || policy > BLAZEN_SESSION_HARD_ERROR)
       return invalid("policy is none of the values of blazen_session_policy");
-    object->policy.session = static_cast<SessionPolicy>(policy);
+    whole.session = static_cast<SessionPolicy>(policy);
     return nullptr;
   });
 }
 
 blazen_status blazen_workflow_builder_set_limit(blazen_workflow_builder* builder, blazen_limit limit,
                                                 uint64_t bound, blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    WorkflowBuilder* object = nullptr;
-    if (Ref<Error> failure = need("builder", builder, object)) return failure;
-    uint64_t* place = limit_of(object->policy.limits, limit);
+  return change_policy(builder, error, [&](WorkflowPolicy& policy) -> Ref<Error> {
+    uint64_t* place = limit_of(policy.limits, limit);
     if (place == nullptr) return invalid("limit is none of the values of blazen_limit");
     if (bound == 0 && limit != BLAZEN_LIMIT_STREAM_RETAINED) return invalid("bound is 0: the least is 1");
     *place = bound;

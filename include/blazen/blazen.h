@@ -135,8 +135,9 @@ extern "C" {
  * [own: none | thread: any | block: no | since: 0.1] */
 typedef int32_t blazen_status;
 
-/* The values of blazen_status. Stored in snapshots: never renumbered. BLAZEN_ERROR_STALLED, BLAZEN_ERROR_RUN_TIMEOUT and
- * BLAZEN_ERROR_TIMEOUT after a wait say what the run had open, and have all of it as their detail, as blazen_run_describe.
+/* The values of blazen_status. Stored in snapshots: never renumbered. BLAZEN_ERROR_STALLED, BLAZEN_ERROR_RUN_TIMEOUT, and
+ * BLAZEN_ERROR_TIMEOUT after a wait, say what the run had open; their detail is what blazen_run_describe said then (of a run
+ * that has ended, without run_id and age_ms).
  * [own: none | thread: any | block: no | since: 0.1] */
 enum {
     BLAZEN_OK = 0,

@@ -649,7 +649,8 @@ void Run::offer_rest(Notices& notices) noexcept {
 
 void Run::notify(Notices& notices) noexcept {
   if (!std::exchange(notices.more, false)) return;
-  // First, so that whoever is called back finds the time that is due next.
+  // First, so that whoever is called back finds what there is to do, and when.
+  if (const size_t hands = std::exchange(notices.hands, 0)) runtime_->executor().submit(*this, hands);
   if (const int64_t due_ms = std::exchange(notices.due_ms, INT64_MAX); due_ms != INT64_MAX)
     runtime_->arm(*this, due_ms);
   if (const int64_t due_ms = std::exchange(notices.alarm_ms, INT64_MAX); due_ms != INT64_MAX)
@@ -674,7 +675,6 @@ void Run::notify(Notices& notices) noexcept {
     delisted_ = true;
     if (owned_.exchange(false)) let_go();
   }
-  if (const size_t hands = std::exchange(notices.hands, 0)) runtime_->executor().submit(*this, hands);
 }
 
 void Run::call_back(Notices& notices) noexcept {
@@ -869,8 +869,8 @@ Result<RunStatus> Run::wait(uint32_t until, int64_t timeout_ms) {
   const std::string open = summarize(state_);
   const Picture picture(state_, status_of(state_), now_ms());
   guard.unlock();
-  return picture.added_to(Error::make(Status::timeout, std::string(kTooLate) + "; open: " + open),
-                          workflow());
+  Ref<Error> error = Error::make(Status::timeout, std::string(kTooLate) + "; open: " + open);
+  return picture.added_to(std::move(error), workflow(), Picture::For::anybody);
 }
 
 bool Run::is_reached(uint32_t until) const noexcept {

@@ -121,8 +121,8 @@ Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms)
     timers_.push_back({delayed.event, std::max<int64_t>(0, key.first - elapsed_ms_)});
   }
   delayed_count_ = state.delayed.size();
-  in_flight_count_ = state.in_flight.size();
-  queued_count_ = state.open - state.in_flight.size() - state.backing_off.size() - state.asking.size();
+  in_flight_count_ = state.in_flight.size() + state.interrupted.size() + state.interrupted_waiting.size();
+  queued_count_ = state.open - in_flight_count_ - state.backing_off.size() - state.asking.size();
   retry_count_ = state.backing_off.size();
   asking_count_ = state.asking.size();
   question_count_ = state.questions.size();
@@ -141,15 +141,15 @@ Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms)
   error_ = state.error;
 }
 
-std::string Picture::json(const Workflow& workflow) const {
+std::string Picture::json(const Workflow& workflow, For whom) const {
   JsonWriter json;
   json.open('{');
-  json.member("run_id", std::string_view(uuid_text(id_).data(), kUuidTextLength));
+  if (whom == For::anybody) json.member("run_id", std::string_view(uuid_text(id_).data(), kUuidTextLength));
   json.member("workflow", workflow.name());
   json.member("status", name_of(status_));
   if (pause_ != Pause::none) json.member("pause", pause_ == Pause::now ? "now" : "drain");
   if (error_) json.member("error", error_->message);
-  put_list(workflow, json, "in_flight", in_flight_, "age_ms");
+  put_list(workflow, json, "in_flight", in_flight_, whom == For::anybody ? "age_ms" : nullptr);
   put_list(workflow, json, "queued", queued_, nullptr);
   put_list(workflow, json, "retrying", retrying_, "due_in_ms");
   put_timers(json);
@@ -164,28 +164,38 @@ std::string Picture::json(const Workflow& workflow) const {
   return json.take();
 }
 
-Ref<Error> Picture::added_to(Ref<Error> error, const Workflow& workflow) const {
+Ref<Error> Picture::added_to(Ref<Error> error, const Workflow& workflow, For whom) const {
   const bool is_shared = error->status == Status::out_of_memory;  // there is one for everybody
-  if (!is_shared) error->detail = Value::copy(Tag::json, json(workflow));
+  if (!is_shared) error->detail = Value::copy(Tag::json, json(workflow, whom));
   return error;
 }
 
-void Picture::copy_list(const InvocationList& list, WorkList& to) {
-  for (const Invocation* item = list.front(); item != nullptr && to.size() < kListedMax; item = item->next)
-    to.push_back({item->id, item->step, item->attempt, item->event, -1});
-}
-
 void Picture::copy_work(const RunState& state) {
-  for (const Invocation* item = state.in_flight.front(); item != nullptr && in_flight_.size() < kListedMax;
-       item = item->next) {
-    const auto passed_ms = static_cast<uint32_t>(now_ms_) - item->began_ms;
-    in_flight_.push_back({item->id, item->step, item->attempt, item->event,
-                          item->began_ms == 0 ? -1 : static_cast<int64_t>(passed_ms)});
+  std::vector<const Invocation*> found;
+  const auto add_first = [&found](const InvocationList& list) {
+    size_t count = 0;
+    for (const Invocation* item = list.front(); item != nullptr && count < kListedMax;
+         item = item->next, ++count)
+      found.push_back(item);
+  };
+  // Those that were in flight in a snapshot are, until they begin again.
+  for (const InvocationList* list : {&state.in_flight, &state.interrupted, &state.interrupted_waiting})
+    add_first(*list);
+  std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->start < b->start; });
+  found.resize(std::min(found.size(), kListedMax));
+  for (const Invocation* item : found) {
+    const bool is_known = item->place == Place::in_flight && item->began_ms != 0;
+    const auto age_ms = static_cast<uint32_t>(now_ms_) - item->began_ms;
+    in_flight_.push_back({item->id, item->step, item->attempt, item->event, is_known ? int64_t{age_ms} : -1});
   }
-  for (const InvocationList* list : {&state.interrupted, &state.interrupted_waiting,
-                                     &state.interrupted_parked, &state.ready, &state.admitted, &state.parked})
-    copy_list(*list, queued_);
-  for (const StepState& step : state.steps) copy_list(step.waiting, queued_);
+  found.clear();
+  for (const InvocationList* list : {&state.interrupted_parked, &state.ready, &state.admitted, &state.parked})
+    add_first(*list);
+  for (const StepState& step : state.steps) add_first(step.waiting);
+  std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
+  found.resize(std::min(found.size(), kListedMax));
+  for (const Invocation* item : found)
+    queued_.push_back({item->id, item->step, item->attempt, item->event, -1});
   for (const auto& [key, item] : state.backing_off) {
     if (retrying_.size() == kListedMax) break;
     retrying_.push_back(

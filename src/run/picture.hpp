@@ -36,10 +36,13 @@ class Picture {
  public:
   // status: as its callers see it. now_ms: of the runtime's clock. Throws std::bad_alloc.
   Picture(const RunState& state, RunStatus status, int64_t now_ms);
+  // In the error with which it ends: only what is the same for each run of the same course, interrupted or
+  // not. Which run it is, its holder knows; and bodies begin again after a resume.
+  enum class For { anybody, its_end };
   // A JSON object. Throws std::bad_alloc.
-  std::string json(const Workflow& workflow) const;
+  std::string json(const Workflow& workflow, For whom = For::anybody) const;
   // As its detail. Throws std::bad_alloc.
-  Ref<Error> added_to(Ref<Error> error, const Workflow& workflow) const;
+  Ref<Error> added_to(Ref<Error> error, const Workflow& workflow, For whom) const;
 
  private:
   struct Work {
@@ -55,7 +58,6 @@ class Picture {
   };
   using WorkList = std::vector<Work>;
 
-  static void copy_list(const InvocationList& list, WorkList& to);
   void copy_work(const RunState& state);
   static void put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,
                        const WorkList& list, const char* ms_name);

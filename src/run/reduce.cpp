@@ -93,7 +93,7 @@ Ref<Error> no_handler(const Event& event) noexcept {
 // Its detail is what the run looked like.
 Ref<Error> with_picture(Ref<Error> error, const RunState& state, int64_t now_ms) {
   const Picture picture(state, status_of(state), std::max(now_ms, state.clock.set_ms));
-  return picture.added_to(std::move(error), *state.workflow);
+  return picture.added_to(std::move(error), *state.workflow, Picture::For::its_end);
 }
 
 Ref<Error> stalled(const RunState& state, int64_t now_ms) noexcept {

@@ -224,7 +224,7 @@ RunHandle start_in(blazen_runtime* runtime, const Workflow& workflow,
   RunHandle run;
   MUST(blazen_run_create(runtime, workflow, options, run.out(), e));
   MUST(blazen_run_start(run, nullptr, e));
-  MUST(blazen_runtime_poll(runtime, 0, nullptr, e));
+  while (!is_ended(blazen_run_state_now(run))) MUST(blazen_runtime_poll(runtime, 0, nullptr, e));
   return run;
 }
 

@@ -902,6 +902,7 @@ TEST_P(Question, NestedAsDeepAsAQuestionMayBe) {
   EXPECT_TRUE(error.says("answer is nested too deep")) << error.message();
   EXPECT_EQ(open_ids(run), "deep");
   run = resume(engine, workflow, snapshot_bytes(run));
+  MUST(blazen_run_start(run, nullptr, e));
   ASSERT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
   EXPECT_EQ(respond(run, "deep", nested(kMost)), BLAZEN_OK);
   EXPECT_EQ(finish(engine, run).text(), "5 json " + nested(kMost));

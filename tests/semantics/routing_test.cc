@@ -1376,7 +1376,7 @@ TEST(Threads, StepThatWaitsForWhatItSentIsNotLeftAlone) {
 
 }  // namespace
 // The run is as it was, and its caller knows why.
-TEST_P(EveryWay, AStartThatTheQueueCannotTakeIsRefused) {
+TEST_P(Routing, AStartThatTheQueueCannotTakeIsRefused) {
   Engine engine(GetParam());
   Spec spec;
   spec.limit(BLAZEN_LIMIT_QUEUED_EVENTS, 1);

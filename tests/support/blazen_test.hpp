@@ -715,11 +715,7 @@ class Engine {
     switch (way_) {
       case Way::threads_1:
       case Way::threads_4:
-      case Way::pool:
-        std::this_thread::sleep_for(std::chrono::microseconds(200));
-        // A host with a clock of its own looks at what has become due since it looked last.
-        if (clock_ != nullptr) MUST(blazen_runtime_poll(runtime_, 1, nullptr, e));
-        break;
+      case Way::pool: std::this_thread::sleep_for(std::chrono::microseconds(200)); break;
       case Way::pump: MUST(blazen_runtime_poll(runtime_, 0, nullptr, e)); break;
       case Way::descriptor: {
         pollfd waited{descriptor_, POLLIN, 0};
