@@ -276,6 +276,226 @@ class AioTest(unittest.TestCase):
 
         self.run_quietly(test)
 
+    def test_questions_outlive_their_loop_with_the_answers_that_were_given(self):
+        snapshots = []
+
+        async def body(ctx, event):
+            ctx.state["calls"] = ctx.state.get("calls", 0) + 1
+            first = ctx.ask("one?", request_id="one")
+            second = ctx.ask("two?", request_id="two")
+            return [await asyncio.gather(first, second), ctx.state["calls"], ctx.invocation_id]
+
+        workflow = workflow_of(body)
+
+        async def ask(runtime):
+            run = runtime.run(workflow)
+            while len(run.questions()) < 2:
+                await run.wait([blazen.RunState.ASKING])
+                await asyncio.sleep(0)
+            run.respond("two", {"given": "before"})
+            snapshots.append(run.snapshot())  # at once: nobody has had the answer yet
+
+        async def answer(runtime):
+            run = runtime.resume(workflow, snapshots.pop())
+            run.start()
+            await run.wait([blazen.RunState.ASKING])
+            self.assertEqual([question["request_id"] for question in run.questions()], ["one"])
+            run.respond("one", b"\0after")
+            self.assertEqual(await run, [[b"\0after", {"given": "before"}], 2, 1])
+
+        self.run_quietly(ask)
+        self.run_quietly(answer)
+
+    # ---- async input handlers ----
+
+    def asking(self, questions=("What?",)):
+        async def body(ctx, event):
+            return await asyncio.gather(*map(ctx.ask, questions))
+
+        return workflow_of(body)
+
+    def test_an_async_input_handler_answers_each_question_when_it_can(self):
+        doors, order = {str(number): asyncio.Event() for number in range(3)}, []
+
+        async def handler(request):
+            prompt = request.value["prompt"]
+            await doors[prompt].wait()
+            order.append(prompt)
+            return prompt + "!"
+
+        async def test(runtime):
+            run = runtime.run(self.asking("012"), input_handler=handler)
+            await run.wait([blazen.RunState.ASKING])
+            for door in reversed(doors.values()):
+                door.set()
+                await asyncio.sleep(0.001)
+            self.assertEqual(await run, ["0!", "1!", "2!"])
+            self.assertEqual(order, ["2", "1", "0"])
+
+        self.run_quietly(test)
+
+    def test_an_async_input_handler_answers_steps_that_are_no_coroutines_too(self):
+        async def handler(request):
+            await asyncio.sleep(0)
+            return [request.value["prompt"]]
+
+        async def test(runtime):
+            step = one_step(lambda ctx, event: [ctx.ask("one?"), ctx.ask("two?")])
+            self.assertEqual(await runtime.run(step, input_handler=handler), [["one?"], ["two?"]])
+
+        self.run_quietly(test)
+
+    def test_an_input_handler_is_async_where_it_returns_an_awaitable(self):
+        async def answer(text):
+            return text + "!"
+
+        async def test(runtime):
+            run = runtime.run(self.asking(), input_handler=lambda request: answer(request.value["prompt"]))
+            self.assertEqual(await run, ["What?!"])
+
+        self.run_quietly(test)
+
+    def test_an_exception_of_an_async_input_handler_fails_the_run(self):
+        class Gone(Exception):
+            host_code = 7
+
+        raised = []
+
+        async def handler(request):
+            await asyncio.sleep(0)
+            raised.append(Gone("nobody is here"))
+            raise raised[0]
+
+        async def test(runtime):
+            for _ in range(2):
+                run = runtime.run(self.asking(), input_handler=handler)
+                for _ in range(2):
+                    with self.assertRaisesRegex(blazen.BlazenError, "Gone: nobody is here") as caught:
+                        await run
+                    error = caught.exception
+                    self.assertEqual((error.status, error.host_code), (blazen.Status.HOST, 7))
+                    self.assertIs(error.__cause__, raised[0])
+                    self.assertIs(error.detail, raised[0])
+                raised.clear()
+
+        self.run_quietly(test)
+
+    def test_the_end_of_a_run_cancels_its_input_handler(self):
+        happened = []
+
+        async def handler(request):
+            happened.append("asked")
+            try:
+                await never()
+            finally:
+                happened.append("cancelled")
+
+        async def test(runtime):
+            run = runtime.run(self.asking("ab"), input_handler=handler)
+            while len(happened) < 2:
+                await asyncio.sleep(0)
+            self.assertEqual(await run.wait([blazen.RunState.ASKING]), blazen.RunState.ASKING)
+            await run.abort()
+            with self.assertRaises(blazen.BlazenError) as caught:
+                await run
+            self.assertEqual(caught.exception.status, blazen.Status.ABORTED)
+
+        self.run_quietly(test)
+        self.assertEqual(happened, ["asked"] * 2 + ["cancelled"] * 2)
+
+    def test_what_an_input_handler_raises_after_the_end_changes_nothing(self):
+        async def handler(request):
+            try:
+                await never()
+            finally:
+                raise ValueError("too late")
+
+        async def test(runtime):
+            run = runtime.run(self.asking(), input_handler=handler)
+            await run.wait([blazen.RunState.ASKING])
+            await asyncio.sleep(0)
+            await run.abort()
+            with self.assertRaises(blazen.BlazenError) as caught:
+                await run
+            self.assertEqual((caught.exception.status, caught.exception.__cause__), (blazen.Status.ABORTED, None))
+
+        self.run_quietly(test)
+
+    def test_somebody_else_may_answer_first(self):
+        answered = asyncio.Event()
+
+        async def handler(request):
+            await answered.wait()
+            return "late"
+
+        async def test(runtime):
+            run = runtime.run(self.asking("ab"), input_handler=handler)
+            while len(run.questions()) < 2:
+                await asyncio.sleep(0)
+            run.respond(run.questions()[0]["request_id"], "early")
+            answered.set()
+            self.assertEqual(await run, ["early", "late"])
+
+        self.run_quietly(test)
+
+    def test_an_async_input_handler_may_leave_it_to_respond(self):
+        async def handler(request):
+            return None
+
+        async def test(runtime):
+            run = runtime.run(self.asking(), input_handler=handler)
+            await run.wait([blazen.RunState.ASKING])
+            await asyncio.sleep(0)
+            run.respond(run.questions()[0]["request_id"], "by hand")
+            self.assertEqual(await run, ["by hand"])
+
+        self.run_quietly(test)
+
+    def test_an_async_input_handler_answers_after_a_resume(self):
+        async def handler(request):
+            await asyncio.sleep(0)
+            return request.value["prompt"] + "!"
+
+        async def test(runtime):
+            run = runtime.run(self.asking())
+            await run.wait([blazen.RunState.ASKING])
+            again = runtime.resume(self.asking(), run.snapshot(), input_handler=handler)
+            run.abort()
+            again.start()
+            self.assertEqual(await again, ["What?!"])
+
+        self.run_quietly(test)
+
+    def test_a_run_that_nobody_holds_waits_for_its_input_handler(self):
+        done = []
+
+        async def handler(request):
+            gc.collect()
+            await asyncio.sleep(0)
+            return "yes"
+
+        async def body(ctx, event):
+            done.append(await ctx.ask("?"))
+
+        async def test(runtime):
+            runtime.run(workflow_of(body), input_handler=handler)
+            while not done:
+                await asyncio.sleep(0)
+
+        self.run_quietly(test)
+        self.assertEqual(done, ["yes"])
+
+    def test_an_async_input_handler_needs_a_loop(self):
+        async def handler(request):
+            return 1
+
+        with blazen.Runtime(mode="pump") as runtime, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run = runtime.run(one_step(lambda ctx, event: ctx.ask("?")), input_handler=handler)
+            with self.assertRaisesRegex(blazen.BlazenError, "input_handler is async") as caught:
+                run.result(TIMEOUT_S)
+            self.assertIsInstance(caught.exception.__cause__, TypeError)
+
     # ---- cancellation ----
 
     def cancelled_body(self):
@@ -425,19 +645,142 @@ class AioTest(unittest.TestCase):
 
             @workflow.step(accepts=blazen.START_EVENT)
             async def begin(ctx, event):
-                await asyncio.sleep(0.01)
+                begun.set()
+                await door.wait()
                 return blazen.Event("More")
 
             @workflow.step(accepts="More")
             async def end(ctx, event):
                 return blazen.StopEvent("went on")
 
-            run = runtime.run(workflow)
+            for drain in (False, True):
+                begun, door = asyncio.Event(), asyncio.Event()
+                run = runtime.run(workflow)
+                await begun.wait()
+                pausing = asyncio.ensure_future(run.pause(drain=drain))
+                await asyncio.sleep(0.001)
+                self.assertEqual(pausing.done(), not drain)
+                door.set()
+                self.assertEqual(await pausing, blazen.RunState.PAUSED)
+                run.resume_in_place()
+                self.assertEqual(await run, "went on")
+                with self.assertRaises(blazen.BlazenError) as caught:
+                    run.pause()
+                self.assertEqual(caught.exception.status, blazen.Status.CANCELLED)
+
+        self.run_quietly(test)
+
+    def test_a_pause_that_the_end_overtakes_says_so(self):
+        async def test(runtime):
+            run = runtime.run(workflow_of(never))
+            await asyncio.sleep(0.001)
+            pausing = asyncio.ensure_future(run.pause(drain=True))
             await asyncio.sleep(0)
-            run.pause(drain=True)
+            run.abort()
+            self.assertEqual(await pausing, blazen.RunState.CANCELLED)
+
+        self.run_quietly(test)
+
+    def test_an_awaited_abort_waits_until_the_coroutines_have_cleaned_up(self):
+        for end in ("abort", "aclose"):
+            happened = []
+
+            async def body(ctx, event):
+                happened.append("begun")
+                try:
+                    await never()
+                finally:
+                    await asyncio.sleep(0.002)
+                    happened.append("clean")
+
+            async def test(runtime):
+                other = runtime.run(workflow_of(never))
+                run = runtime.run(workflow_of(body))
+                while not happened:
+                    await asyncio.sleep(0)
+                run.abort()  # telling it twice does not disturb its cleaning up
+                await asyncio.sleep(0)
+                await getattr(run, end)()
+                await getattr(run, end)()
+                self.assertEqual(happened, ["begun", "clean"])
+                self.assertEqual(other.state, blazen.RunState.RUNNING)
+
+            with self.subTest(end):
+                self.run_quietly(test)
+
+    def test_leaving_a_run_closes_it(self):
+        body, happened = self.cancelled_body()
+
+        async def test(runtime):
+            async with runtime.run(workflow_of(body)) as run:
+                while not happened:
+                    await asyncio.sleep(0)
+            self.assertEqual((run.state, happened), (blazen.RunState.CANCELLED, ["begun", True]))
+            async with runtime.run(one_step(lambda ctx, event: 1)) as run:
+                await run
+            self.assertEqual(run.state, blazen.RunState.COMPLETED)
+
+        self.run_quietly(test)
+
+    def test_a_step_may_abort_its_own_run(self):
+        runs, happened = [], []
+
+        async def body(ctx, event):
+            try:
+                await runs[0].abort()
+                await never()
+            except asyncio.CancelledError:
+                happened.append("cancelled")
+                raise
+
+        async def test(runtime):
+            runs.append(runtime.create(workflow_of(body)))
+            runs[0].start()
+            with self.assertRaises(blazen.BlazenError) as caught:
+                await runs[0]
+            self.assertEqual(caught.exception.status, blazen.Status.ABORTED)
+            await runs.pop().aclose()
+
+        self.run_quietly(test)
+        self.assertEqual(happened, ["cancelled"])
+
+    def test_everything_that_waits_hears_of_the_closing(self):
+        async def test(runtime):
+            run = runtime.run(workflow_of(never))
+            waits = [run.wait(), run.wait([blazen.RunState.PAUSED]), run.result(), run.stream().next()]
+            waiting = [asyncio.ensure_future(wait) for wait in waits]
+            await asyncio.sleep(0.001)
+            await runtime.aclose()
+            ended, paused, result, item = await asyncio.gather(*waiting, return_exceptions=True)
+            self.assertEqual((ended, paused), (blazen.RunState.CANCELLED,) * 2)
+            self.assertEqual((result.status, item.type), (blazen.Status.CANCELLED, blazen.STREAM_END))
+            await runtime.aclose()
+
+        self.run_quietly(test)
+
+    def test_closing_a_stream_ends_whoever_waits_for_it(self):
+        async def test(runtime):
+            run = runtime.run(workflow_of(never))
+            async with run.stream() as stream:
+                waiting = asyncio.ensure_future(stream.next())
+                await asyncio.sleep(0)
+            self.assertEqual((await waiting).type, blazen.STREAM_END)
+
+        self.run_quietly(test)
+
+    def test_many_cancelled_looks_leave_one(self):
+        async def test(runtime):
+            run = runtime.run(workflow_of(never))
+            await asyncio.sleep(0.001)
+            before = blazen.live_count()
+            for _ in range(50):
+                look = asyncio.ensure_future(run.wait([blazen.RunState.PAUSED]))
+                await asyncio.sleep(0)
+                look.cancel()
+            self.assertEqual(blazen.live_count(), before + 1)
+            await run.pause()
             self.assertEqual(await run.wait([blazen.RunState.PAUSED]), blazen.RunState.PAUSED)
-            run.resume_in_place()
-            self.assertEqual(await run, "went on")
+            self.assertEqual(blazen.live_count(), before)
 
         self.run_quietly(test)
 

@@ -1,33 +1,86 @@
 """Runtimes: who runs the steps."""
 
-import contextlib
+import enum
+import inspect
 
-from . import _live, _make, _objects, errors
-from ._c import INPUT_FN, RunOptions, RuntimeOptions, c
+from . import _live, _make, _objects, _read, errors
+from ._arguments import choice, flag, function, whole
+from ._c import INPUT_FN, LOG_FN, POST_FN, RunOptions, RuntimeCounters, RuntimeOptions, c
 from ._calls import lib
-from ._handles import Handle, owned
+from ._handles import Handle
+from .clock import READ_CLOCK, Clock
 from .events import read_event
 from .run import Run
+from .snapshots import parsed
+from .workflow import Workflow
 
-_MODES = {"threads": 0, "pump": 1}
+_MODES = {"threads": 0, "pump": 1, "executor": 2}
 _UNKNOWN_LABELS = {"error": 0, "skip": 1}
 
 
+class LogLevel(enum.IntEnum):
+    """How much a log is told, and how grave a message is, as in blazen.h."""
+
+    NONE = 0
+    ERROR = 1
+    WARNING = 2
+    INFO = 3
+    DEBUG = 4
+
+
+@LOG_FN
+def _call_log(user_data, level, message, length):
+    """The blazen_log_fn of every runtime. ctypes reports an exception to sys.unraisablehook."""
+    text = _read.string(message, length)
+    _objects.find(user_data).log(errors.known(LogLevel, level), text)
+
+
+@POST_FN
+def _call_post(user_data, task):
+    """The blazen_post_fn of every runtime. A task that the executor does not take stays the library's."""
+    try:
+        _objects.find(user_data).post(task)
+        return errors.Status.OK
+    except BaseException:
+        return errors.Status.HOST
+
+
+class _Callbacks:
+    """The user_data of a runtime."""
+
+    def __init__(self, executor, clock, log):
+        self._executor = executor
+        self.log = log
+        self.number = _objects.keep(self)
+        if clock is not None:
+            clock.begin(self, self.number)
+
+    def post(self, task):
+        """The executor runs the task, or, where it is shut down, cancels it: one of both."""
+        future = self._executor.submit(c.task_run, task)
+        future.add_done_callback(lambda done: c.task_cancel(task) if done.cancelled() else None)
+
+
 @INPUT_FN
-def _call_input_handler(user_data, _run, request, answer_out, error_out):
+def _call_input_handler(user_data, run, request, answer_out, error_out):
     """The blazen_input_fn of every handler. No exception leaves it."""
     try:
-        answer = _objects.find(user_data)(read_event(request))
+        answer = _objects.find(user_data)(run, read_event(request))
         if answer is not None:
             with _make.value(answer) as made:
                 answer_out[0] = c.value_retain(made)
         return errors.Status.OK
     except BaseException as exception:
-        return errors.refuse(exception, error_out)
+        return errors.report(exception, error_out)
 
 
 class Runtime:
-    """mode "threads": threads of the engine (0: one for each processor); "pump": whoever waits or polls.
+    """Who runs the steps is said by the mode: "threads", of the engine (0: one for each processor); "pump": whoever waits or
+    polls; "executor": a concurrent.futures.Executor, to be shut down after the runtime.
+
+    clock      a Clock, on which this runtime's time-outs, delays and back-offs go by; None: the system's
+    log        function(level, message), on any thread: what the library has to say without being asked
+    log_level  the most that it is told
 
     An input_handler is a function that gets the InputRequestEvent of each question of a run, and returns the answer; or
     None: run.respond() answers later.
@@ -35,8 +88,23 @@ class Runtime:
     Closed by a `with` block, or when nothing uses it any more: every run that has not ended is then cancelled.
     """
 
-    def __init__(self, mode="threads", threads=0):
-        options = RuntimeOptions(mode=_MODES[mode], threads=threads)
+    def __init__(
+        self, mode="threads", threads=0, *, executor=None, clock=None, log=None, log_level=LogLevel.WARNING
+    ):
+        options = RuntimeOptions(mode=choice("mode", mode, _MODES), threads=whole("threads", threads, 32))
+        if (mode == "executor") != (executor is not None):
+            raise ValueError('executor is given in the mode "executor", and there alone')
+        if clock is not None and not isinstance(clock, Clock):
+            raise TypeError(f"clock is a blazen.Clock, not {clock!r}")
+        if executor is not None:
+            options.post = _call_post
+        if clock is not None:
+            options.clock = READ_CLOCK
+        if function("log", log) is not None:
+            options.log, options.log_level = _call_log, LogLevel(log_level)
+        if not (executor is clock is log is None):
+            options.user_data = _Callbacks(executor, clock, log).number
+            options.drop = _objects.drop
         self._handle = Handle(lib.runtime_create(options), _close_and_release)
 
     def run(self, workflow, input=None, *, metadata=None, input_handler=None):
@@ -47,9 +115,9 @@ class Runtime:
 
     def create(self, workflow, *, metadata=None, input_handler=None):
         """A run, not started yet: time to take its stream."""
-        pointer = workflow.pointer
-        with contextlib.nullcontext() if metadata is None else _make.value(metadata) as made:
-            options = _run_options(input_handler, metadata=made)
+        pointer = _pointer_of(workflow)
+        with _make.value_or_null(metadata) as made:
+            options = self._run_options(input_handler, metadata=made)
             return self._run_of(lib.run_create(self._handle.pointer, pointer, options))
 
     def resume(
@@ -58,7 +126,7 @@ class Runtime:
         snapshot,
         *,
         allow_changed_workflow=False,
-        deserializers=None,
+        deserializers=(),
         unknown_label="error",
         time_has_passed=False,
         input_handler=None,
@@ -69,25 +137,57 @@ class Runtime:
         unknown_label    what becomes of an object for which there is none: "error", or "skip" (run.dropped() names it)
         time_has_passed  delays and back-offs count by the date; else they stood still since the snapshot
         """
-        pointer = workflow.pointer
-        with owned(lib.snapshot_parse(snapshot, len(snapshot)), c.snapshot_release) as parsed:
-            array, count = _live.deserializers(deserializers or {})
-            options = _run_options(
-                input_handler,
-                allow_changed_workflow=allow_changed_workflow,
-                deserializers=array,
-                deserializer_count=count,
-                unknown_label=_UNKNOWN_LABELS[unknown_label],
-                time_has_passed=time_has_passed,
-            )
-            return self._run_of(lib.run_resume(self._handle.pointer, pointer, parsed, options))
+        pointer = _pointer_of(workflow)
+        fields = {
+            "allow_changed_workflow": flag("allow_changed_workflow", allow_changed_workflow),
+            "unknown_label": choice("unknown_label", unknown_label, _UNKNOWN_LABELS),
+            "time_has_passed": flag("time_has_passed", time_has_passed),
+        }
+        with parsed(snapshot) as handle:
+            options = self._run_options(input_handler, deserializers, **fields)
+            return self._run_of(lib.run_resume(self._handle.pointer, pointer, handle, options))
+
+    def _run_options(self, input_handler, deserializers=None, **fields):
+        """The options of one call, which drops what they keep: all is checked before anything is kept."""
+        function("input_handler", input_handler)
+        options = RunOptions(**fields)
+        if deserializers is not None:
+            options.deserializers, options.deserializer_count = _live.deserializers(deserializers)
+        if input_handler is not None:
+            options.input = _call_input_handler
+            options.user_data = _objects.keep(self._answering(input_handler))
+            options.drop = _objects.drop
+        return options
+
+    def _answering(self, handler):
+        """What is called with the run and the request of each question."""
+
+        def answer(_run, request):
+            given = handler(request)
+            if inspect.isawaitable(given):
+                given.close() if inspect.iscoroutine(given) else None
+                raise TypeError("the input_handler is async: it answers runs on a blazen.aio.Runtime alone")
+            return given
+
+        return answer
 
     def _run_of(self, pointer):
         return Run(self, pointer)
 
     def poll(self, steps_max=0):
         """Runs up to so many steps on this thread (0: all that can run), and answers how many it ran."""
-        return lib.runtime_poll(self._handle.pointer, steps_max)
+        return lib.runtime_poll(self._handle.pointer, whole("steps_max", steps_max, 64))
+
+    def next_timer(self):
+        """In how many seconds a poll has something to do because of the time alone: 0, at once; None: never."""
+        delay_ms = lib.runtime_next_timer(self._handle.pointer)
+        return None if delay_ms < 0 else delay_ms / 1000
+
+    def counters(self):
+        """What it does, as a dict: runs by their state (ended ones: so far), events_routed, queued, in_flight."""
+        counters = RuntimeCounters()
+        lib.runtime_count(self._handle.pointer, counters)
+        return {name: getattr(counters, name) for name in RuntimeCounters.NAMES}
 
     def close(self):
         """Cancels every run that has not ended, and waits until no step runs any more."""
@@ -100,14 +200,10 @@ class Runtime:
         self.close()
 
 
-def _run_options(input_handler, **fields):
-    """The options of one call, which drops what they keep."""
-    options = RunOptions(**fields)
-    if input_handler is not None:
-        options.input = _call_input_handler
-        options.user_data = _objects.keep(input_handler)
-        options.drop = _objects.drop
-    return options
+def _pointer_of(workflow):
+    if not isinstance(workflow, Workflow):
+        raise TypeError(f"workflow is a Workflow, not {workflow!r}")
+    return workflow.pointer
 
 
 def _close_and_release(pointer):
