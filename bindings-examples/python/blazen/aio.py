@@ -25,10 +25,10 @@ time is up, its own.
 """
 
 import asyncio
-import inspect
 
 from . import _objects, _read, errors, run, runtime
-from ._c import DONE_FN, READY_FN, c
+from ._arguments import function
+from ._c import READY_FN, c
 from ._calls import lib
 from ._coroutines import Context, Tasks, exception_of, polling, settle, soon
 from ._describe import describe
@@ -40,20 +40,9 @@ __all__ = ["Context", "Run", "Runtime", "Stream"]
 _STEPS_AT_ONCE = 64  # then the loop has its turn
 
 
-@DONE_FN
-def _call_done(user_data, _run, state):
-    _objects.find(user_data)(state)
-
-
 @READY_FN
 def _call_ready(user_data):
     _objects.find(user_data)()
-
-
-def _call_when(pointer, until, loop, function, *arguments):
-    """Calls function(*arguments, state) on the loop, once, when the run has ended or come to one of these states."""
-    kept = _objects.keep(lambda state: soon(loop, function, *arguments, state))
-    lib.run_on_state(pointer, until, _call_done, kept, _objects.drop)
 
 
 class Stream:
@@ -134,8 +123,9 @@ class Run(run.Run):
         Cancelling that changes nothing."""
         bits = run.until_bits(until)
         if bits not in self._coming:
-            self._coming[bits] = coming = self._tasks.loop.create_future()
-            _call_when(self._handle.pointer, bits, self._tasks.loop, _come, self._coming, bits)
+            self._coming[bits] = self._tasks.loop.create_future()
+            loop, coming = self._tasks.loop, self._coming
+            run.when(self._handle.pointer, bits, lambda state: soon(loop, _come, coming, bits, state))
         return errors.known(run.RunState, await asyncio.shield(self._coming[bits]))
 
     async def _result(self, read):
@@ -197,26 +187,23 @@ def _come(coming, bits, state):
 # ---- input handlers ----
 
 
-class _Answering:
-    """The input handler of one run. Where it answers later, each question has a task, which ends with the run."""
+class _Answering(runtime.Answering):
+    """Where the handler answers later, each question has a task, which ends with the run."""
 
     def __init__(self, tasks, handler):
+        super().__init__(handler)
         self._tasks = tasks
-        self._handler = handler
-        self._open = None  # a set, with the first question that has a task
+        self._open = set()
 
-    def __call__(self, pointer, request):
-        answer = self._handler(request)
-        if not inspect.isawaitable(answer):
-            return answer
+    def _await(self, pointer, request, answer):
         held = Handle(c.run_retain(pointer), c.run_release)
-        if self._open is None:
-            self._open = set()
-            _call_when(pointer, 0, self._tasks.loop, _cancel_all, self._open)
         task = self._tasks.start(pointer, _respond(held, request, answer), lambda done: _fail(held, done))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
-        return None
+
+    def end(self, state):
+        super().end(state)
+        soon(self._tasks.loop, _cancel_all, self._open)
 
 
 async def _respond(held, request, answer):
@@ -231,7 +218,7 @@ async def _respond(held, request, answer):
             raise
 
 
-def _cancel_all(tasks, _state):
+def _cancel_all(tasks):
     for task in tasks:
         task.cancel()
 
@@ -269,11 +256,11 @@ class Runtime(runtime.Runtime):
         self._descriptor = lib.runtime_descriptor(self._handle.pointer)
         self.tasks.loop.add_reader(self._descriptor, self.poll, _STEPS_AT_ONCE)
 
-    def _run_of(self, pointer):
+    def _make_run(self, pointer):
         return Run(self, pointer)
 
-    def _answering(self, handler):
-        return _Answering(self.tasks, handler)
+    def _answering(self, input_handler):
+        return None if function("input_handler", input_handler) is None else _Answering(self.tasks, input_handler)
 
     def poll(self, steps_max=0):
         token = polling.set(self.tasks)

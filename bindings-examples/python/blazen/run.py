@@ -5,7 +5,7 @@ import enum
 
 from . import _make, _objects, _read, _waiting, errors
 from ._arguments import flag, text, texts, whole
-from ._c import TEXT, StreamOptions, c
+from ._c import DONE_FN, TEXT, StreamOptions, c
 from ._calls import lib
 from ._handles import Handle, owned
 from .snapshots import read_snapshot
@@ -27,6 +27,7 @@ class RunState(enum.IntEnum):
     ASKING = 9
 
 
+ENDED = 0  # the `until` of a wait for the end alone
 _PAUSE_NOW, _PAUSE_DRAIN = 1, 2
 _GAP, _HOLD = 0, 1
 
@@ -37,6 +38,16 @@ def until_bits(states):
         return sum(1 << RunState(state) for state in set(states))
     except (TypeError, ValueError):
         raise TypeError(f"until is a list of RunStates, not {states!r}") from None
+
+
+@DONE_FN
+def _call_done(user_data, _run, state):
+    _objects.find(user_data)(state)
+
+
+def when(pointer, until, function):
+    """Calls function(state), once, on whichever thread the run with this handle ends or comes to one of these states."""
+    lib.run_on_state(pointer, until, _call_done, _objects.keep(function), _objects.drop)
 
 
 def respond(pointer, request_id, answer):

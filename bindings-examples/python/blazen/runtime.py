@@ -10,7 +10,7 @@ from ._calls import lib
 from ._handles import Handle
 from .clock import READ_CLOCK, Clock
 from .events import read_event
-from .run import Run
+from .run import ENDED, Run, when
 from .snapshots import parsed
 from .workflow import Workflow
 
@@ -74,6 +74,27 @@ def _call_input_handler(user_data, run, request, answer_out, error_out):
         return errors.report(exception, error_out)
 
 
+class Answering:
+    """The input handler of one run, until that ends: the handler may lead to the run, and the run keeps it."""
+
+    def __init__(self, handler):
+        self._handler = handler
+
+    def __call__(self, run, request):
+        """The answer to a question; None: it is not for this handler, or comes later."""
+        handler = self._handler
+        answer = None if handler is None else handler(request)
+        return self._await(run, request, answer) if inspect.isawaitable(answer) else answer
+
+    def _await(self, _run, _request, answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise TypeError("the input_handler is async: it answers runs on a blazen.aio.Runtime alone")
+
+    def end(self, _state):
+        self._handler = None
+
+
 class Runtime:
     """Who runs the steps is said by the mode: "threads", of the engine (0: one for each processor); "pump": whoever waits or
     polls; "executor": a concurrent.futures.Executor, to be shut down after the runtime.
@@ -116,9 +137,10 @@ class Runtime:
     def create(self, workflow, *, metadata=None, input_handler=None):
         """A run, not started yet: time to take its stream."""
         pointer = _pointer_of(workflow)
+        answering = self._answering(input_handler)
         with _make.value_or_null(metadata) as made:
-            options = self._run_options(input_handler, metadata=made)
-            return self._run_of(lib.run_create(self._handle.pointer, pointer, options))
+            options = _run_options(answering, metadata=made)
+            return self._run_of(lib.run_create(self._handle.pointer, pointer, options), answering)
 
     def resume(
         self,
@@ -143,35 +165,20 @@ class Runtime:
             "unknown_label": choice("unknown_label", unknown_label, _UNKNOWN_LABELS),
             "time_has_passed": flag("time_has_passed", time_has_passed),
         }
+        answering = self._answering(input_handler)
         with parsed(snapshot) as handle:
-            options = self._run_options(input_handler, deserializers, **fields)
-            return self._run_of(lib.run_resume(self._handle.pointer, pointer, handle, options))
+            options = _run_options(answering, deserializers, **fields)
+            return self._run_of(lib.run_resume(self._handle.pointer, pointer, handle, options), answering)
 
-    def _run_options(self, input_handler, deserializers=None, **fields):
-        """The options of one call, which drops what they keep: all is checked before anything is kept."""
-        function("input_handler", input_handler)
-        options = RunOptions(**fields)
-        if deserializers is not None:
-            options.deserializers, options.deserializer_count = _live.deserializers(deserializers)
-        if input_handler is not None:
-            options.input = _call_input_handler
-            options.user_data = _objects.keep(self._answering(input_handler))
-            options.drop = _objects.drop
-        return options
+    def _answering(self, input_handler):
+        return None if function("input_handler", input_handler) is None else Answering(input_handler)
 
-    def _answering(self, handler):
-        """What is called with the run and the request of each question."""
+    def _run_of(self, pointer, answering):
+        if answering is not None:
+            when(pointer, ENDED, answering.end)
+        return self._make_run(pointer)
 
-        def answer(_run, request):
-            given = handler(request)
-            if inspect.isawaitable(given):
-                given.close() if inspect.iscoroutine(given) else None
-                raise TypeError("the input_handler is async: it answers runs on a blazen.aio.Runtime alone")
-            return given
-
-        return answer
-
-    def _run_of(self, pointer):
+    def _make_run(self, pointer):
         return Run(self, pointer)
 
     def poll(self, steps_max=0):
@@ -204,6 +211,18 @@ def _pointer_of(workflow):
     if not isinstance(workflow, Workflow):
         raise TypeError(f"workflow is a Workflow, not {workflow!r}")
     return workflow.pointer
+
+
+def _run_options(answering, deserializers=None, **fields):
+    """The options of one call, which drops what they keep."""
+    options = RunOptions(**fields)
+    if deserializers is not None:
+        options.deserializers, options.deserializer_count = _live.deserializers(deserializers)
+    if answering is not None:
+        options.input = _call_input_handler
+        options.user_data = _objects.keep(answering)
+        options.drop = _objects.drop
+    return options
 
 
 def _close_and_release(pointer):
