@@ -65,10 +65,23 @@ def function(name, given):
     return given
 
 
+def real(name, given, what="a number"):
+    """A number, maybe with a fraction."""
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
+        raise TypeError(f"{name} is {what}, not {given!r}")
+    return float(given)
+
+
+def percent(name, share):
+    """A share from 0 to 1, in percent."""
+    if not 0 <= real(name, share) <= 1:
+        raise ValueError(f"{name} is from 0 to 1, not {share!r}")
+    return round(share * 100)
+
+
 def milliseconds(name, seconds):
     """A time for the library, rounded up: nothing comes too early."""
-    if isinstance(seconds, bool) or not isinstance(seconds, numbers.Real):
-        raise TypeError(f"{name} is a number of seconds, not {seconds!r}")
+    real(name, seconds, "a number of seconds")
     if not 0 <= seconds * 1000 <= _INT64_MAX:
         raise ValueError(f"{name} is a number of seconds, 0 or more, not {seconds!r}")
     return math.ceil(seconds * 1000)

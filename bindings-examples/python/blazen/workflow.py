@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Optional, Sequence
 
 from . import _coroutines, _objects, _read, errors
-from ._arguments import choice, flag, milliseconds, text, texts, whole
+from ._arguments import choice, flag, milliseconds, percent, real, text, texts, whole
 from ._c import DROP_FN, STEP_FN, RetryOptions, c
 from ._calls import lib
 from ._handles import Handle
@@ -71,9 +71,9 @@ class Retry:
         never = _codes("never", self.never)
         return RetryOptions(
             max_attempts=whole("max_attempts", self.max_attempts, 32, least=1),
-            jitter_percent=whole("jitter, in percent,", round(self.jitter * 100), 32),
+            jitter_percent=percent("jitter", self.jitter),
             initial_delay_ms=milliseconds("initial_delay", self.initial_delay),
-            multiplier=self.multiplier,
+            multiplier=real("multiplier", self.multiplier),
             max_delay_ms=milliseconds("max_delay", self.max_delay),
             only=only,
             only_count=len(only or ()),
