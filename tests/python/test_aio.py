@@ -768,6 +768,16 @@ class AioTest(unittest.TestCase):
 
         self.run_quietly(test)
 
+    def test_a_wait_that_is_refused_is_refused_again(self):
+        async def test(runtime):
+            run = runtime.run(workflow_of(never))
+            for _ in range(2):
+                with self.assertRaises(blazen.BlazenError) as caught:
+                    await run.wait([blazen.RunState.CREATED])
+                self.assertEqual(caught.exception.status, blazen.Status.INVALID_ARGUMENT)
+
+        self.run_quietly(test)
+
     def test_many_cancelled_looks_leave_one(self):
         async def test(runtime):
             run = runtime.run(workflow_of(never))

@@ -352,6 +352,7 @@ class LogTest(unittest.TestCase):
         self.assertEqual(seen, ["no paper"])
 
 
+@needs_threads
 class ExecutorTest(unittest.TestCase):
     def test_steps_run_on_an_executor_of_python(self):
         names = set()
@@ -385,6 +386,20 @@ class ExecutorTest(unittest.TestCase):
                     run.result(TIMEOUT_S)
                 door.set()
             executor.shutdown()
+
+    def test_an_executor_without_threads_is_no_executor(self):
+        class Elsewhere(concurrent.futures.Executor):
+            def submit(self, function, *arguments):
+                future = concurrent.futures.Future()
+                future.set_exception(TypeError("cannot pickle a function of ctypes"))
+                return future
+
+        with blazen.Runtime(mode="executor", executor=Elsewhere()) as runtime:
+            self.assertEqual(status_of(self, runtime.run(one_step(lambda ctx, event: 1))), blazen.Status.CANCELLED)
+
+    def test_options_that_are_refused_are_let_go(self):
+        with nothing_left(self), self.assertRaises(blazen.BlazenError):
+            blazen.Runtime(threads=257, clock=blazen.Clock(), log=print)
 
     def test_mode_and_executor_belong_together(self):
         for options in ({"mode": "executor"}, {"executor": object()}):

@@ -17,7 +17,8 @@
 
 Every body runs on the thread of the loop: an `async def` as a task of its own, any other in between.
 
-An input_handler may be an `async def` too: each question has a task, whose exception fails the run.
+An input_handler may be an `async def` too: each question has a task. Its exception aborts the run, and comes out of the
+result as that of any input handler does.
 
 Cancellation goes both ways. Cancelling the task that awaits a run (`await run`, `await run.result()`) aborts the run;
 `await run.wait()` only looks. A run that ends cancels the coroutines of its steps and of its input handler; an attempt whose
@@ -113,7 +114,7 @@ class Run(run.Run):
     def __init__(self, its_runtime, pointer):
         super().__init__(its_runtime, pointer)
         self._tasks = its_runtime.tasks
-        self._coming = {}  # by the bits of `until`
+        self._coming = {}  # by the bits of `until`: a wait that is cancelled leaves its future to the next one
 
     def __await__(self):
         return self.result().__await__()
@@ -122,11 +123,19 @@ class Run(run.Run):
         """Waits until it has ended or come to one of these states, such as PAUSED or ASKING, and answers the state.
         Cancelling that changes nothing."""
         bits = run.until_bits(until)
-        if bits not in self._coming:
-            self._coming[bits] = self._tasks.loop.create_future()
-            loop, coming = self._tasks.loop, self._coming
-            run.when(self._handle.pointer, bits, lambda state: soon(loop, _come, coming, bits, state))
-        return errors.known(run.RunState, await asyncio.shield(self._coming[bits]))
+        coming = self._coming.get(bits) or self._ask_when(bits)
+        return errors.known(run.RunState, await asyncio.shield(coming))
+
+    def _ask_when(self, bits):
+        """The future of the state in which a wait ends."""
+        loop, waits = self._tasks.loop, self._coming  # and not this Run: the library must not keep it
+        coming = waits[bits] = loop.create_future()
+        try:
+            run.when(self._handle.pointer, bits, lambda state: soon(loop, settle, waits.pop(bits), state))
+        except errors.BlazenError:
+            del waits[bits]
+            raise
+        return coming
 
     async def _result(self, read):
         try:
@@ -178,10 +187,6 @@ class Run(run.Run):
 
     async def __aexit__(self, *_):
         await self.aclose()
-
-
-def _come(coming, bits, state):
-    settle(coming.pop(bits), state)
 
 
 # ---- input handlers ----

@@ -56,9 +56,13 @@ class _Callbacks:
             clock.begin(self, self.number)
 
     def post(self, task):
-        """The executor runs the task, or, where it is shut down, cancels it: one of both."""
-        future = self._executor.submit(c.task_run, task)
-        future.add_done_callback(lambda done: c.task_cancel(task) if done.cancelled() else None)
+        """The executor runs the task; or, where it is shut down or cannot, the task is cancelled: one of both."""
+
+        def done(future):
+            if future.cancelled() or future.exception() is not None:
+                c.task_cancel(task)
+
+        self._executor.submit(c.task_run, task).add_done_callback(done)
 
 
 @INPUT_FN
@@ -96,9 +100,11 @@ class Answering:
 
 
 class Runtime:
-    """Who runs the steps is said by the mode: "threads", of the engine (0: one for each processor); "pump": whoever waits or
-    polls; "executor": a concurrent.futures.Executor, to be shut down after the runtime.
+    """Runs the steps of runs.
 
+    mode       who does: "threads", of the engine; "pump", whoever waits or polls; "executor", a host's
+    threads    how many; 0: one for each processor
+    executor   a concurrent.futures.Executor with threads, to be shut down after this runtime
     clock      a Clock, on which this runtime's time-outs, delays and back-offs go by; None: the system's
     log        function(level, message), on any thread: what the library has to say without being asked
     log_level  the most that it is told
@@ -148,7 +154,7 @@ class Runtime:
         snapshot,
         *,
         allow_changed_workflow=False,
-        deserializers=(),
+        deserializers=None,
         unknown_label="error",
         time_has_passed=False,
         input_handler=None,
@@ -167,16 +173,17 @@ class Runtime:
         }
         answering = self._answering(input_handler)
         with parsed(snapshot) as handle:
-            options = _run_options(answering, deserializers, **fields)
+            options = _run_options(answering, deserializers or {}, **fields)
             return self._run_of(lib.run_resume(self._handle.pointer, pointer, handle, options), answering)
 
     def _answering(self, input_handler):
         return None if function("input_handler", input_handler) is None else Answering(input_handler)
 
     def _run_of(self, pointer, answering):
+        run = self._make_run(pointer)
         if answering is not None:
             when(pointer, ENDED, answering.end)
-        return self._make_run(pointer)
+        return run
 
     def _make_run(self, pointer):
         return Run(self, pointer)

@@ -143,8 +143,10 @@ class Workflow:
         def register(function):
             if not callable(function):
                 raise TypeError(f"a step is a function, not {function!r}")
-            # Kept when all else is checked: from then on it is the library's to drop.
-            body = lambda: (_call_step, _objects.keep(_body_of(function)), _objects.drop)
+
+            def body():  # is kept when all else is checked: from then on it is the library's to drop
+                return _call_step, _objects.keep(_body_of(function)), _objects.drop
+
             self._add(lib.workflow_builder_add_step, name or function.__name__, accepts, body, **options)
             return function
 
