@@ -1,63 +1,16 @@
-"""Runs on an event loop: async steps, awaiting, streams, questions, and cancellation in both directions.
-
-Every test runs with the loop's debug mode, and a warning, an exception that nobody saw, or an object that the library
-still holds afterwards is a failure.
-"""
+"""Runs on an event loop: async steps, awaiting, streams, failures, and questions with async input handlers."""
 
 import asyncio
 import gc
-import logging
 import threading
 import unittest
 import warnings
-import weakref
 
-from support import TIMEOUT_S, blazen, nothing_left, one_step, result_of
-
-
-def workflow_of(function, **options):
-    """A workflow of one async step; what it returns is the result."""
-    workflow = blazen.Workflow("one async step", **options.pop("workflow", {}))
-
-    @workflow.step(accepts=blazen.START_EVENT, **options)
-    async def only(ctx, event):
-        return blazen.StopEvent(await function(ctx, event))
-
-    return workflow
+from aio_support import QuietTest, never, workflow_of
+from support import TIMEOUT_S, blazen, one_step, result_of
 
 
-async def never(*_):
-    await asyncio.get_running_loop().create_future()
-
-
-class AioTest(unittest.TestCase):
-    def run_quietly(self, test):
-        """Runs test(runtime) on a loop; nothing may be said, and nothing left."""
-        said = []
-
-        class Handler(logging.Handler):
-            def emit(self, record):
-                said.append(record.getMessage())
-
-        async def main():
-            loop = asyncio.get_running_loop()
-            loop.set_exception_handler(lambda _, trouble: said.append(trouble))
-            loop.slow_callback_duration = TIMEOUT_S  # how slow the machine is now is not tested
-            async with blazen.aio.Runtime() as runtime:
-                await asyncio.wait_for(test(runtime), TIMEOUT_S)
-            self.assertEqual(asyncio.all_tasks(), {asyncio.current_task()})
-
-        handler = Handler(logging.WARNING)
-        logging.getLogger("asyncio").addHandler(handler)
-        try:
-            with nothing_left(self), warnings.catch_warnings(record=True) as warned:
-                warnings.simplefilter("always")
-                asyncio.run(main(), debug=True)
-                gc.collect()
-        finally:
-            logging.getLogger("asyncio").removeHandler(handler)
-        self.assertEqual(said + [str(warning.message) for warning in warned], [])
-
+class AioTest(QuietTest):
     # ---- running ----
 
     def test_a_coroutine_is_a_step_on_this_thread(self):
@@ -306,6 +259,28 @@ class AioTest(unittest.TestCase):
         self.run_quietly(ask)
         self.run_quietly(answer)
 
+    def test_two_loops_one_after_the_other_share_a_workflow(self):
+        async def body(ctx, event):
+            return event.value
+
+        workflow = workflow_of(body)
+        for number in range(2):
+            async def test(runtime, number=number):
+                self.assertEqual(await runtime.run(workflow, number), number)
+
+            self.run_quietly(test)
+
+    def test_a_step_may_run_a_workflow_of_its_own(self):
+        async def test(runtime):
+            inner = one_step(lambda ctx, event: event.value + 1)
+
+            async def body(ctx, event):
+                return await runtime.run(inner, event.value) * 10
+
+            self.assertEqual(await runtime.run(workflow_of(body), 1), 20)
+
+        self.run_quietly(test)
+
     # ---- async input handlers ----
 
     def asking(self, questions=("What?",)):
@@ -390,18 +365,26 @@ class AioTest(unittest.TestCase):
             finally:
                 happened.append("cancelled")
 
-        async def test(runtime):
-            run = runtime.run(self.asking("ab"), input_handler=handler)
-            while len(happened) < 2:
-                await asyncio.sleep(0)
-            self.assertEqual(await run.wait([blazen.RunState.ASKING]), blazen.RunState.ASKING)
-            await run.abort()
-            with self.assertRaises(blazen.BlazenError) as caught:
-                await run
-            self.assertEqual(caught.exception.status, blazen.Status.ABORTED)
+        for end, status in (
+            (lambda run, runtime: run.abort(), blazen.Status.ABORTED),
+            (lambda run, runtime: run.aclose(), blazen.Status.CANCELLED),
+            (lambda run, runtime: runtime.aclose(), blazen.Status.CANCELLED),
+        ):
+            happened.clear()
 
-        self.run_quietly(test)
-        self.assertEqual(happened, ["asked"] * 2 + ["cancelled"] * 2)
+            async def test(runtime, end=end, status=status):
+                run = runtime.run(self.asking("ab"), input_handler=handler)
+                while len(happened) < 2:
+                    await asyncio.sleep(0)
+                self.assertEqual(await run.wait([blazen.RunState.ASKING]), blazen.RunState.ASKING)
+                await end(run, runtime)
+                self.assertEqual(happened, ["asked"] * 2 + ["cancelled"] * 2)
+                with self.assertRaises(blazen.BlazenError) as caught:
+                    await run
+                self.assertEqual(caught.exception.status, status)
+
+            with self.subTest(status):
+                self.run_quietly(test)
 
     def test_what_an_input_handler_raises_after_the_end_changes_nothing(self):
         async def handler(request):
@@ -495,326 +478,6 @@ class AioTest(unittest.TestCase):
             with self.assertRaisesRegex(blazen.BlazenError, "input_handler is async") as caught:
                 run.result(TIMEOUT_S)
             self.assertIsInstance(caught.exception.__cause__, TypeError)
-
-    # ---- cancellation ----
-
-    def cancelled_body(self):
-        """A body that never ends, and a list of what has happened to it."""
-        happened = []
-
-        async def body(ctx, event):
-            happened.append("begun")
-            try:
-                await never()
-            except asyncio.CancelledError:
-                happened.append(ctx.is_cancelled)
-                raise
-
-        return body, happened
-
-    def test_cancelling_who_awaits_aborts_the_run(self):
-        body, happened = self.cancelled_body()
-
-        async def test(runtime):
-            run = runtime.run(workflow_of(body))
-            awaiting = asyncio.ensure_future(run.result())
-            while not happened:
-                await asyncio.sleep(0)
-            awaiting.cancel()
-            with self.assertRaises(asyncio.CancelledError):
-                await awaiting
-            self.assertEqual(await run.wait(), run.state)
-            with self.assertRaises(blazen.BlazenError) as caught:
-                await run
-            self.assertEqual(caught.exception.status, blazen.Status.ABORTED)
-
-        self.run_quietly(test)
-        self.assertEqual(happened, ["begun", True])
-
-    def test_cancelling_a_gather_aborts_all_of_it(self):
-        body, happened = self.cancelled_body()
-
-        async def test(runtime):
-            workflow = workflow_of(body)
-            runs = [runtime.run(workflow) for _ in range(5)]
-            with self.assertRaises(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*runs), 0.02)
-            await asyncio.gather(*(run.wait() for run in runs))
-            self.assertEqual({run.state for run in runs}, {blazen.RunState.CANCELLED})
-
-        self.run_quietly(test)
-        self.assertEqual(happened, ["begun"] * 5 + [True] * 5)
-
-    def test_a_step_that_cancels_itself_has_failed(self):
-        async def body(ctx, event):
-            raise asyncio.CancelledError
-
-        async def test(runtime):
-            with self.assertRaises(blazen.BlazenError) as caught:
-                await runtime.run(workflow_of(body))
-            self.assertEqual(caught.exception.status, blazen.Status.STEP_FAILED)
-            self.assertIsInstance(caught.exception.__cause__, asyncio.CancelledError)
-
-        self.run_quietly(test)
-
-    def test_cancelling_a_look_does_not(self):
-        async def body(ctx, event):
-            await asyncio.sleep(0.03)
-            return "done"
-
-        async def test(runtime):
-            run = runtime.run(workflow_of(body))
-            with self.assertRaises(asyncio.TimeoutError):
-                await asyncio.wait_for(run.wait(), 0.005)
-            self.assertEqual(await run, "done")
-
-        self.run_quietly(test)
-
-    def test_the_end_of_a_run_cancels_its_coroutines(self):
-        for options, status in (
-            ({"workflow": {"timeout": 0.02}}, blazen.Status.RUN_TIMEOUT),
-            ({"timeout": 0.02}, blazen.Status.STEP_TIMEOUT),
-        ):
-            body, happened = self.cancelled_body()
-
-            async def test(runtime, body=body, options=options, status=status):
-                with self.assertRaises(blazen.BlazenError) as caught:
-                    await runtime.run(workflow_of(body, **options))
-                self.assertEqual(caught.exception.status, status)
-
-            with self.subTest(status=status):
-                self.run_quietly(test)
-                self.assertEqual(happened, ["begun", True])
-
-    def test_an_attempt_that_takes_too_long_is_cancelled_and_tried_again(self):
-        async def body(ctx, event):
-            if ctx.attempt == 1:
-                await never()
-            return ctx.attempt
-
-        async def test(runtime):
-            self.assertEqual(await runtime.run(workflow_of(body, timeout=0.02, retries=blazen.Retry(2))), 2)
-
-        self.run_quietly(test)
-
-    def test_a_coroutine_that_never_began_is_cancelled_too(self):
-        async def test(runtime):
-            workflow = blazen.Workflow("race")
-
-            @workflow.step(accepts=blazen.START_EVENT)
-            async def first(ctx, event):
-                await never()
-
-            @workflow.step(accepts=blazen.START_EVENT)
-            def second(ctx, event):
-                return blazen.StopEvent("second")
-
-            self.assertEqual(await runtime.run(workflow), "second")
-
-        self.run_quietly(test)
-
-    def test_closing_ends_everything(self):
-        body, happened = self.cancelled_body()
-        objects = []
-
-        class Thing:
-            pass
-
-        async def holding(ctx, event):
-            ctx.session["thing"] = thing = Thing()
-            objects.append(weakref.ref(thing))
-            await body(ctx, event)
-
-        async def test(runtime):
-            runs = [runtime.run(workflow_of(holding)) for _ in range(3)]
-            while len(happened) < 3:
-                await asyncio.sleep(0)
-            await runtime.aclose()
-            for run in runs:
-                self.assertEqual(run.state, blazen.RunState.CANCELLED)
-
-        self.run_quietly(test)
-        self.assertEqual(happened, ["begun"] * 3 + [True] * 3)
-        self.assertEqual([thing() for thing in objects], [None] * 3)
-
-    # ---- control ----
-
-    def test_pause_and_go_on(self):
-        async def test(runtime):
-            workflow = blazen.Workflow("pauses")
-
-            @workflow.step(accepts=blazen.START_EVENT)
-            async def begin(ctx, event):
-                begun.set()
-                await door.wait()
-                return blazen.Event("More")
-
-            @workflow.step(accepts="More")
-            async def end(ctx, event):
-                return blazen.StopEvent("went on")
-
-            for drain in (False, True):
-                begun, door = asyncio.Event(), asyncio.Event()
-                run = runtime.run(workflow)
-                await begun.wait()
-                pausing = asyncio.ensure_future(run.pause(drain=drain))
-                await asyncio.sleep(0.001)
-                self.assertEqual(pausing.done(), not drain)
-                door.set()
-                self.assertEqual(await pausing, blazen.RunState.PAUSED)
-                run.resume_in_place()
-                self.assertEqual(await run, "went on")
-                with self.assertRaises(blazen.BlazenError) as caught:
-                    run.pause()
-                self.assertEqual(caught.exception.status, blazen.Status.CANCELLED)
-
-        self.run_quietly(test)
-
-    def test_a_pause_that_the_end_overtakes_says_so(self):
-        async def test(runtime):
-            run = runtime.run(workflow_of(never))
-            await asyncio.sleep(0.001)
-            pausing = asyncio.ensure_future(run.pause(drain=True))
-            await asyncio.sleep(0)
-            run.abort()
-            self.assertEqual(await pausing, blazen.RunState.CANCELLED)
-
-        self.run_quietly(test)
-
-    def test_an_awaited_abort_waits_until_the_coroutines_have_cleaned_up(self):
-        for end in ("abort", "aclose"):
-            happened = []
-
-            async def body(ctx, event):
-                happened.append("begun")
-                try:
-                    await never()
-                finally:
-                    await asyncio.sleep(0.002)
-                    happened.append("clean")
-
-            async def test(runtime):
-                other = runtime.run(workflow_of(never))
-                run = runtime.run(workflow_of(body))
-                while not happened:
-                    await asyncio.sleep(0)
-                run.abort()  # telling it twice does not disturb its cleaning up
-                await asyncio.sleep(0)
-                await getattr(run, end)()
-                await getattr(run, end)()
-                self.assertEqual(happened, ["begun", "clean"])
-                self.assertEqual(other.state, blazen.RunState.RUNNING)
-
-            with self.subTest(end):
-                self.run_quietly(test)
-
-    def test_leaving_a_run_closes_it(self):
-        body, happened = self.cancelled_body()
-
-        async def test(runtime):
-            async with runtime.run(workflow_of(body)) as run:
-                while not happened:
-                    await asyncio.sleep(0)
-            self.assertEqual((run.state, happened), (blazen.RunState.CANCELLED, ["begun", True]))
-            async with runtime.run(one_step(lambda ctx, event: 1)) as run:
-                await run
-            self.assertEqual(run.state, blazen.RunState.COMPLETED)
-
-        self.run_quietly(test)
-
-    def test_a_step_may_abort_its_own_run(self):
-        runs, happened = [], []
-
-        async def body(ctx, event):
-            try:
-                await runs[0].abort()
-                await never()
-            except asyncio.CancelledError:
-                happened.append("cancelled")
-                raise
-
-        async def test(runtime):
-            runs.append(runtime.create(workflow_of(body)))
-            runs[0].start()
-            with self.assertRaises(blazen.BlazenError) as caught:
-                await runs[0]
-            self.assertEqual(caught.exception.status, blazen.Status.ABORTED)
-            await runs.pop().aclose()
-
-        self.run_quietly(test)
-        self.assertEqual(happened, ["cancelled"])
-
-    def test_everything_that_waits_hears_of_the_closing(self):
-        async def test(runtime):
-            run = runtime.run(workflow_of(never))
-            waits = [run.wait(), run.wait([blazen.RunState.PAUSED]), run.result(), run.stream().next()]
-            waiting = [asyncio.ensure_future(wait) for wait in waits]
-            await asyncio.sleep(0.001)
-            await runtime.aclose()
-            ended, paused, result, item = await asyncio.gather(*waiting, return_exceptions=True)
-            self.assertEqual((ended, paused), (blazen.RunState.CANCELLED,) * 2)
-            self.assertEqual((result.status, item.type), (blazen.Status.CANCELLED, blazen.STREAM_END))
-            await runtime.aclose()
-
-        self.run_quietly(test)
-
-    def test_closing_a_stream_ends_whoever_waits_for_it(self):
-        async def test(runtime):
-            run = runtime.run(workflow_of(never))
-            async with run.stream() as stream:
-                waiting = asyncio.ensure_future(stream.next())
-                await asyncio.sleep(0)
-            self.assertEqual((await waiting).type, blazen.STREAM_END)
-
-        self.run_quietly(test)
-
-    def test_a_wait_that_is_refused_is_refused_again(self):
-        async def test(runtime):
-            run = runtime.run(workflow_of(never))
-            for _ in range(2):
-                with self.assertRaises(blazen.BlazenError) as caught:
-                    await run.wait([blazen.RunState.CREATED])
-                self.assertEqual(caught.exception.status, blazen.Status.INVALID_ARGUMENT)
-
-        self.run_quietly(test)
-
-    def test_many_cancelled_looks_leave_one(self):
-        async def test(runtime):
-            run = runtime.run(workflow_of(never))
-            await asyncio.sleep(0.001)
-            before = blazen.live_count()
-            for _ in range(50):
-                look = asyncio.ensure_future(run.wait([blazen.RunState.PAUSED]))
-                await asyncio.sleep(0)
-                look.cancel()
-            self.assertEqual(blazen.live_count(), before + 1)
-            await run.pause()
-            self.assertEqual(await run.wait([blazen.RunState.PAUSED]), blazen.RunState.PAUSED)
-            self.assertEqual(blazen.live_count(), before)
-
-        self.run_quietly(test)
-
-    def test_two_loops_one_after_the_other_share_a_workflow(self):
-        async def body(ctx, event):
-            return event.value
-
-        workflow = workflow_of(body)
-        for number in range(2):
-            async def test(runtime, number=number):
-                self.assertEqual(await runtime.run(workflow, number), number)
-
-            self.run_quietly(test)
-
-    def test_a_step_may_run_a_workflow_of_its_own(self):
-        async def test(runtime):
-            inner = one_step(lambda ctx, event: event.value + 1)
-
-            async def body(ctx, event):
-                return await runtime.run(inner, event.value) * 10
-
-            self.assertEqual(await runtime.run(workflow_of(body), 1), 20)
-
-        self.run_quietly(test)
 
 
 if __name__ == "__main__":

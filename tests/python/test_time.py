@@ -309,6 +309,17 @@ class ClockTest(unittest.TestCase):
             circle[0].result(TIMEOUT_S)
             del runtime, workflow, circle
 
+    @needs_threads
+    def test_with_threads_too_time_passes_when_the_host_polls(self):
+        clock = blazen.Clock()
+        with blazen.Runtime(threads=2, clock=clock) as runtime:
+            run = runtime.run(failing(1, retries=blazen.Retry(2, initial_delay=HOUR_S, max_delay=HOUR_S))[0])
+            while not run.describe()["retrying"]:
+                runtime.poll()
+            clock.advance(HOUR_S)
+            runtime.poll()
+            self.assertEqual(run.result(TIMEOUT_S), 2)
+
     def test_the_system_has_a_clock_of_its_own(self):
         with blazen.Runtime(mode="pump") as runtime:
             self.assertIsNone(runtime.next_timer())
