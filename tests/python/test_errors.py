@@ -134,7 +134,8 @@ class ArgumentsTest(unittest.TestCase):
     def test_of_a_workflow(self):
         self.refused(TypeError, "name is a str, not 7", blazen.Workflow, 7)
         self.refused(ValueError, "name cannot be UTF-8", blazen.Workflow, "\ud800")
-        self.refused(ValueError, "unhandled is one of 'fail', 'ignore', 'stream', not 'drop'", blazen.Workflow, "w", unhandled="drop")
+        words = "unhandled is one of 'fail', 'ignore', 'stream', not 'drop'"
+        self.refused(ValueError, words, blazen.Workflow, "w", unhandled="drop")
         self.refused(ValueError, "idle is one of", blazen.Workflow, "w", idle=None)
         self.refused(ValueError, "timeout is a number of seconds, 0 or more", blazen.Workflow, "w", timeout=-1)
         self.refused(ValueError, "timeout is", blazen.Workflow, "w", timeout=float("nan"))
@@ -176,7 +177,8 @@ class ArgumentsTest(unittest.TestCase):
             self.refused(TypeError, "input_handler is a function", runtime.run, step, input_handler=7)
             self.refused(TypeError, "snapshot is bytes, not str", runtime.resume, step, "text")
             self.refused(ValueError, "unknown_label is one of", runtime.resume, step, snapshot, unknown_label="x")
-            self.refused(TypeError, r"deserializers\['T'\] is a function", runtime.resume, step, snapshot, deserializers={"T": 1})
+            words = r"deserializers\['T'\] is a function"
+            self.refused(TypeError, words, runtime.resume, step, snapshot, deserializers={"T": 1})
             self.refused(ValueError, "steps_max is from 0", runtime.poll, -1)
             self.refused(TypeError, "until is a list of RunStates", run.wait, 1, ["paused"])
             self.refused(ValueError, "timeout is a number of seconds", run.wait, -1)

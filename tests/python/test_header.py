@@ -1,4 +1,4 @@
-"""The binding and the header agree: every function is declared as it is there, and used; structs and enums are the same."""
+"""The binding and the header agree: every function is declared as it is there, and used; so are structs and enums."""
 
 import ast
 import ctypes
@@ -28,7 +28,15 @@ UNUSED = {
     "workflow_name": "the Workflow has its name",
 }
 
-SCALARS = {"void": "void", "int32_t": "i4", "uint32_t": "u4", "int64_t": "i8", "uint64_t": "u8", "size_t": "u8", "double": "d8"}
+SCALARS = {
+    "void": "void",
+    "int32_t": "i4",
+    "uint32_t": "u4",
+    "int64_t": "i8",
+    "uint64_t": "u8",
+    "size_t": "u8",
+    "double": "d8",
+}
 
 
 def used_functions():

@@ -297,7 +297,7 @@ class ClockTest(unittest.TestCase):
 
     @needs_threads
     def test_threads_of_the_engine_read_it_while_python_collects(self):
-        """The engine reads the clock under a lock: what is collected meanwhile calls the engine, and must not wait for it."""
+        """The engine reads the clock under a lock: what is collected meanwhile calls the engine, and must not wait."""
         clock = blazen.Clock()
         with nothing_left(self), blazen.Runtime(threads=2, clock=clock) as runtime:
             workflow = one_step(lambda ctx, event: ctx.state.update(a=1))

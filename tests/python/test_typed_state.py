@@ -162,7 +162,7 @@ class BlazenStateTest(unittest.TestCase):
 
     def test_a_class_that_has_changed_meanwhile(self):
         def fields(**defaults):
-            listed = [(name, object, field(default_factory=lambda value=value: value)) for name, value in defaults.items()]
+            listed = [(name, object, field(default=value)) for name, value in defaults.items()]
             return dataclasses.make_dataclass("Grows", listed, bases=(blazen.BlazenState,))
 
         def run(ctx):

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextvars
-import inspect
 
-from . import _objects, _read, context, errors
+from . import _read, context, errors
 from ._c import c
 from ._handles import Handle
 

@@ -23,8 +23,9 @@ def _create(thing, stored):
         return lib.value_json(stored.data, len(stored.data))
     if stored.tag == tiers.Tag.BYTES:
         return lib.value_bytes(stored.data, len(stored.data))
-    codec = stored.codec.encode()
-    return lib.value_native(stored.data, len(stored.data), codec, len(codec))
+    if stored.tag != tiers.Tag.NATIVE:
+        raise TypeError(f"a value is stored as JSON, BYTES or NATIVE, not as {stored.tag!r}")
+    return lib.value_native(stored.data, len(stored.data), *text("codec", stored.codec))
 
 
 def _create_live(thing):

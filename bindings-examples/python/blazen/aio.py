@@ -21,8 +21,8 @@ An input_handler may be an `async def` too: each question has a task. Its except
 result as that of any input handler does.
 
 Cancellation goes both ways. Cancelling the task that awaits a run (`await run`, `await run.result()`) aborts the run;
-`await run.wait()` only looks. A run that ends cancels the coroutines of its steps and of its input handler; an attempt whose
-time is up, its own.
+`await run.wait()` only looks. A run that ends cancels the coroutines of its steps and of its input handler; an attempt
+whose time is up, its own.
 """
 
 import asyncio

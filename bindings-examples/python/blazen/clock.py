@@ -6,9 +6,9 @@ import weakref
 from ._arguments import milliseconds
 from ._c import CLOCK_FN
 
-# What the engine reads: milliseconds, by the user_data of each runtime that has a Clock. It reads while it holds a lock, where
-# no Python code may run: a finalizer or a signal handler in it could call the engine. So the callback is a dict's own
-# __getitem__, which is C, and the time is a number and not a function.
+# What the engine reads: milliseconds, by the user_data of each runtime that has a Clock. It reads while it holds a lock,
+# where no Python code may run: a finalizer or a signal handler in it could call the engine. So the callback is a dict's
+# own __getitem__, which is C, and the time is a number and not a function.
 _times_ms = {}
 READ_CLOCK = CLOCK_FN(_times_ms.__getitem__)
 

@@ -68,11 +68,11 @@ class Context:
     def on_cancel(self, function):
         """Calls function() once when that happens, on whichever thread it does; at once where it has happened."""
         if not callable(function):
-            raise TypeError(f"function is called with nothing, not {function!r}")
+            raise TypeError(f"function is a function without arguments, not {function!r}")
         lib.context_on_cancel(self.pointer, _call_cancelled, _objects.keep(function), _objects.drop)
 
     def cancel_descriptor(self):
-        """A file descriptor that is readable when that has happened, for select. It is the library's: not to be closed."""
+        """A file descriptor that is readable when that has happened, for select. It stays the library's."""
         return lib.context_cancel_descriptor(self.pointer)
 
     @property
@@ -90,10 +90,13 @@ class Context:
             typed_state.save(self, key, value)
             self.session.pop(key, None)
             return
-        is_live = tiers.pack(value) is None
-        into, other = (self.session, self.state) if is_live else (self.state, self.session)
-        into[key] = value
-        other.pop(key, None)
+        packed = tiers.pack(value)
+        if packed is None:
+            self.session[key] = value
+            self.state.pop(key, None)
+        else:
+            self.state[key] = packed
+            self.session.pop(key, None)
         typed_state.forget(self, key)
 
     def get(self, key, default=None):

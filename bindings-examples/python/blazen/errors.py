@@ -46,8 +46,8 @@ class Status(enum.IntEnum):
 
 
 class BlazenError(Exception):
-    """A call, or a run, has failed. Its __cause__ is what lies beneath: where a Python exception was the reason, that very
-    object; else another BlazenError.
+    """A call, or a run, has failed. Its __cause__ is what lies beneath: where a Python exception was the reason, that
+    very object; else another BlazenError.
 
     status     the Status
     step       the step that has to do with it, or None

@@ -46,7 +46,7 @@ def _call_done(user_data, _run, state):
 
 
 def when(pointer, until, function):
-    """Calls function(state), once, on whichever thread the run with this handle ends or comes to one of these states."""
+    """Calls function(state), once, when a run ends or comes to one of these states, on whichever thread it does."""
     lib.run_on_state(pointer, until, _call_done, _objects.keep(function), _objects.drop)
 
 

@@ -1,9 +1,9 @@
 """BlazenState: typed state, each of whose fields is an entry of the run's state.
 
-The field f of the object at key k is the entry `k.f`; what the object is, is the JSON in `k.__blazen_meta__`: class, fields,
-transient fields, and the digests of what field stores have. A dot or a backslash in k is written with a backslash before
-it, so that no two objects share an entry. The state itself knows no objects: ctx.state["k.f"] is the field, to be read and
-written from any language.
+The field f of the object at key k is the entry `k.f`; what the object is, is the JSON in `k.__blazen_meta__`: class,
+fields, transient fields, and the digests of what field stores have. A dot or a backslash in k is written with a backslash
+before it, so that no two objects share an entry. The state itself knows no objects: ctx.state["k.f"] is the field, to be
+read and written from any language.
 """
 
 import dataclasses

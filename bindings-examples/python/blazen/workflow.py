@@ -147,7 +147,7 @@ class Workflow:
             def body():  # is kept when all else is checked: from then on it is the library's to drop
                 return _call_step, _objects.keep(_body_of(function)), _objects.drop
 
-            self._add(lib.workflow_builder_add_step, name or function.__name__, accepts, body, **options)
+            self._add(lib.workflow_builder_add_step, name or getattr(function, "__name__", None), accepts, body, **options)
             return function
 
         return register
@@ -206,7 +206,9 @@ class Workflow:
 
 def _body_of(function):
     """What a step calls, and the kind of Context that it gets."""
-    return (_coroutines.body(function), _coroutines.Context) if inspect.iscoroutinefunction(function) else (function, Context)
+    if inspect.iscoroutinefunction(function):
+        return _coroutines.body(function), _coroutines.Context
+    return function, Context
 
 
 def _milliseconds_or_0(name, seconds):
