@@ -28,8 +28,21 @@ async def never(*_):
     await asyncio.get_running_loop().create_future()
 
 
+async def under_way(run):
+    """Waits until a step of the run is in flight, and all that this brings about has happened."""
+    while not run.describe()["in_flight"]:
+        await asyncio.sleep(0)
+    await some_turns()
+
+
+async def some_turns():
+    """More turns of the loop than anything takes that waits for nothing else."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 class QuietTest(unittest.TestCase):
-    def run_quietly(self, test):
+    def run_quietly(self, test, clock=None):
         """Runs test(runtime) on a loop; nothing may be said, and nothing left."""
         said = []
 
@@ -41,7 +54,7 @@ class QuietTest(unittest.TestCase):
             loop = asyncio.get_running_loop()
             loop.set_exception_handler(lambda _, trouble: said.append(trouble))
             loop.slow_callback_duration = TIMEOUT_S  # how slow the machine is now is not tested
-            async with blazen.aio.Runtime() as runtime:
+            async with blazen.aio.Runtime(clock=clock) as runtime:
                 await asyncio.wait_for(test(runtime), TIMEOUT_S)
             self.assertEqual(asyncio.all_tasks(), {asyncio.current_task()})
 

@@ -6,7 +6,7 @@ import threading
 import unittest
 import warnings
 
-from aio_support import QuietTest, never, workflow_of
+from aio_support import QuietTest, never, some_turns, workflow_of
 from support import TIMEOUT_S, blazen, one_step, result_of
 
 
@@ -303,7 +303,7 @@ class AioTest(QuietTest):
             await run.wait([blazen.RunState.ASKING])
             for door in reversed(doors.values()):
                 door.set()
-                await asyncio.sleep(0.001)
+                await some_turns()
             self.assertEqual(await run, ["0!", "1!", "2!"])
             self.assertEqual(order, ["2", "1", "0"])
 

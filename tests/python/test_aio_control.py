@@ -4,7 +4,7 @@ import asyncio
 import unittest
 import weakref
 
-from aio_support import QuietTest, never, workflow_of
+from aio_support import QuietTest, never, some_turns, under_way, workflow_of
 from support import blazen, one_step
 
 
@@ -50,8 +50,12 @@ class AioControlTest(QuietTest):
         async def test(runtime):
             workflow = workflow_of(body)
             runs = [runtime.run(workflow) for _ in range(5)]
-            with self.assertRaises(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*runs), 0.02)
+            gathering = asyncio.gather(*runs)
+            while len(happened) < 5:
+                await asyncio.sleep(0)
+            gathering.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await gathering
             await asyncio.gather(*(run.wait() for run in runs))
             self.assertEqual({run.state for run in runs}, {blazen.RunState.CANCELLED})
 
@@ -71,32 +75,40 @@ class AioControlTest(QuietTest):
         self.run_quietly(test)
 
     def test_cancelling_a_look_does_not(self):
-        async def body(ctx, event):
-            await asyncio.sleep(0.03)
-            return "done"
-
         async def test(runtime):
+            door = asyncio.Event()
+
+            async def body(ctx, event):
+                await door.wait()
+                return "done"
+
             run = runtime.run(workflow_of(body))
             with self.assertRaises(asyncio.TimeoutError):
-                await asyncio.wait_for(run.wait(), 0.005)
+                await asyncio.wait_for(run.wait(), 0.001)
+            door.set()
             self.assertEqual(await run, "done")
 
         self.run_quietly(test)
 
     def test_the_end_of_a_run_cancels_its_coroutines(self):
         for options, status in (
-            ({"workflow": {"timeout": 0.02}}, blazen.Status.RUN_TIMEOUT),
-            ({"timeout": 0.02}, blazen.Status.STEP_TIMEOUT),
+            ({"workflow": {"timeout": 60}}, blazen.Status.RUN_TIMEOUT),
+            ({"timeout": 60}, blazen.Status.STEP_TIMEOUT),
         ):
             body, happened = self.cancelled_body()
+            clock = blazen.Clock()
 
-            async def test(runtime, body=body, options=options, status=status):
+            async def test(runtime, body=body, options=options, status=status, clock=clock):
+                run = runtime.run(workflow_of(body, **options))
+                await under_way(run)
+                clock.advance(60)
+                runtime.poll()
                 with self.assertRaises(blazen.BlazenError) as caught:
-                    await runtime.run(workflow_of(body, **options))
+                    await run
                 self.assertEqual(caught.exception.status, status)
 
             with self.subTest(status=status):
-                self.run_quietly(test)
+                self.run_quietly(test, clock)
                 self.assertEqual(happened, ["begun", True])
 
     def test_an_attempt_that_takes_too_long_is_cancelled_and_tried_again(self):
@@ -105,10 +117,16 @@ class AioControlTest(QuietTest):
                 await never()
             return ctx.attempt
 
-        async def test(runtime):
-            self.assertEqual(await runtime.run(workflow_of(body, timeout=0.02, retries=blazen.Retry(2))), 2)
+        clock = blazen.Clock()
 
-        self.run_quietly(test)
+        async def test(runtime):
+            run = runtime.run(workflow_of(body, timeout=60, retries=blazen.Retry(2)))
+            await under_way(run)
+            clock.advance(60)
+            runtime.poll()
+            self.assertEqual(await run, 2)
+
+        self.run_quietly(test, clock)
 
     def test_a_coroutine_that_never_began_is_cancelled_too(self):
         async def test(runtime):
@@ -158,7 +176,6 @@ class AioControlTest(QuietTest):
 
             @workflow.step(accepts=blazen.START_EVENT)
             async def begin(ctx, event):
-                begun.set()
                 await door.wait()
                 return blazen.Event("More")
 
@@ -167,11 +184,11 @@ class AioControlTest(QuietTest):
                 return blazen.StopEvent("went on")
 
             for drain in (False, True):
-                begun, door = asyncio.Event(), asyncio.Event()
+                door = asyncio.Event()
                 run = runtime.run(workflow)
-                await begun.wait()
+                await under_way(run)
                 pausing = asyncio.ensure_future(run.pause(drain=drain))
-                await asyncio.sleep(0.001)
+                await some_turns()
                 self.assertEqual(pausing.done(), not drain)
                 door.set()
                 self.assertEqual(await pausing, blazen.RunState.PAUSED)
@@ -186,7 +203,7 @@ class AioControlTest(QuietTest):
     def test_a_pause_that_the_end_overtakes_says_so(self):
         async def test(runtime):
             run = runtime.run(workflow_of(never))
-            await asyncio.sleep(0.001)
+            await under_way(run)
             pausing = asyncio.ensure_future(run.pause(drain=True))
             await asyncio.sleep(0)
             run.abort()
@@ -262,7 +279,7 @@ class AioControlTest(QuietTest):
             run = runtime.run(workflow_of(never))
             waits = [run.wait(), run.wait([blazen.RunState.PAUSED]), run.result(), run.stream().next()]
             waiting = [asyncio.ensure_future(wait) for wait in waits]
-            await asyncio.sleep(0.001)
+            await under_way(run)
             await runtime.aclose()
             ended, paused, result, item = await asyncio.gather(*waiting, return_exceptions=True)
             self.assertEqual((ended, paused), (blazen.RunState.CANCELLED,) * 2)
@@ -315,7 +332,7 @@ class AioControlTest(QuietTest):
     def test_many_cancelled_looks_leave_one(self):
         async def test(runtime):
             run = runtime.run(workflow_of(never))
-            await asyncio.sleep(0.001)
+            await under_way(run)
             before = blazen.live_count()
             for _ in range(50):
                 look = asyncio.ensure_future(run.wait([blazen.RunState.PAUSED]))

@@ -14,7 +14,8 @@ READ_CLOCK = CLOCK_FN(_times_ms.__getitem__)
 
 
 class Clock:
-    """A time that stands still until it is set, for Runtime(clock=...). After that, poll: due is what a poll finds due.
+    """A time that stands still until it is set, for Runtime(clock=...). After that, poll: only a poll finds what is due.
+    Where steps run on other threads, poll from time to time: they may be about to say what will be due.
 
         clock = blazen.Clock()
         runtime = blazen.Runtime(mode="pump", clock=clock)
