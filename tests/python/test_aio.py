@@ -56,8 +56,8 @@ class AioTest(QuietTest):
 
         async def test(runtime):
             workflow = workflow_of(body)
-            results = await asyncio.gather(*(runtime.run(workflow, number) for number in range(200)))
-            self.assertEqual(results, [2 * number for number in range(200)])
+            results = await asyncio.gather(*(runtime.run(workflow, number) for number in range(100)))
+            self.assertEqual(results, [2 * number for number in range(100)])
 
         self.run_quietly(test)
 

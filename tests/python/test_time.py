@@ -342,14 +342,14 @@ class LogTest(unittest.TestCase):
             self.assertEqual(run.result(TIMEOUT_S), "first")
 
     def test_it_is_told_what_the_level_lets_through(self):
-        for level, messages in ((blazen.LogLevel.WARNING, 1), (blazen.LogLevel.DEBUG, 1), (blazen.LogLevel.ERROR, 0)):
+        for level, warnings in ((blazen.LogLevel.WARNING, 1), (blazen.LogLevel.DEBUG, 1), (blazen.LogLevel.ERROR, 0)):
             said = []
             with self.subTest(level), nothing_left(self):
                 self.answered_twice(log=lambda *given: said.append(given), log_level=level)
-            self.assertEqual(len(said), messages)
-            for its_level, message in said:
-                self.assertIs(its_level, blazen.LogLevel.WARNING)
-                self.assertIn("'é'", message)
+            warned = [message for its_level, message in said if its_level is blazen.LogLevel.WARNING]
+            self.assertEqual(len(warned), warnings)
+            self.assertTrue(all("'é'" in message for message in warned), warned)
+            self.assertTrue(all(its_level <= level for its_level, _ in said), said)
 
     def test_an_exception_in_it_harms_nobody(self):
         def log(level, message):
