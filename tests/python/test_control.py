@@ -1,7 +1,6 @@
-"""Pause, questions, time, retries, cancellation and atomic steps, as a host in Python sees them."""
+"""Pause, questions, retries, cancellation and atomic steps, as a host in Python sees them. Time is in test_time.py."""
 
 import threading
-import time
 import unittest
 
 from support import TIMEOUT_S, blazen, needs_threads, nothing_left, one_step
@@ -102,7 +101,7 @@ class QuestionsTest(unittest.TestCase):
 
 class RetriesTest(unittest.TestCase):
     @needs_threads  # without them, a wait does not sleep until a moment
-    def test_a_step_is_tried_again(self):
+    def test_a_step_is_tried_again_by_the_clock_of_the_system(self):
         retries = blazen.Retry(3, initial_delay=0.01, jitter=0.5)
         with blazen.Runtime(mode="pump") as runtime:
             self.assertEqual(runtime.run(failing(2, retries=retries)).result(TIMEOUT_S), 3)
@@ -125,77 +124,6 @@ class RetriesTest(unittest.TestCase):
                 with self.assertRaises(blazen.BlazenError) as caught:
                     runtime.run(failing(9, retries=retries)).result(TIMEOUT_S)
                 self.assertEqual(caught.exception.attempt, attempts)
-
-    @needs_threads  # without them, a wait does not sleep until a moment
-    def test_a_step_says_when(self):
-        workflow = blazen.Workflow("later")
-
-        @workflow.step(accepts=blazen.START_EVENT, retries=blazen.Retry(2, initial_delay=3600, max_delay=3600))
-        def work(ctx, event):
-            if ctx.attempt == 1:
-                ctx.retry_after(0.01)
-                raise Interrupted
-            return blazen.StopEvent("soon")
-
-        with blazen.Runtime(mode="pump") as runtime:
-            self.assertEqual(runtime.run(workflow).result(TIMEOUT_S), "soon")
-
-    def test_back_off_is_in_a_snapshot(self):
-        retries = blazen.Retry(2, initial_delay=3600, max_delay=3600)
-        with blazen.Runtime(mode="pump") as runtime:
-            run = runtime.run(failing(1, retries=retries))
-            runtime.poll()
-            (waiting,) = run.describe()["retrying"]
-            self.assertEqual((waiting["step"], waiting["attempt"]), ("work", 2))
-            snapshot = run.snapshot()
-        with blazen.Runtime(mode="pump") as runtime:
-            run = runtime.resume(failing(1, retries=retries), snapshot)
-            run.start()
-            runtime.poll()
-            self.assertGreater(run.describe()["retrying"][0]["due_in_ms"], 3_500_000)
-
-
-class TimeTest(unittest.TestCase):
-    @needs_threads  # without them, a wait does not sleep until a moment
-    def test_a_run_has_a_time(self):
-        workflow = blazen.Workflow("for ever", idle="wait", timeout=0.05)
-        workflow.step(name="only", accepts=blazen.START_EVENT)(lambda ctx, event: None)
-        with blazen.Runtime(mode="pump") as runtime:
-            with self.assertRaises(blazen.BlazenError) as caught:
-                runtime.run(workflow).result(TIMEOUT_S)
-        self.assertEqual(caught.exception.status, blazen.Status.RUN_TIMEOUT)
-
-    @needs_threads  # without them, a wait does not sleep until a moment
-    def test_an_attempt_has_a_time_and_is_told(self):
-        told, kept = threading.Event(), []
-
-        def slow(ctx, event):
-            ctx.on_cancel(told.set)
-            kept.append(ctx.defer())
-
-        with nothing_left(self), blazen.Runtime(mode="pump") as runtime:
-            workflow = blazen.Workflow("slow")
-            workflow.step(accepts=blazen.START_EVENT, timeout=0.05)(slow)
-            with self.assertRaises(blazen.BlazenError) as caught:
-                runtime.run(workflow).result(TIMEOUT_S)
-            self.assertEqual(caught.exception.status, blazen.Status.STEP_TIMEOUT)
-            self.assertTrue(told.is_set() and kept.pop().context.is_cancelled)
-            del workflow, caught
-
-    @needs_threads  # without them, a wait does not sleep until a moment
-    def test_an_event_comes_later(self):
-        workflow = blazen.Workflow("alarm")
-
-        @workflow.step(accepts=blazen.START_EVENT)
-        def set_alarm(ctx, event):
-            ctx.send_event(blazen.Event("Ring", time.monotonic()), delay=0.05)
-
-        @workflow.step(accepts="Ring")
-        def ring(ctx, event):
-            return blazen.StopEvent(time.monotonic() - event.value)
-
-        with blazen.Runtime(mode="pump") as runtime:
-            self.assertGreaterEqual(runtime.run(workflow).result(TIMEOUT_S), 0.045)
 
 
 class PauseTest(unittest.TestCase):

@@ -39,6 +39,35 @@ class NamespacesTest(unittest.TestCase):
 
         self.assertEqual(result_of(one_step(step)), {})
 
+    def test_versions_say_whether_somebody_else_has_written(self):
+        def step(ctx):
+            state = ctx.state
+            self.assertEqual(state.version("a"), 0)
+            first = state.compare_and_set("a", 0, "one")
+            self.assertEqual(state.version("a"), first)
+            second = state.compare_and_set("a", first, "two")
+            self.assertGreater(second, first)
+            for stale in (0, first):
+                with self.assertRaises(blazen.BlazenError) as caught:
+                    state.compare_and_set("a", stale, "three")
+                self.assertEqual(caught.exception.status, blazen.Status.CONFLICT)
+            return [state["a"], state.version("a") == second]
+
+        self.assertEqual(result_of(one_step(lambda ctx, event: step(ctx))), ["two", True])
+
+    def test_a_batch_sets_removes_and_expects_all_or_nothing(self):
+        def step(ctx):
+            state = ctx.state
+            state.update(a=1, b=2)
+            with self.assertRaises(blazen.BlazenError) as caught:
+                state.apply({"a": 5}, remove=["b"], expect={"c": 7})
+            self.assertEqual(caught.exception.status, blazen.Status.CONFLICT)
+            self.assertEqual(dict(state), {"a": 1, "b": 2})
+            state.apply({"a": 5}, remove=["b", "nothing"], expect={"a": state.version("a"), "c": 0})
+            return dict(state)
+
+        self.assertEqual(result_of(one_step(lambda ctx, event: step(ctx))), {"a": 5})
+
     def test_session_keeps_identity(self):
         things = [threading.Lock(), {"a": 1}, [1], lambda: 1, self]
 

@@ -40,8 +40,13 @@ class SnapshotsTest(unittest.TestCase):
             run = runtime.create(journey(here="depart"), metadata={"who": "me"})
             run.start(["Rome", "Oslo"])
             run.wait(TIMEOUT_S)
-            info = blazen.snapshot_info(run.snapshot())
+            snapshot = run.snapshot()
+            info = blazen.snapshot_info(snapshot)
             self.assertEqual((info["run_id"], info["queued"], info["in_flight"]), (run.id, 2, 0))
+            again = runtime.resume(journey(here="visit"), snapshot)
+            for metadata in (run.metadata, blazen.snapshot_metadata(snapshot), again.metadata):
+                self.assertEqual(metadata, {"who": "me"})
+            self.assertIsNone(runtime.create(journey(here="depart")).metadata)
 
     @needs_threads
     def test_an_open_invocation_runs_again_under_its_id(self):

@@ -89,6 +89,15 @@ class TiersTest(unittest.TestCase):
         foreign = blazen.Stored(blazen.Tag.NATIVE, b"\x01\x02", "ruby/marshal")
         self.assertEqual(stored_and_read(foreign), (foreign, foreign))
 
+    def test_the_stored_form_of_a_live_object_is_no_value(self):
+        def step(ctx, event):
+            ctx.session["lock"] = threading.Lock()
+            with self.assertRaisesRegex(TypeError, "not as .*LIVE"):
+                ctx.state["lock"] = ctx.session.stored("lock")
+            return len(ctx.state)
+
+        self.assertEqual(result_of(one_step(step), mode="pump"), 0)
+
     def test_state_refuses_a_live_object(self):
         with self.assertRaises(blazen.BlazenError) as caught:
             stored_and_read(threading.Lock())

@@ -24,6 +24,7 @@ Values unpickle as they are read: resume snapshots only from those whom you woul
 """
 
 from . import aio
+from .clock import Clock
 from .context import Context, Invocation, Session, State
 from .errors import BlazenError, BlazenTimeout, Status
 from .events import (
@@ -40,23 +41,29 @@ from .events import (
     StopEvent,
 )
 from .run import Run, RunState
-from .runtime import Runtime
-from .snapshots import snapshot_info
+from .runtime import LogLevel, Runtime
+from .snapshots import snapshot_info, snapshot_metadata
 from .stream import Stream
 from .tiers import Stored, Tag
+from .typed_state import BlazenState, CallbackFieldStore, FieldStore
 from .workflow import Retry, Workflow
 from ._c import has_feature, version
 from ._objects import live_count
 
 __all__ = [
     "BlazenError",
+    "BlazenState",
     "BlazenTimeout",
+    "CallbackFieldStore",
+    "Clock",
     "Context",
     "Event",
+    "FieldStore",
     "INPUT_REQUEST_EVENT",
     "INPUT_RESPONSE_EVENT",
     "Invocation",
     "LIFECYCLE",
+    "LogLevel",
     "PROGRESS",
     "Retry",
     "Run",
@@ -79,5 +86,6 @@ __all__ = [
     "has_feature",
     "live_count",
     "snapshot_info",
+    "snapshot_metadata",
     "version",
 ]

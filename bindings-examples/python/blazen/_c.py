@@ -19,8 +19,6 @@ TEXT = c_char_p  # going in, with a length beside it: NUL may stand in it
 
 DROP_FN = CFUNCTYPE(None, c_void_p)
 STEP_FN = CFUNCTYPE(STATUS, c_void_p, HANDLE, HANDLE, POINTER(HANDLE))
-
-
 SERIALIZE_FN = CFUNCTYPE(STATUS, c_void_p, POINTER(HANDLE), POINTER(HANDLE))
 DESERIALIZE_FN = CFUNCTYPE(STATUS, c_void_p, c_void_p, c_size_t, HANDLE, POINTER(HANDLE), POINTER(HANDLE))
 INPUT_FN = CFUNCTYPE(STATUS, c_void_p, HANDLE, HANDLE, POINTER(HANDLE), POINTER(HANDLE))
@@ -28,6 +26,11 @@ DONE_FN = CFUNCTYPE(None, c_void_p, HANDLE, c_int32)
 READY_FN = CFUNCTYPE(None, c_void_p)
 CANCEL_FN = CFUNCTYPE(None, c_void_p)
 ANSWER_FN = CFUNCTYPE(None, c_void_p, HANDLE, c_void_p, c_size_t, HANDLE)
+THREAD_FN = CFUNCTYPE(None, c_void_p)
+WAKE_FN = CFUNCTYPE(None, c_void_p)
+POST_FN = CFUNCTYPE(STATUS, c_void_p, HANDLE)
+CLOCK_FN = CFUNCTYPE(c_int64, c_void_p)
+LOG_FN = CFUNCTYPE(None, c_void_p, c_int32, c_void_p, c_size_t)
 
 
 class _Options(ctypes.Structure):
@@ -95,9 +98,21 @@ class RuntimeOptions(_Options):
         ("mode", c_int32),
         ("threads", c_uint32),
         ("user_data", c_void_p),
-        *[(callback, c_void_p) for callback in ("drop", "attach", "detach", "wake", "post", "clock", "log")],
+        ("drop", DROP_FN),
+        ("attach", THREAD_FN),
+        ("detach", THREAD_FN),
+        ("wake", WAKE_FN),
+        ("post", POST_FN),
+        ("clock", CLOCK_FN),
+        ("log", LOG_FN),
         ("log_level", c_int32),
     ]
+
+
+class RuntimeCounters(_Options):
+    NAMES = """created running waiting elsewhere paused asking completed failed cancelled
+            events_routed queued in_flight""".split()
+    _fields_ = [("struct_size", c_size_t), *[(name, c_uint64) for name in NAMES]]
 
 
 class Question(_Options):
@@ -152,11 +167,14 @@ FALLIBLE = {
     "workflow_builder_set_session_policy": ((HANDLE, c_int32), ()),
     "workflow_builder_set_unhandled": ((HANDLE, c_int32), ()),
     "workflow_builder_set_idle": ((HANDLE, c_int32), ()),
+    "workflow_builder_set_limit": ((HANDLE, c_int32, c_uint64), ()),
     "workflow_builder_build": ((HANDLE,), (HANDLE,)),
     "runtime_create": ((POINTER(RuntimeOptions),), (HANDLE,)),
     "runtime_close": ((HANDLE,), ()),
     "runtime_poll": ((HANDLE, c_uint64), (c_uint64,)),
     "runtime_descriptor": ((HANDLE,), (c_int32,)),
+    "runtime_next_timer": ((HANDLE,), (c_int64,)),
+    "runtime_count": ((HANDLE, POINTER(RuntimeCounters)), ()),
     "run_create": ((HANDLE, HANDLE, POINTER(RunOptions)), (HANDLE,)),
     "run_resume": ((HANDLE, HANDLE, HANDLE, POINTER(RunOptions)), (HANDLE,)),
     "run_start": ((HANDLE, HANDLE), ()),
@@ -179,6 +197,7 @@ FALLIBLE = {
     "context_send_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
     "context_retry_after": ((HANDLE, c_int64), ()),
     "context_on_cancel": ((HANDLE, CANCEL_FN, c_void_p, DROP_FN), ()),
+    "context_cancel_descriptor": ((HANDLE,), (c_int32,)),
     "context_ask": ((HANDLE, POINTER(Question)), (HANDLE,)),
     "context_progress": ((HANDLE,) + _NAMED + (c_uint64, c_uint64), ()),
     "context_publish": ((HANDLE, HANDLE), ()),
@@ -188,6 +207,7 @@ FALLIBLE = {
     "context_remove_value": ((HANDLE,) + _NAMED, (c_int32,)),
     "context_keys": ((HANDLE,) + _NAMED, (HANDLE,)),
     "context_clear_values": ((HANDLE,), ()),
+    "context_compare_and_set": ((HANDLE,) + _NAMED + (c_uint64, HANDLE), (c_uint64,)),
     "context_apply": ((HANDLE, HANDLE), ()),
     "context_set_session": ((HANDLE,) + _NAMED + (HANDLE,), ()),
     "context_get_session": ((HANDLE,) + _NAMED, (HANDLE,)),
@@ -196,6 +216,8 @@ FALLIBLE = {
     "context_session_keys": ((HANDLE,) + _NAMED, (HANDLE,)),
     "batch_create": ((), (HANDLE,)),
     "batch_set": ((HANDLE,) + _NAMED + (HANDLE,), ()),
+    "batch_remove": ((HANDLE,) + _NAMED, ()),
+    "batch_expect": ((HANDLE,) + _NAMED + (c_uint64,), ()),
     "context_defer": ((HANDLE,), (HANDLE,)),
     "invocation_complete": ((HANDLE,), ()),
     "invocation_fail": ((HANDLE, HANDLE), ()),
@@ -216,12 +238,17 @@ INFALLIBLE = {
     "error_status": (STATUS, (HANDLE,)),
     "error_host_code": (c_int64, (HANDLE,)),
     "error_attempt": (c_uint32, (HANDLE,)),
+    "error_offset": (c_uint64, (HANDLE,)),
     "error_detail": (HANDLE, (HANDLE,)),
+    "error_cause": (HANDLE, (HANDLE,)),
     "value_tag": (c_int32, (HANDLE,)),
     "value_object": (c_void_p, (HANDLE,)),
     "event_value": (HANDLE, (HANDLE,)),
     "event_id": (c_uint64, (HANDLE,)),
+    "task_run": (None, (HANDLE,)),
+    "task_cancel": (None, (HANDLE,)),
     "run_state_now": (c_int32, (HANDLE,)),
+    "run_metadata": (HANDLE, (HANDLE,)),
     "context_run": (HANDLE, (HANDLE,)),
     "context_invocation_id": (c_uint64, (HANDLE,)),
     "context_attempt": (c_uint32, (HANDLE,)),
@@ -229,14 +256,16 @@ INFALLIBLE = {
     "invocation_event": (HANDLE, (HANDLE,)),
     "keys_count": (c_size_t, (HANDLE,)),
     "keys_at": (c_void_p, (HANDLE, c_size_t, _SIZE_OUT)),
+    "snapshot_metadata": (HANDLE, (HANDLE,)),
 }
 # Those that hand out a text or data, whose length they set.
-for _name in """error_message error_step value_data value_codec event_type event_source event_correlation workflow_name
+for _name in """error_message error_step value_data value_codec event_type event_source event_correlation
         workflow_fingerprint run_id context_run_id context_workflow_name context_step_name snapshot_data""".split():
     INFALLIBLE[_name] = (c_void_p, (HANDLE, _SIZE_OUT))
 for _noun in "error value event workflow_builder workflow runtime run keys batch invocation stream snapshot".split():
     INFALLIBLE[_noun + "_release"] = (None, (HANDLE,))
-INFALLIBLE["value_retain"] = (HANDLE, (HANDLE,))
+for _noun in "value run".split():
+    INFALLIBLE[_noun + "_retain"] = (HANDLE, (HANDLE,))
 
 
 # ---- finding and loading ----

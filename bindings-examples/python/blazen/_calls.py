@@ -1,6 +1,6 @@
 """The calls that can fail, as Python functions: they take the inputs, raise BlazenError, and answer the outputs.
 
-`lib.run_wait(run, 100)` is blazen_run_wait(run, 100, &state, &error): it answers the state.
+`lib.run_wait_until(run, 0, 100)` is blazen_run_wait_until(run, 0, 100, &state, &error): it answers the state.
 """
 
 from ctypes import byref

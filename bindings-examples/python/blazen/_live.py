@@ -10,6 +10,7 @@ What does not pickle cannot be kept: the session policy of the workflow says wha
 import ctypes
 
 from . import _objects, tiers
+from ._arguments import text
 from ._c import DESERIALIZE_FN, SERIALIZE_FN, Deserializer, LiveOptions, c
 from ._describe import describe
 
@@ -28,8 +29,8 @@ def label_of(thing):
 
 def create(kept, label, value_out, error_out=None):
     """A value for what _objects has under this id. Answers the status: it is for callbacks too."""
-    text = label.encode()
-    return c.value_live_with(kept, text, len(text), _OPTIONS, value_out, error_out)
+    data = label.encode()
+    return c.value_live_with(kept, data, len(data), _OPTIONS, value_out, error_out)
 
 
 @SERIALIZE_FN
@@ -64,11 +65,14 @@ _OPTIONS = LiveOptions(drop=_objects.drop, serialize=_serialize)
 def deserializers(by_type_name):
     """What blazen_run_options takes: an array, and its length. Each element is given to one call, which drops it."""
     loads = {_PICKLED: tiers.load_pickle}
-    loads.update((_PREFIX + name, load) for name, load in by_type_name.items())
+    for name, load in dict(by_type_name).items():
+        text("deserializers", name)
+        if not callable(load):
+            raise TypeError(f"deserializers[{name!r}] is a function, not {load!r}")
+        loads[_PREFIX + name] = load
     array = (Deserializer * len(loads))()
     for element, (label, load) in zip(array, loads.items()):
-        element.label = text = label.encode()
-        element.label_length = len(text)
+        element.label, element.label_length = text("deserializers", label)
         element.deserialize = _deserialize
         element.user_data = _objects.keep((label, load))
         element.drop = _objects.drop

@@ -1,14 +1,14 @@
 """From Python to handles: values and events, each owned during a `with` block."""
 
 import contextlib
-import math
 from ctypes import byref
 
 from . import _live, _objects, errors, tiers
+from ._arguments import milliseconds, text, text_or_null
 from ._c import HANDLE, EventOptions, SendOptions, c
 from ._calls import lib
 from ._handles import owned
-from .events import STOP_EVENT
+from .events import STOP_EVENT, Event
 
 
 def value(thing, pack=tiers.pack):
@@ -23,8 +23,9 @@ def _create(thing, stored):
         return lib.value_json(stored.data, len(stored.data))
     if stored.tag == tiers.Tag.BYTES:
         return lib.value_bytes(stored.data, len(stored.data))
-    codec = stored.codec.encode()
-    return lib.value_native(stored.data, len(stored.data), codec, len(codec))
+    if stored.tag != tiers.Tag.NATIVE:
+        raise TypeError(f"a value is stored as JSON, BYTES or NATIVE, not as {stored.tag!r}")
+    return lib.value_native(stored.data, len(stored.data), *text("codec", stored.codec))
 
 
 def _create_live(thing):
@@ -36,12 +37,23 @@ def _create_live(thing):
 
 
 @contextlib.contextmanager
+def value_or_null(thing):
+    """As value; None gives NULL."""
+    if thing is None:
+        yield None
+        return
+    with value(thing) as made:
+        yield made
+
+
+@contextlib.contextmanager
 def event(given):
     """An event. The result of a run keeps its identity, unless it is plain data."""
-    kind = given.type.encode()
+    if not isinstance(given, Event):
+        raise TypeError(f"event is an Event, not {given!r}")
     pack = tiers.pack_plain if given.type == STOP_EVENT else tiers.pack
     with value(given.value, pack) as carried:
-        made = lib.event_create(kind, len(kind), carried, _event_options(given.correlation))
+        made = lib.event_create(*text("event.type", given.type), carried, _event_options(given.correlation))
     with owned(made, c.event_release):
         yield made
 
@@ -49,18 +61,13 @@ def event(given):
 def _event_options(correlation):
     if correlation is None:
         return None
-    text = correlation.encode()
-    return EventOptions(correlation=text, correlation_length=len(text))
+    data, length = text("event.correlation", correlation)
+    return EventOptions(correlation=data, correlation_length=length)
 
 
 def send_options(step, delay=0):
     """The options that send to one step (None: to all that accept), so many seconds later."""
-    if step is None and not delay:
+    if step is None and delay == 0:
         return None
-    text = None if step is None else step.encode()
-    return SendOptions(step=text, step_length=len(text or b""), delay_ms=milliseconds(delay))
-
-
-def milliseconds(seconds):
-    """A time for the library, rounded up: nothing comes too early."""
-    return math.ceil(seconds * 1000)
+    data, length = text_or_null("step", step)
+    return SendOptions(step=data, step_length=length, delay_ms=milliseconds("delay", delay))

@@ -21,6 +21,8 @@ _holders = weakref.WeakValueDictionary()  # by the run's handle
 class Holder(dict):
     """The objects that belong to one Run: it goes when the Run goes."""
 
+    failure = None  # the exception for which the binding itself has ended the run
+
     def __init__(self, run):
         super().__init__()
         _holders[run] = self
@@ -41,13 +43,18 @@ def keep(thing):
 
 
 def keep_with_run(thing, run):
-    """As keep, in the Holder of a run; where the Run is gone already, nobody can be waiting for it."""
-    holder = _holders.get(run)
+    """As keep, in the Holder of a run; where there is none any more, nobody can be waiting for it."""
+    holder = holder_of(run)
     if holder is None:
         return keep(thing)
     number = keep(_Held(holder))
     holder[number] = thing
     return number
+
+
+def holder_of(run):
+    """The Holder of the Run that has this handle; None where it is gone already."""
+    return _holders.get(run)
 
 
 def find(number):

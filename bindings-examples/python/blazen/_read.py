@@ -13,6 +13,11 @@ def data(function, handle):
     return None if pointer is None else ctypes.string_at(pointer, length.value)
 
 
+def string(pointer, length):
+    """A text that a callback is lent."""
+    return ctypes.string_at(pointer, length).decode()
+
+
 def text(function, handle):
     """The text that a getter hands out; None where it answers NULL."""
     found = data(function, handle)
@@ -31,3 +36,8 @@ def value(handle):
     if found.tag == tiers.Tag.LIVE and _live.is_ours(found.codec):
         return _objects.find(c.value_object(handle))
     return tiers.unpack(found)
+
+
+def value_or_none(handle):
+    """As value; NULL gives None."""
+    return None if handle is None else value(handle)

@@ -17,112 +17,33 @@
 
 Every body runs on the thread of the loop: an `async def` as a task of its own, any other in between.
 
+An input_handler may be an `async def` too: each question has a task. Its exception aborts the run, and comes out of the
+result as that of any input handler does.
+
 Cancellation goes both ways. Cancelling the task that awaits a run (`await run`, `await run.result()`) aborts the run;
-`await run.wait()` only looks. A run that ends, and an attempt whose time is up, cancel the coroutines of their steps.
+`await run.wait()` only looks. A run that ends cancels the coroutines of its steps and of its input handler; an attempt
+whose time is up, its own.
 """
 
 import asyncio
-import contextvars
 
-from . import _objects, _read, context, errors, run, runtime
-from ._c import DONE_FN, READY_FN, c
+from . import _objects, _read, errors, run, runtime
+from ._arguments import function
+from ._c import READY_FN, c
 from ._calls import lib
+from ._coroutines import Context, Tasks, exception_of, polling, settle, soon
+from ._describe import describe
 from ._handles import Handle, owned
 from .events import STREAM_END, read_event
 
+__all__ = ["Context", "Run", "Runtime", "Stream"]
+
 _STEPS_AT_ONCE = 64  # then the loop has its turn
-_polling = contextvars.ContextVar("the Runtime that is calling steps", default=None)
-
-
-@DONE_FN
-def _call_done(user_data, _run, state):
-    _objects.find(user_data)(state)
 
 
 @READY_FN
 def _call_ready(user_data):
     _objects.find(user_data)()
-
-
-def _soon(loop, function, *arguments):
-    """Calls a function on the loop, from any thread; not where the loop is closed: nobody waits there any more."""
-    try:
-        loop.call_soon_threadsafe(function, *arguments)
-    except RuntimeError:
-        if not loop.is_closed():
-            raise
-
-
-def _settle(future, result):
-    if not future.done():
-        future.set_result(result)
-
-
-# ---- steps ----
-
-
-class Context(context.Context):
-    """The Context of an `async def` step: the same, and ask is awaited."""
-
-    async def ask(self, prompt, *, request_id=None, metadata=None):
-        """Asks a human, and waits for the answer; the step stays in flight. After a resume in another process it runs
-        again from its beginning, and has the answers that were given."""
-        loop = asyncio.get_running_loop()
-        coming = loop.create_future()
-
-        def answered(handle):
-            _soon(loop, _settle, coming, _Copy(handle))
-
-        is_answered, answer = self.put_question(prompt, request_id, metadata, answered)
-        return answer if is_answered else (await coming).read()
-
-
-class _Copy:
-    """One more reference to a value that is lent to a callback; read where an exception has somewhere to go."""
-
-    def __init__(self, handle):
-        self._handle = Handle(c.value_retain(handle), c.value_release)
-
-    def read(self):
-        return _read.value(self._handle.pointer)
-
-
-def body(function):
-    """The body of a step for a coroutine function: it defers, and a task completes it."""
-
-    def start(ctx, event):
-        polling = _polling.get()
-        if polling is None:
-            raise RuntimeError(f"{ctx.step_name} is an async def: it runs on a blazen.aio.Runtime alone")
-        polling.start_step(ctx.defer(), function(ctx, event))
-
-    return start
-
-
-def _finish(invocation, task):
-    """The task of a step is done; where its attempt was over before, nobody wants to know."""
-    try:
-        if task.cancelled():
-            invocation.fail(asyncio.CancelledError())
-        elif task.exception() is not None:
-            invocation.fail(task.exception())
-        else:
-            _complete(invocation, task.result())
-    except errors.BlazenError as failure:
-        if failure.status not in (errors.Status.CANCELLED, errors.Status.WRONG_STATE):
-            raise
-
-
-def _complete(invocation, outcome):
-    try:
-        invocation.context.emit_all(outcome)
-    except Exception as exception:
-        invocation.fail(exception)
-    else:
-        invocation.complete()
-
-
-# ---- runs and runtimes ----
 
 
 class Stream:
@@ -157,7 +78,7 @@ class Stream:
         """Asks once, also where a wait before this one was cancelled."""
         if not self._has_asked:
             loop, ready = asyncio.get_running_loop(), self._is_ready
-            kept = _objects.keep(lambda: _soon(loop, ready.set))
+            kept = _objects.keep(lambda: soon(loop, ready.set))
             lib.stream_on_ready(self._handle.pointer, _call_ready, kept, _objects.drop)
             self._has_asked = True
         await self._is_ready.wait()
@@ -165,7 +86,9 @@ class Stream:
         self._has_asked = False
 
     def close(self):
+        """Whoever waits for an item gets blazen::StreamEnd."""
         lib.stream_close(self._handle.pointer)
+        self._is_ready.set()
 
     async def __aenter__(self):
         return self
@@ -174,28 +97,59 @@ class Stream:
         self.close()
 
 
+class _Begun:
+    """What has begun already: to be awaited by whoever wants to know that it is complete."""
+
+    def __init__(self, wait, *arguments):
+        self._wait = wait
+        self._arguments = arguments
+
+    def __await__(self):
+        return self._wait(*self._arguments).__await__()
+
+
 class Run(run.Run):
     """As blazen.Run; what waits there is awaited here. `await run` is `await run.result()`."""
+
+    def __init__(self, its_runtime, pointer):
+        super().__init__(its_runtime, pointer)
+        self._tasks = its_runtime.tasks
+        self._coming = {}  # by the bits of `until`: a wait that is cancelled leaves its future to the next one
 
     def __await__(self):
         return self.result().__await__()
 
     async def wait(self, until=(run.RunState.ELSEWHERE,)):
-        """Waits until it has ended or come to one of these states, and answers the state. Cancelling that changes
-        nothing."""
-        loop = asyncio.get_running_loop()
-        coming = loop.create_future()
-        kept = _objects.keep(lambda state: _soon(loop, _settle, coming, state))
-        lib.run_on_state(self._handle.pointer, run.until_bits(until), _call_done, kept, _objects.drop)
-        return errors.known(run.RunState, await coming)
+        """Waits until it has ended or come to one of these states, such as PAUSED or ASKING, and answers the state.
+        Cancelling that changes nothing."""
+        bits = run.until_bits(until)
+        coming = self._coming.get(bits) or self._ask_when(bits)
+        return errors.known(run.RunState, await asyncio.shield(coming))
+
+    def _ask_when(self, bits):
+        """The future of the state in which a wait ends."""
+        loop, waits = self._tasks.loop, self._coming  # and not this Run: the library must not keep it
+        coming = waits[bits] = loop.create_future()
+        try:
+            run.when(self._handle.pointer, bits, lambda state: soon(loop, settle, waits.pop(bits), state))
+        except errors.BlazenError:
+            del waits[bits]
+            raise
+        return coming
 
     async def _result(self, read):
         try:
             await self.wait()
         except asyncio.CancelledError:
-            self.abort_if_open()
+            self.abort()
             raise
-        return self._ask(lib.run_result, read)
+        try:
+            return self._ask(lib.run_result, read)
+        except errors.BlazenError as failure:
+            cause = self._exceptions.failure
+            if cause is None or failure.status != errors.Status.ABORTED:
+                raise
+            raise _handler_failed(cause) from cause
 
     async def result(self):
         """Waits, and answers the value of the StopEvent; raises BlazenError where there is none. Cancelling it aborts
@@ -206,71 +160,132 @@ class Run(run.Run):
         """The result in its stored form."""
         return await self._result(_read.stored)
 
-    def abort_if_open(self):
-        """As abort, for one that may have ended."""
-        try:
-            self.abort()
-        except errors.BlazenError as failure:
-            if failure.status != errors.Status.CANCELLED:
-                raise
+    def pause(self, *, drain=False):
+        """No step starts any more. It may be awaited, until that is complete, with drain: until none runs; it answers
+        RunState.PAUSED, or the state in which the run has ended."""
+        super().pause(drain=drain)
+        return _Begun(self.wait, [run.RunState.PAUSED])
+
+    def abort(self):
+        """Ends it at once with Status.ABORTED, where it has not ended. It may be awaited, until no coroutine of it runs
+        any more."""
+        super().abort()
+        return _Begun(self._tasks.ended, self._handle.pointer)
 
     def subscribe(self, *, from_=0, types=None, lifecycle=False, hold=False, capacity=0):
         return Stream(self._subscribe(from_, types, lifecycle, hold, capacity))
 
     subscribe.__doc__ = run.Run.subscribe.__doc__
 
+    async def aclose(self):
+        """Cancels it where it has not ended, and waits until no coroutine of it runs any more."""
+        self.close()
+        await self._tasks.ended(self._handle.pointer)
+
     async def __aenter__(self):
         return self
 
     async def __aexit__(self, *_):
-        self.close()
+        await self.aclose()
+
+
+# ---- input handlers ----
+
+
+class _Answering(runtime.Answering):
+    """Where the handler answers later, each question has a task, which ends with the run."""
+
+    def __init__(self, tasks, handler):
+        super().__init__(handler)
+        self._tasks = tasks
+        self._open = set()
+
+    def _await(self, pointer, request, answer):
+        held = Handle(c.run_retain(pointer), c.run_release)
+        task = self._tasks.start(pointer, _respond(held, request, answer), lambda done: _fail(held, done))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    def end(self, state):
+        super().end(state)
+        soon(self._tasks.loop, _cancel_all, self._open)
+
+
+async def _respond(held, request, answer):
+    """Answers a question, unless somebody else has done so, or the run has ended."""
+    given = await answer
+    if given is None:
+        return
+    try:
+        run.respond(held.pointer, request.correlation, given)
+    except errors.BlazenError as failure:
+        if failure.status not in (errors.Status.NOT_FOUND, errors.Status.CANCELLED):
+            raise
+
+
+def _cancel_all(tasks):
+    for task in tasks:
+        task.cancel()
+
+
+_ENDED = (run.RunState.COMPLETED, run.RunState.FAILED, run.RunState.CANCELLED)
+
+
+def _fail(held, task):
+    """What has raised in time fails the run: there is no other way than to abort it, and to keep the reason."""
+    exception, holder = exception_of(task), _objects.holder_of(held.pointer)
+    if exception is None or c.run_state_now(held.pointer) in _ENDED:
+        return
+    if holder is not None:
+        holder.failure = exception
+    lib.run_abort(held.pointer)
+
+
+def _handler_failed(cause):
+    """What an input handler that is not async gives too."""
+    return errors.BlazenError(
+        describe(cause).decode(), errors.Status.HOST, host_code=errors.host_code_of(cause), detail=cause
+    )
+
+
+# ---- runtimes ----
 
 
 class Runtime(runtime.Runtime):
-    """Runs steps on the event loop in which it is made. To be closed: `async with`, or aclose()."""
+    """Runs steps on the event loop in which it is made. To be closed: `async with`, or aclose(). After a Clock was set,
+    poll(). The other arguments are those of blazen.Runtime."""
 
-    def __init__(self):
-        super().__init__(mode="pump")
-        self._loop = asyncio.get_running_loop()
-        self._steps = set()
+    def __init__(self, *, clock=None, log=None, log_level=runtime.LogLevel.WARNING):
+        super().__init__(mode="pump", clock=clock, log=log, log_level=log_level)
+        self.tasks = Tasks(asyncio.get_running_loop())
         self._descriptor = lib.runtime_descriptor(self._handle.pointer)
-        self._loop.add_reader(self._descriptor, self._poll)
+        self.tasks.loop.add_reader(self._descriptor, self.poll, _STEPS_AT_ONCE)
 
-    def _run_of(self, pointer):
+    def _make_run(self, pointer):
         return Run(self, pointer)
 
-    def _poll(self):
-        token = _polling.set(self)
-        try:
-            self.poll(_STEPS_AT_ONCE)
-        finally:
-            _polling.reset(token)
+    def _answering(self, input_handler):
+        return None if function("input_handler", input_handler) is None else _Answering(self.tasks, input_handler)
 
-    def start_step(self, invocation, coroutine):
-        """The task of a step; the engine cancels it, and hears of its end."""
-        loop, outside = self._loop, contextvars.copy_context()
-        outside.run(_polling.set, None)
-        task = outside.run(loop.create_task, coroutine)
-        self._steps.add(task)
-        task.add_done_callback(self._steps.discard)
-        task.add_done_callback(lambda done: _finish(invocation, done))
-        invocation.context.on_cancel(lambda: _soon(loop, task.cancel))
+    def poll(self, steps_max=0):
+        token = polling.set(self.tasks)
+        try:
+            return super().poll(steps_max)
+        finally:
+            polling.reset(token)
+
+    poll.__doc__ = runtime.Runtime.poll.__doc__
 
     def close(self):
         """Cancels every run that has not ended. Their coroutines are cancelled when the loop has its next turn."""
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._descriptor)
+        if not self.tasks.loop.is_closed():
+            self.tasks.loop.remove_reader(self._descriptor)
         super().close()
 
     async def aclose(self):
         """Cancels every run that has not ended, and waits until no step, and no coroutine of one, runs any more."""
         self.close()
-        await asyncio.sleep(0)  # what the close has told the loop comes first
-        steps = self._steps - {asyncio.current_task()}
-        for task in steps:
-            task.cancel()
-        await asyncio.gather(*steps, return_exceptions=True)
-        await asyncio.sleep(0)  # their done callbacks
+        await self.tasks.ended()
 
     async def __aenter__(self):
         return self

@@ -1,10 +1,10 @@
 """What a step sees of its run: Context, its two namespaces State and Session, and the Invocation of a deferred step."""
 
-import contextlib
 import ctypes
 from collections.abc import MutableMapping
 
-from . import _make, _objects, _read, errors, tiers
+from . import _make, _objects, _read, errors, tiers, typed_state
+from ._arguments import milliseconds, text, text_or_null, whole
 from ._c import ANSWER_FN, CANCEL_FN, HANDLE, Question, c
 from ._calls import lib
 from ._handles import Handle, owned
@@ -67,7 +67,13 @@ class Context:
 
     def on_cancel(self, function):
         """Calls function() once when that happens, on whichever thread it does; at once where it has happened."""
+        if not callable(function):
+            raise TypeError(f"function is a function without arguments, not {function!r}")
         lib.context_on_cancel(self.pointer, _call_cancelled, _objects.keep(function), _objects.drop)
+
+    def cancel_descriptor(self):
+        """A file descriptor that is readable when that has happened, for select. It stays the library's."""
+        return lib.context_cancel_descriptor(self.pointer)
 
     @property
     def state(self):
@@ -78,19 +84,28 @@ class Context:
         return Session(self)
 
     def set(self, key, value):
-        """Keeps any object: in the state where it can be stored, else, LIVE, in the session; in one of the two."""
-        if tiers.pack(value) is None:
+        """Keeps any object: in the state where it can be stored, else, LIVE, in the session; in one of the two. A
+        BlazenState has an entry of its own for each field."""
+        if isinstance(value, typed_state.BlazenState):
+            typed_state.save(self, key, value)
+            self.session.pop(key, None)
+            return
+        packed = tiers.pack(value)
+        if packed is None:
             self.session[key] = value
             self.state.pop(key, None)
         else:
-            self.state[key] = value
+            self.state[key] = packed
             self.session.pop(key, None)
+        typed_state.forget(self, key)
 
     def get(self, key, default=None):
         """What set has kept, as the type that it was."""
         if key in self.state:
             return self.state[key]
-        return self.session.get(key, default)
+        if key in self.session:
+            return self.session[key]
+        return typed_state.load(self, key, default)
 
     def emit(self, event, step=None, *, delay=0):
         """Adds an event to what this step returns: it is routed when the step completes, and `delay` seconds later.
@@ -110,12 +125,12 @@ class Context:
 
     def progress(self, label, current, total=0):
         """Says how far this step is, to the streams with lifecycle. total 0: not known."""
-        text = label.encode()
-        lib.context_progress(self.pointer, text, len(text), current, total)
+        so_far, of = whole("current", current, 64), whole("total", total, 64)
+        lib.context_progress(self.pointer, *text("label", label), so_far, of)
 
     def retry_after(self, seconds):
         """If this attempt fails, the next one begins after so many seconds instead of what its Retry says."""
-        lib.context_retry_after(self.pointer, _make.milliseconds(seconds))
+        lib.context_retry_after(self.pointer, milliseconds("seconds", seconds))
 
     def ask(self, prompt, *, request_id=None, metadata=None):
         """Asks a human, and answers the answer. As long as there is none, the body ends here, to be called again from
@@ -144,16 +159,16 @@ class Context:
 
     def put_question(self, prompt, request_id, metadata, answered=None):
         """Whether a question is answered already, and the answer. answered: is called with its handle when it comes."""
-        prompt, name = prompt.encode(), None if request_id is None else request_id.encode()
-        question = Question(request_id=name, request_id_length=len(name or b""))
-        question.prompt, question.prompt_length = prompt, len(prompt)
-        if answered is not None:
-            question.answered = _call_answered
-            question.user_data = _objects.keep(answered)
-            question.drop = _objects.drop
+        question = Question()
+        question.prompt, question.prompt_length = text("prompt", prompt)
+        question.request_id, question.request_id_length = text_or_null("request_id", request_id)
         answer, error = HANDLE(), HANDLE()
-        with contextlib.nullcontext() if metadata is None else _make.value(metadata) as made:
+        with _make.value_or_null(metadata) as made:
             question.metadata = made
+            if answered is not None:
+                question.answered = _call_answered
+                question.user_data = _objects.keep(answered)
+                question.drop = _objects.drop
             status = c.context_ask(self.pointer, question, ctypes.byref(answer), ctypes.byref(error))
         if status == errors.Status.PENDING:
             return False, None
@@ -191,7 +206,7 @@ class Invocation:
     def fail(self, exception):
         """The step has failed: the exception comes out of run.result()."""
         cause = HANDLE()
-        errors.report(exception, self.context.pointer, ctypes.byref(cause))
+        errors.report(exception, ctypes.byref(cause), c.context_run(self.context.pointer))
         with owned(cause, c.error_release):
             lib.invocation_fail(self._handle.pointer, cause)
 
@@ -203,8 +218,7 @@ class _Namespace(MutableMapping):
         self._context = context
 
     def _call(self, function, key, *more):
-        name = key.encode()
-        return function(self._context.pointer, name, len(name), *more)
+        return function(self._context.pointer, *text("key", key), *more)
 
     def __getitem__(self, key):
         return self._read(key, _read.value)
@@ -262,12 +276,34 @@ class State(_Namespace):
 
     def update(self, *mappings, **more):
         """Sets many keys: all of them or, with an error, none."""
+        self.apply(dict(*mappings, **more))
+
+    def apply(self, values=None, *, remove=(), expect=None):
+        """Sets and removes many keys: all of it or, with an error, nothing.
+
+        expect  {key: version}: Status.CONFLICT unless each key has this version beforehand
+        """
         with owned(lib.batch_create(), c.batch_release) as batch:
-            for key, value in dict(*mappings, **more).items():
-                name = key.encode()
+            for key, version in (expect or {}).items():
+                lib.batch_expect(batch, *text("key", key), whole("version", version, 64))
+            for key in remove:
+                lib.batch_remove(batch, *text("key", key))
+            for key, value in (values or {}).items():
                 with _make.value(value) as made:
-                    lib.batch_set(batch, name, len(name), made)
+                    lib.batch_set(batch, *text("key", key), made)
             lib.context_apply(self._context.pointer, batch)
+
+    def version(self, key):
+        """It grows with every write of the key; 0: there is no such key."""
+        value, version = self._call(lib.context_get_value, key)
+        c.value_release(value)
+        return version
+
+    def compare_and_set(self, key, version, value):
+        """Sets a key that still has this version (0: is not there), and answers the new one; else Status.CONFLICT."""
+        expected = whole("version", version, 64)
+        with _make.value(value) as made:
+            return self._call(lib.context_compare_and_set, key, expected, made)
 
     def clear(self):
         lib.context_clear_values(self._context.pointer)

@@ -8,6 +8,9 @@ from ._c import HANDLE, c
 from ._describe import describe
 
 
+_NO_OFFSET = 2**64 - 1
+
+
 class Status(enum.IntEnum):
     """How a call ended, as in blazen.h. A newer library may answer a number that is not here."""
 
@@ -43,22 +46,25 @@ class Status(enum.IntEnum):
 
 
 class BlazenError(Exception):
-    """A call, or a run, has failed. Where a Python exception was the reason, it is the __cause__: the same object.
+    """A call, or a run, has failed. Its __cause__ is what lies beneath: where a Python exception was the reason, that
+    very object; else another BlazenError.
 
     status     the Status
     step       the step that has to do with it, or None
     attempt    the attempt of that step; 0 where there is none
-    host_code  the host's own code
+    host_code  the host's own code; 0 where there is none
     detail     the value that the host gave, or None
+    offset     the byte at fault in the text or the snapshot given, or None
     """
 
-    def __init__(self, message, status, step=None, attempt=0, host_code=0, detail=None):
+    def __init__(self, message, status, step=None, attempt=0, host_code=0, detail=None, offset=None):
         super().__init__(message)
         self.status = status
         self.step = step
         self.attempt = attempt
         self.host_code = host_code
         self.detail = detail
+        self.offset = offset
 
 
 class BlazenTimeout(BlazenError, TimeoutError):
@@ -76,43 +82,43 @@ def known(kind, number):
 def failure(status, error):
     """The exception that stands for an error of the library, which is released."""
     try:
-        return _exception_of(known(Status, status), error)
+        return _exception_of(status, error)
     finally:
         c.error_release(error)
 
 
 def _exception_of(status, error):
-    detail = c.error_detail(error)
-    detail = None if detail is None else _read.value(detail)
-    message = _read.text(c.error_message, error) or "no details were given"
+    detail, cause, offset = c.error_detail(error), c.error_cause(error), c.error_offset(error)
     kind = BlazenTimeout if status == Status.TIMEOUT else BlazenError
     exception = kind(
-        message, status, _read.text(c.error_step, error), c.error_attempt(error), c.error_host_code(error), detail
+        _read.text(c.error_message, error) or "no details were given",
+        known(Status, status),
+        step=_read.text(c.error_step, error),
+        attempt=c.error_attempt(error),
+        host_code=c.error_host_code(error),
+        detail=_read.value_or_none(detail),
+        offset=None if offset == _NO_OFFSET else offset,
     )
-    if isinstance(detail, BaseException):
-        exception.__cause__ = detail
+    if isinstance(exception.detail, BaseException):
+        exception.__cause__ = exception.detail
+    elif cause is not None:
+        exception.__cause__ = _exception_of(c.error_status(cause), cause)
     return exception
 
 
-def report(exception, context, error_out):
-    """Turns an exception of a step into the library's error, which keeps it. Answers the status to return.
+def report(exception, error_out, run=None):
+    """Turns an exception in a callback into the library's error, which keeps it. Answers the status to return.
 
     An exception may say its own code, in an attribute `host_code`. Nothing is raised here: a callback could not.
     """
-    message = describe(exception)
-    detail = HANDLE()
-    kept = _objects.keep_with_run(exception, c.context_run(context))
-    _live.create(kept, _live.label_of(exception), byref(detail))
-    code = getattr(exception, "host_code", 0)
-    status = c.error_host(code if isinstance(code, int) else 0, message, len(message), detail, error_out)
-    c.value_release(detail)
-    return status
-
-
-def refuse(exception, error_out):
-    """As report, for callbacks that belong to no step."""
     message, detail = describe(exception), HANDLE()
-    _live.create(_objects.keep(exception), _live.label_of(exception), byref(detail))
-    status = c.error_host(0, message, len(message), detail, error_out)
+    kept = _objects.keep(exception) if run is None else _objects.keep_with_run(exception, run)
+    _live.create(kept, _live.label_of(exception), byref(detail))
+    status = c.error_host(host_code_of(exception), message, len(message), detail, error_out)
     c.value_release(detail)
     return status
+
+
+def host_code_of(exception):
+    code = getattr(exception, "host_code", 0)
+    return code if isinstance(code, int) else 0

@@ -4,7 +4,8 @@ import ctypes
 import enum
 
 from . import _make, _objects, _read, _waiting, errors
-from ._c import TEXT, StreamOptions, c
+from ._arguments import flag, text, texts, whole
+from ._c import DONE_FN, TEXT, StreamOptions, c
 from ._calls import lib
 from ._handles import Handle, owned
 from .snapshots import read_snapshot
@@ -26,13 +27,34 @@ class RunState(enum.IntEnum):
     ASKING = 9
 
 
+ENDED = 0  # the `until` of a wait for the end alone
 _PAUSE_NOW, _PAUSE_DRAIN = 1, 2
 _GAP, _HOLD = 0, 1
 
 
 def until_bits(states):
     """The `until` of blazen_run_wait_until for some states beside the end."""
-    return sum(1 << state for state in set(states))
+    try:
+        return sum(1 << RunState(state) for state in set(states))
+    except (TypeError, ValueError):
+        raise TypeError(f"until is a list of RunStates, not {states!r}") from None
+
+
+@DONE_FN
+def _call_done(user_data, _run, state):
+    _objects.find(user_data)(state)
+
+
+def when(pointer, until, function):
+    """Calls function(state), once, when a run ends or comes to one of these states, on whichever thread it does."""
+    lib.run_on_state(pointer, until, _call_done, _objects.keep(function), _objects.drop)
+
+
+def respond(pointer, request_id, answer):
+    """Answers an open question of the run with this handle."""
+    name = text("request_id", request_id)
+    with _make.value(answer) as made:
+        lib.run_respond(pointer, *name, made)
 
 
 class Run:
@@ -51,17 +73,19 @@ class Run:
     def state(self):
         return errors.known(RunState, c.run_state_now(self._handle.pointer))
 
+    @property
+    def metadata(self):
+        """What it was given when it was created, and keeps in its snapshots; None where that was nothing."""
+        return _read.value_or_none(c.run_metadata(self._handle.pointer))
+
     def start(self, input=None):
         """Starts it; a resumed run has had its input."""
-        if input is None:
-            lib.run_start(self._handle.pointer, None)
-            return
-        with _make.value(input) as made:
+        with _make.value_or_null(input) as made:
             lib.run_start(self._handle.pointer, made)
 
     def wait(self, timeout=None, until=(RunState.ELSEWHERE,)):
         """Waits until it has ended or come to one of these states, such as PAUSED or ASKING, and answers the state;
-        BlazenTimeout after so many seconds."""
+        BlazenTimeout after so many seconds, or at once where only the host could end the wait, such as by its Clock."""
         bits = until_bits(until)
         state = _waiting.wait(lambda slice_ms: lib.run_wait_until(self._handle.pointer, bits, slice_ms), timeout)
         return errors.known(RunState, state)
@@ -101,7 +125,7 @@ class Run:
 
     def pause(self, *, drain=False):
         """No step starts any more; wait(until=[RunState.PAUSED]) says when that is so, with drain: when none runs."""
-        lib.run_pause(self._handle.pointer, _PAUSE_DRAIN if drain else _PAUSE_NOW)
+        lib.run_pause(self._handle.pointer, _PAUSE_DRAIN if flag("drain", drain) else _PAUSE_NOW)
 
     def resume_in_place(self):
         """Goes on after a pause."""
@@ -117,9 +141,7 @@ class Run:
 
     def respond(self, request_id, answer):
         """Answers an open question with any object; Status.NOT_FOUND where there is none of this id."""
-        name = request_id.encode()
-        with _make.value(answer) as made:
-            lib.run_respond(self._handle.pointer, name, len(name), made)
+        respond(self._handle.pointer, request_id, answer)
 
     def snapshot(self):
         """The whole run as bytes, at any instant, without stopping it."""
@@ -142,12 +164,15 @@ class Run:
 
     def _subscribe(self, from_, types, lifecycle, hold, capacity):
         options = StreamOptions(
-            from_=from_, lifecycle=lifecycle, overflow=_HOLD if hold else _GAP, capacity=capacity
+            from_=whole("from_", from_, 64),
+            overflow=_HOLD if flag("hold", hold) else _GAP,
+            capacity=whole("capacity", capacity, 64),
+            lifecycle=flag("lifecycle", lifecycle),
         )
         if types is not None:
-            names = [name.encode() for name in types]
-            options.types = (TEXT * len(names))(*names)
-            options.type_lengths = (ctypes.c_size_t * len(names))(*map(len, names))
+            names = texts("types", types)
+            options.types = (TEXT * len(names))(*(name for name, _ in names))
+            options.type_lengths = (ctypes.c_size_t * len(names))(*(length for _, length in names))
             options.type_count = len(names)
         return lib.run_subscribe_with(self._handle.pointer, options)
 

@@ -1,33 +1,113 @@
 """Runtimes: who runs the steps."""
 
-import contextlib
+import enum
+import inspect
 
-from . import _live, _make, _objects, errors
-from ._c import INPUT_FN, RunOptions, RuntimeOptions, c
+from . import _live, _make, _objects, _read, errors
+from ._arguments import choice, flag, function, whole
+from ._c import INPUT_FN, LOG_FN, POST_FN, RunOptions, RuntimeCounters, RuntimeOptions, c
 from ._calls import lib
-from ._handles import Handle, owned
+from ._handles import Handle
+from .clock import READ_CLOCK, Clock
 from .events import read_event
-from .run import Run
+from .run import ENDED, Run, when
+from .snapshots import parsed
+from .workflow import Workflow
 
-_MODES = {"threads": 0, "pump": 1}
+_MODES = {"threads": 0, "pump": 1, "executor": 2}
 _UNKNOWN_LABELS = {"error": 0, "skip": 1}
 
 
+class LogLevel(enum.IntEnum):
+    """How much a log is told, and how grave a message is, as in blazen.h."""
+
+    NONE = 0
+    ERROR = 1
+    WARNING = 2
+    INFO = 3
+    DEBUG = 4
+
+
+@LOG_FN
+def _call_log(user_data, level, message, length):
+    """The blazen_log_fn of every runtime. ctypes reports an exception to sys.unraisablehook."""
+    text = _read.string(message, length)
+    _objects.find(user_data).log(errors.known(LogLevel, level), text)
+
+
+@POST_FN
+def _call_post(user_data, task):
+    """The blazen_post_fn of every runtime. A task that the executor does not take stays the library's."""
+    try:
+        _objects.find(user_data).post(task)
+        return errors.Status.OK
+    except BaseException:
+        return errors.Status.HOST
+
+
+class _Callbacks:
+    """The user_data of a runtime."""
+
+    def __init__(self, executor, clock, log):
+        self._executor = executor
+        self.log = log
+        self.number = _objects.keep(self)
+        if clock is not None:
+            clock.begin(self, self.number)
+
+    def post(self, task):
+        """The executor runs the task; or, where it is shut down or cannot, the task is cancelled: one of both."""
+
+        def done(future):
+            if future.cancelled() or future.exception() is not None:
+                c.task_cancel(task)
+
+        self._executor.submit(c.task_run, task).add_done_callback(done)
+
+
 @INPUT_FN
-def _call_input_handler(user_data, _run, request, answer_out, error_out):
+def _call_input_handler(user_data, run, request, answer_out, error_out):
     """The blazen_input_fn of every handler. No exception leaves it."""
     try:
-        answer = _objects.find(user_data)(read_event(request))
+        answer = _objects.find(user_data)(run, read_event(request))
         if answer is not None:
             with _make.value(answer) as made:
                 answer_out[0] = c.value_retain(made)
         return errors.Status.OK
     except BaseException as exception:
-        return errors.refuse(exception, error_out)
+        return errors.report(exception, error_out)
+
+
+class Answering:
+    """The input handler of one run, until that ends: the handler may lead to the run, and the run keeps it."""
+
+    def __init__(self, handler):
+        self._handler = handler
+
+    def __call__(self, run, request):
+        """The answer to a question; None: it is not for this handler, or comes later."""
+        handler = self._handler
+        answer = None if handler is None else handler(request)
+        return self._await(run, request, answer) if inspect.isawaitable(answer) else answer
+
+    def _await(self, _run, _request, answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise TypeError("the input_handler is async: it answers runs on a blazen.aio.Runtime alone")
+
+    def end(self, _state):
+        self._handler = None
 
 
 class Runtime:
-    """mode "threads": threads of the engine (0: one for each processor); "pump": whoever waits or polls.
+    """Runs the steps of runs.
+
+    mode       who does: "threads", of the engine; "pump", whoever waits or polls; "executor", a host's
+    threads    how many; 0: one for each processor
+    executor   a concurrent.futures.Executor with threads, to be shut down after this runtime
+    clock      a Clock, on which this runtime's time-outs, delays and back-offs go by; None: the system's
+    log        function(level, message), on any thread: what the library has to say without being asked
+    log_level  the most that it is told
 
     An input_handler is a function that gets the InputRequestEvent of each question of a run, and returns the answer; or
     None: run.respond() answers later.
@@ -35,8 +115,23 @@ class Runtime:
     Closed by a `with` block, or when nothing uses it any more: every run that has not ended is then cancelled.
     """
 
-    def __init__(self, mode="threads", threads=0):
-        options = RuntimeOptions(mode=_MODES[mode], threads=threads)
+    def __init__(
+        self, mode="threads", threads=0, *, executor=None, clock=None, log=None, log_level=LogLevel.WARNING
+    ):
+        options = RuntimeOptions(mode=choice("mode", mode, _MODES), threads=whole("threads", threads, 32))
+        if (mode == "executor") != (executor is not None):
+            raise ValueError('executor is given in the mode "executor", and there alone')
+        if clock is not None and not isinstance(clock, Clock):
+            raise TypeError(f"clock is a blazen.Clock, not {clock!r}")
+        if executor is not None:
+            options.post = _call_post
+        if clock is not None:
+            options.clock = READ_CLOCK
+        if function("log", log) is not None:
+            options.log, options.log_level = _call_log, LogLevel(log_level)
+        if not (executor is clock is log is None):
+            options.user_data = _Callbacks(executor, clock, log).number
+            options.drop = _objects.drop
         self._handle = Handle(lib.runtime_create(options), _close_and_release)
 
     def run(self, workflow, input=None, *, metadata=None, input_handler=None):
@@ -47,10 +142,11 @@ class Runtime:
 
     def create(self, workflow, *, metadata=None, input_handler=None):
         """A run, not started yet: time to take its stream."""
-        pointer = workflow.pointer
-        with contextlib.nullcontext() if metadata is None else _make.value(metadata) as made:
-            options = _run_options(input_handler, metadata=made)
-            return self._run_of(lib.run_create(self._handle.pointer, pointer, options))
+        pointer = _pointer_of(workflow)
+        answering = self._answering(input_handler)
+        with _make.value_or_null(metadata) as made:
+            options = _run_options(answering, metadata=made)
+            return self._run_of(lib.run_create(self._handle.pointer, pointer, options), answering)
 
     def resume(
         self,
@@ -69,25 +165,43 @@ class Runtime:
         unknown_label    what becomes of an object for which there is none: "error", or "skip" (run.dropped() names it)
         time_has_passed  delays and back-offs count by the date; else they stood still since the snapshot
         """
-        pointer = workflow.pointer
-        with owned(lib.snapshot_parse(snapshot, len(snapshot)), c.snapshot_release) as parsed:
-            array, count = _live.deserializers(deserializers or {})
-            options = _run_options(
-                input_handler,
-                allow_changed_workflow=allow_changed_workflow,
-                deserializers=array,
-                deserializer_count=count,
-                unknown_label=_UNKNOWN_LABELS[unknown_label],
-                time_has_passed=time_has_passed,
-            )
-            return self._run_of(lib.run_resume(self._handle.pointer, pointer, parsed, options))
+        pointer = _pointer_of(workflow)
+        fields = {
+            "allow_changed_workflow": flag("allow_changed_workflow", allow_changed_workflow),
+            "unknown_label": choice("unknown_label", unknown_label, _UNKNOWN_LABELS),
+            "time_has_passed": flag("time_has_passed", time_has_passed),
+        }
+        answering = self._answering(input_handler)
+        with parsed(snapshot) as handle:
+            options = _run_options(answering, deserializers or {}, **fields)
+            return self._run_of(lib.run_resume(self._handle.pointer, pointer, handle, options), answering)
 
-    def _run_of(self, pointer):
+    def _answering(self, input_handler):
+        return None if function("input_handler", input_handler) is None else Answering(input_handler)
+
+    def _run_of(self, pointer, answering):
+        run = self._make_run(pointer)
+        if answering is not None:
+            when(pointer, ENDED, answering.end)
+        return run
+
+    def _make_run(self, pointer):
         return Run(self, pointer)
 
     def poll(self, steps_max=0):
         """Runs up to so many steps on this thread (0: all that can run), and answers how many it ran."""
-        return lib.runtime_poll(self._handle.pointer, steps_max)
+        return lib.runtime_poll(self._handle.pointer, whole("steps_max", steps_max, 64))
+
+    def next_timer(self):
+        """In how many seconds a poll has something to do because of the time alone: 0, at once; None: never."""
+        delay_ms = lib.runtime_next_timer(self._handle.pointer)
+        return None if delay_ms < 0 else delay_ms / 1000
+
+    def counters(self):
+        """What it does, as a dict: runs by their state (ended ones: so far), events_routed, queued, in_flight."""
+        counters = RuntimeCounters()
+        lib.runtime_count(self._handle.pointer, counters)
+        return {name: getattr(counters, name) for name in RuntimeCounters.NAMES}
 
     def close(self):
         """Cancels every run that has not ended, and waits until no step runs any more."""
@@ -100,12 +214,20 @@ class Runtime:
         self.close()
 
 
-def _run_options(input_handler, **fields):
+def _pointer_of(workflow):
+    if not isinstance(workflow, Workflow):
+        raise TypeError(f"workflow is a Workflow, not {workflow!r}")
+    return workflow.pointer
+
+
+def _run_options(answering, deserializers=None, **fields):
     """The options of one call, which drops what they keep."""
     options = RunOptions(**fields)
-    if input_handler is not None:
+    if deserializers is not None:
+        options.deserializers, options.deserializer_count = _live.deserializers(deserializers)
+    if answering is not None:
         options.input = _call_input_handler
-        options.user_data = _objects.keep(input_handler)
+        options.user_data = _objects.keep(answering)
         options.drop = _objects.drop
     return options
 

@@ -5,7 +5,8 @@ import inspect
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from . import _make, _objects, _read, aio, errors
+from . import _coroutines, _objects, _read, errors
+from ._arguments import choice, flag, milliseconds, percent, real, text, texts, whole
 from ._c import DROP_FN, STEP_FN, RetryOptions, c
 from ._calls import lib
 from ._handles import Handle
@@ -16,6 +17,16 @@ _SESSION_POLICIES = {"pickle_or_error": 0, "pickle_or_serialize": 1, "warn_drop"
 _SESSION_ON_PAUSE = {"keep": 0, "clear": 1}
 _UNHANDLED = {"fail": 0, "ignore": 1, "stream": 2}
 _IDLE = {"fail": 0, "wait": 1}
+_LIMITS = {
+    "queued_events": 1,
+    "state_bytes": 2,
+    "session_bytes": 3,
+    "stream_items": 4,
+    "subscribers": 5,
+    "step_sends": 6,
+    "stream_retained": 7,
+    "questions": 8,
+}
 _NO_DROP = DROP_FN()
 
 
@@ -30,7 +41,7 @@ def _call_step(user_data, context, event, error):
     except NotAnswered:
         return errors.Status.PENDING
     except BaseException as exception:
-        return errors.report(exception, context, error)
+        return errors.report(exception, error, c.context_run(context))
     finally:
         ctx.leave()
 
@@ -56,19 +67,24 @@ class Retry:
 
     def options(self):
         """As blazen_retry_options."""
-        only = None if self.only is None else (ctypes.c_int64 * len(self.only))(*self.only)
-        never = (ctypes.c_int64 * len(self.never))(*self.never)
+        only = None if self.only is None else _codes("only", self.only)
+        never = _codes("never", self.never)
         return RetryOptions(
-            max_attempts=self.max_attempts,
-            jitter_percent=round(self.jitter * 100),
-            initial_delay_ms=_make.milliseconds(self.initial_delay),
-            multiplier=self.multiplier,
-            max_delay_ms=_make.milliseconds(self.max_delay),
+            max_attempts=whole("max_attempts", self.max_attempts, 32, least=1),
+            jitter_percent=percent("jitter", self.jitter),
+            initial_delay_ms=milliseconds("initial_delay", self.initial_delay),
+            multiplier=real("multiplier", self.multiplier),
+            max_delay_ms=milliseconds("max_delay", self.max_delay),
             only=only,
             only_count=len(only or ()),
             never=never,
             never_count=len(never),
         )
+
+
+def _codes(name, given):
+    codes = [whole(name, code, 63, least=-(2**63)) for code in given]
+    return (ctypes.c_int64 * len(codes))(*codes)
 
 
 class Workflow:
@@ -80,6 +96,8 @@ class Workflow:
     session_pause_policy  what a snapshot does with the session: "pickle_or_error", "pickle_or_serialize" (what does not
                           pickle is dropped), "warn_drop" (all is dropped) or "hard_error"
     session_on_pause      what run.pause() does with it: "keep" or "clear"
+    limits                bounds of each run, as a dict: queued_events, state_bytes, session_bytes, stream_items,
+                          stream_retained, subscribers, step_sends, questions; the defaults are in blazen.h
     """
 
     def __init__(
@@ -91,17 +109,23 @@ class Workflow:
         timeout=300.0,
         session_pause_policy="pickle_or_error",
         session_on_pause="keep",
+        limits=None,
     ):
-        text = name.encode()
-        self._builder = Handle(lib.workflow_builder_create(text, len(text)), c.workflow_builder_release)
+        self._builder = Handle(lib.workflow_builder_create(*text("name", name)), c.workflow_builder_release)
         self._built = None
         self._kept = []  # bodies of other languages
         self.name = name
-        lib.workflow_builder_set_unhandled(self._builder.pointer, _UNHANDLED[unhandled])
-        lib.workflow_builder_set_idle(self._builder.pointer, _IDLE[idle])
-        lib.workflow_builder_set_timeout(self._builder.pointer, _make.milliseconds(timeout or 0))
-        lib.workflow_builder_set_session_policy(self._builder.pointer, _SESSION_POLICIES[session_pause_policy])
-        lib.workflow_builder_set_session_on_pause(self._builder.pointer, _SESSION_ON_PAUSE[session_on_pause])
+        builder = self._builder.pointer
+        lib.workflow_builder_set_unhandled(builder, choice("unhandled", unhandled, _UNHANDLED))
+        lib.workflow_builder_set_idle(builder, choice("idle", idle, _IDLE))
+        lib.workflow_builder_set_timeout(builder, _milliseconds_or_0("timeout", timeout))
+        policy = choice("session_pause_policy", session_pause_policy, _SESSION_POLICIES)
+        lib.workflow_builder_set_session_policy(builder, policy)
+        on_pause = choice("session_on_pause", session_on_pause, _SESSION_ON_PAUSE)
+        lib.workflow_builder_set_session_on_pause(builder, on_pause)
+        for limit, bound in (limits or {}).items():
+            number = choice("limits", limit, _LIMITS)
+            lib.workflow_builder_set_limit(builder, number, whole(f"limits[{limit!r}]", bound, 64))
 
     def step(self, *, accepts, name=None, **options):
         """Makes a function (ctx, event) a step. It returns None, an Event or a list of Events, or calls ctx.defer().
@@ -117,39 +141,51 @@ class Workflow:
         """
 
         def register(function):
-            body = (_call_step, _objects.keep(_body_of(function)), _objects.drop)
-            self._add(lib.workflow_builder_add_step, name or function.__name__, accepts, body, **options)
+            if not callable(function):
+                raise TypeError(f"a step is a function, not {function!r}")
+
+            def body():  # is kept when all else is checked: from then on it is the library's to drop
+                return _call_step, _objects.keep(_body_of(function)), _objects.drop
+
+            self._add(lib.workflow_builder_add_step, name or getattr(function, "__name__", None), accepts, body, **options)
             return function
 
         return register
 
     def elsewhere(self, name, *, accepts, **options):
         """A step whose body is in another process, or another language. The options are those of step()."""
-        self._add(lib.workflow_builder_add_elsewhere, name, accepts, (), **options)
+        self._add(lib.workflow_builder_add_elsewhere, name, accepts, tuple, **options)
 
     def native(self, name, body, *, accepts, **options):
         """A step in C, or any language that makes a blazen_step_fn: body is a function of a ctypes library."""
         self._kept.append(body)
         call = (ctypes.cast(body, STEP_FN), None, _NO_DROP)
-        self._add(lib.workflow_builder_add_step, name, accepts, call, **options)
+        self._add(lib.workflow_builder_add_step, name, accepts, lambda: call, **options)
 
     def _add(
         self, function, name, accepts, body, max_concurrency=0, emits=(), timeout=None, retries=None, atomic=False
     ):
         if self._built is not None:
             raise errors.BlazenError(f"workflow {self.name!r} is built already", errors.Status.WRONG_STATE)
-        first, *others = _texts(accepts)
-        step = (self._builder.pointer, name.encode(), len(name.encode()))
-        function(*step, first, len(first), *body)
-        for more in others:
-            lib.workflow_builder_step_accepts(*step, more, len(more))
-        for given in _texts(emits):
-            lib.workflow_builder_step_emits(*step, given, len(given))
-        lib.workflow_builder_step_max_concurrency(*step, max_concurrency)
-        lib.workflow_builder_step_timeout(*step, _make.milliseconds(timeout or 0))
+        accepted, emitted = texts("accepts", accepts), texts("emits", emits)
+        if not accepted:
+            raise ValueError("accepts names no event type")
+        if retries is not None and not isinstance(retries, Retry):
+            raise TypeError(f"retries is a Retry, not {retries!r}")
+        concurrency = whole("max_concurrency", max_concurrency, 32)
+        timeout_ms, atomic = _milliseconds_or_0("timeout", timeout), flag("atomic", atomic)
+        retries = None if retries is None else retries.options()
+        step = (self._builder.pointer, *text("name", name))
+        function(*step, *accepted[0], *body())
+        for more in accepted[1:]:
+            lib.workflow_builder_step_accepts(*step, *more)
+        for given in emitted:
+            lib.workflow_builder_step_emits(*step, *given)
+        lib.workflow_builder_step_max_concurrency(*step, concurrency)
+        lib.workflow_builder_step_timeout(*step, timeout_ms)
         lib.workflow_builder_step_atomic(*step, atomic)
         if retries is not None:
-            lib.workflow_builder_step_retry(*step, retries.options())
+            lib.workflow_builder_step_retry(*step, retries)
 
     def build(self):
         """Checks the workflow, and builds it: once, here or when it is run first. Answers itself."""
@@ -170,8 +206,11 @@ class Workflow:
 
 def _body_of(function):
     """What a step calls, and the kind of Context that it gets."""
-    return (aio.body(function), aio.Context) if inspect.iscoroutinefunction(function) else (function, Context)
+    if inspect.iscoroutinefunction(function):
+        return _coroutines.body(function), _coroutines.Context
+    return function, Context
 
 
-def _texts(names):
-    return [name.encode() for name in ([names] if isinstance(names, str) else names)]
+def _milliseconds_or_0(name, seconds):
+    """A time-out; None, for ever, is 0."""
+    return 0 if seconds is None else milliseconds(name, seconds)
