@@ -526,7 +526,7 @@ blazen_status blazen_stream_close(blazen_stream* stream, blazen_error** error) {
       return Error::make(Status::wrong_place,
                          "a stream cannot be closed from inside a callback: release it instead");
     }
-    object->close();
+    object->close(true);
     return nullptr;
   });
 }

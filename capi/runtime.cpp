@@ -204,7 +204,7 @@ blazen_status blazen_runtime_next_timer(blazen_runtime* runtime, int64_t* delay_
     Runtime* object = nullptr;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("delay_ms", delay_ms)) return failure;
-    const int64_t due_ms = object->next_due();
+    const int64_t due_ms = object->next_timer();
     *delay_ms = due_ms == INT64_MAX ? -1 : std::max<int64_t>(0, due_ms - object->clock().now_ms());
     return nullptr;
   });

@@ -1190,7 +1190,7 @@ BLAZEN_API blazen_status blazen_run_subscribe_with(blazen_run *run, const blazen
 BLAZEN_API blazen_status blazen_stream_next(blazen_stream *stream, int64_t timeout_ms, blazen_event **item,
                                             uint64_t *sequence, blazen_error **error);
 /* The same wait as a callback, once: when blazen_stream_next with a timeout of 0 will have an item. One at a time. It comes
- * from the thread that publishes, or from this call.
+ * from the thread that publishes or closes, or from this call.
  * [own: stream in, user_data keep | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_stream_on_ready(blazen_stream *stream, blazen_stream_ready_fn ready, void *user_data,
                                                 blazen_drop_fn drop, blazen_error **error);

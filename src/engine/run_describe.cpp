@@ -31,7 +31,7 @@ void Run::count(Runtime::Counters& counters) const noexcept {
   Guard guard(lock_);
   counters.events_routed += state_.event_id_last;
   counters.in_flight += state_.in_flight.size();
-  counters.queued += state_.open - state_.in_flight.size();
+  counters.queued += state_.open - state_.in_flight.size() - state_.backing_off.size() - state_.asking.size();
   if (!started_ && !has_ended(state_)) {
     ++counters.created;
     return;

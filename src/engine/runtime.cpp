@@ -189,6 +189,7 @@ Ref<Run> Runtime::take_due(int64_t now_ms) noexcept {
 
 // Under the lock.
 int64_t Runtime::find_next_due() noexcept {
+  if (active_ == nullptr) arm_by_.store(INT64_MAX);  // those that were far away have ended
   const int64_t armed_ms = armed_.empty() ? INT64_MAX : armed_.begin()->first;
   for (;;) {
     const int64_t next_ms = std::min(armed_ms, arm_by_.load());

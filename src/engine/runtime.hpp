@@ -77,6 +77,11 @@ class Runtime final : public Object {
   void set_alarm(int64_t due_ms) noexcept { alarm_->set(due_ms); }
   // When tell_time() will have something to do; INT64_MAX: never.
   int64_t next_due() const noexcept { return next_due_.load(std::memory_order_relaxed); }
+  // The same, for the host: without what has come about otherwise, as far as that is known.
+  int64_t next_timer() noexcept {
+    Guard guard(lock_);
+    return find_next_due();
+  }
   // Tells the runs whose time has come.
   void tell_time() noexcept;
 

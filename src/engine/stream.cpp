@@ -207,7 +207,7 @@ Stream::Stream(Ref<Run> run, StreamOptions options) noexcept
 }
 
 void Stream::destroy(Stream* stream) noexcept {
-  stream->close();
+  stream->close(false);
   Ref<Run> run = std::move(stream->run_);
   delete stream;
   run->release_handle();
@@ -265,7 +265,7 @@ Ref<Error> Stream::on_ready(const HostCallback& callback) noexcept {
   return nullptr;
 }
 
-void Stream::close() noexcept {
+void Stream::close(bool tells) noexcept {
   Run& run = *run_;
   std::vector<Ref<Event>> dropped;
   Guard guard(run.lock_);
@@ -289,7 +289,9 @@ void Stream::close() noexcept {
   run.look_at_hold(notices);
   guard.unlock();
   if (notices.any()) run.notify(notices);
-  if (callback.function != nullptr) call_drop(callback.drop, callback.user_data);
+  if (callback.function == nullptr) return;
+  if (tells) run.tell_log_threw(run.runtime_->calls().ready(callback));
+  call_drop(callback.drop, callback.user_data);
 }
 
 }  // namespace blazen

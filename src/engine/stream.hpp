@@ -104,7 +104,8 @@ class Stream final : public Object {
   using Item = StreamLog::Item;
   Result<Item> next(int64_t timeout_ms);
   Ref<Error> on_ready(const HostCallback& callback) noexcept;
-  void close() noexcept;
+  // tells: whoever waits for an item hears that none comes any more.
+  void close(bool tells) noexcept;
 
  private:
   friend class Run;

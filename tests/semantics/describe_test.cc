@@ -122,6 +122,37 @@ TEST_P(Described, CountersTellEachStateOnce) {
   EXPECT_EQ(counters.events_routed, routed);
 }
 
+TEST_P(Described, CountersAndADescriptionAgree) {
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.start([](Ctx& ctx) {
+    ctx.emit("Ask");
+    ctx.emit("Fail");
+  });
+  spec.step("ask", {"Ask"}, [](Ctx& ctx) -> blazen_status {
+    return ctx.ask("?", "q").empty() ? BLAZEN_PENDING : ctx.stop();
+  });
+  blazen_retry_options policy = BLAZEN_RETRY_OPTIONS_INIT;
+  policy.max_attempts = 2;
+  policy.initial_delay_ms = 50;
+  spec.step("fail", {"Fail"}, [](Ctx& ctx) { return ctx.attempt() == 1 ? ctx.fail(1, "once") : BLAZEN_OK; })
+      .retry(policy);
+  RunHandle run = start(engine, spec.build());
+  const auto counter = [&run](const char* name) { return describe_run(run).at("counters").at(name); };
+  ASSERT_TRUE(engine.until(run, [&] { return counter("asking") == 1 && counter("retrying") == 1; }));
+  blazen_runtime_counters counters = BLAZEN_RUNTIME_COUNTERS_INIT;
+  MUST(blazen_runtime_count(engine.runtime(), &counters, e));
+  EXPECT_EQ(counters.queued, 0U);
+  EXPECT_EQ(counter("queued"), 0);
+  EXPECT_EQ(counters.in_flight, 0U);
+  ASSERT_TRUE(engine.until(run, [&] { return engine.next_timer() == 50; }));
+  engine.pass(50);
+  EXPECT_EQ(respond(run, "q"), BLAZEN_OK);
+  EXPECT_EQ(finish(engine, run).text(), "5 json null");
+  // Those that have ended are no reason to poll.
+  ASSERT_TRUE(engine.until(run, [&] { return engine.next_timer() == -1; }));
+}
+
 // What a run had open is the detail of the error.
 Json detail_of(const blazen_error* error) {
   const blazen_value* detail = blazen_error_detail(error);

@@ -287,4 +287,28 @@ TEST(StreamOptions, WorkflowThatAcceptsATypeOfTheStreamIsRefused) {
 }
 
 }  // namespace
+// Whoever waits by callback hears of the end of its subscription, as of the end of the run.
+TEST(Streams, ClosingCallsWhoeverWaitsForAnItem) {
+  struct Waiting {
+    int calls = 0;
+    int drops = 0;
+  } waiting;
+  Engine engine;
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  RunHandle run = start(engine, spec.start([](Ctx&) {}).build());
+  Stream stream = subscribe(run);
+  MUST(blazen_runtime_poll(engine.runtime(), 0, nullptr, e));
+  MUST(blazen_stream_on_ready(
+      stream, [](void* self) { ++static_cast<Waiting*>(self)->calls; }, &waiting,
+      [](void* self) { ++static_cast<Waiting*>(self)->drops; }, e));
+  EXPECT_EQ(waiting.calls, 0);
+  MUST(blazen_stream_close(stream, e));
+  EXPECT_EQ(waiting.calls, 1);
+  EXPECT_EQ(waiting.drops, 1);
+  Event item;
+  MUST(blazen_stream_next(stream, 0, item.out(), nullptr, e));
+  EXPECT_EQ(type_of(item), BLAZEN_STREAM_END);
+}
+
 }  // namespace bt
