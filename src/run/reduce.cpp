@@ -335,6 +335,16 @@ void land(RunState& state, Invocation* invocation) noexcept {
   if (permits != 0 && !has_ended(state)) hand_on_permit(state, invocation->step);
 }
 
+// Its next execution begins with what it has asked and sent before; whether there are answers that this one
+// has not seen.
+bool begin_again(Effects& effects) noexcept {
+  effects.repeated = 0;
+  effects.has_asked = false;
+  bool has_news = false;
+  for (Effects::Answer& answer : effects.answers) has_news |= std::exchange(answer.is_news, false);
+  return has_news;
+}
+
 // What an invocation has asked nobody needs to answer any more.
 void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
   Effects& effects = *invocation->effects;
@@ -501,9 +511,7 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
   ++invocation->attempt;
   if (invocation->effects) {
     withdraw_questions(state, invocation);
-    invocation->effects->repeated = 0;
-    invocation->effects->has_asked = false;
-    invocation->effects->was_answered = false;
+    begin_again(*invocation->effects);
   }
   commands.more = true;
   commands.late_error = std::move(tick.error);
@@ -644,8 +652,9 @@ void ask(RunState& state, Tick& tick, Commands& commands) {
   const Ref<Event>& request = tick.outputs.front().event;
   const std::string_view id = request->correlation();
   if (!invocation.effects) invocation.effects = std::make_unique<Effects>();
-  for (const Effects::Answer& answer : invocation.effects->answers) {
+  for (Effects::Answer& answer : invocation.effects->answers) {
     if (answer.request_id != id) continue;
+    answer.is_news = false;
     commands.more = true;
     commands.answer = answer.value;
     return;
@@ -693,7 +702,7 @@ void answer_body(RunState& state, size_t index, Tick& tick, Commands& commands) 
     state.asking.remove(asker);
     requeue(state, asker);
   } else if (asker->place == Place::in_flight) {
-    effects.was_answered = true;
+    effects.answers.back().is_news = true;
   }
 }
 
@@ -716,11 +725,8 @@ void rest(RunState& state, Invocation* invocation) noexcept {
 
 // The body has asked and returned.
 void suspend(RunState& state, Invocation* invocation) noexcept {
-  Effects& effects = *invocation->effects;
   land(state, invocation);
-  effects.repeated = 0;
-  effects.has_asked = false;
-  if (std::exchange(effects.was_answered, false)) return requeue(state, invocation);
+  if (begin_again(*invocation->effects)) return requeue(state, invocation);
   invocation->place = Place::asking;
   state.asking.insert_by_id(invocation);
 }

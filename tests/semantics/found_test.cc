@@ -40,4 +40,25 @@ TEST(Found, TheOrderOfPermitsIsTheSameAfterAResume) {
   EXPECT_EQ(order, "\"first\"\"second\"");
 }
 
+// An answer that the body has got already is no reason to call it once more.
+TEST(Found, AnAnswerThatTheBodyHasSeenDoesNotCallItAgain) {
+  int calls = 0;
+  Spec spec;
+  spec.start([&](Ctx& ctx) -> blazen_status {
+    if (++calls == 2) MUST(blazen_run_respond(ctx.run(), BLAZEN_TEXT("b"), json("2"), e));
+    const std::string answers = ctx.ask("?", "a") + ctx.ask("?", "b") + ctx.ask("?", "c");
+    return answers.size() < 3 ? BLAZEN_PENDING : ctx.stop(answers);
+  });
+  Engine engine(Way::pump);
+  RunHandle run = start(engine, spec.build());
+  EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+  MUST(blazen_run_respond(run, BLAZEN_TEXT("a"), json("1"), e));
+  EXPECT_TRUE(engine.until(run, [&] { return calls == 2; }));
+  EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+  EXPECT_EQ(calls, 2);
+  MUST(blazen_run_respond(run, BLAZEN_TEXT("c"), json("3"), e));
+  EXPECT_EQ(finish(engine, run).text(), "5 json 123");
+  EXPECT_EQ(calls, 3);
+}
+
 }  // namespace
