@@ -542,20 +542,25 @@ std::string divergence_report(const Invocation& invocation) {
          ",\"position\":" + std::to_string(invocation.effects->repeated) + "}";
 }
 
-// Is this effect the repetition of one that had its effect before the snapshot? If so, there is nothing to
-// do. If another stands at its position, the step did not repeat itself: the new one counts, and the stream
-// says so.
-bool is_repetition(RunState& state, Tick& tick, Commands& commands) {
+// Is this effect the repetition of one that had its effect before? Then there is nothing to do, whatever the
+// limits say by now.
+bool is_repetition(const Tick& tick) noexcept {
+  if (!tick.invocation->effects) return false;
   Effects& effects = *tick.invocation->effects;
-  if (effects.repeated == effects.digests.size()) return false;
-  if (effects.digests[effects.repeated] == tick.digest) {
-    ++effects.repeated;
-    return true;
-  }
+  if (effects.repeated == effects.digests.size() || effects.digests[effects.repeated] != tick.digest)
+    return false;
+  ++effects.repeated;
+  return true;
+}
+
+// If another stands at its position, the step did not repeat itself: the new one counts, and the stream says
+// so.
+void report_divergence(RunState& state, const Tick& tick, Commands& commands) {
+  const Effects& effects = *tick.invocation->effects;
+  if (effects.repeated == effects.digests.size()) return;
   Ref<Event> report = Event::make(kLifecycle, Value::copy(Tag::json, divergence_report(*tick.invocation)));
   commands.published.reserve(commands.published.size() + 2);
   publish(state, std::move(report), commands);
-  return false;
 }
 
 void note_effect(Effects& effects, uint64_t digest) noexcept {
@@ -595,6 +600,7 @@ bool refuse_asking(const RunState& state, const Tick& tick, Commands& commands) 
 }
 
 void send(RunState& state, Tick& tick, Commands& commands) {
+  if (is_repetition(tick)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   const size_t deliveries = count_deliveries(state, tick.outputs);
   if (!queue_has_room(state, deliveries)) {
@@ -603,17 +609,18 @@ void send(RunState& state, Tick& tick, Commands& commands) {
   }
   reserve_effect(*tick.invocation);
   reserve_for(state, tick, deliveries, commands);
-  if (is_repetition(state, tick, commands)) return;
   if (tick.is_special && refuse_asking(state, tick, commands)) return;
+  report_divergence(state, tick, commands);
   note_effect(*tick.invocation->effects, tick.digest);
   route_all(state, tick, commands);
 }
 
 void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
+  if (is_repetition(tick)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   reserve_effect(*tick.invocation);
   commands.published.reserve(2);
-  if (is_repetition(state, tick, commands)) return;
+  report_divergence(state, tick, commands);
   note_effect(*tick.invocation->effects, tick.digest);
   publish(state, std::move(tick.outputs.front().event), commands);
 }

@@ -61,4 +61,24 @@ TEST(Found, AnAnswerThatTheBodyHasSeenDoesNotCallItAgain) {
   EXPECT_EQ(calls, 3);
 }
 
+// What is sent already needs no room in the queue: a step that sends it once more is not refused.
+TEST(Found, ARepeatedSendNeedsNoRoom) {
+  Spec spec;
+  spec.limit(BLAZEN_LIMIT_QUEUED_EVENTS, 2).limit(BLAZEN_LIMIT_STEP_SENDS, 1);
+  spec.start([](Ctx& ctx) -> blazen_status {
+    blazen_send_options later = BLAZEN_SEND_OPTIONS_INIT;
+    later.delay_ms = 10;
+    EXPECT_EQ(blazen_context_send_event(ctx.raw, event("Job"), &later, nullptr), BLAZEN_OK);
+    return ctx.attempt() == 1 ? ctx.fail(1, "once more") : ctx.failed;
+  });
+  spec.retry(retries(2));
+  spec.step("job", {"Job"}, [](Ctx& ctx) { ctx.stop("1"); });
+  FakeClock clock;
+  Engine engine(Way::pump, &clock);
+  RunHandle run = start(engine, spec.build());
+  engine.pass(0);
+  engine.pass(10);
+  EXPECT_EQ(outcome(run).text(), "5 json 1");
+}
+
 }  // namespace
