@@ -1,5 +1,6 @@
 // Random workflows, interrupted at random moments, end as they do uninterrupted. BLAZEN_SEEDS (2,000) seeds
 // from BLAZEN_FIRST_SEED (1) on; tools/simulate runs more.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -34,7 +35,7 @@ std::vector<std::string> entries_of(const nlohmann::json& table) {
   return entries;
 }
 
-std::string compare(const Plan& plan, Result& base, Result& other) {
+std::string compare(const Plan& plan, bool has_dates, Result& base, Result& other) {
   if (other.end.status == BLAZEN_ERROR_ABORTED) return {};
   std::string found;
   const auto same = [&](const std::string& what, std::vector<std::string> a, std::vector<std::string> b) {
@@ -66,7 +67,7 @@ std::string compare(const Plan& plan, Result& base, Result& other) {
   const auto number = [](const Result& result, size_t i) { return result.last[7][i].dump(); };
   for (const size_t i : {0U, 1U, 3U})
     same("counter " + std::to_string(i), {number(base, i)}, {number(other, i)});
-  if (!plan.relaxed) same("elapsed", {base.last[18][0].dump()}, {other.last[18][0].dump()});
+  if (!plan.relaxed && !has_dates) same("elapsed", {base.last[18][0].dump()}, {other.last[18][0].dump()});
   return found;
 }
 
@@ -78,9 +79,10 @@ std::string created(const Plan& plan) {
   return bt::snapshot_bytes(bt::create(engine, workflow));
 }
 
-Result run(const Plan& plan, const std::vector<Interruption>& schedule, const std::string& first) {
+Result run(const Plan& plan, const std::vector<Interruption>& schedule, bool is_interrupted,
+           const std::string& first) {
   sim::Objects objects;
-  Result result = sim::Driver(plan, schedule, objects).drive(first);
+  Result result = sim::Driver(plan, schedule, is_interrupted, objects).drive(first);
   result.end.result.reset();
   result.end.error.reset();
   if (result.problem.empty()) result.problem = objects.problem();
@@ -88,10 +90,19 @@ Result run(const Plan& plan, const std::vector<Interruption>& schedule, const st
   return result;
 }
 
+bool has_dates(const Plan& plan, const std::vector<Interruption>& schedule) {
+  return !plan.relaxed && std::any_of(schedule.begin(), schedule.end(),
+                                      [](const Interruption& each) { return each.kind == sim::Kind::dated; });
+}
+
+// base: of no schedule. Where time passes by the schedule, it does so in what is compared too.
 std::string check(const Plan& plan, const std::vector<Interruption>& schedule, const std::string& first,
                   Result& base, Result& other) {
-  other = run(plan, schedule, first);
-  return other.problem.empty() ? compare(plan, base, other) : other.problem;
+  other = run(plan, schedule, true, first);
+  if (!other.problem.empty()) return other.problem;
+  if (!has_dates(plan, schedule)) return compare(plan, false, base, other);
+  Result dated = run(plan, schedule, false, first);
+  return dated.problem.empty() ? compare(plan, true, dated, other) : dated.problem;
 }
 
 // Empty, or what to print.
@@ -105,7 +116,7 @@ std::string simulate(uint64_t seed) {
     for (const std::string& line : result.trace) text += "  " + line + "\n";
     return text;
   };
-  Result base = run(plan, {}, first);
+  Result base = run(plan, {}, false, first);
   if (!base.problem.empty()) return report(base.problem, {}, base);
   std::vector<Interruption> schedule = sim::make_schedule(plan, base.ticks);
   Result other;
@@ -144,6 +155,60 @@ uint64_t number_from(const char* name, uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
+// Everything that the generator can make.
+const char* const kFeatures[] = {
+    "abort",
+    "answers after the handler has said PENDING",
+    "answers by callback",
+    "answers that a deferred body finds",
+    "answers without room",
+    "callbacks dropped uncalled",
+    "completions inside a callback",
+    "completions inside a deferred body",
+    "crash",
+    "drain",
+    "ended with BLAZEN_ERROR_ABORTED",
+    "ended with BLAZEN_ERROR_HOST",
+    "ended with BLAZEN_ERROR_LIMIT",
+    "ended with BLAZEN_ERROR_NO_HANDLER",
+    "ended with BLAZEN_ERROR_RUN_TIMEOUT",
+    "ended with BLAZEN_ERROR_STALLED",
+    "ended with BLAZEN_ERROR_STEP_FAILED",
+    "ended with BLAZEN_ERROR_STEP_TIMEOUT",
+    "ended with BLAZEN_OK",
+    "follow",
+    "followers of the lifecycle",
+    "followers that hold",
+    "gaps of a stream",
+    "handed over",
+    "held back",
+    "inside",
+    "invocations that run again",
+    "items replayed",
+    "lifecycle items",
+    "limit of queued events",
+    "limit of questions",
+    "limit of session bytes",
+    "limit of state bytes",
+    "limit of step sends",
+    "lost while they ask",
+    "observe",
+    "pause",
+    "pause_snapshot",
+    "questions handed out again",
+    "resumes",
+    "slow followers",
+    "snapshot",
+    "snapshots inside",
+    "snapshots inside a callback",
+    "snapshots inside the handler",
+    "snapshots inside the handler, inside a body",
+    "the handler answers at once",
+    "the handler fails",
+    "the handler says PENDING",
+    "time has passed",
+};
+
 TEST(Simulation, InterruptedRunsEndAsUninterruptedOnes) {
   const uint64_t count = number_from("BLAZEN_SEEDS", kSeeds);
   const uint64_t first = number_from("BLAZEN_FIRST_SEED", 1);
@@ -160,6 +225,10 @@ TEST(Simulation, InterruptedRunsEndAsUninterruptedOnes) {
   }
   for (const auto& [name, times] : sim::tally())
     std::printf("%s: %llu\n", name.c_str(), static_cast<unsigned long long>(times));
+  constexpr uint64_t kEnough = 2000;  // for each feature to occur
+  if (count < kEnough || failures != 0) return;
+  for (const char* feature : kFeatures)
+    EXPECT_NE(sim::tally()[feature], 0U) << feature << ": it never occurs in " << count << " seeds";
 }
 
 }  // namespace
