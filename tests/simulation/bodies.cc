@@ -42,7 +42,7 @@ void Driver::note_limit(const std::string& text) const {
       "",           "queued events",   "state bytes", "session bytes", "stream items", "subscribers",
       "step sends", "stream retained", "questions"};
   if (text.find("LIMIT") == std::string::npos || plan_.limits.empty()) return;
-  ++tally()[std::string("limit of ") + kNames[plan_.limits[0].first]];
+  count(std::string("limit of ") + kNames[plan_.limits[0].first]);
 }
 
 bt::Event Driver::event_of(const Send& send) {
@@ -71,6 +71,19 @@ void Driver::send(Ctx& ctx, const Send& sent) {
 void Driver::emit(Ctx& ctx, const Send& sent) {
   const blazen_send_options options = options_of(sent);
   noted(ctx, blazen_context_emit_event(ctx.raw, event_of(sent), &options, nullptr));
+}
+
+// Counts the permits that are out: exactly, where bodies begin on several threads.
+blazen_status Driver::call_body(size_t index, Ctx& ctx) {
+  const StepPlan& step = plan_.steps[index];
+  const uint32_t out = ++out_[index];
+  if (is_in_crowd_ && step.concurrency_max != 0 && out > step.concurrency_max)
+    fail("step " + step.name + " has " + std::to_string(out) + " permits out");
+  const uint64_t id = ctx.id();
+  std::lock_guard guard(lock_);
+  const blazen_status status = body(index, ctx);
+  if (!held_.contains(id)) --out_[index];
+  return status;
 }
 
 blazen_status Driver::body(size_t index, Ctx& ctx) {
@@ -187,8 +200,9 @@ blazen_status Driver::ask(Ctx& ctx, const std::string& own, const Behaviour& b) 
     if (answer.empty() && ctx.failed == BLAZEN_PENDING && !ended() &&
         handle(plan_, prompt) == Handling::at_once && plan_.handler_percent >= 0) {
       answer = ctx.ask(prompt, "i" + std::to_string(ctx.id()) + "." + std::to_string(i + 1));
-      if (answer.empty()) fail("what the input handler answers at once is not there");
-      if (!waits) ctx.failed = BLAZEN_OK;
+      if (answer.empty() && !plan_.has_limit(BLAZEN_LIMIT_QUESTIONS))
+        fail("what the input handler answers at once is not there");
+      if (!waits && !answer.empty()) ctx.failed = BLAZEN_OK;
     }
     if (answer.empty()) {
       if (ctx.failed != BLAZEN_PENDING) return ctx.failed;
@@ -235,7 +249,7 @@ std::string Driver::answer_to(const std::string& prompt) const {
 void Driver::ask_later(Ctx& ctx, uint64_t id, size_t index) {
   const Held& held = held_.at(id);
   const std::string prompt = prompt_of(held.path + "." + plan_.steps[held.step].name, index);
-  Asked& asked = asked_.emplace_back(Asked{this, id, index, prompt});
+  Asked& asked = asked_.emplace_back(this, id, index, prompt);
   blazen_question question = BLAZEN_QUESTION_INIT;
   question.prompt = prompt.data();
   question.prompt_length = prompt.size();
@@ -250,7 +264,7 @@ void Driver::ask_later(Ctx& ctx, uint64_t id, size_t index) {
   bt::Value answer;
   const blazen_status status = noted(ctx, blazen_context_ask(ctx.raw, &question, answer.out(), nullptr));
   if (status == BLAZEN_OK) {
-    ++tally()["answers that a deferred body finds"];
+    count("answers that a deferred body finds");
     if (asked.drops != 1) fail("a callback that is not needed is not dropped at once");
     answered(asked, bt::data_of(answer));
   } else if (status != BLAZEN_PENDING && !ended()) {
@@ -260,10 +274,11 @@ void Driver::ask_later(Ctx& ctx, uint64_t id, size_t index) {
 
 // By a callback, or by the question itself.
 void Driver::answered(const Asked& asked, const std::string& answer) {
+  std::lock_guard guard(lock_);
   const auto at = held_.find(asked.invocation_id);
   if (at == held_.end()) return fail("an answer comes to an invocation that is over");
   Held& held = at->second;
-  if (asked.calls == 1) ++tally()["answers by callback"];
+  if (asked.calls == 1) count("answers by callback");
   if (!held.answers[asked.index].empty()) fail("'" + asked.prompt + "' is answered twice");
   if (answer != answer_to(asked.prompt)) fail("'" + asked.prompt + "' got the answer " + answer);
   held.answers[asked.index] = answer;
@@ -275,13 +290,14 @@ void Driver::all_answered(uint64_t id) {
   Ctx ctx(held.invocation);
   ctx.publish("Answered", "\"" + held.path + "." + plan_.steps[held.step].name + "\"");
   if (!held.behaviour.completes_when_answered || held.behaviour.fate != Fate::complete || ended()) return;
-  ++tally()[held.is_in_body ? "completions inside a deferred body" : "completions inside a callback"];
+  count(held.is_in_body ? "completions inside a deferred body" : "completions inside a callback");
   complete(id);
 }
 
 // The input handler. It may be called in a body that asks, when a step has completed, and at the start.
 blazen_status Driver::handle_request(const blazen_event* request, blazen_value** answer,
                                      blazen_error** error) {
+  std::lock_guard guard(lock_);
   const nlohmann::json asked = nlohmann::json::parse(bt::input_of(request));
   const std::string id = asked["request_id"];
   const std::string prompt = asked["prompt"];
@@ -292,10 +308,10 @@ blazen_status Driver::handle_request(const blazen_event* request, blazen_value**
   if (bt::after_each_call != nullptr) (*bt::after_each_call)();
   handling_ = false;
   switch (handle(plan_, prompt)) {
-    case Handling::later: ++tally()["the handler says PENDING"]; return BLAZEN_PENDING;
+    case Handling::later: count("the handler says PENDING"); return BLAZEN_PENDING;
     case Handling::at_once: {
       trace("handler answers " + id);
-      ++tally()["the handler answers at once"];
+      count("the handler answers at once");
       now_.log.push_back("answer " + (plan_.relaxed ? prompt : id));
       *answer = bt::json(answer_to(prompt)).take();
       return BLAZEN_OK;
@@ -303,7 +319,7 @@ blazen_status Driver::handle_request(const blazen_event* request, blazen_value**
     case Handling::fail: break;
   }
   trace("handler fails " + id);
-  ++tally()["the handler fails"];
+  count("the handler fails");
   return blazen_error_host(5, prompt.data(), prompt.size(), nullptr, error);
 }
 

@@ -13,7 +13,7 @@ Result Driver::drive(const std::string& first) {
     if (result_.problem.empty() && !ended()) tick();
   }
   close_up();
-  return std::move(result_);
+  return take_result();
 }
 
 bool Driver::is_interruption_due() const {
@@ -21,11 +21,13 @@ bool Driver::is_interruption_due() const {
 }
 
 void Driver::fail(const std::string& why) {
+  std::lock_guard guard(lock_);
   if (result_.problem.empty()) result_.problem = why;
   trace("PROBLEM " + why);
 }
 
 void Driver::trace(const std::string& line) {
+  std::lock_guard guard(lock_);
   result_.trace.push_back(std::to_string(now_.tick) + " " + line);
 }
 
@@ -50,7 +52,7 @@ bool Driver::is_held_back() const { return follower_ && follower_->is_full(now_.
 // A subscriber that is full holds the run back, until it takes something.
 void Driver::poll_held_back() {
   if (!is_held_back()) return;
-  ++tally()["held back"];
+  count("held back");
   const uint64_t before = bodies_run_;
   must(blazen_runtime_poll(engine_->runtime(), 1, nullptr, nullptr), "poll");
   if (bodies_run_ != before) fail("a step starts while a subscriber holds the run back");
@@ -150,14 +152,19 @@ void Driver::tick() {
   if (act(mix(h), polled)) ++now_.tick;
 }
 
-bool Driver::act(uint64_t h, bool polled) {
-  int64_t timer_ms = due();
-  std::vector<uint64_t> completable;
+std::vector<uint64_t> Driver::completable() const {
+  std::vector<uint64_t> ids;
   for (const auto& [id, held] : held_) {
     const bool may_end =
         held.is_asking() ? held.behaviour.fate == Fate::lose : held.behaviour.fate != Fate::abandon;
-    if (may_end) completable.push_back(id);
+    if (may_end) ids.push_back(id);
   }
+  return ids;
+}
+
+bool Driver::act(uint64_t h, bool polled) {
+  int64_t timer_ms = due();
+  const std::vector<uint64_t> completable = this->completable();
   const std::vector<nlohmann::json> asked = questions();
   const bool sends = plan_.idle == BLAZEN_IDLE_WAIT && now_.externals < plan_.externals &&
                      (blazen_run_state_now(run_) == BLAZEN_RUN_WAITING || (h >> 40) % 8 == 0);
@@ -215,6 +222,7 @@ void Driver::complete(uint64_t id) {
     const blazen_status status = second_half(held.step, ctx, held.path, held.behaviour);
     if (ended()) return;
     now_.in_flight.erase(id);
+    if (!held.is_in_body) --out_[held.step];
     if (status == BLAZEN_OK) {
       landed(held.step, id, held.path, held.attempt, true);
       must(blazen_invocation_complete(held.invocation, nullptr), "complete");
@@ -230,7 +238,7 @@ void Driver::complete(uint64_t id) {
       must(blazen_invocation_fail(held.invocation, cause, nullptr), "fail");
     }
   } else {
-    if (held.is_asking()) ++tally()["lost while they ask"];
+    if (held.is_asking()) count("lost while they ask");
     now_.in_flight.erase(id);
     landed(held.step, id, held.path, held.attempt, false);
   }
@@ -247,11 +255,11 @@ void Driver::answer(const nlohmann::json& question) {
   const blazen_status status = blazen_run_respond(run_, id.data(), id.size(), value, nullptr);
   answering_ = false;
   if (status == BLAZEN_ERROR_LIMIT && plan_.has_limit(BLAZEN_LIMIT_QUEUED_EVENTS)) {
-    ++tally()["answers without room"];
+    count("answers without room");
     return;
   }
   must(status, "respond");
-  if (plan_.handler_percent >= 0) ++tally()["answers after the handler has said PENDING"];
+  if (plan_.handler_percent >= 0) count("answers after the handler has said PENDING");
   if (blazen_run_respond(run_, id.data(), id.size(), value, nullptr) == BLAZEN_OK && !ended())
     fail("a question is answered twice");
 }

@@ -6,16 +6,20 @@
 // interruption leaves the number of logical ticks as it was. So a run that is interrupted does the same as
 // one that is not.
 //
-// driver.cc has the ticks, bodies.cc what steps do, interruptions.cc how a run is interrupted and moves.
+// driver.cc has the ticks, bodies.cc what steps do, interruptions.cc how a run is interrupted and moves,
+// crowd.cc how it is one of several.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "simulation/follower.hpp"
@@ -48,9 +52,26 @@ class Driver {
         schedule_(schedule),
         is_interrupted_(is_interrupted),
         objects_(objects),
-        running_(plan.steps.size()) {}
+        running_(plan.steps.size()),
+        out_(plan.steps.size()),
+        host_(plan.relaxed && is_interrupted ? 1 : 0) {}
 
   Result drive(const std::string& first);
+
+  // As one of several in a runtime: see crowd.hpp.
+  void enter(const std::shared_ptr<bt::FakeClock>& clock, const std::shared_ptr<bt::Engine>& engine,
+             bool has_threads, const std::string& first);
+  // Does what only the outside can; false: there is nothing of that kind.
+  bool turn(uint64_t h);
+  // Pauses it, or lets it go on from a snapshot.
+  void disturb(uint64_t h);
+  // How long until something is due, where nothing else can happen; -1: it is at work.
+  int64_t idle_ms();
+  bool is_over() const { return ended() || has_failed(); }
+  bool has_failed() const;
+  void leave();
+  // When the runtime is gone too.
+  Result take_result();
 
   // host 0: every step is here; 1 and 2: those of A, of B.
   static bt::Workflow build(const Plan& plan, Driver* driver, int host);
@@ -74,14 +95,19 @@ class Driver {
     uint64_t invocation_id;
     size_t index;
     std::string prompt;
-    int calls = 0;
-    int drops = 0;
+    std::atomic<int> calls{0};
+    std::atomic<int> drops{0};
+
+    Asked(Driver* its_driver, uint64_t id, size_t its_index, std::string its_prompt)
+        : driver(its_driver), invocation_id(id), index(its_index), prompt(std::move(its_prompt)) {}
   };
   // The input handler of one run in one process.
   struct Handler {
     Driver* driver;
     std::set<uint64_t> asked{};  // the ids of their events
-    int drops = 0;
+    std::atomic<int> drops{0};
+
+    explicit Handler(Driver* its_driver) : driver(its_driver) {}
   };
   // What is rolled back with the run.
   struct Progress {
@@ -108,6 +134,7 @@ class Driver {
   blazen_status noted(Ctx& ctx, blazen_status status);
   void send(Ctx& ctx, const Send& sent);
   void emit(Ctx& ctx, const Send& sent);
+  blazen_status call_body(size_t index, Ctx& ctx);
   blazen_status body(size_t index, Ctx& ctx);
   void check_permits(size_t index, uint64_t starting);
   blazen_status first_half(size_t index, Ctx& ctx, const std::string& path, const Behaviour& b);
@@ -135,6 +162,7 @@ class Driver {
   void tick();
   bool act(uint64_t h, bool polled);
   bool poll_first();
+  std::vector<uint64_t> completable() const;
   void complete(uint64_t id);
   void answer(const nlohmann::json& question);
   void send_external();
@@ -159,21 +187,29 @@ class Driver {
   void observe(const Interruption& at);
   void abort();
   void close_up();
+  void look_at_end();
+  void check_drops();
 
+  // Of what bodies change; held while a body of this run works, where there are threads.
+  mutable std::recursive_mutex lock_;
   const Plan& plan_;
   const std::vector<Interruption>& schedule_;
   const bool is_interrupted_;
   size_t next_ = 0;  // of the schedule
   Objects& objects_;
   std::vector<uint32_t> running_;
+  std::vector<std::atomic<uint32_t>> out_;  // permits of each step, in a crowd
   int bodies_ = 0;
   uint64_t bodies_run_ = 0;
   int64_t opened_ = 0;
-  int host_ = 1;
+  int host_;  // 0: every step is here
   bool restoring_ = false;
   bool answering_ = false;
   bool handling_ = false;
   bool stream_ended_ = false;
+  bool is_in_crowd_ = false;
+  bool has_threads_ = false;
+  bool is_paused_ = false;
   uint64_t published_before_ = 0;  // items that another process has published
   std::set<uint64_t> awaited_;
   std::string failure_;
@@ -181,8 +217,8 @@ class Driver {
   Result result_;
   std::deque<Asked> asked_;
   std::deque<Handler> handlers_;
-  std::unique_ptr<bt::FakeClock> clock_;
-  std::unique_ptr<bt::Engine> engine_;
+  std::shared_ptr<bt::FakeClock> clock_;
+  std::shared_ptr<bt::Engine> engine_;
   bt::Workflow workflow_;
   bt::RunHandle run_;
   bt::Stream stream_;

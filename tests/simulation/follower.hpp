@@ -61,7 +61,7 @@ class Follower {
     return first;
   }
   std::string take_gap(const bt::Item& item, uint64_t first) {
-    ++tally()["gaps of a stream"];
+    count("gaps of a stream");
     const nlohmann::json gap = nlohmann::json::parse(item.value.substr(item.value.find('{')));
     const uint64_t missed = gap["missed"];
     next_ += missed;
@@ -71,7 +71,7 @@ class Follower {
   }
   std::string take_news(const bt::Item& item) {
     if (!wants_.lifecycle) return "it has not asked for that";
-    ++tally()["lifecycle items"];
+    count("lifecycle items");
     if (item.sequence != next_ - 1) return "it does not stand where it happened";
     if (item.value.find("step_started") != std::string::npos) ++started_;
     return {};
@@ -79,7 +79,7 @@ class Follower {
   std::string take_item(const bt::Item& item, const std::vector<bt::Item>& published) {
     if (item.sequence != next_ || item.sequence > published.size()) return "it is not the next one";
     if (!(published[item.sequence - 1] == item)) return "the first subscriber got another one";
-    if (item.sequence <= joined_) ++tally()["items replayed"];
+    if (item.sequence <= joined_) count("items replayed");
     ++next_;
     return {};
   }

@@ -31,11 +31,11 @@ static void choose_limit(Rng& rng, Plan& plan) {
   }
 }
 
-Plan make_plan(uint64_t seed) {
+static Plan make_plan(uint64_t seed, int relaxed_percent) {
   Rng rng(mix(seed, 1));
   Plan plan;
   plan.seed = seed;
-  plan.relaxed = rng.percent(25);
+  plan.relaxed = rng.percent(relaxed_percent);
   const bool strict = !plan.relaxed;
   const int types = rng.from_to(1, 4);
   for (int i = 0; i < types; ++i) plan.types.push_back("T" + std::to_string(i));
@@ -107,6 +107,15 @@ Plan make_plan(uint64_t seed) {
   }
   if (strict && rng.percent(25)) choose_limit(rng, plan);
   if (rng.percent(20)) plan.limits.emplace_back(BLAZEN_LIMIT_STREAM_RETAINED, rng.below(6));
+  return plan;
+}
+
+Plan make_plan(uint64_t seed) { return make_plan(seed, 25); }
+
+Plan make_relaxed_plan(uint64_t seed) {
+  Plan plan = make_plan(seed, 100);
+  // Two of them at once are a conflict when the second one completes.
+  for (StepPlan& step : plan.steps) step.atomic = false;
   return plan;
 }
 

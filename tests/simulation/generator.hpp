@@ -108,6 +108,8 @@ struct Interruption {
 const char* name_of(Kind kind);
 
 Plan make_plan(uint64_t seed);
+// Of which only the end is determined.
+Plan make_relaxed_plan(uint64_t seed);
 // What the input handler does with a question: answers at once, fails, or leaves it to somebody else.
 enum class Handling { at_once, fail, later };
 Handling handle(const Plan& plan, const std::string& prompt);

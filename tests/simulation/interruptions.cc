@@ -25,11 +25,13 @@ nlohmann::json fields_of(std::string bytes) {
 
 // now_ms: the date; 0: another day.
 void Driver::open(const std::string& bytes, bool is_first, int64_t now_ms) {
-  clock_ = std::make_unique<bt::FakeClock>();
-  clock_->now_ms += ++opened_ * 1'000'000'000;
-  if (now_ms != 0) clock_->now_ms = now_ms;
-  engine_ = std::make_unique<bt::Engine>(bt::Way::pump, clock_.get());
-  workflow_ = build(plan_, this, is_first && !is_interrupted_ ? 0 : host_);
+  if (!is_in_crowd_) {
+    clock_ = std::make_shared<bt::FakeClock>();
+    clock_->now_ms += ++opened_ * 1'000'000'000;
+    if (now_ms != 0) clock_->now_ms = now_ms;
+    engine_ = std::make_shared<bt::Engine>(bt::Way::pump, clock_.get());
+  }
+  workflow_ = build(plan_, this, host_);
   blazen_deserializer deserializer{"sim/object", 10, Objects::deserialize, &objects_, nullptr};
   blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
   options.deserializers = &deserializer;
@@ -40,7 +42,7 @@ void Driver::open(const std::string& bytes, bool is_first, int64_t now_ms) {
                        blazen_error** error) {
       return static_cast<Handler*>(self)->driver->handle_request(request, answer, error);
     };
-    options.user_data = &handlers_.emplace_back(Handler{this});
+    options.user_data = &handlers_.emplace_back(this);
     options.drop = [](void* self) { ++static_cast<Handler*>(self)->drops; };
   }
   bt::Error error;
@@ -54,28 +56,34 @@ void Driver::open(const std::string& bytes, bool is_first, int64_t now_ms) {
   const size_t asked = is_first || plan_.handler_percent < 0 ? 0 : questions().size();
   must(blazen_run_start(run_, is_first ? bt::json("\"start\"").get() : nullptr, nullptr), "start");
   if (asked == 0 || ended()) return;
-  ++tally()["questions handed out again"];
-  if (handlers_.back().asked.size() != asked) fail("the input handler does not get what was asked before");
+  count("questions handed out again");
+  std::lock_guard guard(lock_);
+  if (handlers_.back().asked.size() < asked) fail("the input handler does not get what was asked before");
 }
 
 void Driver::close() {
-  follower_.reset();
-  held_.clear();
-  stream_.reset();
+  {
+    std::lock_guard guard(lock_);
+    follower_.reset();
+    held_.clear();
+    stream_.reset();
+  }
   if (run_.get() != nullptr) MUST(blazen_run_close(run_, e));
   run_.reset();
-  engine_.reset();
+  if (!is_in_crowd_) engine_.reset();
   workflow_.reset();
+}
+
+// When nothing of the engine is left.
+void Driver::check_drops() {
   for (const Asked& asked : asked_) {
     if (asked.calls > 1 || asked.drops != 1)
       fail("the callback of '" + asked.prompt + "' is not dropped once");
-    if (asked.calls == 0) ++tally()["callbacks dropped uncalled"];
+    if (asked.calls == 0) count("callbacks dropped uncalled");
   }
   for (const Handler& handler : handlers_) {
     if (handler.drops != 1) fail("an input handler is not dropped once");
   }
-  asked_.clear();
-  handlers_.clear();
 }
 
 // The run goes on somewhere else. passed_ms: by the date, so much later; -1: it does not count.
@@ -83,16 +91,16 @@ void Driver::move(const std::string& bytes, Progress progress, bool unpause, int
   const int64_t date_ms = passed_ms < 0 ? 0 : clock_->now_ms + passed_ms;
   close();
   now_ = std::move(progress);
-  host_ = plan_.relaxed ? 3 - host_ : 0;
+  if (host_ != 0) host_ = 3 - host_;
   trace("resume");
-  ++tally()["resumes"];
-  tally()["invocations that run again"] += now_.in_flight.size();
+  count("resumes");
+  count("invocations that run again", now_.in_flight.size());
   awaited_.clear();
+  for (const auto& [id, attempt] : now_.in_flight) awaited_.insert(id);
   open(bytes, false, date_ms);
   if (unpause && result_.problem.empty() && !ended())
     must(blazen_run_resume_in_place(run_, nullptr), "resume_in_place");
   // What was in flight runs again, before anything else.
-  for (const auto& [id, attempt] : now_.in_flight) awaited_.insert(id);
   restoring_ = true;
   size_t left = plan_.relaxed ? 0 : awaited_.size();
   while (left-- > 0 && !awaited_.empty() && result_.problem.empty() && !ended()) {
@@ -130,7 +138,7 @@ bool Driver::hands_over() {
   bt::Value list;
   must(blazen_run_elsewhere(run_, list.out(), nullptr), "elsewhere");
   if (bt::data_of(list) == "[]") return false;
-  ++tally()["handed over"];
+  count("handed over");
   trace("hand over " + bt::data_of(list));
   const std::string bytes = snapshot();
   if (!bytes.empty()) move(bytes, now_);
@@ -143,7 +151,7 @@ void Driver::interrupt(const Interruption& at) {
   if (ended() || !result_.problem.empty()) return;
   if (at.kind == Kind::dated) return let_time_pass(at);
   if (!is_interrupted_) return;
-  ++tally()[name_of(at.kind)];
+  count(name_of(at.kind));
   trace(std::string("-- ") + name_of(at.kind) + " " + std::to_string(at.extra));
   switch (at.kind) {
     case Kind::pause:
@@ -215,7 +223,7 @@ Driver::Progress Driver::progress_inside() const {
 // A snapshot from inside whatever runs in the next ticks, after one of its calls.
 void Driver::inside(const Interruption& at) {
   constexpr int kTicks = 12;
-  if (!may_move()) return;
+  if (!may_move() || is_interruption_due()) return;
   std::string bytes;
   Progress then;
   int left = at.extra < 4 ? at.extra : at.extra % 2;
@@ -226,10 +234,10 @@ void Driver::inside(const Interruption& at) {
     then = progress_inside();
     trace("snapshot inside");
     const bool is_body = bodies_ != 0;
-    ++tally()[is_body && handling_ ? "snapshots inside the handler, inside a body"
-              : handling_          ? "snapshots inside the handler"
-              : answering_         ? "snapshots inside a callback"
-                                   : "snapshots inside"];
+    count(is_body && handling_ ? "snapshots inside the handler, inside a body"
+          : handling_          ? "snapshots inside the handler"
+          : answering_         ? "snapshots inside a callback"
+                               : "snapshots inside");
   };
   const bool was_restoring = restoring_;
   bt::after_each_call = &hook;
@@ -264,7 +272,7 @@ void Driver::let_time_pass(const Interruption& at) {
   if (is_interrupted_ && may_move()) {
     const std::string bytes = snapshot();
     if (!bytes.empty()) {
-      ++tally()["time has passed"];
+      count("time has passed");
       return move(bytes, now_, false, passed_ms);
     }
   }
@@ -282,9 +290,9 @@ void Driver::follow(const Interruption& at) {
   wants.hold = at.extra % 2 == 1;
   wants.lifecycle = at.extra == 6;
   if (at.extra != 6) wants.capacity = static_cast<uint64_t>(1 + at.extra / 2);
-  ++tally()[wants.hold        ? "followers that hold"
-            : wants.lifecycle ? "followers of the lifecycle"
-                              : "slow followers"];
+  count(wants.hold        ? "followers that hold"
+        : wants.lifecycle ? "followers of the lifecycle"
+                          : "slow followers");
   follower_.emplace(run_, wants, published, published_before_);
   follower_since_ = bodies_run_;
 }
@@ -346,25 +354,34 @@ void Driver::abort() {
 }
 
 void Driver::close_up() {
-  if (run_.get() != nullptr && result_.problem.empty()) {
-    held_.clear();
-    take();
-    take_follower();
-    if (!stream_ended_) fail("the stream has no end");
-    result_.end = bt::outcome(run_);
-    result_.outcome = result_.end.text();
-    note_limit(result_.outcome);
-    ++tally()[std::string("ended with ") + blazen_status_name(result_.end.status)];
-    blazen_runtime_counters counters = BLAZEN_RUNTIME_COUNTERS_INIT;
-    must(blazen_runtime_count(engine_->runtime(), &counters, nullptr), "count");
-    if (counters.queued + counters.in_flight != 0) fail("an ended run has work");
-    result_.last = fields_of(snapshot());
-  }
+  if (run_.get() != nullptr && result_.problem.empty()) look_at_end();
   close();
+}
+
+void Driver::look_at_end() {
+  std::lock_guard guard(lock_);
+  held_.clear();
+  take();
+  take_follower();
+  if (!stream_ended_) fail("the stream has no end");
+  result_.end = bt::outcome(run_);
+  result_.outcome = result_.end.text();
+  note_limit(result_.outcome);
+  count(std::string("ended with ") + blazen_status_name(result_.end.status));
+  result_.last = fields_of(snapshot());
+  if (is_in_crowd_) return;
+  blazen_runtime_counters counters = BLAZEN_RUNTIME_COUNTERS_INIT;
+  must(blazen_runtime_count(engine_->runtime(), &counters, nullptr), "count");
+  if (counters.queued + counters.in_flight != 0) fail("an ended run has work");
+}
+
+Result Driver::take_result() {
+  check_drops();
   result_.ticks = now_.tick;
   result_.log = std::move(now_.log);
   result_.done = std::move(now_.done);
   result_.items = std::move(now_.items);
+  return std::move(result_);
 }
 
 bt::Workflow Driver::build(const Plan& plan, Driver* driver, int host) {
@@ -383,7 +400,7 @@ bt::Workflow Driver::build(const Plan& plan, Driver* driver, int host) {
       continue;
     }
     spec.step(
-        step.name, step.accepts, [driver, i](Ctx& ctx) -> blazen_status { return driver->body(i, ctx); },
+        step.name, step.accepts, [driver, i](Ctx& ctx) -> blazen_status { return driver->call_body(i, ctx); },
         step.concurrency_max);
     if (step.timeout_ms != 0) spec.times_out(step.timeout_ms);
     if (step.atomic) spec.atomic();

@@ -1,8 +1,11 @@
 // The host's objects that a run gets hold of, and how often the library has let go of each.
 #pragma once
 
+#include <atomic>
 #include <deque>
+#include <mutex>
 #include <string>
+#include <utility>
 
 #include "support/blazen_test.hpp"
 
@@ -12,12 +15,13 @@ namespace sim {
 class Objects {
  public:
   struct Object {
+    Object(std::string its_text, Objects* its_owner) : text(std::move(its_text)), owner(its_owner) {}
     std::string text;
     Objects* owner;
-    int drops = 0;
+    std::atomic<int> drops{0};
   };
   bt::Value make(const std::string& text, bool is_kept) {
-    Object& object = all_.emplace_back(text, this);
+    Object& object = add(text);
     bt::Value value;
     blazen_live_options options = BLAZEN_LIVE_OPTIONS_INIT;
     options.drop = [](void* self) { ++static_cast<Object*>(self)->drops; };
@@ -44,6 +48,12 @@ class Objects {
   }
 
  private:
+  Object& add(const std::string& text) {
+    std::lock_guard guard(lock_);
+    return all_.emplace_back(text, this);
+  }
+
+  std::mutex lock_;
   std::deque<Object> all_;
 };
 

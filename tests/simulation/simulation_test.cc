@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "simulation/driver.hpp"
+#include "simulation/crowd.hpp"
 
 namespace {
 
@@ -69,6 +69,11 @@ std::string compare(const Plan& plan, bool has_dates, Result& base, Result& othe
     same("counter " + std::to_string(i), {number(base, i)}, {number(other, i)});
   if (!plan.relaxed && !has_dates) same("elapsed", {base.last[18][0].dump()}, {other.last[18][0].dump()});
   return found;
+}
+
+void keep_each_once(std::vector<std::string>& all) {
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
 }
 
 // The first bytes: of a run that was not started, so that both have one id.
@@ -138,6 +143,46 @@ std::string simulate(uint64_t seed) {
   return report(problem, schedule, other);
 }
 
+// Several runs at once, each with its own uninterrupted run. Empty, or what to print.
+std::string simulate_crowd(uint64_t seed, bool has_threads) {
+  std::vector<Plan> plans;
+  std::vector<std::string> first;
+  for (uint64_t i = 0; i < 2 + seed % 3; ++i) {
+    plans.push_back(sim::make_relaxed_plan(sim::mix(seed, 0xB, i)));
+    first.push_back(created(plans.back()));
+  }
+  sim::Objects objects;
+  std::vector<Result> results = sim::run_crowd(seed, has_threads, plans, first, objects);
+  for (Result& result : results) {
+    result.end.result.reset();
+    result.end.error.reset();
+  }
+  sim::count(has_threads ? "runs with threads" : "runs in a crowd", plans.size());
+  for (size_t i = 0; i < plans.size(); ++i) {
+    Result& other = results[i];
+    std::string problem = other.problem.empty() ? objects.problem() : other.problem;
+    if (problem.empty()) {
+      Result base = run(plans[i], {}, false, first[i]);
+      if (has_threads) {  // what is rolled back with a snapshot nobody can tell
+        for (Result* each : {&base, &other}) keep_each_once(each->done);
+      }
+      problem = base.problem.empty() ? compare(plans[i], false, base, other) : base.problem;
+    }
+    if (problem.empty()) continue;
+    std::string text = "seed " + std::to_string(seed) + ", run " + std::to_string(i) + " of a crowd" +
+                       (has_threads ? " with threads: " : ": ") + problem + "\n" + sim::text_of(plans[i]);
+    for (const std::string& line : other.trace) text += "  " + line + "\n";
+    return text;
+  }
+  return bt::Body::alive.load() == 0 ? "" : "seed " + std::to_string(seed) + ": a body was not dropped\n";
+}
+
+std::string simulate_either(uint64_t seed) {
+  if (seed % 20 == 0) return simulate_crowd(seed, false);
+  if (seed % 50 == 7 && bt::has_threads()) return simulate_crowd(seed, true);
+  return simulate(seed);
+}
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr uint64_t kSeeds = 200;
 #elif defined(__has_feature)
@@ -195,6 +240,9 @@ const char* const kFeatures[] = {
     "observe",
     "pause",
     "pause_snapshot",
+    "pauses in a crowd",
+    "resumes in a crowd",
+    "runs in a crowd",
     "questions handed out again",
     "resumes",
     "slow followers",
@@ -217,18 +265,20 @@ TEST(Simulation, InterruptedRunsEndAsUninterruptedOnes) {
   for (uint64_t i = 0; i < count && failures < failures_max; ++i) {
     const auto* const result = testing::UnitTest::GetInstance()->current_test_info()->result();
     const int before = result->total_part_count();
-    const std::string problem = simulate(first + i);
+    const std::string problem = simulate_either(first + i);
     if (problem.empty() && result->total_part_count() == before) continue;
     if (problem.empty()) ADD_FAILURE() << "seed " << first + i;
     if (!problem.empty()) ADD_FAILURE() << problem;
     ++failures;
   }
-  for (const auto& [name, times] : sim::tally())
+  for (const auto& [name, times] : sim::tally().counts)
     std::printf("%s: %llu\n", name.c_str(), static_cast<unsigned long long>(times));
   constexpr uint64_t kEnough = 2000;  // for each feature to occur
   if (count < kEnough || failures != 0) return;
-  for (const char* feature : kFeatures)
-    EXPECT_NE(sim::tally()[feature], 0U) << feature << ": it never occurs in " << count << " seeds";
+  std::vector<const char*> features(std::begin(kFeatures), std::end(kFeatures));
+  if (bt::has_threads()) features.insert(features.end(), {"runs with threads", "resumes with threads"});
+  for (const char* feature : features)
+    EXPECT_NE(sim::tally().counts[feature], 0U) << feature << ": it never occurs in " << count << " seeds";
 }
 
 }  // namespace

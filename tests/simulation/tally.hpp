@@ -4,13 +4,23 @@
 
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <string>
 
 namespace sim {
 
-inline std::map<std::string, uint64_t>& tally() {
-  static std::map<std::string, uint64_t> counts;
-  return counts;
+struct Tally {
+  std::mutex lock;
+  std::map<std::string, uint64_t> counts;
+};
+inline Tally& tally() {
+  static Tally all;
+  return all;
+}
+inline void count(const std::string& name, uint64_t times = 1) {
+  Tally& all = tally();
+  std::lock_guard guard(all.lock);
+  all.counts[name] += times;
 }
 
 }  // namespace sim
