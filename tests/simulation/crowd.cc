@@ -71,7 +71,6 @@ void Driver::disturb(uint64_t h) {
   if (has_threads_) then.completed.clear();
   if (has_threads_) then.in_flight.clear();
   count(has_threads_ ? "resumes with threads" : "resumes in a crowd");
-  for (std::atomic<uint32_t>& out : out_) out = 0;
   move(bytes, then, std::exchange(is_paused_, false));
 }
 
@@ -91,8 +90,13 @@ int64_t Driver::idle_ms() {
   return std::max<int64_t>(least_ms, 0);
 }
 
-void Driver::leave() {
-  close_up();
+void Driver::leave(bool is_late) {
+  if (ended()) {
+    close_up();
+  } else {
+    if (is_late) fail("nothing more happens");
+    close();
+  }
   engine_.reset();
 }
 
@@ -120,13 +124,10 @@ class Crowd {
       step(mix(seed_, 0xC, round));
       is_late = std::chrono::steady_clock::now() > deadline;
     }
-    for (const auto& driver : drivers_) driver->leave();
+    for (const auto& driver : drivers_) driver->leave(is_late);
     engine_.reset();
     std::vector<Result> results;
-    for (const auto& driver : drivers_) {
-      results.push_back(driver->take_result());
-      if (is_late && results.back().problem.empty()) results.back().problem = "nothing more happens";
-    }
+    for (const auto& driver : drivers_) results.push_back(driver->take_result());
     return results;
   }
 

@@ -69,7 +69,7 @@ class Driver {
   int64_t idle_ms();
   bool is_over() const { return ended() || has_failed(); }
   bool has_failed() const;
-  void leave();
+  void leave(bool is_late);
   // When the runtime is gone too.
   Result take_result();
 

@@ -61,14 +61,13 @@ void Driver::open(const std::string& bytes, bool is_first, int64_t now_ms) {
   if (handlers_.back().asked.size() < asked) fail("the input handler does not get what was asked before");
 }
 
+// First the run: on threads, it would make something of what is let go of.
 void Driver::close() {
-  {
-    std::lock_guard guard(lock_);
-    follower_.reset();
-    held_.clear();
-    stream_.reset();
-  }
   if (run_.get() != nullptr) MUST(blazen_run_close(run_, e));
+  for (std::atomic<uint32_t>& out : out_) out = 0;
+  follower_.reset();
+  held_.clear();
+  stream_.reset();
   run_.reset();
   if (!is_in_crowd_) engine_.reset();
   workflow_.reset();

@@ -158,21 +158,24 @@ std::string simulate_crowd(uint64_t seed, bool has_threads) {
     result.end.error.reset();
   }
   sim::count(has_threads ? "runs with threads" : "runs in a crowd", plans.size());
-  for (size_t i = 0; i < plans.size(); ++i) {
-    Result& other = results[i];
-    std::string problem = other.problem.empty() ? objects.problem() : other.problem;
-    if (problem.empty()) {
-      Result base = run(plans[i], {}, false, first[i]);
-      if (has_threads) {  // what is rolled back with a snapshot nobody can tell
-        for (Result* each : {&base, &other}) keep_each_once(each->done);
-      }
-      problem = base.problem.empty() ? compare(plans[i], false, base, other) : base.problem;
-    }
-    if (problem.empty()) continue;
+  const auto report = [&](size_t i, const std::string& problem) {
     std::string text = "seed " + std::to_string(seed) + ", run " + std::to_string(i) + " of a crowd" +
                        (has_threads ? " with threads: " : ": ") + problem + "\n" + sim::text_of(plans[i]);
-    for (const std::string& line : other.trace) text += "  " + line + "\n";
+    for (const std::string& line : results[i].trace) text += "  " + line + "\n";
     return text;
+  };
+  for (size_t i = 0; i < plans.size(); ++i) {
+    if (!results[i].problem.empty()) return report(i, results[i].problem);
+  }
+  if (const std::string problem = objects.problem(); !problem.empty()) return report(0, problem);
+  for (size_t i = 0; i < plans.size(); ++i) {
+    Result base = run(plans[i], {}, false, first[i]);
+    if (has_threads) {  // what is rolled back with a snapshot nobody can tell
+      for (Result* each : {&base, &results[i]}) keep_each_once(each->done);
+    }
+    const std::string problem =
+        base.problem.empty() ? compare(plans[i], false, base, results[i]) : base.problem;
+    if (!problem.empty()) return report(i, problem);
   }
   return bt::Body::alive.load() == 0 ? "" : "seed " + std::to_string(seed) + ": a body was not dropped\n";
 }
