@@ -91,6 +91,7 @@ void Driver::take() {
 std::vector<nlohmann::json> Driver::questions() {
   bt::Value list;
   must(blazen_run_questions(run_, list.out(), nullptr), "questions");
+  if (bt::data_of(list) == "[]") return {};
   const nlohmann::json parsed = nlohmann::json::parse(bt::data_of(list), nullptr, false);
   if (!parsed.is_array()) fail("questions is no JSON");
   return {parsed.begin(), parsed.end()};

@@ -15,8 +15,9 @@ static void choose_limit(Rng& rng, Plan& plan) {
     case 0:
       // Where an answer has no room, the handler would be asked again after a resume, and never without one.
       if (plan.externals != 0 || plan.handler_percent >= 0) return;
-      plan.limits.emplace_back(BLAZEN_LIMIT_QUEUED_EVENTS, bound(3, 12));
-      plan.input_percent *= 2;
+      plan.input_percent *= 5;
+      plan.limits.emplace_back(BLAZEN_LIMIT_QUEUED_EVENTS,
+                               behave(plan, 0, "start").emits.size() + bound(0, 2));
       break;
     case 1: plan.limits.emplace_back(BLAZEN_LIMIT_STATE_BYTES, bound(100, 1500)); break;
     case 2:
