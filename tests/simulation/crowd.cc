@@ -118,11 +118,12 @@ class Crowd {
       drivers_.push_back(std::make_unique<Driver>(plans[i], kNone, false, objects));
       drivers_.back()->enter(clock_, engine_, has_threads_, first[i]);
     }
-    const auto deadline = std::chrono::steady_clock::now() + bt::kPatience;
+    using Clock = std::chrono::steady_clock;
+    auto deadline = Clock::now() + bt::kPatience;
     bool is_late = false;
     for (uint64_t round = 0; goes_on() && !is_late; ++round) {
-      step(mix(seed_, 0xC, round));
-      is_late = std::chrono::steady_clock::now() > deadline;
+      if (step(mix(seed_, 0xC, round))) deadline = Clock::now() + bt::kPatience;
+      is_late = Clock::now() > deadline;
     }
     for (const auto& driver : drivers_) driver->leave(is_late);
     engine_.reset();
@@ -144,28 +145,33 @@ class Crowd {
     return steps;
   }
 
-  void step(uint64_t h) {
+  // False: nothing has happened here, though maybe on other threads.
+  bool step(uint64_t h) {
     Driver& one = *drivers_[h % drivers_.size()];
     if ((h >> 8) % 16 == 0 && disturbances_ < 4 * drivers_.size()) {
       ++disturbances_;
       one.disturb(h >> 16);
     }
-    if (!has_threads_ && (h >> 24) % 4 != 0 && poll() != 0) return;
-    if (one.turn(h >> 32)) return;
+    if (!has_threads_ && (h >> 24) % 4 != 0 && poll() != 0) return true;
+    if (one.turn(h >> 32)) return true;
     for (const auto& driver : drivers_) {
-      if (driver->turn(h >> 32)) return;
+      if (driver->turn(h >> 32)) return true;
     }
-    if (!has_threads_ && poll() != 0) return;
-    let_time_pass();
+    if (!has_threads_ && poll() != 0) return true;
+    return let_time_pass();
   }
 
-  void let_time_pass() {
+  bool let_time_pass() {
     int64_t least_ms = INT64_MAX;
     for (const auto& driver : drivers_) least_ms = std::min(least_ms, driver->idle_ms());
-    if (least_ms == INT64_MAX) return;
-    if (least_ms < 0) return std::this_thread::sleep_for(std::chrono::microseconds(50));
+    if (least_ms == INT64_MAX) return false;
+    if (least_ms < 0) {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      return false;
+    }
     clock_->now_ms += least_ms;
     poll();
+    return true;
   }
 
   const uint64_t seed_;

@@ -242,7 +242,7 @@ void Driver::inside(const Interruption& at) {
   bt::after_each_call = &hook;
   tick();
   for (int i = 1; i < kTicks && bytes.empty() && result_.problem.empty(); ++i) {
-    if (ended() || is_interruption_due()) break;
+    if (ended() || is_interruption_due() || !may_move()) break;
     tick();
   }
   bt::after_each_call = nullptr;

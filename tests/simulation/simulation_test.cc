@@ -187,10 +187,10 @@ std::string simulate_either(uint64_t seed) {
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kSeeds = 200;
+constexpr uint64_t kSeeds = 100;
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr uint64_t kSeeds = 200;
+constexpr uint64_t kSeeds = 100;
 #else
 constexpr uint64_t kSeeds = 2000;
 #endif
