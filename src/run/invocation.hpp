@@ -35,13 +35,13 @@ struct Effects {
   struct Answer {
     std::string request_id;
     Ref<Value> value;
+    bool is_news = false;  // came while the body was at work, which has not asked for it since
   };
 
   std::vector<uint64_t> digests;
   size_t repeated = 0;
   std::vector<Answer> answers;
   bool has_asked = false;           // in its present execution, without a callback
-  bool was_answered = false;        // since its present execution began
   uint32_t called_back = 0;         // open questions whose answers go to a callback
   std::unique_ptr<Effects> next{};  // in Commands
 };

@@ -343,6 +343,16 @@ void land(RunState& state, Invocation* invocation) noexcept {
   if (permits != 0 && !has_ended(state)) hand_on_permit(state, invocation->step);
 }
 
+// Its next execution begins with what it has asked and sent before; whether there are answers that this one
+// has not seen.
+bool begin_again(Effects& effects) noexcept {
+  effects.repeated = 0;
+  effects.has_asked = false;
+  bool has_news = false;
+  for (Effects::Answer& answer : effects.answers) has_news |= std::exchange(answer.is_news, false);
+  return has_news;
+}
+
 // What an invocation has asked nobody needs to answer any more.
 void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
   Effects& effects = *invocation->effects;
@@ -509,9 +519,7 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
   ++invocation->attempt;
   if (invocation->effects) {
     withdraw_questions(state, invocation);
-    invocation->effects->repeated = 0;
-    invocation->effects->has_asked = false;
-    invocation->effects->was_answered = false;
+    begin_again(*invocation->effects);
   }
   commands.more = true;
   commands.late_error = std::move(tick.error);
@@ -542,20 +550,25 @@ std::string divergence_report(const Invocation& invocation) {
          ",\"position\":" + std::to_string(invocation.effects->repeated) + "}";
 }
 
-// Is this effect the repetition of one that had its effect before the snapshot? If so, there is nothing to
-// do. If another stands at its position, the step did not repeat itself: the new one counts, and the stream
-// says so.
-bool is_repetition(RunState& state, Tick& tick, Commands& commands) {
+// Is this effect the repetition of one that had its effect before? Then there is nothing to do, whatever the
+// limits say by now.
+bool is_repetition(const Tick& tick) noexcept {
+  if (!tick.invocation->effects) return false;
   Effects& effects = *tick.invocation->effects;
-  if (effects.repeated == effects.digests.size()) return false;
-  if (effects.digests[effects.repeated] == tick.digest) {
-    ++effects.repeated;
-    return true;
-  }
+  if (effects.repeated == effects.digests.size() || effects.digests[effects.repeated] != tick.digest)
+    return false;
+  ++effects.repeated;
+  return true;
+}
+
+// If another stands at its position, the step did not repeat itself: the new one counts, and the stream says
+// so.
+void report_divergence(RunState& state, const Tick& tick, Commands& commands) {
+  const Effects& effects = *tick.invocation->effects;
+  if (effects.repeated == effects.digests.size()) return;
   Ref<Event> report = Event::make(kLifecycle, Value::copy(Tag::json, divergence_report(*tick.invocation)));
   commands.published.reserve(commands.published.size() + 2);
   publish(state, std::move(report), commands);
-  return false;
 }
 
 void note_effect(Effects& effects, uint64_t digest) noexcept {
@@ -595,6 +608,7 @@ bool refuse_asking(const RunState& state, const Tick& tick, Commands& commands) 
 }
 
 void send(RunState& state, Tick& tick, Commands& commands) {
+  if (is_repetition(tick)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   const size_t deliveries = count_deliveries(state, tick.outputs);
   if (!queue_has_room(state, deliveries)) {
@@ -603,17 +617,18 @@ void send(RunState& state, Tick& tick, Commands& commands) {
   }
   reserve_effect(*tick.invocation);
   reserve_for(state, tick, deliveries, commands);
-  if (is_repetition(state, tick, commands)) return;
   if (tick.is_special && refuse_asking(state, tick, commands)) return;
+  report_divergence(state, tick, commands);
   note_effect(*tick.invocation->effects, tick.digest);
   route_all(state, tick, commands);
 }
 
 void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
+  if (is_repetition(tick)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   reserve_effect(*tick.invocation);
   commands.published.reserve(2);
-  if (is_repetition(state, tick, commands)) return;
+  report_divergence(state, tick, commands);
   note_effect(*tick.invocation->effects, tick.digest);
   publish(state, std::move(tick.outputs.front().event), commands);
 }
@@ -652,8 +667,9 @@ void ask(RunState& state, Tick& tick, Commands& commands) {
   const Ref<Event>& request = tick.outputs.front().event;
   const std::string_view id = request->correlation();
   if (!invocation.effects) invocation.effects = std::make_unique<Effects>();
-  for (const Effects::Answer& answer : invocation.effects->answers) {
+  for (Effects::Answer& answer : invocation.effects->answers) {
     if (answer.request_id != id) continue;
+    answer.is_news = false;
     commands.more = true;
     commands.answer = answer.value;
     return;
@@ -701,7 +717,7 @@ void answer_body(RunState& state, size_t index, Tick& tick, Commands& commands) 
     state.asking.remove(asker);
     requeue(state, asker);
   } else if (asker->place == Place::in_flight) {
-    effects.was_answered = true;
+    effects.answers.back().is_news = true;
   }
 }
 
@@ -724,11 +740,8 @@ void rest(RunState& state, Invocation* invocation) noexcept {
 
 // The body has asked and returned.
 void suspend(RunState& state, Invocation* invocation) noexcept {
-  Effects& effects = *invocation->effects;
   land(state, invocation);
-  effects.repeated = 0;
-  effects.has_asked = false;
-  if (std::exchange(effects.was_answered, false)) return requeue(state, invocation);
+  if (begin_again(*invocation->effects)) return requeue(state, invocation);
   invocation->place = Place::asking;
   state.asking.insert_by_id(invocation);
 }

@@ -7,37 +7,14 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "simulation/random.hpp"
 #include "support/blazen_test.hpp"
 
 namespace sim {
-
-inline uint64_t mix(uint64_t a, uint64_t b = 0, uint64_t c = 0) {
-  uint64_t x = a * 0x9e3779b97f4a7c15U + b * 0xbf58476d1ce4e5b9U + c * 0x94d049bb133111ebU + 0x1234567U;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
-  return x ^ (x >> 31);
-}
-inline uint64_t mix_text(uint64_t seed, const std::string& text) {
-  uint64_t h = 0xcbf29ce484222325U ^ seed;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  return mix(h);
-}
-
-class Rng {
- public:
-  explicit Rng(uint64_t seed) : state_(seed) {}
-  uint64_t next() { return mix(state_ += 0x9e3779b97f4a7c15U); }
-  int below(int n) { return static_cast<int>(next() % static_cast<uint64_t>(n)); }
-  int from_to(int low, int high) { return low + below(high - low + 1); }
-  bool percent(int p) { return below(100) < p; }
-
- private:
-  uint64_t state_;
-};
 
 enum class Live { none, kept, plain };
 
@@ -52,7 +29,8 @@ struct StepPlan {
   int64_t timeout_ms = 0;
   bool atomic = false;
   bool deferred = false;
-  bool asks = false;
+  bool asks = false;        // the body is called again with the answer
+  bool calls_back = false;  // a deferred one asks, and a callback gets the answer
   bool is_special = false;  // has a part of its own: start, finish, join, rescue, answered
   bool is_there = false;    // of the host B; else of A
 };
@@ -77,6 +55,12 @@ struct Plan {
   int lost_percent = 0;
   int input_percent = 0;
   int diverges_percent = 0;
+  int handler_percent = -1;  // of the questions, which the input handler answers at once; -1: there is none
+  int handler_fails_percent = 0;
+  std::vector<std::pair<blazen_limit, uint64_t>> limits;
+
+  bool has_limit(blazen_limit limit) const;
+  bool is_dated() const { return timeout_ms == 0; }  // what a run has of its time is no date
 };
 
 inline constexpr int64_t kLate_ms = 10'000'000;
@@ -96,6 +80,7 @@ struct Behaviour {
   std::vector<Send> sends;  // while it runs
   int publishes = 0;
   int asks = 0;
+  bool completes_when_answered = false;  // in the callback
   int sets = 0;
   bool counts = false;
   bool session = false;
@@ -110,153 +95,9 @@ struct Behaviour {
   Fate fate = Fate::complete;
 };
 
-inline Plan make_plan(uint64_t seed) {
-  Rng rng(mix(seed, 1));
-  Plan plan;
-  plan.seed = seed;
-  plan.relaxed = rng.percent(25);
-  const bool strict = !plan.relaxed;
-  const int types = rng.from_to(1, 4);
-  for (int i = 0; i < types; ++i) plan.types.push_back("T" + std::to_string(i));
-  plan.steps.push_back({.name = "start", .accepts = {BLAZEN_START_EVENT}, .is_special = true});
-  const int count = rng.from_to(types, types + 3);
-  for (int i = 0; i < count; ++i) {
-    StepPlan step{.name = "s" + std::to_string(i), .accepts = {plan.types[static_cast<size_t>(i % types)]}};
-    if (types > 1 && rng.percent(15))
-      step.accepts.push_back(plan.types[static_cast<size_t>((i + 1) % types)]);
-    if (rng.percent(50)) step.concurrency_max = static_cast<uint32_t>(rng.from_to(1, 3));
-    if (rng.percent(40)) {
-      step.attempts_max = static_cast<uint32_t>(rng.from_to(2, 4));
-      step.delay_ms = rng.percent(30) ? 0 : rng.from_to(1, 4) * 50;
-      step.jitter_percent = rng.percent(40) ? 50 : 0;
-      if (rng.percent(20)) step.only = {1, 2, 3};
-      if (rng.percent(20)) step.never = {3};
-    }
-    step.atomic = rng.percent(25);
-    step.deferred = rng.percent(30);
-    step.asks = !step.deferred && rng.percent(20);
-    if (rng.percent(step.deferred ? 40 : 10)) step.timeout_ms = rng.from_to(1, 6) * 50;
-    step.is_there = rng.percent(50);
-    plan.steps.push_back(step);
-  }
-  plan.parts = rng.percent(40) ? rng.from_to(2, 5) : 0;
-  if (plan.parts > 0) {
-    plan.steps.push_back({.name = "join",
-                          .accepts = {"Part"},
-                          .concurrency_max = static_cast<uint32_t>(rng.from_to(0, 2)),
-                          .is_special = true,
-                          .is_there = rng.percent(50)});
-  }
-  plan.fails_percent = rng.percent(50) ? 25 : 0;
-  if (rng.percent(plan.relaxed ? 0 : 50)) {
-    plan.steps.push_back({.name = "rescue", .accepts = {BLAZEN_STEP_FAILED_EVENT}, .is_special = true});
-    plan.fails_percent = 30;
-  }
-  if (rng.percent(40)) {
-    plan.input_percent = 20;
-    plan.steps.push_back({.name = "answered",
-                          .accepts = {BLAZEN_INPUT_RESPONSE_EVENT},
-                          .concurrency_max = static_cast<uint32_t>(rng.from_to(0, 1)),
-                          .is_special = true});
-  }
-  plan.steps.push_back({.name = "finish", .accepts = {"Finish"}, .is_special = true});
-  if (rng.percent(50)) {
-    plan.unhandled = rng.percent(70) ? BLAZEN_UNHANDLED_STREAM : BLAZEN_UNHANDLED_IGNORE;
-    plan.lost_percent = 15;
-  } else if (strict && rng.percent(10)) {
-    plan.lost_percent = 3;
-  }
-  if (strict && rng.percent(25)) {
-    plan.idle = BLAZEN_IDLE_WAIT;
-    plan.externals = rng.from_to(1, 4);
-    plan.ends_late = false;
-  }
-  if (strict && plan.externals == 0 && rng.percent(30)) plan.ends_late = false;  // it will stall
-  if (strict && rng.percent(25)) plan.stops_percent = 8;
-  if (strict && rng.percent(15)) plan.timeout_ms = rng.from_to(1, 20) * 100;
-  if (strict && rng.percent(10)) plan.diverges_percent = 30;
-  if (rng.percent(60)) plan.live = strict && rng.percent(25) ? Live::plain : Live::kept;
-  if (plan.live == Live::plain)
-    plan.policy = rng.percent(50) ? BLAZEN_SESSION_PICKLE_OR_ERROR : BLAZEN_SESSION_PICKLE_OR_SERIALIZE;
-  if (rng.percent(15)) plan.session_on_pause = BLAZEN_SESSION_CLEAR;
-  return plan;
-}
-
-inline int depth_of(const std::string& path) {
-  int depth = 0;
-  for (const char c : path) depth += c == '/' ? 1 : 0;
-  return depth;
-}
-
-// What a step does with the event of that path.
-inline Behaviour behave(const Plan& plan, size_t index, const std::string& path) {
-  const StepPlan& step = plan.steps[index];
-  Rng rng(mix(mix_text(plan.seed, path), index, 7));
-  Behaviour b;
-  const int depth = depth_of(path);
-  int child = 0;
-  const auto make = [&](bool may_be_live) {
-    const size_t type = static_cast<size_t>(rng.below(static_cast<int>(plan.types.size())));
-    Send send{plan.types[type], path + "/" + std::to_string(index) + ":" + std::to_string(child++), "", 0,
-              false};
-    if (rng.percent(20)) {
-      for (const StepPlan& other : plan.steps) {
-        for (const std::string& accepted : other.accepts) {
-          if (accepted == send.type && (send.step.empty() || rng.percent(50))) send.step = other.name;
-        }
-      }
-    } else if (rng.percent(plan.lost_percent)) {
-      send.type = "Lost";
-    }
-    if (rng.percent(25)) send.delay_ms = rng.from_to(1, 4) * 50;
-    send.live = may_be_live && plan.live == Live::kept && rng.percent(25);
-    return send;
-  };
-  if (step.name == "start") {
-    const int count = rng.from_to(1, 4);
-    for (int i = 0; i < count; ++i) b.emits.push_back(make(true));
-    for (int i = 0; i < plan.parts; ++i)
-      b.emits.push_back({"Part", "part" + std::to_string(i), "", rng.percent(30) ? 100 : 0, false});
-    if (plan.ends_late) b.emits.push_back({"Finish", "late", "", kLate_ms, false});
-    return b;
-  }
-  if (step.is_special) {
-    b.sets = 1;
-    return b;
-  }
-  if (depth < 3) {
-    const int width = depth < 2 ? 2 : 1;
-    if (rng.percent(35)) b.sends.push_back(make(false));
-    if (rng.percent(10)) b.sends.push_back(make(false));
-    const int emits = rng.below(width + 1);
-    for (int i = 0; i < emits; ++i) b.emits.push_back(make(true));
-    b.late_send = step.deferred && rng.percent(30);
-  }
-  b.publishes = rng.percent(30) ? rng.from_to(1, 2) : 0;
-  b.asks = step.asks && rng.percent(60) ? rng.from_to(1, 2) : 0;
-  b.sets = rng.from_to(0, 2);
-  b.counts = step.atomic && rng.percent(60);
-  b.session = plan.live != Live::none && rng.percent(40);
-  b.code = rng.from_to(1, 4);
-  if (rng.percent(plan.fails_percent)) {
-    b.failures = static_cast<uint32_t>(rng.from_to(1, 4));
-    // In a relaxed one, each comes through in the end.
-    if (plan.relaxed) {
-      b.failures = std::min(b.failures, step.attempts_max - 1);
-      b.code = 1;
-    }
-    if (rng.percent(30)) b.retry_after_ms = rng.below(3) * 40;
-  }
-  if (plan.input_percent > 0 && rng.percent(plan.input_percent)) b.inputs = rng.from_to(1, 2);
-  b.inputs_named = plan.relaxed || rng.percent(50);
-  b.stops = rng.percent(plan.stops_percent);
-  if (step.deferred && !plan.relaxed && rng.percent(15))
-    b.fate = step.timeout_ms > 0 ? Fate::abandon : Fate::lose;
-  return b;
-}
-
 // Where a run is interrupted: before the logical tick of that number.
-enum class Kind { pause, drain, snapshot, crash, inside, pause_snapshot, observe, abort };
+enum class Kind { pause, drain, snapshot, crash, inside, pause_snapshot, observe, dated, follow, abort };
+inline constexpr int kKinds = static_cast<int>(Kind::abort);  // but abort
 
 struct Interruption {
   int tick = 0;
@@ -264,57 +105,19 @@ struct Interruption {
   int extra = 0;
 };
 
-inline const char* name_of(Kind kind) {
-  static const char* const kNames[] = {"pause",  "drain",          "snapshot", "crash",
-                                       "inside", "pause_snapshot", "observe",  "abort"};
-  return kNames[static_cast<int>(kind)];
-}
+const char* name_of(Kind kind);
 
-inline std::vector<Interruption> make_schedule(const Plan& plan, int ticks) {
-  Rng rng(mix(plan.seed, 2));
-  std::vector<Interruption> schedule;
-  const int count = rng.from_to(1, 6);
-  for (int i = 0; i < count; ++i)
-    schedule.push_back({rng.below(ticks + 1), static_cast<Kind>(rng.below(7)), rng.below(8)});
-  if (rng.percent(10)) schedule.push_back({rng.below(ticks + 1), Kind::abort, 0});
-  // Stable; std::stable_sort is one that clang warns of in this standard library.
-  const auto by_tick = [](const auto& a, const auto& b) { return a.tick < b.tick; };
-  for (auto at = schedule.begin(); at != schedule.end(); ++at)
-    std::rotate(std::upper_bound(schedule.begin(), at, *at, by_tick), at, at + 1);
-  return schedule;
-}
+Plan make_plan(uint64_t seed);
+// Of which only the end is determined.
+Plan make_relaxed_plan(uint64_t seed);
+// What the input handler does with a question: answers at once, fails, or leaves it to somebody else.
+enum class Handling { at_once, fail, later };
+Handling handle(const Plan& plan, const std::string& prompt);
+// What a step does with the event of that path.
+Behaviour behave(const Plan& plan, size_t index, const std::string& path);
+std::vector<Interruption> make_schedule(const Plan& plan, int ticks);
 
-inline std::string text_of(const Plan& plan) {
-  std::string text = "workflow: " + std::string(plan.relaxed ? "relaxed" : "strict") + ", unhandled " +
-                     std::to_string(plan.unhandled) + ", idle " + std::to_string(plan.idle) + ", policy " +
-                     std::to_string(plan.policy) + ", live " + std::to_string(static_cast<int>(plan.live)) +
-                     ", timeout " + std::to_string(plan.timeout_ms) + ", session on pause " +
-                     std::to_string(plan.session_on_pause) + ", externals " + std::to_string(plan.externals) +
-                     "\n";
-  for (const StepPlan& step : plan.steps) {
-    text += "  step " + step.name + " <-";
-    for (const std::string& type : step.accepts) text += " " + type;
-    if (step.concurrency_max != 0) text += ", at most " + std::to_string(step.concurrency_max);
-    if (step.attempts_max > 1)
-      text += ", attempts " + std::to_string(step.attempts_max) + " after " + std::to_string(step.delay_ms) +
-              " ms, jitter " + std::to_string(step.jitter_percent) +
-              (step.only.empty() ? "" : ", only 1 2 3") + (step.never.empty() ? "" : ", never 3");
-    if (step.timeout_ms != 0) text += ", time-out " + std::to_string(step.timeout_ms);
-    if (step.atomic) text += ", atomic";
-    if (step.deferred) text += ", deferred";
-    if (step.asks) text += ", asks";
-    if (plan.relaxed) text += step.is_there ? ", of B" : ", of A";
-    text += "\n";
-  }
-  return text;
-}
-
-inline std::string text_of(const std::vector<Interruption>& schedule) {
-  std::string text = "schedule:";
-  for (const Interruption& at : schedule)
-    text +=
-        std::string(" ") + name_of(at.kind) + "(" + std::to_string(at.extra) + ")@" + std::to_string(at.tick);
-  return text + "\n";
-}
+std::string text_of(const Plan& plan);
+std::string text_of(const std::vector<Interruption>& schedule);
 
 }  // namespace sim
