@@ -567,7 +567,7 @@ void report_divergence(RunState& state, const Tick& tick, Commands& commands) {
   const Effects& effects = *tick.invocation->effects;
   if (effects.repeated == effects.digests.size()) return;
   Ref<Event> report = Event::make(kLifecycle, Value::copy(Tag::json, divergence_report(*tick.invocation)));
-  commands.published.reserve(commands.published.size() + 2);
+  commands.published.reserve(commands.published.capacity() + 1);  // beside what is reserved already
   publish(state, std::move(report), commands);
 }
 

@@ -117,7 +117,8 @@ int64_t Driver::due() {
     const auto held = held_.find(item["invocation_id"].get<uint64_t>());
     if (held != held_.end() && held->second.is_asking()) continue;  // no time of its own passes
     for (const StepPlan& step : plan_.steps) {
-      if (item["step"] == step.name && step.timeout_ms != 0)
+      // Without an age, it has not begun again yet.
+      if (item["step"] == step.name && step.timeout_ms != 0 && item.contains("age_ms"))
         least_ms = std::min(least_ms, step.timeout_ms - item["age_ms"].get<int64_t>());
     }
   }
