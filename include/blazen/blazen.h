@@ -137,7 +137,7 @@ typedef int32_t blazen_status;
 
 /* The values of blazen_status. Stored in snapshots: never renumbered. BLAZEN_ERROR_STALLED, BLAZEN_ERROR_RUN_TIMEOUT, and
  * BLAZEN_ERROR_TIMEOUT after a wait, say what the run had open; their detail is what blazen_run_describe said then (of a run
- * that has ended, without run_id and age_ms).
+ * that has ended, without its id, dates and ages).
  * [own: none | thread: any | block: no | since: 0.1] */
 enum {
     BLAZEN_OK = 0,

@@ -870,7 +870,7 @@ Result<RunStatus> Run::wait(uint32_t until, int64_t timeout_ms) {
   const Picture picture(state_, status_of(state_), now_ms());
   guard.unlock();
   Ref<Error> error = Error::make(Status::timeout, std::string(kTooLate) + "; open: " + open);
-  return picture.added_to(std::move(error), workflow(), Picture::For::anybody);
+  return picture.added_to(std::move(error), workflow());
 }
 
 bool Run::is_reached(uint32_t until) const noexcept {

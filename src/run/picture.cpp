@@ -94,34 +94,38 @@ QuestionList::QuestionList(const RunState& state, int64_t now_ms, size_t most) {
 
 std::string QuestionList::json() const {
   JsonWriter json;
-  put(json);
+  put(json, true);
   return json.take();
 }
 
-void QuestionList::put(JsonWriter& json) const {
+void QuestionList::put(JsonWriter& json, bool dates) const {
   json.open('[');
   for (const Asked& question : questions_) {
     json.open('{');
     json.raw(members_of(*question.request));
     json.member("step", question.request->source());
     if (question.invocation_id != 0) json.count("invocation_id", question.invocation_id);
-    json.member("asked_ms", question.asked_ms);
-    json.member("age_ms", question.age_ms);
+    if (dates) {
+      json.member("asked_ms", question.asked_ms);
+      json.member("age_ms", question.age_ms);
+    }
     json.close('}');
   }
   json.close(']');
 }
 
-Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms)
-    : id_(state.id), status_(status), now_ms_(now_ms), questions_(state, now_ms, kListedMax) {
+Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms, For whom)
+    : whom_(whom), id_(state.id), status_(status), now_ms_(now_ms), questions_(state, now_ms, kListedMax) {
   elapsed_ms_ = state.clock.at(now_ms);
+  if (whom == For::its_end) elapsed_ms_ = std::min(elapsed_ms_, deadline_of(state));
   copy_work(state);
   for (const auto& [key, delayed] : state.delayed) {
     if (timers_.size() == kListedMax) break;
     timers_.push_back({delayed.event, std::max<int64_t>(0, key.first - elapsed_ms_)});
   }
   delayed_count_ = state.delayed.size();
-  in_flight_count_ = state.in_flight.size() + state.interrupted.size() + state.interrupted_waiting.size();
+  in_flight_count_ = state.in_flight.size();
+  if (whom == For::its_end) in_flight_count_ += state.interrupted.size() + state.interrupted_waiting.size();
   queued_count_ = state.open - in_flight_count_ - state.backing_off.size() - state.asking.size();
   retry_count_ = state.backing_off.size();
   asking_count_ = state.asking.size();
@@ -141,20 +145,20 @@ Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms)
   error_ = state.error;
 }
 
-std::string Picture::json(const Workflow& workflow, For whom) const {
+std::string Picture::json(const Workflow& workflow) const {
   JsonWriter json;
   json.open('{');
-  if (whom == For::anybody) json.member("run_id", std::string_view(uuid_text(id_).data(), kUuidTextLength));
+  if (whom_ == For::anybody) json.member("run_id", std::string_view(uuid_text(id_).data(), kUuidTextLength));
   json.member("workflow", workflow.name());
   json.member("status", name_of(status_));
   if (pause_ != Pause::none) json.member("pause", pause_ == Pause::now ? "now" : "drain");
   if (error_) json.member("error", error_->message);
-  put_list(workflow, json, "in_flight", in_flight_, whom == For::anybody ? "age_ms" : nullptr);
+  put_list(workflow, json, "in_flight", in_flight_, "age_ms");
   put_list(workflow, json, "queued", queued_, nullptr);
   put_list(workflow, json, "retrying", retrying_, "due_in_ms");
   put_timers(json);
   json.key("questions");
-  questions_.put(json);
+  questions_.put(json, whom_ == For::anybody);
   json.key("elsewhere");
   json.open('[');
   for (const StepIndex step : elsewhere_) json.raw(text(workflow.steps()[step].name));
@@ -164,9 +168,9 @@ std::string Picture::json(const Workflow& workflow, For whom) const {
   return json.take();
 }
 
-Ref<Error> Picture::added_to(Ref<Error> error, const Workflow& workflow, For whom) const {
+Ref<Error> Picture::added_to(Ref<Error> error, const Workflow& workflow) const {
   const bool is_shared = error->status == Status::out_of_memory;  // there is one for everybody
-  if (!is_shared) error->detail = Value::copy(Tag::json, json(workflow, whom));
+  if (!is_shared) error->detail = Value::copy(Tag::json, json(workflow));
   return error;
 }
 
@@ -178,17 +182,24 @@ void Picture::copy_work(const RunState& state) {
          item = item->next, ++count)
       found.push_back(item);
   };
-  // Those that were in flight in a snapshot are, until they begin again.
-  for (const InvocationList* list : {&state.in_flight, &state.interrupted, &state.interrupted_waiting})
-    add_first(*list);
+  // At the end of a run, those that were in flight in a snapshot and have not begun again are in flight too.
+  const bool is_end = whom_ == For::its_end;
+  add_first(state.in_flight);
+  const InvocationList* const interrupted[] = {&state.interrupted, &state.interrupted_waiting};
+  for (const InvocationList* list : interrupted) {
+    if (is_end) add_first(*list);
+  }
   std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->start < b->start; });
   found.resize(std::min(found.size(), kListedMax));
   for (const Invocation* item : found) {
-    const bool is_known = item->place == Place::in_flight && item->began_ms != 0;
+    const bool is_known = !is_end && item->began_ms != 0;
     const auto age_ms = static_cast<uint32_t>(now_ms_) - item->began_ms;
     in_flight_.push_back({item->id, item->step, item->attempt, item->event, is_known ? int64_t{age_ms} : -1});
   }
   found.clear();
+  for (const InvocationList* list : interrupted) {
+    if (!is_end) add_first(*list);
+  }
   for (const InvocationList* list : {&state.interrupted_parked, &state.ready, &state.admitted, &state.parked})
     add_first(*list);
   for (const StepState& step : state.steps) add_first(step.waiting);
@@ -246,8 +257,10 @@ void Picture::put_counters(JsonWriter& json) const {
   json.count("published", published_);
   json.count("state_keys", keys_);
   json.count("state_bytes", bytes_);
-  json.member("elapsed_ms", elapsed_ms_);
-  if (timeout_ms_ != 0) json.member("timeout_in_ms", std::max<int64_t>(0, timeout_ms_ - elapsed_ms_));
+  if (whom_ == For::anybody) {
+    json.member("elapsed_ms", elapsed_ms_);
+    if (timeout_ms_ != 0) json.member("timeout_in_ms", std::max<int64_t>(0, timeout_ms_ - elapsed_ms_));
+  }
   json.close('}');
 }
 

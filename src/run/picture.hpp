@@ -19,7 +19,7 @@ class QuestionList {
   QuestionList(const RunState& state, int64_t now_ms, size_t most = SIZE_MAX);
   // A JSON array. Throws std::bad_alloc.
   std::string json() const;
-  void put(JsonWriter& json) const;
+  void put(JsonWriter& json, bool dates) const;
 
  private:
   struct Asked {
@@ -34,15 +34,16 @@ class QuestionList {
 // All of it. It may have the last reference to an event: it outlives the lock under which it is taken.
 class Picture {
  public:
-  // status: as its callers see it. now_ms: of the runtime's clock. Throws std::bad_alloc.
-  Picture(const RunState& state, RunStatus status, int64_t now_ms);
-  // In the error with which it ends: only what is the same for each run of the same course, interrupted or
-  // not. Which run it is, its holder knows; and bodies begin again after a resume.
+  // In the error with which a run ends: only what is the same for each run of the same course, interrupted or
+  // not. Which run it is, its holder knows; bodies begin again after a resume, and clocks stand still
+  // between.
   enum class For { anybody, its_end };
+  // status: as its callers see it. now_ms: of the runtime's clock. Throws std::bad_alloc.
+  Picture(const RunState& state, RunStatus status, int64_t now_ms, For whom = For::anybody);
   // A JSON object. Throws std::bad_alloc.
-  std::string json(const Workflow& workflow, For whom = For::anybody) const;
+  std::string json(const Workflow& workflow) const;
   // As its detail. Throws std::bad_alloc.
-  Ref<Error> added_to(Ref<Error> error, const Workflow& workflow, For whom) const;
+  Ref<Error> added_to(Ref<Error> error, const Workflow& workflow) const;
 
  private:
   struct Work {
@@ -64,6 +65,7 @@ class Picture {
   void put_timers(JsonWriter& json) const;
   void put_counters(JsonWriter& json) const;
 
+  For whom_;
   RunId id_;
   RunStatus status_;
   int64_t now_ms_;

@@ -92,8 +92,9 @@ Ref<Error> no_handler(const Event& event) noexcept {
 
 // Its detail is what the run looked like.
 Ref<Error> with_picture(Ref<Error> error, const RunState& state, int64_t now_ms) {
-  const Picture picture(state, status_of(state), std::max(now_ms, state.clock.set_ms));
-  return picture.added_to(std::move(error), *state.workflow, Picture::For::its_end);
+  const int64_t at_ms = std::max(now_ms, state.clock.set_ms);
+  const Picture picture(state, status_of(state), at_ms, Picture::For::its_end);
+  return picture.added_to(std::move(error), *state.workflow);
 }
 
 Ref<Error> stalled(const RunState& state, int64_t now_ms) noexcept {
