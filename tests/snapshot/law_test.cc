@@ -898,7 +898,8 @@ TEST_P(Law, SnapshotAtEveryTickEndsAsTheUninterruptedRun) {
   std::vector<Tick> ticks;
   const Ending whole = uninterrupted(GetParam(), &ticks);
   EXPECT_GE(ticks.size(), GetParam().ticks_min);
-  if (!GetParam().ending.empty()) EXPECT_EQ(whole.outcome.substr(0, GetParam().ending.size()), GetParam().ending);
+  if (!GetParam().ending.empty())
+    EXPECT_EQ(whole.outcome.substr(0, GetParam().ending.size()), GetParam().ending);
   EXPECT_TRUE(whole.trace.faults.empty());
   RecordProperty("ticks", static_cast<int>(ticks.size()));
   for (size_t k = 0; k < ticks.size(); ++k) {
