@@ -266,7 +266,7 @@ class Run::Watch {
   }
   Clock& clock_;
   int64_t now_ms_;
-  uint32_t left_ = 2;
+  uint32_t left_ = 1;
 };
 
 uint64_t Run::work(uint64_t steps_max) noexcept {

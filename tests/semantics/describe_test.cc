@@ -153,6 +153,34 @@ TEST_P(Described, CountersAndADescriptionAgree) {
   ASSERT_TRUE(engine.until(run, [&] { return engine.next_timer() == -1; }));
 }
 
+// The age of a body is its own, however long the one before it took.
+TEST_P(Described, ABodyIsAsOldAsItIs) {
+  Engine engine(GetParam(), &clock_);
+  std::vector<Invocation> held(2);
+  Spec spec;
+  spec.start([&](Ctx& ctx) {
+    clock_.now_ms += 5000;
+    ctx.emit("First");
+  });
+  spec.step("first", {"First"}, [&](Ctx& ctx) -> blazen_status {
+    held[0] = ctx.defer();
+    clock_.now_ms += 300;
+    ctx.send("Second");
+    return BLAZEN_PENDING;
+  });
+  spec.step("second", {"Second"}, [&](Ctx& ctx) -> blazen_status {
+    held[1] = ctx.defer();
+    return BLAZEN_PENDING;
+  });
+  RunHandle run = start(engine, spec.build());
+  const auto in_flight = [&run] { return describe_run(run).at("in_flight"); };
+  ASSERT_TRUE(engine.until(run, [&] { return in_flight().size() == 2; }));
+  clock_.now_ms += 7;
+  EXPECT_EQ(in_flight().at(0).at("age_ms"), 307);
+  EXPECT_EQ(in_flight().at(1).at("age_ms"), 7);
+  MUST(blazen_run_close(run, e));
+}
+
 // What a run had open is the detail of the error.
 Json detail_of(const blazen_error* error) {
   const blazen_value* detail = blazen_error_detail(error);
