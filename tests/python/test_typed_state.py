@@ -200,6 +200,14 @@ class BlazenStateTest(unittest.TestCase):
 
 
 class FieldStoreTest(unittest.TestCase):
+    def test_a_store_that_lacks_a_half_cannot_be_made(self):
+        class Half(blazen.FieldStore):
+            def save(self, key, value):
+                pass
+
+        with self.assertRaisesRegex(TypeError, "load"):
+            Half()
+
     def setUp(self):
         folder.__init__()
 

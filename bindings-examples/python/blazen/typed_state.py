@@ -6,6 +6,7 @@ before it, so that no two objects share an entry. The state itself knows no obje
 read and written from any language.
 """
 
+import abc
 import dataclasses
 import hashlib
 import importlib
@@ -16,22 +17,30 @@ _META = "__blazen_meta__"
 _classes = {}  # by label
 
 
-class FieldStore:
+class FieldStore(abc.ABC):
     """Keeps a field somewhere else. The key begins with the run's id, so that runs share nothing."""
 
+    @abc.abstractmethod
     def save(self, key, value):
-        raise NotImplementedError
+        """Keeps the value under the key, in place of what is there."""
 
+    @abc.abstractmethod
     def load(self, key):
-        raise NotImplementedError
+        """Answers what was kept last."""
 
 
 class CallbackFieldStore(FieldStore):
     """A FieldStore of two functions: save_fn(key, value), and load_fn(key), which answers the value."""
 
     def __init__(self, save_fn, load_fn):
-        self.save = save_fn
-        self.load = load_fn
+        self._save = save_fn
+        self._load = load_fn
+
+    def save(self, key, value):
+        self._save(key, value)
+
+    def load(self, key):
+        return self._load(key)
 
 
 class BlazenState:
