@@ -819,7 +819,7 @@ BLAZEN_API blazen_status blazen_run_start(blazen_run *run, blazen_value *input, 
  * [own: run in, return out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_run *blazen_run_retain(const blazen_run *run);
 /* A started run goes on without its handles, for as long as its runtime is open; one that then only the outside could
- * move on is cancelled.
+ * move on is cancelled, once no callback has it: an input handler may still answer, and any callback may retain it.
  * [own: run keep | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_run_release(blazen_run *run);
 /* Cancels the run where it has not ended, and waits until its last callback has returned. Twice: the same answer.

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "base/load.hpp"
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -15,18 +17,6 @@ namespace blazen {
 namespace {
 
 constexpr uint64_t kHighBits = 0x8080808080808080u;
-
-uint32_t load_4(const uint8_t* at) noexcept {
-  uint32_t word;
-  std::memcpy(&word, at, sizeof word);
-  return word;
-}
-
-uint64_t load_8(const uint8_t* at) noexcept {
-  uint64_t word;
-  std::memcpy(&word, at, sizeof word);
-  return word;
-}
 
 // Passes over 64 ASCII bytes at a time; stops within 64 bytes before the first other byte or `end`.
 const uint8_t* skip_ascii_blocks(const uint8_t* at, const uint8_t* end) noexcept {

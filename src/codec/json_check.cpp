@@ -12,8 +12,8 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
 
+#include "base/load.hpp"
 #include "base/utf8.hpp"
 
 #if defined(__SSE2__)
@@ -71,12 +71,6 @@ bool is_digit(Byte byte) noexcept { return static_cast<Byte>(byte - '0') <= 9; }
 // Source: Bit Twiddling Hacks, "haszero" and "hasless".
 constexpr uint64_t kOnes = 0x0101010101010101u;
 constexpr uint64_t kMarks = kOnes * 0x80;
-
-uint64_t load_8(const Byte* at) noexcept {
-  uint64_t word;
-  std::memcpy(&word, at, sizeof word);
-  return word;
-}
 
 int lowest_mark(uint64_t marks) noexcept { return std::countr_zero(marks) >> 3; }
 

@@ -4,12 +4,11 @@
 #include <string>
 #include <string_view>
 
+#include "base/quotes.hpp"
 #include "run/tick.hpp"
 #include "value/error.hpp"
 
 namespace blazen {
-
-inline std::string in_quotes(std::string_view text) { return std::string("'").append(text).append("'"); }
 
 inline Ref<Error> ended_before() noexcept {
   return Error::make(Status::cancelled, "the run has already ended");

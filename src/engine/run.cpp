@@ -1,12 +1,13 @@
 #include "engine/run.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <new>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
+#include "base/quotes.hpp"
+#include "base/steady.hpp"
 #include "base/uuid.hpp"
 #include "engine/lifecycle.hpp"
 #include "engine/refusals.hpp"
@@ -19,12 +20,6 @@
 
 namespace blazen {
 namespace {
-
-int64_t steady_ms() noexcept {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 // Saturates: a deadline beyond the end of time is as good as none.
 int64_t deadline_after(int64_t timeout_ms) noexcept {
@@ -137,10 +132,10 @@ void Run::release_handle() noexcept {
   runtime->let_go();
 }
 
-// Nobody could ever move on a run that waits for the outside and has no handle.
+// Nobody could ever move on a run that waits for the outside, has no handle, and is in no callback's hands.
 bool Run::is_lost() const noexcept {
-  return handles_.load(std::memory_order_relaxed) == 0 && started_ && state_.phase == Phase::running &&
-         startable(state_) + state_.in_flight.size() == 0 &&
+  return handles_.load(std::memory_order_relaxed) == 0 && lent_ == 0 && started_ &&
+         state_.phase == Phase::running && startable(state_) + state_.in_flight.size() == 0 &&
          (state_.pause != Pause::none || !has_timers(state_));
 }
 
@@ -688,10 +683,15 @@ void Run::call_back(Notices& notices) noexcept {
           calls.answered(waiting->callback, *notices.answered_call, waiting->request_id, waiting->answer));
     notices.answered_call.reset();
   }
-  if (notices.requests.empty()) return;
   const std::vector<Ref<Event>> requests = std::move(notices.requests);
   notices.requests.clear();
   for (const Ref<Event>& request : requests) call_input(*request);
+  if (!std::exchange(notices.lends_run, false)) return;
+  {
+    Guard guard(lock_);
+    --lent_;
+  }
+  cancel_if_lost();
 }
 
 // --------------------------------------------------------------------------------------- events, in and out
@@ -912,7 +912,12 @@ Ref<Error> Run::on_state(std::unique_ptr<PendingCallback> callback) noexcept {
 
 void Run::collect_done(Notices& notices) noexcept {
   done_.move_to(notices.done, [this](const PendingCallback& waiting) { return is_reached(waiting.until); });
+  lend(notices);
   notices.more = true;
+}
+
+void Run::lend(Notices& notices) noexcept {
+  if (!std::exchange(notices.lends_run, true)) ++lent_;
 }
 
 RunStatus Run::status() const noexcept {

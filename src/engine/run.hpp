@@ -137,6 +137,7 @@ class Run final : public Object, public Work {
     int64_t due_ms = INT64_MAX;        // earlier than the runtime knows
     int64_t alarm_ms = INT64_MAX;      // earlier than the alarm knows
     Stream* ready = nullptr;           // through next_notice_; each holds a reference and counts in calling_
+    bool lends_run = false;            // counted in lent_: done and requests are given the run
     RunStatus status = RunStatus::running;
     size_t hands = 0;
     bool ended = false;
@@ -185,6 +186,8 @@ class Run final : public Object, public Work {
   void tell_log_ended() const noexcept;
   void call_back(Notices& notices) noexcept;
   void collect_done(Notices& notices) noexcept;
+  // Under the lock: until the callbacks of these notices are back, somebody has the run.
+  void lend(Notices& notices) noexcept;
   // The moment of the next thing that is due, for the runtime.
   void rearm(Notices& notices) noexcept;
   void arm(int64_t due_ms, Notices& notices) noexcept;
@@ -254,6 +257,7 @@ class Run final : public Object, public Work {
   std::atomic<bool> closing_{false};  // somebody waits for them to leave
   size_t tasks_ = 0;                  // steps that a host's scheduler was told of and has not run yet
   std::atomic<uint32_t> handles_{1};
+  uint32_t lent_ = 0;  // rounds of callbacks that have the run meanwhile, and may move it on
   Call* spare_call_ = nullptr;
   std::unique_ptr<StreamLog> stream_;
   bool is_observed_ = false;          // watched, or a subscriber may hold the run back

@@ -123,6 +123,7 @@ void Run::hand_out_requests(Notices& notices) noexcept {
   for (Question& question : state_.questions) {
     if (!std::exchange(question.handed_out, true)) notices.requests.push_back(question.request);
   }
+  if (!notices.requests.empty()) lend(notices);
   notices.more = true;
 }
 

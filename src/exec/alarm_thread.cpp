@@ -4,33 +4,26 @@
 
 #ifndef BLAZEN_NO_THREADS
 
-#include <chrono>
 #include <system_error>
 #include <thread>
 #include <utility>
 
 #include "base/lock.hpp"
-#include "engine/scope.hpp"
+#include "base/steady.hpp"
 
 namespace blazen {
 namespace {
 
 // What the thread needs outlives the alarm, for the one that closes its own runtime from here.
-struct Shared {
+struct Sleeper {
   Lock lock;
   Condition changed;
   int64_t due_ms = INT64_MAX;
   bool stopped = false;
 };
 
-int64_t steady_ms() noexcept {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 // Until something is due. False: stopped.
-bool sleep_until_due(Shared& shared, Clock& clock) noexcept {
+bool sleep_until_due(Sleeper& shared, Clock& clock) noexcept {
   Guard guard(shared.lock);
   while (!shared.stopped) {
     if (shared.due_ms == INT64_MAX) {
@@ -48,26 +41,21 @@ bool sleep_until_due(Shared& shared, Clock& clock) noexcept {
   return false;
 }
 
-void call_hook(const Hooks& hooks, Hooks::Function hook) noexcept {
-  const EngineScope scope;
-  hooks.call(hook);
-}
-
 // Callbacks of the host come from this thread too: it attaches itself before the first.
-void run_alarm(const std::shared_ptr<Shared>& shared, Clock& clock, const Ref<Hooks>& hooks,
+void run_alarm(const std::shared_ptr<Sleeper>& shared, Clock& clock, const Ref<Hooks>& hooks,
                Alarm::Target target) noexcept {
   bool is_attached = false;
   while (sleep_until_due(*shared, clock)) {
-    if (!std::exchange(is_attached, true)) call_hook(*hooks, hooks->attach);
+    if (!std::exchange(is_attached, true)) hooks->call_as_engine(hooks->attach);
     target.tell_time(target.runtime);
   }
-  if (is_attached) call_hook(*hooks, hooks->detach);
+  if (is_attached) hooks->call_as_engine(hooks->detach);
 }
 
 class AlarmThread final : public Alarm {
  public:
   AlarmThread(Clock& clock, Ref<Hooks> hooks, Target target)
-      : clock_(clock), hooks_(std::move(hooks)), target_(target), shared_(std::make_shared<Shared>()) {}
+      : clock_(clock), hooks_(std::move(hooks)), target_(target), shared_(std::make_shared<Sleeper>()) {}
   ~AlarmThread() override { stop(); }
 
   void set(int64_t due_ms) noexcept override {
@@ -107,7 +95,7 @@ class AlarmThread final : public Alarm {
   Clock& clock_;
   Ref<Hooks> hooks_;
   const Target target_;
-  std::shared_ptr<Shared> shared_;
+  std::shared_ptr<Sleeper> shared_;
   std::thread thread_;
 };
 

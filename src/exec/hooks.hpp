@@ -29,6 +29,8 @@ struct Hooks final : Object {
     } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody to tell
     }
   }
+  // The same, from a thread that belongs to no run: what waits is refused meanwhile.
+  void call_as_engine(Function function) const noexcept;
 
   void* user_data = nullptr;
   DropFn drop = nullptr;

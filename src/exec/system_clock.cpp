@@ -3,6 +3,8 @@
 #include <chrono>
 #include <ctime>
 
+#include "base/steady.hpp"
+
 namespace blazen {
 namespace {
 
@@ -25,10 +27,6 @@ class SystemClock final : public Clock {
  private:
   static int64_t date_ms() noexcept {
     const auto since = std::chrono::system_clock::now().time_since_epoch();
-    return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
-  }
-  static int64_t steady_ms() noexcept {
-    const auto since = std::chrono::steady_clock::now().time_since_epoch();
     return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
   }
 

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/lock.hpp"
-#include "engine/scope.hpp"
 #include "exec/work_queue.hpp"
 
 namespace blazen {
@@ -37,18 +36,13 @@ Work* wait_for_work(Shared& shared) noexcept {
   return shared.stopped ? nullptr : shared.queue.pop();
 }
 
-void call_hook(const Hooks& hooks, Hooks::Function hook) noexcept {
-  const EngineScope scope;
-  hooks.call(hook);
-}
-
 void run_worker(const std::shared_ptr<Shared>& shared, const Ref<Hooks>& hooks) noexcept {
-  call_hook(*hooks, hooks->attach);
+  hooks->call_as_engine(hooks->attach);
   while (Work* work = wait_for_work(*shared)) {
     work->work(kStepsPerTurn);
     work->let_go();
   }
-  call_hook(*hooks, hooks->detach);
+  hooks->call_as_engine(hooks->detach);
 }
 
 class Threads final : public Executor {

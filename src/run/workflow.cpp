@@ -4,14 +4,13 @@
 #include <unordered_set>
 
 #include "base/digest.hpp"
+#include "base/quotes.hpp"
 #include "value/event.hpp"
 
 namespace blazen {
 namespace {
 
 using Steps = std::vector<StepDefinition>;
-
-std::string quoted(std::string_view text) { return std::string("'").append(text).append("'"); }
 
 bool anybody_accepts(const Steps& steps, std::string_view type) {
   return std::any_of(steps.begin(), steps.end(),
@@ -21,7 +20,7 @@ bool anybody_accepts(const Steps& steps, std::string_view type) {
 std::string find_duplicate_name(const Steps& steps) {
   std::unordered_set<std::string_view> seen;
   for (const StepDefinition& step : steps) {
-    if (!seen.insert(step.name).second) return "two steps are named " + quoted(step.name);
+    if (!seen.insert(step.name).second) return "two steps are named " + in_quotes(step.name);
   }
   return {};
 }
@@ -29,16 +28,16 @@ std::string find_duplicate_name(const Steps& steps) {
 std::string find_bad_type(const Steps& steps) {
   for (const StepDefinition& step : steps) {
     if (step.accepts_type(kStopEvent)) {
-      return "step " + quoted(step.name) +
+      return "step " + in_quotes(step.name) +
              " accepts blazen::StopEvent, which ends the run and is never delivered";
     }
     for (const std::string& type : step.accepts) {
       if (is_stream_type(type))
-        return "step " + quoted(step.name) + " accepts " + type + ", which only ever stands on streams";
+        return "step " + in_quotes(step.name) + " accepts " + type + ", which only ever stands on streams";
     }
     for (const std::string& type : step.emits) {
       if (type != kStopEvent && type != kInputRequest && !anybody_accepts(steps, type)) {
-        return "step " + quoted(step.name) + " declares that it emits " + quoted(type) +
+        return "step " + in_quotes(step.name) + " declares that it emits " + in_quotes(type) +
                ", which no step accepts";
       }
     }
@@ -68,8 +67,8 @@ std::string find_unreachable(const Steps& steps, const WorkflowPolicy& policy) {
   for (const StepDefinition& step : steps) {
     if (std::none_of(step.accepts.begin(), step.accepts.end(),
                      [&](const std::string& type) { return seen.contains(type); })) {
-      return "no event can reach step " + quoted(step.name) +
-             ": no step that can run declares that it emits " + quoted(step.accepts.front());
+      return "no event can reach step " + in_quotes(step.name) +
+             ": no step that can run declares that it emits " + in_quotes(step.accepts.front());
     }
   }
   return {};
@@ -100,7 +99,7 @@ bool StepDefinition::accepts_type(std::string_view type) const noexcept {
 Result<Ref<Workflow>> Workflow::build(std::string_view name, const Steps& steps,
                                       const WorkflowPolicy& policy) {
   if (std::string fault = find_fault(steps, policy); !fault.empty()) {
-    return Error::make(Status::invalid_workflow, "workflow " + quoted(name) + " can never work: " + fault);
+    return Error::make(Status::invalid_workflow, "workflow " + in_quotes(name) + " can never work: " + fault);
   }
   Ref<Workflow> workflow = Ref<Workflow>::adopt(new Workflow);
   workflow->name_ = name;

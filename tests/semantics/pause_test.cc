@@ -54,10 +54,10 @@ struct Held {
 };
 
 TEST_P(Pause, NowIsCompleteAtOnceAndEverybodyIsTold) {
-  Engine engine(GetParam(), &clock_);
-  Held held(engine);
   Told told;
   Told ended;
+  Engine engine(GetParam(), &clock_);
+  Held held(engine);
   told.wait_for(held.run, BLAZEN_UNTIL_PAUSED);
   ended.wait_for(held.run, BLAZEN_UNTIL_ENDED);
   EXPECT_EQ(reached(held.run, BLAZEN_UNTIL_PAUSED), BLAZEN_RUN_NONE);
@@ -92,9 +92,9 @@ TEST_P(Pause, NowIsCompleteAtOnceAndEverybodyIsTold) {
 }
 
 TEST_P(Pause, DrainIsCompleteWhenNoBodyIsAtWork) {
+  Told told;
   Engine engine(GetParam(), &clock_);
   Held held(engine);
-  Told told;
   MUST(blazen_run_pause(held.run, BLAZEN_PAUSE_DRAIN, e));
   told.wait_for(held.run, BLAZEN_UNTIL_PAUSED);
   EXPECT_EQ(blazen_run_state_now(held.run), BLAZEN_RUN_RUNNING);
@@ -110,9 +110,9 @@ TEST_P(Pause, DrainIsCompleteWhenNoBodyIsAtWork) {
 }
 
 TEST_P(Pause, NowCompletesADrain) {
+  Told told;
   Engine engine(GetParam(), &clock_);
   Held held(engine);
-  Told told;
   told.wait_for(held.run, BLAZEN_UNTIL_PAUSED);
   MUST(blazen_run_pause(held.run, BLAZEN_PAUSE_DRAIN, e));
   EXPECT_TRUE(told.all().empty());
@@ -156,11 +156,11 @@ TEST_P(Pause, StepsThatWaitForAPermitDoNotStart) {
 }
 
 TEST_P(Pause, EventsFromOutsideQueue) {
+  Told waiting;
   Engine engine(GetParam(), &clock_);
   Held held(engine);
   held.let_go(0);
   EXPECT_TRUE(engine.reach(held.run, BLAZEN_RUN_WAITING));
-  Told waiting;
   MUST(blazen_run_pause(held.run, BLAZEN_PAUSE_DRAIN, e));
   EXPECT_EQ(blazen_run_state_now(held.run), BLAZEN_RUN_PAUSED);
   MUST(blazen_run_send_event(held.run, event("Next"), nullptr, e));
@@ -181,10 +181,10 @@ TEST_P(Pause, EventsFromOutsideQueue) {
 
 TEST_P(Pause, AbortFromABodyADoneCallbackAndADrop) {
   for (const int where : {0, 1, 2}) {
-    Engine engine(GetParam(), &clock_);
-    Held held(engine);
     Told told;
     Told ended;
+    Engine engine(GetParam(), &clock_);
+    Held held(engine);
     struct Aborter {
       blazen_run* run;
       std::atomic<int> drops{0};
@@ -227,6 +227,8 @@ TEST_P(Pause, AbortFromABodyADoneCallbackAndADrop) {
 }
 
 TEST_P(Pause, ARunThatWasNotStarted) {
+  Told told;
+  Told never;
   Engine engine(GetParam(), &clock_);
   Spec spec;
   spec.start([](Ctx& ctx) { ctx.stop(); });
@@ -237,8 +239,6 @@ TEST_P(Pause, ARunThatWasNotStarted) {
   EXPECT_EQ(respond(run, "q"), BLAZEN_ERROR_NOT_FOUND);
   EXPECT_EQ(describe_run(run).at("status"), "created");
   EXPECT_EQ(reached(run, 8 | 16 | 256 | 512), BLAZEN_RUN_NONE);
-  Told told;
-  Told never;
   told.wait_for(run, BLAZEN_UNTIL_PAUSED);
   MUST(blazen_run_abort(run, e));
   EXPECT_EQ(told.all(), States{BLAZEN_RUN_CANCELLED});
@@ -253,9 +253,9 @@ TEST_P(Pause, ARunThatWasNotStarted) {
 }
 
 TEST_P(Pause, CloseWhilePaused) {
+  Told told;
   Engine engine(GetParam(), &clock_);
   Held held(engine);
-  Told told;
   told.wait_for(held.run, BLAZEN_UNTIL_WAITING);
   MUST(blazen_run_pause(held.run, BLAZEN_PAUSE_NOW, e));
   held.let_go();
@@ -269,8 +269,8 @@ TEST_P(Pause, CloseWhilePaused) {
 
 // Nobody can ever resume it: it is cancelled, and lets go of everything.
 TEST_P(Pause, TheLastHandleOfAPausedRunCancelsIt) {
-  Engine engine(GetParam(), &clock_);
   Told told;
+  Engine engine(GetParam(), &clock_);
   Counted input;
   {
     Spec spec;

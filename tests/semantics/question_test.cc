@@ -44,10 +44,10 @@ Spec asker(int count, std::atomic<int>* calls = nullptr) {
 }
 
 TEST_P(Question, SeveralAtOnceInAnyOrder) {
+  Told told;
   Engine engine(GetParam(), &clock_);
   std::atomic<int> calls{0};
   RunHandle run = start(engine, asker(3, &calls).build());
-  Told told;
   told.wait_for(run, BLAZEN_UNTIL_ASKING);
   EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
   EXPECT_TRUE(engine.until(run, [&] { return told.drops == 1; }));
@@ -114,9 +114,9 @@ TEST_P(Question, AnAskerLetsOthersPass) {
 }
 
 TEST_P(Question, AnsweredFromACallback) {
+  Told told;
   Engine engine(GetParam(), &clock_);
   RunHandle run = create(engine, asker(1).build());
-  Told told;
   told.then = [](blazen_run* asking) { EXPECT_EQ(respond(asking, "i1.1", "\"inside\""), BLAZEN_OK); };
   told.wait_for(run, BLAZEN_UNTIL_ASKING);
   MUST(blazen_run_start(run, nullptr, e));
@@ -670,8 +670,8 @@ TEST_P(Question, AHandlerAnswersInline) {
 
 TEST_P(Question, AHandlerThatAnswersLaterOrNotAtAll) {
   for (const Handler::Does does : {Handler::Does::later, Handler::Does::nothing}) {
-    Engine engine(GetParam(), &clock_);
     Handler handler;
+    Engine engine(GetParam(), &clock_);
     handler.does = does;
     RunHandle run = start_with(engine, asker(2).build(), handler);
     EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
@@ -686,8 +686,8 @@ TEST_P(Question, AHandlerThatAnswersLaterOrNotAtAll) {
 
 TEST_P(Question, AHandlerThatFailsFailsTheRun) {
   for (const Handler::Does does : {Handler::Does::fails, Handler::Does::throws}) {
-    Engine engine(GetParam(), &clock_);
     Handler handler;
+    Engine engine(GetParam(), &clock_);
     handler.does = does;
     RunHandle run = start_with(engine, asker(1).build(), handler);
     const Outcome end = finish(engine, run);
@@ -732,8 +732,8 @@ TEST_P(Question, AHandlerIsCalledForEventsThatAsk) {
 // Nobody holds a handle, and nobody needs to: the handler answers.
 TEST_P(Question, ARunWithoutHandlesGoesOnWithItsHandler) {
   Handler handler;
-  Engine engine(GetParam(), &clock_);
   Told told;
+  Engine engine(GetParam(), &clock_);
   {
     Spec spec;
     spec.start([](Ctx& ctx) { ctx.emit(BLAZEN_INPUT_REQUEST_EVENT, "{}"); });
@@ -746,6 +746,62 @@ TEST_P(Question, ARunWithoutHandlesGoesOnWithItsHandler) {
   }
   EXPECT_TRUE(until_without_run(engine, [&] { return told.drops == 1; }));
   EXPECT_EQ(told.all(), States{BLAZEN_RUN_COMPLETED});
+}
+
+// The last handle goes while a callback has the run: it is not lost, for an answer may still come.
+TEST_P(Question, TheLastHandleMayGoWhileACallbackHasTheRun) {
+  for (const bool by_handler : {true, false}) {
+    struct Thinker {
+      std::atomic<bool> is_alone{false};
+      static blazen_status call(void* self, blazen_run*, const blazen_event*, blazen_value** answer,
+                                blazen_error** error) {
+        static_cast<Thinker*>(self)->wait();
+        return blazen_value_json(BLAZEN_TEXT("\"thought\""), answer, error);
+      }
+      void wait() const {
+        const auto deadline = std::chrono::steady_clock::now() + kPatience;
+        while (!is_alone && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+        EXPECT_TRUE(is_alone);
+      }
+    } thinker;
+    Told ended;
+    Told asked;
+    asked.then = [&](blazen_run* asking) {
+      thinker.wait();
+      EXPECT_EQ(respond(asking, "i1.1", "4"), BLAZEN_OK);
+    };
+    Engine engine(GetParam(), &clock_);
+    blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+    options.input = by_handler ? Thinker::call : nullptr;
+    options.user_data = &thinker;
+    RunHandle run;
+    MUST(blazen_run_create(engine.runtime(), asker(1).build(), &options, run.out(), e));
+    ended.wait_for(run, BLAZEN_UNTIL_ENDED);
+    if (!by_handler) asked.wait_for(run, BLAZEN_UNTIL_ASKING);
+    MUST(blazen_run_start(run, nullptr, e));
+    run.reset();
+    thinker.is_alone = true;
+    EXPECT_TRUE(
+        until_without_run(engine, [&] { return ended.drops == 1 && (by_handler || asked.drops == 1); }));
+    EXPECT_EQ(ended.all(), States{BLAZEN_RUN_COMPLETED}) << by_handler;
+  }
+}
+
+// It gives no answer, and nobody else can.
+TEST_P(Question, ARunThatItsHandlerLeavesAloneIsCancelled) {
+  Handler handler;
+  handler.does = Handler::Does::nothing;
+  Told told;
+  Engine engine(GetParam(), &clock_);
+  {
+    RunHandle run;
+    const blazen_run_options options = handler.options();
+    MUST(blazen_run_create(engine.runtime(), asker(1).build(), &options, run.out(), e));
+    told.wait_for(run, BLAZEN_UNTIL_ENDED);
+    MUST(blazen_run_start(run, nullptr, e));
+  }
+  EXPECT_TRUE(until_without_run(engine, [&] { return told.drops == 1; }));
+  EXPECT_EQ(told.all(), States{BLAZEN_RUN_CANCELLED});
 }
 
 TEST_P(Question, AHandlerIsCalledForWhatIsOpenInASnapshot) {

@@ -128,9 +128,10 @@ TEST_P(Timers, AClockThatJumpsBackStandsStill) {
 // step
 
 TEST_P(Timers, AnAbandonedStepCanDoNothingMore) {
+  Told cancelled;
+  Told at_once;
   Engine engine(GetParam(), &clock_);
   Holder holder;
-  Told cancelled;
   int32_t descriptor = -1;
   Spec spec;
   std::atomic<int> handled{0};
@@ -181,7 +182,6 @@ TEST_P(Timers, AnAbandonedStepCanDoNothingMore) {
   EXPECT_EQ(blazen_context_ask(late.raw, &question, answer.out(), nullptr), BLAZEN_ERROR_CANCELLED);
   Invocation second;
   EXPECT_EQ(blazen_context_defer(late.raw, second.out(), nullptr), BLAZEN_ERROR_CANCELLED);
-  Told at_once;
   MUST(blazen_context_on_cancel(
       late.raw, [](void* self) { Told::call(self, nullptr, BLAZEN_RUN_NONE); }, &at_once, Told::drop, e));
   EXPECT_EQ(at_once.all().size(), 1U);
@@ -233,10 +233,10 @@ TEST(RealTime, AnAbandonedBodyLetsGoOfItsEvent) {
 
 TEST_P(Timers, CancelledByAnAbortACloseAndTheEnd) {
   for (const int how : {0, 1, 2, 3}) {
-    Engine engine(GetParam(), &clock_);
-    Holder holder;
     Told cancelled;
     Told never;
+    Engine engine(GetParam(), &clock_);
+    Holder holder;
     int32_t descriptor = -1;
     std::atomic<bool> ready{false};
     Spec spec;
@@ -463,8 +463,8 @@ TEST_P(Timers, DelayedEventsHaveABound) {
 // It is moved on by time, not from outside.
 TEST_P(Timers, ARunWithoutHandlesWaitsForItsTimers) {
   for (const bool retry : {true, false}) {
-    Engine engine(GetParam(), &clock_);
     Told told;
+    Engine engine(GetParam(), &clock_);
     std::atomic<int> starts{0};
     {
       Spec spec;
@@ -488,8 +488,8 @@ TEST_P(Timers, ARunWithoutHandlesWaitsForItsTimers) {
 
 // And is cancelled where the last timer leaves nothing but the outside.
 TEST_P(Timers, ARunWithoutHandlesIsCancelledAfterItsLastTimer) {
-  Engine engine(GetParam(), &clock_);
   Told told;
+  Engine engine(GetParam(), &clock_);
   std::atomic<bool> started{false};
   {
     Spec spec;
