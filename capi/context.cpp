@@ -172,6 +172,8 @@ blazen_status blazen_context_emit(blazen_context* context, const char* type, siz
     if (Ref<Error> failure = need_data("type", type, type_length, name)) return failure;
     if (value == nullptr) return call->emit(name, Value::null());
     if (Ref<Error> failure = need("value", value, object)) return failure;
+    if (call->emit_again(name, *object)) [[likely]]
+      return nullptr;
     return call->emit(name, Ref<Value>::share(object));
   });
 }

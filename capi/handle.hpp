@@ -115,9 +115,12 @@ Ref<Error> invalid(const char* message) noexcept;
 Ref<Error> bad_argument(const char* argument, const char* what) noexcept;
 
 template <class T>
-Ref<Error> need(const char* argument, const typename HandleOf<T>::Handle* handle, T*& object) noexcept {
+[[gnu::always_inline]] inline Ref<Error> need(const char* argument, const typename HandleOf<T>::Handle* handle,
+                                              T*& object) noexcept {
   object = object_of<T>(handle);
-  return object != nullptr ? nullptr : bad_handle(argument, HandleOf<T>::kName, handle);
+  if (object == nullptr) [[unlikely]]
+    return bad_handle(argument, HandleOf<T>::kName, handle);
+  return nullptr;
 }
 
 // A runtime that this process made.

@@ -41,7 +41,7 @@ struct Object {
 
 inline constexpr uint32_t kImmortal = 0x80000000;
 
-inline void retain(const Object* object) noexcept {
+[[gnu::always_inline]] inline void retain(const Object* object) noexcept {
   auto& refs = const_cast<Object*>(object)->refs;
   if ((refs.load(std::memory_order_relaxed) & kImmortal) == 0) refs.fetch_add(1, std::memory_order_relaxed);
 }
@@ -96,7 +96,7 @@ class Ref {
     ref.object_ = object;
     return ref;
   }
-  static Ref share(const T* object) noexcept {
+  [[gnu::always_inline]] static Ref share(const T* object) noexcept {
     if (object != nullptr) retain(object);
     return adopt(const_cast<T*>(object));
   }

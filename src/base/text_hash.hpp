@@ -44,15 +44,19 @@ inline uint64_t hash_text(std::string_view text) noexcept {
 }
 
 inline bool same_text(std::string_view a, std::string_view b) noexcept {
-  if (a.size() != b.size()) return false;
-  size_t at = 0;
-  for (; at + 8 <= a.size(); at += 8) {
-    if (load_word(a.data() + at) != load_word(b.data() + at)) return false;
+  const size_t size = a.size();
+  if (size != b.size()) return false;
+  if (size < 8) [[unlikely]] {
+    for (size_t at = 0; at < size; ++at) {
+      if (a[at] != b[at]) return false;
+    }
+    return true;
   }
-  for (; at < a.size(); ++at) {
-    if (a[at] != b[at]) return false;
-  }
-  return true;
+  // Whole words, of which the last may overlap the one before.
+  const auto differ = [&](size_t at) noexcept { return load_word(a.data() + at) ^ load_word(b.data() + at); };
+  uint64_t difference = differ(0) | differ(size - 8);
+  for (size_t at = 8; at + 8 < size; at += 8) difference |= differ(at);
+  return difference == 0;
 }
 
 }  // namespace blazen

@@ -145,7 +145,8 @@ void Call::begin(Run& run, Invocation* invocation) noexcept {
   if (run_ != &run) {
     run_ = &run;
     workflow_ = &run.workflow();
-    emitted_last_ = kUnknownType;
+    outputs_max_ = workflow_->policy().limits.queued_events;
+    emitted_name_ = {};
   }
   invocation_ = invocation;
   step_ = &workflow_->steps()[invocation->step];
@@ -181,18 +182,17 @@ Ref<Error> Call::outputs_full(std::string_view type) const {
 Ref<Error> Call::emit(std::string_view type, Ref<Value> value) {
   if (!is_open() || run_->ended()) return check_open();
   if (type.size() > kNameBytesMax) return name_fault("type", type);
-  TypeId id = emitted_last_;
-  if (id == kUnknownType || !same_text(workflow_->type_name(id), type)) {
-    id = workflow_->find_type(type);
-    if (id == kUnknownType) {
-      if (Ref<Error> error = check_name("type", type)) return error;
-      if (is_stream_type(type)) return stream_type_refused(type);
-    } else if (id == kInputRequestType) {
-      return emit_event(*Event::make(type, std::move(value)), {});
-    }
+  const TypeId id = workflow_->find_type(type);
+  if (id == kUnknownType) {
+    if (Ref<Error> error = check_name("type", type)) return error;
+    if (is_stream_type(type)) return stream_type_refused(type);
+  } else if (id == kInputRequestType) {
+    return emit_event(*Event::make(type, std::move(value)), {});
+  } else {
     emitted_last_ = id;
+    emitted_name_ = workflow_->type_name(id);
   }
-  if (outputs_.size() >= workflow_->policy().limits.queued_events) return outputs_full(type);
+  if (outputs_.size() >= outputs_max_) return outputs_full(type);
   Ref<Event> event = Event::make_in(stash_, type, std::move(value), step_->name);
   outputs_.emplace_back(std::move(event), id, kNoStep);
   return nullptr;
@@ -220,7 +220,7 @@ Result<Ref<Event>> Call::make_request(std::string_view correlation, const Value&
 Ref<Error> Call::emit_output(Output output, const Sending& sending, bool at_once) {
   output.delay_ms = sending.delay_ms;
   if (sending.delay_ms != 0) extras().is_special = true;
-  if (outputs_.size() >= workflow_->policy().limits.queued_events) return outputs_full(output.event->type());
+  if (outputs_.size() >= outputs_max_) return outputs_full(output.event->type());
   if (output.type == kInputRequestType) {
     Result<Ref<Event>> request = make_request(output.event->correlation(), *output.event->value());
     if (!request) return request.error();

@@ -68,6 +68,9 @@ class Call final : public Object {
   };
   // What a step does; the errors are for its caller. May throw std::bad_alloc.
   Ref<Error> emit(std::string_view type, Ref<Value> value);
+  // The same for an event of the type that was emitted last, which is the everyday case. False: it is
+  // another, or there is an error, and nothing was done.
+  bool emit_again(std::string_view type, Value& value);
   Ref<Error> emit_event(const Event& event, const Sending& sending);
   Ref<Error> send_event(const Event& event, const Sending& sending);
   Ref<Error> publish(const Event& event);
@@ -111,9 +114,11 @@ class Call final : public Object {
   struct Leavings {
     std::unique_ptr<Extras> extras;
     Ref<Event> event;
+    bool any = false;
     void let_go() noexcept {
-      if (extras) extras.reset();
-      if (event) event.reset();
+      if (!std::exchange(any, false)) return;
+      extras.reset();
+      event.reset();
     }
   };
   // Under the lock.
@@ -123,12 +128,15 @@ class Call final : public Object {
   }
   [[gnu::noinline]] void leave(Leavings& leavings) noexcept {
     leaves_ = false;
+    leavings.any = true;
     leavings.extras = std::move(spent_);
     leavings.event = std::move(event_kept_);
   }
 
   Ref<Error> outputs_full(std::string_view type) const;
   void begin(Run& run, Invocation* invocation) noexcept;
+  // It has emitted one event, which ends the run.
+  bool stops() const noexcept { return outputs_.size() == 1 && outputs_.front().type == kStopType; }
   Ref<Error> emit_output(Output output, const Sending& sending, bool at_once);
   // An InputRequestEvent as it goes out: with an id.
   Result<Ref<Event>> make_request(std::string_view correlation, const Value& value);
@@ -152,7 +160,10 @@ class Call final : public Object {
   bool leaves_ = false;      // spent_, or event_kept_ of an abandoned one
   bool listed_ = false;      // in the run's list of calls that something outside may have to do with
   Ref<Error> failure_;
-  TypeId emitted_last_ = kUnknownType;  // a step often emits one type many times
+  // A step often emits one type many times: its number and, where it has one, its name.
+  TypeId emitted_last_ = kUnknownType;
+  std::string_view emitted_name_;
+  size_t outputs_max_ = 0;
   std::vector<Output> outputs_;
   EventStash stash_;
   Commands commands_;  // of its writes

@@ -48,7 +48,10 @@ Ref<Error> stream_type_refused(std::string_view type) {
 // end
 
 Run::Run(Runtime& runtime, Ref<Workflow> workflow) noexcept
-    : Object(Kind::run), runtime_(Ref<Runtime>::share(&runtime)), times_steps_(workflow->times_steps()) {
+    : Object(Kind::run),
+      runtime_(Ref<Runtime>::share(&runtime)),
+      times_steps_(workflow->times_steps()),
+      shares_work_(runtime.executor().shares_work()) {
   state_.workflow = std::move(workflow);
   runtime_->hold();
 }
@@ -80,7 +83,7 @@ Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value
                              std::unique_ptr<PendingCallback> input) {
   FirstHandle run(new Run(runtime, std::move(workflow)));
   RunState& state = run->state_;
-  state.steps.resize(state.workflow->steps().size());
+  make_steps(state);
   state.metadata = std::move(metadata);
   run->input_ = std::move(input);
   if (Ref<Error> error = runtime.entropy().fill(state.id.data(), state.id.size())) return error;
@@ -127,7 +130,7 @@ void Run::release_handle() noexcept {
     lost = is_lost();
   }
   if (lost) cancel("its last handle was released while it waited for the outside");
-  Ref<Runtime> runtime = runtime_;
+  Runtime* runtime = runtime_.get();  // what hold() took keeps it, when this run is gone
   let_go();
   runtime->let_go();
 }
@@ -170,7 +173,7 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   started_ms_ = start.now_ms;
   if (will_move && !has_ended(state_)) begin_time(visit.notices);
   if (will_move) {
-    owned_.store(true);
+    owned_ = true;
     keep();
   }
   if (!is_new) {
@@ -292,7 +295,7 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
     const Status status = call_body(*call, error);
     ++steps;
     hand_free = steps_max == 0 || steps < steps_max;
-    const int64_t looked_ms = watch.look();
+    const int64_t looked_ms = call->stops() ? watch.now() : watch.look();
     // Bring back, and take the next.
     guard.lock();
     looked_ms_ = looked_ms;
@@ -348,7 +351,7 @@ inline bool Run::take_next(Call*& call, Call::Leavings& leavings, Commands& comm
     arm(now_ms() + call->step_->timeout_ms, notices);
   }
   call->started_ms_ = state_.watched ? now_ms() : -1;
-  offer_rest(notices);
+  if (shares_work_) offer_rest(notices);
   return true;
 }
 
@@ -440,10 +443,18 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
   call.open_.store(false, std::memory_order_release);
   if (failure || call.is_special_ || is_observed_ || has_ended(state_))
     return finish_otherwise(call, std::move(failure), hand_free, commands, notices);
-  Tick done{Tick::Kind::complete, hand_free, call.invocation_};
-  done.now_ms = dispatch_ms();
-  done.outputs = call.outputs_;
-  if (!tick(done, commands, notices)) fail_without_memory(call.invocation_, hand_free, commands, notices);
+  const Completion done{call.invocation_, call.outputs_, dispatch_ms(), hand_free};
+  if (!reduce_plainly(state_, done, commands)) return finish_with_growth(done, commands, notices);
+  after_reduce(commands, notices);
+}
+
+// Its outputs may need more memory.
+[[gnu::noinline]] void Run::finish_with_growth(const Completion& done, Commands& commands,
+                                               Notices& notices) noexcept {
+  Tick tick{Tick::Kind::complete, done.hand_free, done.invocation, done.outputs};
+  tick.now_ms = done.now_ms;
+  if (!this->tick(tick, commands, notices))
+    fail_without_memory(done.invocation, done.hand_free, commands, notices);
 }
 
 // It has failed, or comes too late, or did what most never do.
@@ -521,9 +532,13 @@ bool Run::tick(Tick& tick, Commands& commands, Notices& notices) noexcept {
   } catch (const std::bad_alloc&) {
     return false;
   }
+  after_reduce(commands, notices);
+  return true;
+}
+
+inline void Run::after_reduce(Commands& commands, Notices& notices) noexcept {
   if (commands.more) after_tick(commands, notices);
   if (helpers_ != 0 && startable_now(state_) != 0) changed_.wake_all();
-  return true;
 }
 
 [[gnu::noinline]] void Run::after_tick(Commands& commands, Notices& notices) noexcept {
@@ -598,7 +613,7 @@ void Run::look_at_hold(Notices& notices) noexcept {
   if (!was_held || state_.held || startable_now(state_) == 0) return;
   if (helpers_ != 0) changed_.wake_all();
   if (EngineScope::works_on(*this) && !runtime_->executor().wants_each_step()) {
-    offer_rest(notices);
+    if (shares_work_) offer_rest(notices);
   } else {
     offer(notices);
   }
@@ -636,7 +651,7 @@ void Run::offer(Notices& notices) noexcept {
 // Whoever takes the run off the queue looks under the lock after that, so that nothing is missed while the
 // run is still queued.
 void Run::offer_rest(Notices& notices) noexcept {
-  if (startable_now(state_) == 0 || !runtime_->executor().shares_work()) return;
+  if (startable_now(state_) == 0) return;
   if (queued.load(std::memory_order_relaxed)) return;
   notices.hands = 1;
   notices.more = true;
@@ -668,7 +683,7 @@ void Run::notify(Notices& notices) noexcept {
     if (queued.load(std::memory_order_relaxed)) runtime_->executor().withdraw(*this);
     runtime_->delist(*this, std::exchange(notices.spare_call, nullptr));
     delisted_ = true;
-    if (owned_.exchange(false)) let_go();
+    if (std::exchange(owned_, false)) let_go();
   }
 }
 

@@ -156,6 +156,7 @@ class Run final : public Object, public Work {
   // One tick, and what follows from it under the lock. False: no memory, and nothing has changed.
   bool tick(Tick& tick, Commands& commands, Notices& notices) noexcept;
   void after_tick(Commands& commands, Notices& notices) noexcept;
+  void after_reduce(Commands& commands, Notices& notices) noexcept;
   // What a tick, or a step, has for those who listen.
   void append_happened(Commands& commands) noexcept;
   // Somebody has subscribed, or gone.
@@ -222,6 +223,7 @@ class Run final : public Object, public Work {
   bool bring_back(Call& call, Status status, Ref<Error>& error, bool hand_free, Commands& commands,
                   Notices& notices) noexcept;
   void finish(Call& call, Ref<Error> failure, bool hand_free, Commands& commands, Notices& notices) noexcept;
+  void finish_with_growth(const Completion& done, Commands& commands, Notices& notices) noexcept;
   void prepare_finish(Call& call, Tick& done) noexcept;
   void fail_step(const Call& call, Tick& tick, Ref<Error> cause, Output& handled) const noexcept;
   void finish_otherwise(Call& call, Ref<Error> failure, bool hand_free, Commands& commands,
@@ -252,7 +254,7 @@ class Run final : public Object, public Work {
   uint32_t waiters_ = 0;              // threads that sleep on changed_
   uint32_t helpers_ = 0;              // those of them that would rather work
   std::atomic<uint32_t> busy_{0};     // threads that call out for this run, or are about to
-  std::atomic<bool> owned_{false};    // started and not ended: the runtime has a reference
+  bool owned_ = false;                // started and not ended: the runtime has a reference
   std::atomic<bool> ended_{false};    // has_ended(), for a look without the lock
   std::atomic<bool> closing_{false};  // somebody waits for them to leave
   size_t tasks_ = 0;                  // steps that a host's scheduler was told of and has not run yet
@@ -270,6 +272,7 @@ class Run final : public Object, public Work {
   int64_t looked_ms_ = 0;             // when a body began last, or little before
   bool time_has_passed_ = false;
   const bool times_steps_;
+  const bool shares_work_;  // as the executor says
   mutable UuidText id_text_{};  // made when somebody asks; empty until then
 
   std::atomic<int64_t> far_due_ms_{INT64_MAX};  // for the runtime to arm, when it comes nearer
@@ -282,6 +285,15 @@ class Run final : public Object, public Work {
  public:
   ~Run();
 };
+
+[[gnu::always_inline]] inline bool Call::emit_again(std::string_view type, Value& value) {
+  if (!is_open() || run_->ended() || type.empty() || !same_text(emitted_name_, type) ||
+      outputs_.size() >= outputs_max_) [[unlikely]]
+    return false;
+  outputs_.emplace_back(Event::make_in(stash_, type, Ref<Value>::share(&value), step_->name), emitted_last_,
+                        kNoStep);
+  return true;
+}
 
 // Larger, and the allocators of most systems take twice as long for it.
 static_assert(sizeof(void*) != 8 || sizeof(Run) <= 1032);

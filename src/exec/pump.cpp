@@ -39,6 +39,7 @@ class Descriptor {
     if (error->status == Status::system) error->host_code = code;
     return error;
   }
+  bool is_open() const noexcept { return number_ >= 0; }
   void set() const noexcept { set_timer(0, 1); }
   // Readable in so many milliseconds; negative: not.
   void set_in(int64_t ms) const noexcept {
@@ -60,6 +61,7 @@ class Descriptor {
   Result<int> open() noexcept {
     return Error::make(Status::system, "this platform has no descriptor: use the wake callback");
   }
+  bool is_open() const noexcept { return false; }
   void set() const noexcept {}
   void set_in(int64_t) const noexcept {}
 #endif
@@ -144,6 +146,7 @@ class Pump final : public Executor {
 
   // Under the lock: the descriptor is for what is due.
   void await_due() noexcept {
+    if (!descriptor_.is_open()) return;
     const bool is_known = clock_ != nullptr && !clock_->is_hosts() && due_ms_ != INT64_MAX;
     descriptor_.set_in(is_known ? std::max<int64_t>(0, due_ms_ - clock_->now_ms()) : -1);
   }

@@ -81,7 +81,21 @@ class InvocationList {
   Invocation* front() const noexcept { return first_; }
   Invocation* back() const noexcept { return last_; }
 
-  void push_back(Invocation* item) noexcept { insert_after(last_, item); }
+  void push_back(Invocation* item) noexcept {
+    item->next = nullptr;
+    item->previous = last_;
+    (last_ != nullptr ? last_->next : first_) = item;
+    last_ = item;
+    ++size_;
+  }
+  // Only where there is one.
+  Invocation* pop_front() noexcept {
+    Invocation* item = first_;
+    first_ = item->next;
+    (first_ != nullptr ? first_->previous : last_) = nullptr;
+    --size_;
+    return item;
+  }
   // Both keep their numbers ascending, and are quick where item belongs near the end.
   void insert_by_id(Invocation* item) noexcept {
     Invocation* before = last_;
@@ -137,6 +151,7 @@ class InvocationPool {
   void reserve(size_t count) {
     while (available_ < count) add_block();
   }
+  size_t available() const noexcept { return available_; }
   // Only after a reserve that covers it.
   Invocation* take() noexcept {
     --available_;
@@ -149,9 +164,9 @@ class InvocationPool {
     item->effects.reset();
     return item;
   }
+  // Without event and effects.
   void give(Invocation* item) noexcept {
     item->place = Place::free;
-    item->effects.reset();
     item->next = free_;
     free_ = item;
     ++available_;

@@ -183,6 +183,12 @@ bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving = 0
                                 state.workflow->policy().limits.queued_events;
 }
 
+void make_ready(RunState& state, Invocation* invocation) noexcept {
+  invocation->place = Place::ready;
+  state.ready.push_back(invocation);
+  ++state.steps[invocation->step].admitted;
+}
+
 void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
   const StepDefinition& definition = state.workflow->steps()[invocation->step];
   StepState& step = state.steps[invocation->step];
@@ -194,20 +200,22 @@ void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
     invocation->place = Place::waiting;
     step.waiting.push_back(invocation);
   } else {
-    invocation->place = Place::ready;
-    state.ready.push_back(invocation);
-    ++step.admitted;
+    make_ready(state, invocation);
   }
 }
 
-void deliver(RunState& state, Ref<Event> event, StepIndex step) noexcept {
+Invocation* make_invocation(RunState& state, Ref<Event> event, StepIndex step) noexcept {
   Invocation* invocation = state.pool.take();
   invocation->id = ++state.invocation_id_last;
   invocation->step = step;
   invocation->attempt = 1;
   invocation->event = std::move(event);
   ++state.open;
-  admit_or_wait(state, invocation);
+  return invocation;
+}
+
+void deliver(RunState& state, Ref<Event> event, StepIndex step) noexcept {
+  admit_or_wait(state, make_invocation(state, std::move(event), step));
 }
 
 void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
@@ -276,7 +284,7 @@ const Question* find_question(const RunState& state, std::string_view id) noexce
 bool route_now(RunState& state, Output& output, int64_t now_ms, Commands& commands) noexcept {
   if (output.type <= kInputRequestType) {
     if (output.type == kStopType) {
-      finish(state, Phase::completed, output.event->value(), nullptr, commands);
+      finish(state, Phase::completed, output.event->take_value(), nullptr, commands);
       return false;
     }
     open_question(state, output.event, nullptr, now_ms, commands);
@@ -309,9 +317,18 @@ bool route(RunState& state, Output& output, int64_t now_ms, Commands& commands) 
   return route_now(state, output, now_ms, commands);
 }
 
-void route_all(RunState& state, const Tick& tick, Commands& commands) noexcept {
-  for (Output& output : tick.outputs) {
-    if (!route(state, output, tick.now_ms, commands)) return;
+// Most outputs go to one step, at once.
+void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Commands& commands) noexcept {
+  const Workflow& workflow = *state.workflow;
+  for (Output& output : outputs) {
+    const StepIndex step = workflow.plain_acceptor(output.type);
+    if (step == kNoStep || output.target != kNoStep || output.delay_ms != 0) [[unlikely]] {
+      if (!route(state, output, now_ms, commands)) return;
+      continue;
+    }
+    output.event->id = ++state.event_id_last;
+    state.last_type = output.type;
+    make_ready(state, make_invocation(state, std::move(output.event), step));
   }
 }
 
@@ -338,10 +355,10 @@ void route_all(RunState& state, const Tick& tick, Commands& commands) noexcept {
 
 // Its body is back, and its permit free.
 void land(RunState& state, Invocation* invocation) noexcept {
-  const uint32_t permits = state.workflow->steps()[invocation->step].concurrency_max;
+  StepState& step = state.steps[invocation->step];
   state.in_flight.remove(invocation);
-  --state.steps[invocation->step].admitted;
-  if (permits != 0 && !has_ended(state)) hand_on_permit(state, invocation->step);
+  --step.admitted;
+  if (step.permits != 0 && !has_ended(state)) hand_on_permit(state, invocation->step);
 }
 
 // Its next execution begins with what it has asked and sent before; whether there are answers that this one
@@ -366,7 +383,7 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
 // The answers are values of the host: they go outside the lock.
 [[gnu::noinline]] void leave_effects(RunState& state, Invocation* invocation, Commands& commands) noexcept {
   withdraw_questions(state, invocation);
-  if (invocation->effects->answers.empty()) return;
+  if (invocation->effects->answers.empty()) return invocation->effects.reset();
   commands.more = true;
   invocation->effects->next = std::move(commands.dropped_effects);
   commands.dropped_effects = std::move(invocation->effects);
@@ -427,12 +444,8 @@ Invocation* take_lowest_id(RunState& state) noexcept {
   Invocation* routed = state.ready.front();
   Invocation* admitted = state.admitted.front();
   if (routed == nullptr && admitted == nullptr) return nullptr;
-  if (admitted == nullptr || (routed != nullptr && routed->id < admitted->id)) {
-    state.ready.remove(routed);
-    return routed;
-  }
-  state.admitted.remove(admitted);
-  return admitted;
+  const bool is_routed = admitted == nullptr || (routed != nullptr && routed->id < admitted->id);
+  return (is_routed ? state.ready : state.admitted).pop_front();
 }
 
 void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
@@ -440,15 +453,16 @@ void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
   Invocation* next = state.interrupted.front();
   if (next != nullptr) {
     state.interrupted.remove(next);
+    state.in_flight.insert_by_start(next);
   } else {
     next = take_lowest_id(state);
     if (next == nullptr) return;
     next->start = ++state.start_last;  // an interrupted one keeps its own
+    state.in_flight.push_back(next);
   }
   next->place = Place::in_flight;
   next->has_returned = false;
   next->began_ms = static_cast<uint32_t>(now_ms);
-  state.in_flight.insert_by_start(next);
   commands.start = next;
 }
 
@@ -497,13 +511,28 @@ bool committed(Commands& commands) noexcept {
   fail_run(state, std::move(error), commands);
 }
 
-void complete(RunState& state, Tick& tick, Commands& commands) {
+// Whether outputs find room, whoever takes them: then they need not be counted.
+bool has_room_for_all(const RunState& state, size_t outputs) noexcept {
+  const size_t most = outputs * state.workflow->acceptors_max();
+  const WorkflowPolicy& policy = state.workflow->policy();
+  return most <= state.pool.available() && policy.unhandled == Unhandled::fail &&
+         state.open - 1 + state.delayed.size() + most <= policy.limits.queued_events;
+}
+
+// False: that was the end of it.
+[[gnu::noinline]] bool prepare_to_complete(RunState& state, Tick& tick, Commands& commands) {
   const size_t deliveries = count_deliveries(state, tick.outputs);
-  if (!queue_has_room(state, deliveries, 1)) return overflow(state, tick, commands);
+  if (!queue_has_room(state, deliveries, 1)) {
+    overflow(state, tick, commands);
+    return false;
+  }
   reserve_for(state, tick, deliveries, commands);
-  if ((tick.is_special || tick.commits) && !complete_specially(state, tick, commands)) return;
-  leave_flight(state, tick.invocation, commands);
-  route_all(state, tick, commands);
+  return !(tick.is_special || tick.commits) || complete_specially(state, tick, commands);
+}
+
+void complete(RunState& state, const Completion& done, Commands& commands) noexcept {
+  leave_flight(state, done.invocation, commands);
+  route_all(state, done.outputs, done.now_ms, commands);
 }
 
 // Will be tried again.
@@ -541,7 +570,7 @@ void fail(RunState& state, Tick& tick, Commands& commands) {
   leave_flight(state, tick.invocation, commands);
   commands.more = true;
   commands.late_error = std::move(tick.error);
-  route_all(state, tick, commands);
+  route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
 // ------------------------------------------------------------------------------------- while a step runs
@@ -621,7 +650,7 @@ void send(RunState& state, Tick& tick, Commands& commands) {
   if (tick.is_special && refuse_asking(state, tick, commands)) return;
   report_divergence(state, tick, commands);
   note_effect(*tick.invocation->effects, tick.digest);
-  route_all(state, tick, commands);
+  route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
 void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
@@ -645,7 +674,7 @@ void post(RunState& state, Tick& tick, Commands& commands) {
     state.phase = Phase::running;
     state.clock.set(tick.now_ms, true);
   }
-  route_all(state, tick, commands);
+  route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
 // ------------------------------------------------------------------------------------------------ questions
@@ -698,7 +727,7 @@ void answer_with_event(RunState& state, size_t question, Tick& tick, Commands& c
   }
   reserve_for(state, tick, deliveries, commands);
   state.questions.erase(state.questions.begin() + static_cast<ptrdiff_t>(question));
-  route_all(state, tick, commands);
+  route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
 void answer_body(RunState& state, size_t index, Tick& tick, Commands& commands) {
@@ -924,8 +953,8 @@ void write_state(RunState& state, std::span<Write> writes, Commands& commands) {
 
 // ----------------------------------------------------------------------------------------------- the phases
 
-// Phase 1: what the tick itself changes; the most frequent one is with reduce().
-[[gnu::noinline]] void apply(RunState& state, Tick& tick, Commands& commands) {
+// Phase 1: what the tick itself changes.
+void apply(RunState& state, Tick& tick, Commands& commands) {
   switch (tick.kind) {
     case Tick::Kind::start:
     case Tick::Kind::post: return post(state, tick, commands);
@@ -933,7 +962,10 @@ void write_state(RunState& state, std::span<Write> writes, Commands& commands) {
     case Tick::Kind::dispatch: return dispatch(state, tick.now_ms, commands);
     case Tick::Kind::send: return send(state, tick, commands);
     case Tick::Kind::publish: return publish_from_step(state, tick, commands);
-    case Tick::Kind::complete: return;  // reduce() does
+    case Tick::Kind::complete:
+      if (prepare_to_complete(state, tick, commands))
+        complete(state, {tick.invocation, tick.outputs, tick.now_ms, tick.hand_free}, commands);
+      return;
     case Tick::Kind::ask: return ask(state, tick, commands);
     case Tick::Kind::fail: return fail(state, tick, commands);
     case Tick::Kind::rest: return rest(state, tick.invocation);
@@ -962,24 +994,28 @@ bool is_stalled(const RunState& state) noexcept {
 
 // Phase 2: has the run come to rest here, or does it move again? One that can make no progress ends, unless
 // its workflow lets it wait. No hang, ever.
-[[gnu::noinline]] void settle(RunState& state, const Tick& tick, Commands& commands) noexcept {
-  if (state.phase == Phase::running && is_stalled(state))
-    fail_run(state, stalled(state, tick.now_ms), commands);
+[[gnu::noinline]] void settle(RunState& state, Tick::Kind kind, int64_t now_ms, Commands& commands) noexcept {
+  if (state.phase == Phase::running && is_stalled(state)) fail_run(state, stalled(state, now_ms), commands);
   const RunStatus now = status_of(state);
   if (std::exchange(state.rest, now) != now) {
     commands.more = true;
     commands.settled = true;
   }
   // A run that was not started in this process has no time yet.
-  const bool knows_time =
-      tick.kind >= Tick::Kind::respond && tick.kind <= Tick::Kind::time && tick.now_ms != 0;
+  const bool knows_time = kind >= Tick::Kind::respond && kind <= Tick::Kind::time && now_ms != 0;
   if (state.phase != Phase::running || (state.clock.runs == clock_should_run(now) && !knows_time)) return;
   commands.more = true;
   if (knows_time) {
-    state.clock.set(tick.now_ms, clock_should_run(now));
+    state.clock.set(now_ms, clock_should_run(now));
   } else {
     commands.clock = true;
   }
+}
+
+// It was running, and something is left to run.
+bool goes_on(const RunState& state) noexcept {
+  return state.rest == RunStatus::running && state.phase == Phase::running &&
+         (busy(state) != 0 || startable(state) != 0);
 }
 
 void check([[maybe_unused]] const RunState& state) noexcept {
@@ -1068,20 +1104,23 @@ class Unwatched {
 }
 
 // Most ticks complete an invocation and start the next: everything that this takes is inline here, but for
-// what is rare and says noinline.
-[[gnu::flatten]] void reduce(RunState& state, Tick& tick, Commands& commands) {
+// what is rare and says noinline. False: there is more to it, and nothing has changed.
+[[gnu::flatten]] bool reduce_plainly(RunState& state, const Completion& done, Commands& commands) noexcept {
+  if (!has_room_for_all(state, done.outputs.size())) return false;
+  complete(state, done, commands);
+  if (!goes_on(state)) settle(state, Tick::Kind::complete, done.now_ms, commands);
+  if (done.hand_free) dispatch(state, done.now_ms, commands);
+  check(state);
+  return true;
+}
+
+void reduce(RunState& state, Tick& tick, Commands& commands) {
   if (state.watched && tick.kind < Tick::Kind::write) [[unlikely]]
     return reduce_watched(state, tick, commands);
-  if (tick.kind == Tick::Kind::complete) {
-    complete(state, tick, commands);
-  } else {
-    apply(state, tick, commands);
-  }
+  apply(state, tick, commands);
   if (tick.kind >= Tick::Kind::write)
     return check(state);  // nothing that the other phases look at has changed
-  const bool goes_on = state.phase == Phase::running && startable(state) + busy(state) != 0 &&
-                       state.rest == RunStatus::running && tick.kind < Tick::Kind::respond;
-  if (!goes_on) settle(state, tick, commands);
+  if (!goes_on(state) || tick.kind >= Tick::Kind::respond) settle(state, tick.kind, tick.now_ms, commands);
   if (tick.hand_free) dispatch(state, tick.now_ms, commands);  // Phase 3: a free hand takes the next one
   check(state);
 }

@@ -56,6 +56,18 @@ namespace blazen {
 // Throws std::bad_alloc, and has changed nothing then.
 void reduce(RunState& state, Tick& tick, Commands& commands);
 
+// What most ticks are: a Tick::complete that neither asks, nor delays, nor writes, of a run that nobody
+// watches.
+struct Completion {
+  Invocation* invocation;
+  std::span<Output> outputs;
+  int64_t now_ms;
+  bool hand_free;
+};
+// The same as reduce() with it, but sooner done. False: there may be no room for its outputs without more
+// memory; nothing has changed, and it is for reduce().
+bool reduce_plainly(RunState& state, const Completion& done, Commands& commands) noexcept;
+
 // Puts an invocation that a snapshot holds back to where it belongs in a workflow of this process: queued
 // ones by ascending id, those in flight by their start. Never fails; the node comes from the state's own
 // pool.

@@ -44,6 +44,7 @@ using RunId = std::array<uint8_t, 16>;
 struct StepState {
   uint32_t admitted = 0;   // invocations that hold a permit: ready, in flight or interrupted
   uint32_t parked = 0;     // invocations that wait for a host that has the step
+  uint32_t permits = 0;    // concurrency_max of its definition, beside the count
   InvocationList waiting;  // those without a permit, by id
 };
 
@@ -132,6 +133,12 @@ struct RunState {
   bool watched = false;
   InvocationPool pool;
 };
+
+inline void make_steps(RunState& state) {
+  const std::vector<StepDefinition>& definitions = state.workflow->steps();
+  state.steps.resize(definitions.size());
+  for (size_t i = 0; i < definitions.size(); ++i) state.steps[i].permits = definitions[i].concurrency_max;
+}
 
 inline bool has_ended(const RunState& state) noexcept { return state.phase >= Phase::completed; }
 

@@ -130,6 +130,14 @@ void Workflow::index() {
     for (const std::string& type : steps_[step].accepts) acceptors_[intern(type)].push_back(step);
     for (const std::string& type : steps_[step].emits) intern(type);
   }
+  plain_acceptors_.assign(acceptors_.size(), kNoStep);
+  for (TypeId type = 0; type < acceptors_.size(); ++type) {
+    const std::vector<StepIndex>& steps = acceptors_[type];
+    acceptors_max_ = std::max(acceptors_max_, steps.size());
+    if (type <= kInputRequestType || steps.size() != 1) continue;
+    const StepDefinition& only = steps_[steps.front()];
+    if (!only.elsewhere() && only.concurrency_max == 0) plain_acceptors_[type] = steps.front();
+  }
 }
 
 std::string Workflow::compute_fingerprint() const {

@@ -101,6 +101,13 @@ class Workflow final : public Object {
   bool times_steps() const noexcept { return times_steps_; }
   // The steps that accept a type, in the order in which they were added.
   const std::vector<StepIndex>& acceptors(TypeId type) const noexcept { return acceptors_[type]; }
+  // How many steps accept one event, at most; at least 1.
+  size_t acceptors_max() const noexcept { return acceptors_max_; }
+  // The step that an event of this type goes to, where that is all there is to say: it is the only one that
+  // accepts it, runs here, and needs no permit. kNoStep: there is more to it.
+  StepIndex plain_acceptor(TypeId type) const noexcept {
+    return type < plain_acceptors_.size() ? plain_acceptors_[type] : kNoStep;
+  }
 
  private:
   struct TextHash {
@@ -122,6 +129,8 @@ class Workflow final : public Object {
   Names step_index_;
   TypeTable types_;
   std::vector<std::vector<StepIndex>> acceptors_;
+  std::vector<StepIndex> plain_acceptors_;
+  size_t acceptors_max_ = 1;
 };
 
 }  // namespace blazen

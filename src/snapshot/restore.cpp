@@ -350,7 +350,7 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   Ref<Error> outcome = restore_error(document, revival);
   if (revival.has_failed()) return revival.failure();
   out.workflow = workflow;
-  out.steps.resize(workflow->steps().size());
+  make_steps(out);
   restore_counters(document, out);
   out.state = restore_table(document.state);
   out.session = std::move(session);

@@ -68,12 +68,13 @@ class Event final : public Object {
                          std::string_view correlation = {}) {
     const size_t bytes = bytes_of(type, source, correlation);
     void* memory = ::operator new(bytes > EventStash::kBlockBytes ? bytes : EventStash::kBlockBytes);
-    return Ref<Event>::adopt(new (memory) Event(type, std::move(value), source, correlation));
+    return Ref<Event>::adopt(new (memory) Event(bytes, type, std::move(value), source, correlation));
   }
-  static Ref<Event> make_in(EventStash& stash, std::string_view type, Ref<Value> value,
-                            std::string_view source) {
-    void* memory = stash.take(bytes_of(type, source, {}));
-    return Ref<Event>::adopt(new (memory) Event(type, std::move(value), source, {}));
+  [[gnu::always_inline]] static Ref<Event> make_in(EventStash& stash, std::string_view type, Ref<Value> value,
+                                                   std::string_view source) {
+    const size_t bytes = bytes_of(type, source, {});
+    void* memory = stash.take(bytes);
+    return Ref<Event>::adopt(new (memory) Event(bytes, type, std::move(value), source, {}));
   }
   static void destroy(Event* event) noexcept;
 
@@ -83,15 +84,21 @@ class Event final : public Object {
     return {texts() + type_size_ + source_size_ + 2, correlation_size_};
   }
   const Ref<Value>& value() const noexcept { return value_; }
+  // For who is done with the event: nobody else may have it then, and the value is moved.
+  Ref<Value> take_value() noexcept {
+    if (refs.load(std::memory_order_acquire) != 1) return value_;
+    return std::move(value_);
+  }
 
   // Given by the router, before anybody else sees the event. 0: not routed.
   uint64_t id = 0;
 
  private:
   friend class EventStash;
-  Event(std::string_view type, Ref<Value> value, std::string_view source,
-        std::string_view correlation) noexcept
+  [[gnu::always_inline]] Event(size_t bytes, std::string_view type, Ref<Value> value, std::string_view source,
+                               std::string_view correlation) noexcept
       : Object(Kind::event),
+        has_block_(bytes <= EventStash::kBlockBytes),
         type_size_(static_cast<uint32_t>(type.size())),
         source_size_(static_cast<uint32_t>(source.size())),
         correlation_size_(static_cast<uint32_t>(correlation.size())),
@@ -105,11 +112,12 @@ class Event final : public Object {
   }
   // The texts are short: whole words are quicker than a call of memcpy. The last word may overlap the one
   // before.
-  static char* put_text(char* to, std::string_view text) noexcept {
+  [[gnu::always_inline]] static char* put_text(char* to, std::string_view text) noexcept {
     const char* from = text.data();
     const size_t size = text.size();
     if (size >= 8) {
-      for (size_t at = 0; at + 8 < size; at += 8) std::memcpy(to + at, from + at, 8);
+      std::memcpy(to, from, 8);
+      for (size_t at = 8; at + 8 < size; at += 8) std::memcpy(to + at, from + at, 8);
       std::memcpy(to + size - 8, from + size - 8, 8);
     } else if (size >= 4) {
       std::memcpy(to, from, 4);
@@ -121,10 +129,8 @@ class Event final : public Object {
     return to + size + 1;
   }
   const char* texts() const noexcept { return reinterpret_cast<const char*>(this + 1); }
-  bool has_block() const noexcept {
-    return bytes_of(type(), source(), correlation()) <= EventStash::kBlockBytes;
-  }
 
+  bool has_block_;  // its memory is of kBlockBytes, and not of more
   uint32_t type_size_ = 0;
   uint32_t source_size_ = 0;
   uint32_t correlation_size_ = 0;
@@ -134,7 +140,7 @@ class Event final : public Object {
 inline void EventStash::put(Ref<Event> event) noexcept {
   Event* object = event.take();
   if (object == nullptr || !drop_reference(object)) return;
-  if (object->has_block() && (count_ < blocks_.size() || grow())) {
+  if (object->has_block_ && (count_ < blocks_.size() || grow())) {
     object->~Event();
     blocks_[count_++] = object;
   } else {
