@@ -115,7 +115,8 @@ Ref<Error> invalid(const char* message) noexcept;
 Ref<Error> bad_argument(const char* argument, const char* what) noexcept;
 
 template <class T>
-[[gnu::always_inline]] inline Ref<Error> need(const char* argument, const typename HandleOf<T>::Handle* handle,
+[[gnu::always_inline]] inline Ref<Error> need(const char* argument,
+                                              const typename HandleOf<T>::Handle* handle,
                                               T*& object) noexcept {
   object = object_of<T>(handle);
   if (object == nullptr) [[unlikely]]

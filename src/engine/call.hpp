@@ -135,6 +135,13 @@ class Call final : public Object {
 
   Ref<Error> outputs_full(std::string_view type) const;
   void begin(Run& run, Invocation* invocation) noexcept;
+  // What it emitted and nobody has taken.
+  void clear_outputs() noexcept {
+    for (Output& output : outputs_) {
+      if (output.event) stash_.put(std::move(output.event));
+    }
+    outputs_.clear();
+  }
   // It has emitted one event, which ends the run.
   bool stops() const noexcept { return outputs_.size() == 1 && outputs_.front().type == kStopType; }
   Ref<Error> emit_output(Output output, const Sending& sending, bool at_once);

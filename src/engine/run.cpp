@@ -86,10 +86,9 @@ Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value
   make_steps(state);
   state.metadata = std::move(metadata);
   run->input_ = std::move(input);
-  if (Ref<Error> error = runtime.entropy().fill(state.id.data(), state.id.size())) return error;
+  if (Ref<Error> error = runtime.enlist(*run, &state.id)) return error;
   state.id[6] = static_cast<uint8_t>((state.id[6] & 0x0f) | 0x40);  // RFC 9562: version 4,
   state.id[8] = static_cast<uint8_t>((state.id[8] & 0x3f) | 0x80);  // variant 10
-  if (!runtime.enlist(*run)) return closed_runtime();
   return run.take();
 }
 
@@ -103,7 +102,7 @@ Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
   run->input_ = std::move(input);
   run->time_has_passed_ = how.time_has_passed;
   run->ended_.store(has_ended(run->state_));
-  if (!runtime.enlist(*run)) return closed_runtime();
+  if (Ref<Error> error = runtime.enlist(*run, nullptr)) return error;
   if (!run->state_.dropped.empty())
     run->tell_log(LogLevel::warning, "resumed without what could not be kept: ", run->dropped());
   return run.take();
@@ -154,7 +153,7 @@ void Run::cancel_if_lost() noexcept {
 }
 
 Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
-  Output first{Event::make(kStartEvent, std::move(input)), kStartType, kNoStep};
+  Output first;  // let go of outside the lock
   Visit visit(*this);
   if (started_) return Error::make(Status::wrong_state, "the run was already started");
   if (has_ended(state_) && state_.phase == Phase::cancelled) return ended_before();
@@ -162,6 +161,7 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
     return Error::make(Status::invalid_argument, "input: the run that is resumed had its input; give NULL");
   }
   const bool is_new = state_.phase == Phase::created;
+  if (is_new) first = {make_start_event(std::move(input)), kStartType};
   Tick start{is_new ? Tick::Kind::start : Tick::Kind::resume, false, nullptr, {&first, 1}};
   start.now_ms = runtime_->clock().coarse_ms();
   if (!is_new && time_has_passed_) pass_time(state_, start.now_ms);
@@ -185,6 +185,12 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   if (submit) offer(visit.notices);
   remark(LogLevel::debug, nullptr, is_new ? "started" : "goes on from a snapshot", visit.notices);
   return visit.leave();
+}
+
+// In the memory of an event that is gone, where the call that the run was given has some.
+Ref<Event> Run::make_start_event(Ref<Value> input) {
+  if (spare_call_ == nullptr) return Event::make(kStartEvent, std::move(input));
+  return Event::make_in(spare_call_->stash_, kStartEvent, std::move(input), {});
 }
 
 void Run::end(Phase phase, Ref<Error> error) noexcept {
@@ -286,7 +292,7 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
     guard.unlock();
     // Call out, with nothing of the last tick left behind.
     if (left) clear_left(left, left_is_done);
-    call->outputs_.clear();
+    call->clear_outputs();
     leavings.let_go();
     call->stash_.put(std::move(commands.released));
     commands.clear();
@@ -308,7 +314,7 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
   guard.unlock();
   if (left) clear_left(left, left_is_done);
   if (call != nullptr) {
-    call->outputs_.clear();
+    call->clear_outputs();
     call->leave(leavings);  // nobody else knows it now
     leavings.let_go();
   }
@@ -322,7 +328,7 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
 
 void Run::clear_left(Ref<Call>& left, bool is_done) noexcept {
   if (is_done) {
-    left->outputs_.clear();
+    left->clear_outputs();
     left->spent_.reset();
   }
   left.reset();
@@ -411,7 +417,7 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
 [[gnu::noinline]] bool Run::leave_abandoned(Call& call, Ref<Error>& error, bool hand_free, Commands& commands,
                                             Notices& notices) noexcept {
   if (error) remark(LogLevel::warning, error, ": too late, the time of that attempt was up", notices);
-  commands.late_error = std::move(error);
+  commands.rare().late_error = std::move(error);
   commands.more = true;
   if (call.deferred_) return false;
   call.completed_ = true;
@@ -472,7 +478,7 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
   if (has_ended(state_)) {
     done.kind = Tick::Kind::discard;
     if (failure) remark(LogLevel::warning, failure, ": too late, the run had ended", notices);
-    commands.late_error = std::move(failure);
+    commands.rare().late_error = std::move(failure);
     commands.more = true;
   } else if (failure) {
     fail_step(call, done, std::move(failure), handled);
@@ -487,8 +493,8 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
     fail_step(call, done, std::move(refused), handled);
     is_done = tick(done, commands, notices);
   }
-  if (done.kind == Tick::Kind::fail && commands.late_error)
-    remark(LogLevel::info, commands.late_error, kGoesOn, notices);
+  if (done.kind == Tick::Kind::fail && commands.has_rare() && commands.rare().late_error)
+    remark(LogLevel::info, commands.rare().late_error, kGoesOn, notices);
   if (call.extras_) call.spend_extras();
   if (!is_done) fail_without_memory(call.invocation_, hand_free && !apart, commands, notices);
   if (apart) dispatch(commands, notices);
@@ -549,8 +555,9 @@ inline void Run::after_reduce(Commands& commands, Notices& notices) noexcept {
   }
   if (commands.asked) hand_out_requests(notices);
   if (started_ && !has_ended(state_)) rearm(notices);
-  const bool appended = commands.appended < commands.published.size() ||
-                        commands.reported < commands.happened.size() || commands.unreported;
+  const bool appended =
+      commands.unreported || (commands.has_rare() && (commands.appended < commands.rare().published.size() ||
+                                                      commands.reported < commands.rare().happened.size()));
   const bool news = commands.settled || appended;
   if (appended) {
     append_happened(commands);
@@ -571,34 +578,35 @@ inline void Run::after_reduce(Commands& commands, Notices& notices) noexcept {
 
 // Both rows, each piece of news in its place among what was published.
 void Run::append_happened(Commands& commands) noexcept {
+  Commands::Rare& rare = commands.rare();
   if (!stream_) {
     const Limits& limits = workflow().policy().limits;
     try {
-      if (limits.stream_retained != 0 && commands.appended < commands.published.size())
-        stream_ = std::make_unique<StreamLog>(limits, commands.published[commands.appended].sequence);
+      if (limits.stream_retained != 0 && commands.appended < rare.published.size())
+        stream_ = std::make_unique<StreamLog>(limits, rare.published[commands.appended].sequence);
     } catch (const std::bad_alloc&) {
       stream_.reset();  // these are not retained, and later ones may be
     }
   }
   if (stream_) {
-    for (size_t i = commands.appended; i < commands.published.size(); ++i)
-      stream_->append(commands.published[i], commands.dropped_events);
+    for (size_t i = commands.appended; i < rare.published.size(); ++i)
+      stream_->append(rare.published[i], rare.dropped_events);
   }
-  commands.appended = commands.published.size();
+  commands.appended = rare.published.size();
   if (state_.watched) {
     if (std::exchange(commands.unreported, false))
-      stream_->append_news(nullptr, state_.stream_last, commands.dropped_events);
-    for (size_t i = commands.reported; i < commands.happened.size(); ++i) {
+      stream_->append_news(nullptr, state_.stream_last, rare.dropped_events);
+    for (size_t i = commands.reported; i < rare.happened.size(); ++i) {
       Ref<Event> item;
       try {
-        item = make_lifecycle(commands.happened[i], workflow());
+        item = make_lifecycle(rare.happened[i], workflow());
       } catch (const std::bad_alloc&) {
         item.reset();  // missed, and the listeners are told
       }
-      stream_->append_news(item, commands.happened[i].after, commands.dropped_events);
+      stream_->append_news(item, rare.happened[i].after, rare.dropped_events);
     }
   }
-  commands.reported = commands.happened.size();
+  commands.reported = rare.happened.size();
 }
 
 void Run::look_at_listeners() noexcept {
@@ -666,7 +674,7 @@ void Run::notify(Notices& notices) noexcept {
   if (const int64_t due_ms = std::exchange(notices.alarm_ms, INT64_MAX); due_ms != INT64_MAX)
     runtime_->set_alarm(due_ms);
   if (notices.remark.what != nullptr) tell_remark(std::exchange(notices.remark, {}));
-  call_back(notices);
+  if (notices.lends_run || notices.answered_call || !notices.cancelled.empty()) call_back(notices);
   while (notices.ready != nullptr) {
     Ref<Stream> stream = Ref<Stream>::adopt(notices.ready);
     notices.ready = stream->next_notice_;
@@ -770,7 +778,7 @@ Ref<Error> Run::progress(const Ref<Event>& item) noexcept {
   Visit visit(*this);
   if (has_ended(state_)) return ended_before();
   if (!state_.watched) return nullptr;
-  stream_->append_news(item, state_.stream_last, visit.commands.dropped_events);
+  stream_->append_news(item, state_.stream_last, visit.commands.rare().dropped_events);
   look_at_hold(visit.notices);
   collect_ready(visit.notices);
   if (waiters_ != 0) changed_.wake_all();
@@ -995,7 +1003,7 @@ Ref<Error> Run::write(Call& call, std::span<Write> writes, uint64_t* version, bo
   if (version != nullptr) *version = state_.write_last;
   guard.unlock();
   commands.replaced.reset();
-  if (!commands.dropped_values.empty() || commands.dropped_table) commands.drop_values();
+  commands.drop_values();
   if (commands.status == Status::ok) {
     commands.more = false;  // that was all
     if (removed != nullptr) *removed = true;

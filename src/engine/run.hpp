@@ -146,6 +146,11 @@ class Run final : public Object, public Work {
     bool more = false;           // whoever sets one of the others sets it
 
     bool any() const noexcept { return more; }
+    // Whether there is something for the host's callbacks of the run, or of its log.
+    bool call_out() const noexcept {
+      return lends_run || ended || ready != nullptr || remark.what != nullptr || !cancelled.empty() ||
+             answered_call;
+    }
   };
 
   class FirstHandle;
@@ -168,6 +173,7 @@ class Run final : public Object, public Work {
   // Sees to it that whatever can be started will be.
   void offer(Notices& notices) noexcept;
   void offer_rest(Notices& notices) noexcept;
+  Ref<Event> make_start_event(Ref<Value> input);
   void end(Phase phase, Ref<Error> error) noexcept;
   // A send or a publication of a step that runs.
   Ref<Error> effect(Call& call, Tick& tick) noexcept;
@@ -272,7 +278,7 @@ class Run final : public Object, public Work {
   int64_t looked_ms_ = 0;             // when a body began last, or little before
   bool time_has_passed_ = false;
   const bool times_steps_;
-  const bool shares_work_;  // as the executor says
+  const bool shares_work_;      // as the executor says
   mutable UuidText id_text_{};  // made when somebody asks; empty until then
 
   std::atomic<int64_t> far_due_ms_{INT64_MAX};  // for the runtime to arm, when it comes nearer

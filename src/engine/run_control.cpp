@@ -68,7 +68,7 @@ Ref<Error> Run::ask(Call& call, Tick& tick, std::unique_ptr<PendingCallback> cal
     call.extras_->on_answer.add(std::move(callback));
     list(call);
   }
-  answer = visit.commands.answer;
+  answer = visit.commands.rare().answer;
   offer(visit.notices);
   return visit.leave();
 }
@@ -245,7 +245,8 @@ bool Run::expire_step() noexcept {
     tick.outputs = {};
     this->tick(tick, visit.commands, visit.notices);
   }
-  if (visit.commands.late_error) remark(LogLevel::info, visit.commands.late_error, kGoesOn, visit.notices);
+  if (visit.commands.has_rare() && visit.commands.rare().late_error)
+    remark(LogLevel::info, visit.commands.rare().late_error, kGoesOn, visit.notices);
   offer(visit.notices);
   visit.leave();
   return true;

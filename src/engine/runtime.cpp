@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/scope.hpp"
 
@@ -79,9 +80,12 @@ void Runtime::finish_close() noexcept {
   quiet_.wake_all();
 }
 
-bool Runtime::enlist(Run& run) noexcept {
+Ref<Error> Runtime::enlist(Run& run, RunId* new_id) noexcept {
   Guard guard(lock_);
-  if (closing_.load()) return false;
+  if (closing_.load()) return closed_runtime();
+  if (new_id != nullptr) {
+    if (Ref<Error> error = ports_.entropy->fill(new_id->data(), new_id->size())) return error;
+  }
   if (spare_call_count_ > 0) run.spare_call_ = spare_calls_[--spare_call_count_];
   if (spare_blocks_count_ > 0 && !run.state_.pool.has_blocks()) {
     run.state_.pool.adopt(std::move(spare_blocks_[--spare_blocks_count_]));
@@ -90,7 +94,7 @@ bool Runtime::enlist(Run& run) noexcept {
   run.next_active_ = active_;
   if (active_ != nullptr) active_->previous_active_ = &run;
   active_ = &run;
-  return true;
+  return nullptr;
 }
 
 void Runtime::delist(Run& run, Call* spare_call) noexcept {

@@ -46,7 +46,6 @@ class Runtime final : public Object {
 
   const HostCalls& calls() const noexcept { return calls_; }
   Executor& executor() noexcept { return *ports_.executor; }
-  Entropy& entropy() noexcept { return *ports_.entropy; }
   Clock& clock() noexcept { return *ports_.clock; }
   Log& log() noexcept { return *ports_.log; }
 
@@ -61,8 +60,8 @@ class Runtime final : public Object {
   // Not from inside a callback. Waits until nothing of it is being called.
   void close() noexcept;
 
-  // False: the runtime is closed.
-  bool enlist(Run& run) noexcept;
+  // new_id: that the run gets; may be null. Refused where the runtime is closed.
+  Ref<Error> enlist(Run& run, RunId* new_id) noexcept;
   // Where it is listed. spare_call: which the run needs no more; may be null.
   void delist(Run& run, Call* spare_call = nullptr) noexcept;
 

@@ -1,5 +1,8 @@
-// A change of a run from outside its own loop: the lock is held from the beginning until leave().
+// A change of a run from outside its own loop: the lock is held from the beginning until leave(). Whoever has
+// to call out, or to let go of what the host gave, says so before the lock is open, so that a close waits.
 #pragma once
+
+#include <optional>
 
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
@@ -9,11 +12,13 @@ namespace blazen {
 
 class Run::Visit {
  public:
-  explicit Visit(Run& run) noexcept : run_(run), scope_(run), guard_(run.lock_) {}
+  explicit Visit(Run& run) noexcept : run_(run), guard_(run.lock_) {}
 
   // Opens the lock, lets go of what the ticks let go of, and calls whoever has to be called. What the last
   // tick refused; null: nothing.
   Ref<Error> leave() noexcept {
+    std::optional<EngineScope> scope;
+    if (commands.any() || notices.call_out()) scope.emplace(run_);
     guard_.unlock();
     Ref<Error> refused = refused_tick(commands);
     commands.clear();
@@ -23,7 +28,6 @@ class Run::Visit {
 
  private:
   Run& run_;
-  EngineScope scope_;
 
  public:
   Commands commands;

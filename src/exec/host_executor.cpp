@@ -40,6 +40,7 @@ class HostExecutor final : public Executor {
     Ref<Hooks> hooks = hooks_;
     ++calling_;
     guard.unlock();
+    const EngineScope scope;
     for (size_t i = 0; i < hands; ++i) {
       if (!post(*hooks, work)) break;
     }

@@ -4,6 +4,7 @@
 #include "exec/pump.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -74,7 +75,9 @@ class Pump final : public Executor {
 
   void submit(Work& work, size_t) noexcept override {
     Guard guard(lock_);
-    if (!stopped_ && queue_.push(work)) signal(guard);
+    if (stopped_ || !queue_.push(work)) return;
+    pushed_.store(pushed_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    signal(guard);
   }
 
   void withdraw(Work& work) noexcept override {
@@ -87,7 +90,7 @@ class Pump final : public Executor {
   }
 
   uint64_t poll(uint64_t steps_max) noexcept override {
-    const EngineScope scope;  // the wake callback at the end is one, too
+    const EngineScope scope;
     uint64_t steps = 0;
     Guard guard(lock_);
     signalled_ = false;
@@ -96,9 +99,13 @@ class Pump final : public Executor {
     while (steps_max == 0 || steps < steps_max) {
       Work* work = queue_.pop();
       if (work == nullptr) break;
+      const bool was_last = queue_.empty();
+      const uint64_t pushed = pushed_.load(std::memory_order_relaxed);
       guard.unlock();
       steps += work->work(steps_max == 0 ? 0 : steps_max - steps);
       work->let_go();
+      // Whatever comes from now on signals by itself.
+      if (was_last && pushed_.load(std::memory_order_acquire) == pushed) return steps;
       guard.lock();
     }
     if (!queue_.empty()) signal(guard);
@@ -156,7 +163,7 @@ class Pump final : public Executor {
     Ref<Hooks> hooks = hooks_;
     ++calling_;
     guard.unlock();
-    hooks->call(hooks->wake);
+    hooks->call_as_engine(hooks->wake);
     hooks.reset();
     guard.lock();
     if (--calling_ == 0 && stopped_) quiet_.wake_all();
@@ -170,6 +177,7 @@ class Pump final : public Executor {
   Clock* clock_ = nullptr;
   int64_t due_ms_ = INT64_MAX;  // as the alarm was set last
   uint32_t calling_ = 0;
+  std::atomic<uint64_t> pushed_{0};  // how often a run was queued
   bool signalled_ = false;
   bool due_told_ = false;  // of what is due, since the last poll
   bool stopped_ = false;

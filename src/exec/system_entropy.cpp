@@ -14,8 +14,6 @@
 #include <random>
 #endif
 
-#include "base/lock.hpp"
-
 namespace blazen {
 namespace {
 
@@ -68,7 +66,6 @@ class PagedEntropy final : public Entropy {
 
   Ref<Error> fill(void* bytes, size_t size) noexcept override {
     if (page_ == nullptr || size > sizeof(page_->bytes)) return fill_from_system(bytes, size);
-    Guard guard(lock_);
     if (page_->left < size) {
       if (Ref<Error> error = fill_from_system(page_->bytes, sizeof(page_->bytes))) return error;
       page_->left = sizeof(page_->bytes);
@@ -85,7 +82,6 @@ class PagedEntropy final : public Entropy {
     page_ = nullptr;
   }
 
-  Lock lock_;
   Page* page_ = nullptr;
 };
 

@@ -10,7 +10,7 @@ namespace blazen {
 class Entropy {
  public:
   virtual ~Entropy() = default;
-  // Fills with unpredictable bytes; never the same in two processes, a fork included. From any thread.
+  // Fills with unpredictable bytes; never the same in two processes, a fork included. One thread at a time.
   virtual Ref<Error> fill(void* bytes, size_t size) noexcept = 0;
 };
 

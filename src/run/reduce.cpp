@@ -20,17 +20,20 @@ bool expectations_hold(const RunState& state, std::span<const Write> writes, Com
 
 // Whatever is queued will never run. What is in flight stays until its body has returned.
 void drop_queued(RunState& state, Commands& commands) noexcept {
+  const bool has_queued = state.open != state.in_flight.size();
+  state.in_flight_asking = 0;
+  if (!has_queued && state.delayed.empty() && state.questions.empty()) return;
+  InvocationList& dropped = commands.rare().dropped;
   for (InvocationList* list : {&state.ready, &state.admitted, &state.parked, &state.interrupted,
                                &state.interrupted_waiting, &state.interrupted_parked, &state.asking}) {
-    commands.dropped.append(*list);
+    dropped.append(*list);
   }
-  for (const auto& [due, item] : state.backing_off) commands.dropped.push_back(item);
+  for (const auto& [due, item] : state.backing_off) dropped.push_back(item);
   state.backing_off.clear();
-  commands.dropped_delayed.take(state.delayed);
+  commands.rare().dropped_delayed.take(state.delayed);
   state.questions.clear();
-  state.in_flight_asking = 0;
   for (StepState& step : state.steps) {
-    commands.dropped.append(step.waiting);
+    dropped.append(step.waiting);
     step.parked = 0;
     step.admitted = 0;
   }
@@ -143,7 +146,7 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
 
 [[gnu::noinline]] void reserve_for_unhandled(RunState& state, std::span<const Output> outputs,
                                              Commands& commands) {
-  commands.published.reserve(commands.published.size() + outputs.size());
+  commands.rare().published.reserve(commands.rare().published.size() + outputs.size());
   size_t longest = 0;
   for (const Output& output : outputs) longest = std::max(longest, output.event->type().size());
   state.last_unhandled.reserve(longest);
@@ -151,7 +154,7 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
 
 [[gnu::noinline]] void reserve_for_questions(RunState& state, size_t count, Commands& commands) {
   state.questions.reserve(state.questions.size() + count);
-  commands.published.reserve(commands.published.size() + count);
+  commands.rare().published.reserve(commands.rare().published.size() + count);
 }
 
 // For outputs that ask, or are delayed.
@@ -189,6 +192,15 @@ void make_ready(RunState& state, Invocation* invocation) noexcept {
   ++state.steps[invocation->step].admitted;
 }
 
+// Whether outputs find room, whoever takes them: then they need not be counted, and nothing can fail.
+// leaving: as above.
+bool has_room_for_all(const RunState& state, size_t outputs, size_t leaving) noexcept {
+  const size_t most = outputs * state.workflow->acceptors_max();
+  const WorkflowPolicy& policy = state.workflow->policy();
+  return most <= state.pool.available() && policy.unhandled == Unhandled::fail &&
+         state.open - leaving + state.delayed.size() + most <= policy.limits.queued_events;
+}
+
 void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
   const StepDefinition& definition = state.workflow->steps()[invocation->step];
   StepState& step = state.steps[invocation->step];
@@ -220,7 +232,7 @@ void deliver(RunState& state, Ref<Event> event, StepIndex step) noexcept {
 
 void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
   commands.more = true;
-  commands.published.push_back({++state.stream_last, std::move(event)});  // reserved
+  commands.rare().published.push_back({++state.stream_last, std::move(event)});  // reserved
 }
 
 // Nobody accepts it. False: that was the end of the run. The event stays with the output, which its owner
@@ -385,8 +397,8 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
   withdraw_questions(state, invocation);
   if (invocation->effects->answers.empty()) return invocation->effects.reset();
   commands.more = true;
-  invocation->effects->next = std::move(commands.dropped_effects);
-  commands.dropped_effects = std::move(invocation->effects);
+  invocation->effects->next = std::move(commands.rare().dropped_effects);
+  commands.rare().dropped_effects = std::move(invocation->effects);
 }
 
 // The invocation is done.
@@ -487,7 +499,7 @@ bool committed(Commands& commands) noexcept {
     throw;
   }
   if (committed(commands)) {
-    commands.dropped_table = std::move(before);
+    commands.rare().dropped_table = std::move(before);
     return true;
   }
   state.state = std::move(before);
@@ -509,14 +521,6 @@ bool committed(Commands& commands) noexcept {
   Ref<Error> error = queue_limit(state, *tick.outputs.front().event);
   leave_flight(state, tick.invocation, commands);
   fail_run(state, std::move(error), commands);
-}
-
-// Whether outputs find room, whoever takes them: then they need not be counted.
-bool has_room_for_all(const RunState& state, size_t outputs) noexcept {
-  const size_t most = outputs * state.workflow->acceptors_max();
-  const WorkflowPolicy& policy = state.workflow->policy();
-  return most <= state.pool.available() && policy.unhandled == Unhandled::fail &&
-         state.open - 1 + state.delayed.size() + most <= policy.limits.queued_events;
 }
 
 // False: that was the end of it.
@@ -552,7 +556,7 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
     begin_again(*invocation->effects);
   }
   commands.more = true;
-  commands.late_error = std::move(tick.error);
+  commands.rare().late_error = std::move(tick.error);
 }
 
 // A step has failed: it is tried again, somebody handles it, or that is the end of the run.
@@ -569,7 +573,7 @@ void fail(RunState& state, Tick& tick, Commands& commands) {
   reserve_for(state, tick, count_deliveries(state, tick.outputs), commands);
   leave_flight(state, tick.invocation, commands);
   commands.more = true;
-  commands.late_error = std::move(tick.error);
+  commands.rare().late_error = std::move(tick.error);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
@@ -597,7 +601,8 @@ void report_divergence(RunState& state, const Tick& tick, Commands& commands) {
   const Effects& effects = *tick.invocation->effects;
   if (effects.repeated == effects.digests.size()) return;
   Ref<Event> report = Event::make(kLifecycle, Value::copy(Tag::json, divergence_report(*tick.invocation)));
-  commands.published.reserve(commands.published.capacity() + 1);  // beside what is reserved already
+  commands.rare().published.reserve(commands.rare().published.capacity() +
+                                    1);  // beside what is reserved already
   publish(state, std::move(report), commands);
 }
 
@@ -633,7 +638,7 @@ bool refuse_asking(const RunState& state, const Tick& tick, Commands& commands) 
   Ref<Error> error = refuse_questions(state, tick.outputs);
   if (!error) return false;
   refuse(commands, error->status, "BLAZEN_LIMIT_QUESTIONS");
-  commands.late_error = std::move(error);
+  commands.rare().late_error = std::move(error);
   return true;
 }
 
@@ -657,19 +662,21 @@ void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
   if (is_repetition(tick)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   reserve_effect(*tick.invocation);
-  commands.published.reserve(2);
+  commands.rare().published.reserve(2);
   report_divergence(state, tick, commands);
   note_effect(*tick.invocation->effects, tick.digest);
   publish(state, std::move(tick.outputs.front().event), commands);
 }
 
 void post(RunState& state, Tick& tick, Commands& commands) {
-  const size_t deliveries = count_deliveries(state, tick.outputs);
-  if (!queue_has_room(state, deliveries)) {
-    refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
-    return;
+  if (tick.is_special || !has_room_for_all(state, tick.outputs.size(), 0)) {
+    const size_t deliveries = count_deliveries(state, tick.outputs);
+    if (!queue_has_room(state, deliveries)) {
+      refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
+      return;
+    }
+    reserve_for(state, tick, deliveries, commands);
   }
-  reserve_for(state, tick, deliveries, commands);
   if (tick.kind == Tick::Kind::start) {
     state.phase = Phase::running;
     state.clock.set(tick.now_ms, true);
@@ -701,13 +708,13 @@ void ask(RunState& state, Tick& tick, Commands& commands) {
     if (answer.request_id != id) continue;
     answer.is_news = false;
     commands.more = true;
-    commands.answer = answer.value;
+    commands.rare().answer = answer.value;
     return;
   }
   if (const Question* known = find_question(state, id)) {
     if (known->asker != &invocation) {
       refuse(commands, Status::conflict, nullptr);
-      commands.late_error = question_is_open(id);
+      commands.rare().late_error = question_is_open(id);
       return;
     }
     return attach(state, const_cast<Question&>(*known), tick, commands);
@@ -803,9 +810,9 @@ void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
   }
   state.pool.reserve(deliveries);
   if (events == 0) return;
-  commands.dropped_delayed.reserve();
+  commands.rare().dropped_delayed.reserve();
   reserve_for_questions(state, events, commands);
-  commands.published.reserve(commands.published.size() + events);
+  commands.rare().published.reserve(commands.rare().published.size() + events);
 }
 
 // Whatever is due, in the order of the moments; at the same one, attempts come before events, and the lower
@@ -824,7 +831,7 @@ void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& comm
     } else {
       Output output{event->second.event, event->second.type, event->second.target};
       commands.more = true;
-      commands.dropped_delayed.insert(
+      commands.rare().dropped_delayed.insert(
           state.delayed.extract(event));  // the event is let go of outside the lock
       if (Ref<Error> refused = refuse_questions(state, {&output, 1})) {
         fail_run(state, annotate(std::move(refused), output.event->source()), commands);
@@ -847,7 +854,7 @@ void pause(RunState& state, Tick& tick, Commands& commands) noexcept {
   if (state.pause != Pause::now) state.pause = tick.pause;
   if (!tick.clears_session) return;
   commands.more = true;
-  commands.dropped_table = std::move(state.session);
+  commands.rare().dropped_table = std::move(state.session);
 }
 
 // ------------------------------------------------------------------------------------------ state and
@@ -860,7 +867,7 @@ KeyTable& writable(Ref<KeyTable>& table, Commands& commands) {
     table = Ref<KeyTable>::adopt(new KeyTable);
   } else if (table->shared()) {
     Ref<KeyTable> own = table->clone();
-    commands.dropped_table = std::exchange(table, std::move(own));
+    commands.rare().dropped_table = std::exchange(table, std::move(own));
   }
   return *table;
 }
@@ -914,25 +921,25 @@ void write_many(RunState& state, std::span<Write> writes, uint64_t bytes_max, co
   Ref<KeyTable> table = state.state ? state.state->clone() : Ref<KeyTable>::adopt(new KeyTable);
   uint64_t version = state.write_last;
   commands.more = true;
-  commands.dropped_values.reserve(writes.size());
+  commands.rare().dropped_values.reserve(writes.size());
   for (Write& write : writes) {
     if (write.kind == Write::Kind::expect) continue;
     KeyTable::Entry* entry = table->find(write.key);
     if (write.kind == Write::Kind::remove) {
-      if (entry != nullptr) commands.dropped_values.push_back(table->remove(*entry));
+      if (entry != nullptr) commands.rare().dropped_values.push_back(table->remove(*entry));
     } else if (entry != nullptr) {
-      commands.dropped_values.push_back(table->replace(*entry, write.value, ++version));
+      commands.rare().dropped_values.push_back(table->replace(*entry, write.value, ++version));
     } else {
       table->insert(write.key, write.value, ++version);
     }
   }
   if (table->bytes() > bytes_max) {
-    commands.dropped_table = std::move(table);
+    commands.rare().dropped_table = std::move(table);
     refuse(commands, Status::limit, limit);
     return;
   }
   state.write_last = version;
-  commands.dropped_table = std::exchange(state.state, std::move(table));
+  commands.rare().dropped_table = std::exchange(state.state, std::move(table));
 }
 
 void write_state(RunState& state, std::span<Write> writes, Commands& commands) {
@@ -979,7 +986,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::write: return write_state(state, tick.writes, commands);
     case Tick::Kind::clear:
       commands.more = true;
-      commands.dropped_table = std::move(state.state);
+      commands.rare().dropped_table = std::move(state.state);
       return;
     case Tick::Kind::session:
       return write_one(state, state.session, state.workflow->policy().limits.session_bytes,
@@ -1043,7 +1050,7 @@ class Unwatched {
 [[gnu::noinline]] static void reduce_watched(RunState& state, Tick& tick, Commands& commands) {
   const Unwatched unwatched(state);
   constexpr size_t kOthers = 4;  // that a tick reports beside the events it routes
-  std::vector<Happened>& happened = commands.happened;
+  std::vector<Happened>& happened = commands.rare().happened;
   const size_t before = happened.size();
   const uint64_t events_before = state.event_id_last;
   const uint64_t after = state.stream_last;
@@ -1106,7 +1113,7 @@ class Unwatched {
 // Most ticks complete an invocation and start the next: everything that this takes is inline here, but for
 // what is rare and says noinline. False: there is more to it, and nothing has changed.
 [[gnu::flatten]] bool reduce_plainly(RunState& state, const Completion& done, Commands& commands) noexcept {
-  if (!has_room_for_all(state, done.outputs.size())) return false;
+  if (!has_room_for_all(state, done.outputs.size(), 1)) return false;
   complete(state, done, commands);
   if (!goes_on(state)) settle(state, Tick::Kind::complete, done.now_ms, commands);
   if (done.hand_free) dispatch(state, done.now_ms, commands);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -109,65 +110,82 @@ struct Commands {
 
   // Whoever sets one of these sets `more`.
   bool more = false;
-  bool settled = false;              // the run has ended or come to rest in this tick
-  Status status = Status::ok;        // of a tick that may be refused: send, publish, post, write, session
-  const char* limit = nullptr;       // with Status::limit: which
-  size_t fault = 0;                  // with Status::conflict: which write
-  std::vector<Published> published;  // to append to the stream, in order
-  size_t appended = 0;               // how many of them the stream has taken already
-  std::vector<Happened> happened;    // in order; stays empty unless the run is watched
-  bool unreported = false;           // memory did not suffice for the report of a tick
-  size_t reported = 0;               // how many of them the stream has taken already
-  std::vector<Ref<Event>> dropped_events;  // stream items that everybody has taken, or that nobody will
-  Ref<Value> replaced;                     // the value that a write replaced or removed
-  std::vector<Ref<Value>> dropped_values;
-  Ref<KeyTable> dropped_table;
-  Ref<Error> late_error;           // of a step that failed after the end
-  Ref<Value> answer;               // ask: it was given already
+  bool settled = false;            // the run has ended or come to rest in this tick
+  bool unreported = false;         // memory did not suffice for the report of a tick
   bool asked = false;              // questions were opened: the last ones of the state
-  Invocation* answered = nullptr;  // respond: whose callback gets it
   bool clock = false;              // the clock of the run has to be stopped or to go on: a time tick is due
-  DelayedEvents dropped_delayed;
-  std::unique_ptr<Effects> dropped_effects;  // a list
-  InvocationList dropped;                    // invocations that will never run; their nodes die with the run
+  Status status = Status::ok;      // of a tick that may be refused: send, publish, post, write, session
+  const char* limit = nullptr;     // with Status::limit: which
+  size_t fault = 0;                // with Status::conflict: which write
+  size_t appended = 0;             // how many of published the stream has taken already
+  size_t reported = 0;             // how many of happened the stream has taken already
+  Invocation* answered = nullptr;  // respond: whose callback gets it
+  Ref<Value> replaced;             // the value that a write replaced or removed
 
+  // What most never have: made when it is asked for, and kept.
+  struct Rare {
+    std::vector<Published> published;        // to append to the stream, in order
+    std::vector<Happened> happened;          // in order; stays empty unless the run is watched
+    std::vector<Ref<Event>> dropped_events;  // stream items that everybody has taken, or that nobody will
+    std::vector<Ref<Value>> dropped_values;
+    Ref<KeyTable> dropped_table;
+    Ref<Error> late_error;  // of a step that failed after the end
+    Ref<Value> answer;      // ask: it was given already
+    DelayedEvents dropped_delayed;
+    std::unique_ptr<Effects> dropped_effects;  // a list
+    InvocationList dropped;  // invocations that will never run; their nodes die with the run
+  };
+  Rare& rare() noexcept {
+    if (!rare_) rare_.emplace();
+    return *rare_;
+  }
+  bool has_rare() const noexcept { return rare_.has_value(); }
+
+  bool any() const noexcept { return more || released; }
   void clear() noexcept {
     start = nullptr;
     released.reset();
     if (more) clear_more();
   }
   void drop_values() noexcept {
-    dropped_values.clear();
-    dropped_table.reset();
+    if (!rare_) return;
+    rare_->dropped_values.clear();
+    rare_->dropped_table.reset();
   }
 
  private:
   void clear_more() noexcept {
     more = false;
     settled = false;
+    unreported = false;
+    asked = false;
+    clock = false;
     status = Status::ok;
     limit = nullptr;
-    published.clear();
     appended = 0;
-    happened.clear();
-    unreported = false;
     reported = 0;
-    dropped_events.clear();
+    answered = nullptr;
     replaced.reset();
-    late_error.reset();
+    if (rare_) clear_rare();
+  }
+  [[gnu::noinline]] void clear_rare() noexcept {
+    rare_->published.clear();
+    rare_->happened.clear();
+    rare_->dropped_events.clear();
+    rare_->late_error.reset();
     drop_values();
-    for (Invocation* item = dropped.front(); item != nullptr; item = item->next) {
+    for (Invocation* item = rare_->dropped.front(); item != nullptr; item = item->next) {
       item->event.reset();
       item->effects.reset();
     }
-    dropped = InvocationList{};
-    answer.reset();
-    asked = false;
-    answered = nullptr;
-    clock = false;
-    if (!dropped_delayed.empty()) dropped_delayed.clear();
-    while (dropped_effects) dropped_effects = std::move(dropped_effects->next);
+    rare_->dropped = InvocationList{};
+    rare_->answer.reset();
+    if (!rare_->dropped_delayed.empty()) rare_->dropped_delayed.clear();
+    std::unique_ptr<Effects>& effects = rare_->dropped_effects;
+    while (effects) effects = std::move(effects->next);
   }
+
+  std::optional<Rare> rare_;
 };
 
 }  // namespace blazen
