@@ -81,6 +81,7 @@ Ref<Error> read_deserializers(const blazen_run_options& all, RunOptions& options
 }
 
 Ref<Error> read_run_options(const blazen_run_options* given, DropGuard& guard, RunOptions& options) {
+  if (given == nullptr) return nullptr;
   blazen_run_options all = BLAZEN_RUN_OPTIONS_INIT;
   if (Ref<Error> failure = read_options(given, all)) return failure;
   options.how.allow_changed_workflow = all.allow_changed_workflow != 0;

@@ -97,7 +97,7 @@ class Driver {
  public:
   explicit Driver(const Ref<Workflow>& workflow) : holder(std::make_unique<RunState>()), state(*holder) {
     state.workflow = workflow;
-    state.steps.resize(workflow->steps().size());
+    make_steps(state);
     for (size_t i = 0; i < state.id.size(); ++i) state.id[i] = static_cast<uint8_t>(17 * i);
   }
   explicit Driver(std::unique_ptr<RunState> restored) : holder(std::move(restored)), state(*holder) {}

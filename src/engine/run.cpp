@@ -301,7 +301,8 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
     const Status status = call_body(*call, error);
     ++steps;
     hand_free = steps_max == 0 || steps < steps_max;
-    const int64_t looked_ms = call->stops() ? watch.now() : watch.look();
+    const bool was_last = status == Status::ok && !call->deferred_ && call->stops();
+    const int64_t looked_ms = was_last ? watch.now() : watch.look();
     // Bring back, and take the next.
     guard.lock();
     looked_ms_ = looked_ms;
@@ -335,8 +336,13 @@ void Run::clear_left(Ref<Call>& left, bool is_done) noexcept {
 }
 
 void Run::dispatch(Commands& commands, Notices& notices) noexcept {
+  const int64_t at_ms = dispatch_ms();
+  if (!state_.watched) {
+    reduce_dispatch(state_, at_ms, commands);
+    return after_reduce(commands, notices);
+  }
   Tick next{Tick::Kind::dispatch};
-  next.now_ms = dispatch_ms();
+  next.now_ms = at_ms;
   tick(next, commands, notices);
 }
 
@@ -449,18 +455,17 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
   call.open_.store(false, std::memory_order_release);
   if (failure || call.is_special_ || is_observed_ || has_ended(state_))
     return finish_otherwise(call, std::move(failure), hand_free, commands, notices);
-  const Completion done{call.invocation_, call.outputs_, dispatch_ms(), hand_free};
-  if (!reduce_plainly(state_, done, commands)) return finish_with_growth(done, commands, notices);
+  if (!reduce_plainly(state_, {call.invocation_, call.outputs_, dispatch_ms(), hand_free}, commands))
+    return finish_with_growth(call, hand_free, commands, notices);
   after_reduce(commands, notices);
 }
 
 // Its outputs may need more memory.
-[[gnu::noinline]] void Run::finish_with_growth(const Completion& done, Commands& commands,
+[[gnu::noinline]] void Run::finish_with_growth(Call& call, bool hand_free, Commands& commands,
                                                Notices& notices) noexcept {
-  Tick tick{Tick::Kind::complete, done.hand_free, done.invocation, done.outputs};
-  tick.now_ms = done.now_ms;
-  if (!this->tick(tick, commands, notices))
-    fail_without_memory(done.invocation, done.hand_free, commands, notices);
+  Tick done{Tick::Kind::complete, hand_free, call.invocation_, call.outputs_};
+  done.now_ms = dispatch_ms();
+  if (!tick(done, commands, notices)) fail_without_memory(call.invocation_, hand_free, commands, notices);
 }
 
 // It has failed, or comes too late, or did what most never do.

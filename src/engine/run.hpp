@@ -229,7 +229,7 @@ class Run final : public Object, public Work {
   bool bring_back(Call& call, Status status, Ref<Error>& error, bool hand_free, Commands& commands,
                   Notices& notices) noexcept;
   void finish(Call& call, Ref<Error> failure, bool hand_free, Commands& commands, Notices& notices) noexcept;
-  void finish_with_growth(const Completion& done, Commands& commands, Notices& notices) noexcept;
+  void finish_with_growth(Call& call, bool hand_free, Commands& commands, Notices& notices) noexcept;
   void prepare_finish(Call& call, Tick& done) noexcept;
   void fail_step(const Call& call, Tick& tick, Ref<Error> cause, Output& handled) const noexcept;
   void finish_otherwise(Call& call, Ref<Error> failure, bool hand_free, Commands& commands,

@@ -1121,6 +1121,12 @@ class Unwatched {
   return true;
 }
 
+void reduce_dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
+  dispatch(state, now_ms, commands);
+  if (!goes_on(state)) settle(state, Tick::Kind::dispatch, now_ms, commands);
+  check(state);
+}
+
 void reduce(RunState& state, Tick& tick, Commands& commands) {
   if (state.watched && tick.kind < Tick::Kind::write) [[unlikely]]
     return reduce_watched(state, tick, commands);

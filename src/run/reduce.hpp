@@ -67,6 +67,8 @@ struct Completion {
 // The same as reduce() with it, but sooner done. False: there may be no room for its outputs without more
 // memory; nothing has changed, and it is for reduce().
 bool reduce_plainly(RunState& state, const Completion& done, Commands& commands) noexcept;
+// The same as reduce() with a Tick::dispatch, of a run that nobody watches.
+void reduce_dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept;
 
 // Puts an invocation that a snapshot holds back to where it belongs in a workflow of this process: queued
 // ones by ascending id, those in flight by their start. Never fails; the node comes from the state's own

@@ -22,6 +22,7 @@
 #include <tuple>
 #include <type_traits>
 
+#include "capi/child.hpp"
 #include "capi/world.hpp"
 
 namespace {
@@ -603,29 +604,6 @@ void expect_neutral(const Row& row, World& world, const Fault& fault, const std:
   if (has_parameter(row, "length")) EXPECT_EQ(outcome.length, 0U);
 }
 
-// Runs a call that may crash where it must not, in a process of its own. Answers how it ended.
-std::string in_child(const std::function<std::string()>& call) {
-  int ends[2];
-  if (::pipe(ends) != 0) return "no pipe";
-  const pid_t child = ::fork();
-  if (child == 0) {
-    const std::string said = call();
-    const ssize_t written = ::write(ends[1], said.data(), said.size());
-    ::_exit(written == static_cast<ssize_t>(said.size()) ? 0 : 1);
-  }
-  ::close(ends[1]);
-  std::string said;
-  char buffer[512];
-  for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;)
-    said.append(buffer, static_cast<size_t>(got));
-  ::close(ends[0]);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (WIFSIGNALED(status)) return std::string("it crashed: signal ") + std::to_string(WTERMSIG(status));
-  if (WEXITSTATUS(status) != 0) return "it crashed: exit " + std::to_string(WEXITSTATUS(status));
-  return said;
-}
-
 // ---- the tests over the table ----
 
 TEST(BadInput, EveryFunctionOfTheHeaderIsInTheTable) {
@@ -748,12 +726,14 @@ TEST(BadInput, EndlessTextsAreNotRead) {
       }
       for (const uint64_t length : lengths) {
         const Fault fault{i, unreadable(), length, true};
-        const std::string said = in_child([&] {
+        const Child child = in_child([&] {
           const Outcome outcome = row.call(world, fault, true);
           if (!row.gives_status) return std::string(outcome.neutral ? "neutral" : "an answer");
           return std::to_string(outcome.status) + " " + outcome.message;
         });
+        const std::string& said = child.said;
         SCOPED_TRACE(row.name + ": " + names[i] + " has " + std::to_string(length) + " bytes");
+        EXPECT_EQ(child.fault(), "");
         if (!row.gives_status) {
           EXPECT_EQ(said, "neutral");
         } else if (row.name == "blazen_snapshot_parse") {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <regex>
 
+#include "capi/child.hpp"
 #include "capi/world.hpp"
 
 namespace {
@@ -583,35 +584,8 @@ std::string run_in(blazen_mode mode) {
   return blazen_run_id(run, nullptr);
 }
 
-struct Child {
-  std::string said;
-  int status = 0;
-};
-
-Child in_child(const std::function<std::string()>& work) {
-  Child child;
-  int ends[2];
-  if (::pipe(ends) != 0) return child;
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    ::alarm(5);  // whatever hangs
-    const std::string said = work();
-    const ssize_t written = ::write(ends[1], said.data(), said.size());
-    ::_exit(written == static_cast<ssize_t>(said.size()) ? 0 : 1);
-  }
-  ::close(ends[1]);
-  char buffer[256];
-  for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;)
-    child.said.append(buffer, static_cast<size_t>(got));
-  ::close(ends[0]);
-  ::waitpid(pid, &child.status, 0);
-  return child;
-}
-
 void expect_child(const Child& child, const std::string& parent_id) {
-  EXPECT_TRUE(WIFEXITED(child.status) && WEXITSTATUS(child.status) == 0)
-      << (WIFSIGNALED(child.status) ? "signal " : "exit ")
-      << (WIFSIGNALED(child.status) ? WTERMSIG(child.status) : WEXITSTATUS(child.status)) << " (14: it hung)";
+  EXPECT_EQ(child.fault(), "");
   EXPECT_TRUE(is_uuid_4(child.said)) << child.said;
   EXPECT_TRUE(is_uuid_4(parent_id)) << parent_id;
   EXPECT_NE(child.said, parent_id);

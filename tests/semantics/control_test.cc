@@ -1,5 +1,5 @@
 // How a run is steered: pause, questions, time, retries, cancellation, atomic steps. Time is the test's own.
-#include "support/blazen_test.hpp"
+#include "support/control.hpp"
 
 using namespace bt;  // NOLINT(google-build-using-namespace)
 
@@ -11,20 +11,10 @@ blazen_run_state wait_for(blazen_run* run, uint32_t until) {
   return state;
 }
 
-std::string questions_of(blazen_run* run) {
-  Value list;
-  MUST(blazen_run_questions(run, list.out(), e));
-  return data_of(list);
-}
-
-std::string describe(blazen_run* run) {
+std::string description_of(blazen_run* run) {
   Value description;
   MUST(blazen_run_describe(run, description.out(), e));
   return data_of(description);
-}
-
-blazen_status respond(blazen_run* run, std::string_view id, std::string_view answer) {
-  return blazen_run_respond(run, id.data(), id.size(), json(answer), nullptr);
 }
 
 // --------------------------------------------------------------------------------------------------- retries
@@ -88,7 +78,7 @@ TEST(Questions, AStepAsksAndIsCalledAgainWithTheAnswer) {
   EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_ASKING);
   EXPECT_EQ(wait_for(run, BLAZEN_UNTIL_ASKING), BLAZEN_RUN_ASKING);
   engine.pass(1'000'000);
-  EXPECT_EQ(questions_of(run),
+  EXPECT_EQ(questions_text(run),
             "[{\"request_id\":\"i1.1\",\"prompt\":\"Deploy?\",\"step\":\"start\",\"invocation_id\":1,"
             "\"asked_ms\":1700000000000,\"age_ms\":1000000}]");
   EXPECT_EQ(respond(run, "i1.2", "1"), BLAZEN_ERROR_NOT_FOUND);
@@ -238,7 +228,8 @@ TEST(Pauses, AbortIsPromptWhilePaused) {
   MUST(blazen_run_abort(run, e));
   MUST(blazen_run_abort(run, e));
   EXPECT_EQ(outcome(run).status, BLAZEN_ERROR_ABORTED);
-  EXPECT_TRUE(describe(run).find("\"status\":\"cancelled\"") != std::string::npos) << describe(run);
+  EXPECT_TRUE(description_of(run).find("\"status\":\"cancelled\"") != std::string::npos)
+      << description_of(run);
 }
 
 // --------------------------------------------------------------------------------------------------
@@ -287,9 +278,9 @@ TEST(Snapshots, HoldTimersQuestionsAndBackOff) {
   EXPECT_EQ(respond(run, "q", "42"), BLAZEN_OK);
   MUST(blazen_run_start(run, nullptr, e));
   engine.pass(0);
-  EXPECT_EQ(engine.next_timer(), 200) << describe(run);
+  EXPECT_EQ(engine.next_timer(), 200) << description_of(run);
   engine.pass(200);
-  EXPECT_TRUE(describe(run).find("\"due_in_ms\":150") != std::string::npos) << describe(run);
+  EXPECT_TRUE(description_of(run).find("\"due_in_ms\":150") != std::string::npos) << description_of(run);
   engine.pass(150);
   EXPECT_EQ(data_of(outcome(run).result), "42");
 }

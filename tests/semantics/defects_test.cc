@@ -1,19 +1,9 @@
 // Goal: defects that other workflow engines have around time, questions and snapshots, each as a test that is
 // named after the defect. Time is the test's own.
-#include "support/blazen_test.hpp"
+#include "support/control.hpp"
 
 namespace bt {
 namespace {
-
-blazen_status respond(blazen_run* run, std::string_view id, std::string_view answer) {
-  return blazen_run_respond(run, id.data(), id.size(), json(answer), nullptr);
-}
-
-std::string questions_of(blazen_run* run) {
-  Value list;
-  MUST(blazen_run_questions(run, list.out(), e));
-  return data_of(list);
-}
 
 // What the run is like in another process, a day later.
 struct NextProcess {
@@ -113,7 +103,7 @@ TEST(Defects, CountersAreResetOnResume) {
     engine.pass(100);
     for (const Item& item : take(stream)) sequences.push_back(item.sequence);
     bytes = snapshot_bytes(run);
-    questions = questions_of(run);
+    questions = questions_text(run);
   }
   EXPECT_EQ(events, (std::vector<uint64_t>{1, 2, 4, 6}));
   EXPECT_EQ(invocations, (std::vector<uint64_t>{1, 2, 3, 4}));
@@ -224,7 +214,7 @@ TEST(Defects, AnswerIsAcceptedForTheWrongQuestion) {
     EXPECT_EQ(respond(run, "first", "1"), BLAZEN_OK);
     EXPECT_EQ(respond(run, "first", "0"), BLAZEN_ERROR_NOT_FOUND) << "answered, and not yet told";
     bytes = snapshot_bytes(run);
-    EXPECT_NE(questions_of(other).find("\"first\""), std::string::npos);
+    EXPECT_NE(questions_text(other).find("\"first\""), std::string::npos);
     MUST(blazen_run_close(run, e));
     MUST(blazen_run_close(other, e));
   }

@@ -9,7 +9,7 @@ namespace {
 using StreamReplay = EveryWay;
 INSTANTIATE_TEST_SUITE_P(All, StreamReplay, testing::ValuesIn(ways()), way_name);
 
-constexpr auto kEnd = BLAZEN_STREAM_END;
+constexpr auto kStreamEnd = BLAZEN_STREAM_END;
 constexpr auto kGap = BLAZEN_STREAM_GAP;
 
 TEST_P(StreamReplay, LateSubscriberGetsEveryItemFromTheNumberItNames) {
@@ -31,7 +31,7 @@ TEST_P(StreamReplay, LateSubscriberGetsEveryItemFromTheNumberItNames) {
                                           {4, "P", "json 4"},
                                           {5, "P", "json 5"},
                                           {6, "P", "json 6"},
-                                          {7, kEnd, "json null"}}));
+                                          {7, kStreamEnd, "json null"}}));
   EXPECT_EQ(text_of(take(some)), "P=4 P=5 P=6 blazen::StreamEnd=null");
   EXPECT_EQ(text_of(take(next)), "P=6 blazen::StreamEnd=null");
   EXPECT_EQ(text_of(take(now)), "P=6 blazen::StreamEnd=null");
@@ -122,8 +122,9 @@ TEST_P(StreamReplay, ResumedRunHasAGapForWhatWasBeforeItsSnapshot) {
   step.publish(1, 4);  // the first three are repetitions
   step.stop();
   engine.settle(run);
-  EXPECT_EQ(take(all), (std::vector<Item>{
-                           {3, kGap, "json {\"missed\":3}"}, {4, "P", "json 4"}, {5, kEnd, "json null"}}));
+  EXPECT_EQ(take(all),
+            (std::vector<Item>{
+                {3, kGap, "json {\"missed\":3}"}, {4, "P", "json 4"}, {5, kStreamEnd, "json null"}}));
   EXPECT_EQ(text_of(take(last)), "blazen::StreamGap={\"missed\":1} P=4 blazen::StreamEnd=null");
   EXPECT_EQ(text_of(take(next)), "P=4 blazen::StreamEnd=null");
 }
@@ -145,7 +146,7 @@ TEST_P(StreamReplay, TwoSubscribersHaveTheirOwnCursorsAndFilters) {
   engine.settle(run);
   EXPECT_EQ(text_of(take(odd)), "Odd=5 blazen::StreamEnd=null");
   EXPECT_EQ(text_of(take(even)), "Even=6 blazen::StreamEnd=null");
-  EXPECT_EQ(take(none), (std::vector<Item>{{7, kEnd, "json null"}}));
+  EXPECT_EQ(take(none), (std::vector<Item>{{7, kStreamEnd, "json null"}}));
 }
 
 TEST_P(StreamReplay, FilteredOutItemsNeverMakeAStreamReady) {
