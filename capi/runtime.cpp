@@ -49,22 +49,29 @@ class HostClock final : public Clock {
   // A clock that falls stands still, and so does one at the end of time.
   int64_t now_ms() noexcept override {
     int64_t now = 0;
-    if (stopped_.load(std::memory_order_acquire)) return last_.load(std::memory_order_relaxed);
+    inside_.fetch_add(1);
+    const bool is_stopped = stopped_.load();
     try {
-      now = now_(hooks_->user_data);
+      if (!is_stopped) now = now_(hooks_->user_data);
     } catch (...) {  // NOLINT(bugprone-empty-catch): it stands still
     }
+    if (inside_.fetch_sub(1) == 1 && stopped_.load()) inside_.notify_all();
     now = std::min(now, kClockMsMax);
     int64_t last = last_.load(std::memory_order_relaxed);
     while (now > last && !last_.compare_exchange_weak(last, now)) continue;
     return std::max(now, last);
   }
-  void stop() noexcept override { stopped_.store(true, std::memory_order_release); }
+  // Whoever is asking the host comes back first: either it sees that the clock is stopped, or it is seen here.
+  void stop() noexcept override {
+    stopped_.store(true);
+    for (uint32_t left = inside_.load(); left != 0; left = inside_.load()) inside_.wait(left);
+  }
 
  private:
   const Ref<Hooks> hooks_;
   const blazen_clock_fn now_;
   std::atomic<int64_t> last_{0};
+  std::atomic<uint32_t> inside_{0};  // threads that ask the host
   std::atomic<bool> stopped_{false};
 };
 

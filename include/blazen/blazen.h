@@ -606,8 +606,8 @@ typedef void (*blazen_wake_fn)(void *user_data);
  * [own: user_data borrow the runtime, task keep | thread: any | block: no | since: 0.1] */
 typedef blazen_status (*blazen_post_fn)(void *user_data, blazen_task *task);
 
-/* What time it is, in milliseconds since 1970, never falling (past INT64_MAX / 4, it stands still). It comes from any thread, also while the engine holds a lock: it
- * must not call this library.
+/* What time it is, in milliseconds since 1970, never falling (past INT64_MAX / 4, it stands still). It comes from any
+ * thread, also while the engine holds a lock: it must not call this library.
  * [own: user_data borrow the runtime | thread: any | block: no | since: 0.1] */
 typedef int64_t (*blazen_clock_fn)(void *user_data);
 

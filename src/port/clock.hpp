@@ -17,7 +17,8 @@ class Clock {
   // The same, quicker and up to some milliseconds behind.
   virtual int64_t coarse_ms() noexcept { return now_ms(); }
 
-  // The runtime is closed: the host is not asked any more, and time stands still.
+  // The runtime is closed: nobody asks the host any more when this returns, and time stands still. Not from
+  // inside now_ms().
   virtual void stop() noexcept {}
 
   // True where time is the host's: no sleep of ours can pass it.
