@@ -74,6 +74,28 @@ Ref<Error> find_value(const blazen_context* context, const char* key, size_t key
   return nullptr;
 }
 
+Ref<Error> has_key(const blazen_context* context, const char* key, size_t key_length, bool session,
+                   int32_t* found) {
+  Run::Found entry;
+  if (Ref<Error> failure = need_out("found", found)) return failure;
+  if (Ref<Error> failure = find_value(context, key, key_length, session, entry)) return failure;
+  *found = entry.value ? 1 : 0;
+  return nullptr;
+}
+
+Ref<Error> remove_key(blazen_context* context, const char* key, size_t key_length, bool session,
+                      int32_t* removed) {
+  Call* call = nullptr;
+  Write write{Write::Kind::remove, {}, nullptr};
+  bool was_there = false;
+  if (Ref<Error> failure = need_open(context, call)) return failure;
+  if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
+  Ref<Error> refused = session ? call->run().write_session(*call, std::move(write), &was_there)
+                               : call->run().write(*call, {&write, 1}, nullptr, &was_there);
+  if (!refused && removed != nullptr) *removed = was_there ? 1 : 0;
+  return refused;
+}
+
 Ref<Error> add_to_batch(blazen_batch* batch, const char* key, size_t key_length, Batch::Item item) {
   Batch* object = nullptr;
   std::string_view name;
@@ -296,27 +318,12 @@ blazen_status blazen_context_get_value(const blazen_context* context, const char
 
 blazen_status blazen_context_has_value(const blazen_context* context, const char* key, size_t key_length,
                                        int32_t* found, blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    Run::Found entry;
-    if (Ref<Error> failure = need_out("found", found)) return failure;
-    if (Ref<Error> failure = find_value(context, key, key_length, false, entry)) return failure;
-    *found = entry.value ? 1 : 0;
-    return nullptr;
-  });
+  return guarded(error, [&] { return has_key(context, key, key_length, false, found); });
 }
 
 blazen_status blazen_context_remove_value(blazen_context* context, const char* key, size_t key_length,
                                           int32_t* removed, blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
-    Write write{Write::Kind::remove, {}, nullptr};
-    bool was_there = false;
-    if (Ref<Error> failure = need_open(context, call)) return failure;
-    if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
-    if (Ref<Error> failure = call->run().write(*call, {&write, 1}, nullptr, &was_there)) return failure;
-    if (removed != nullptr) *removed = was_there ? 1 : 0;
-    return nullptr;
-  });
+  return guarded(error, [&] { return remove_key(context, key, key_length, false, removed); });
 }
 
 blazen_status blazen_context_keys(const blazen_context* context, const char* prefix, size_t prefix_length,
@@ -394,27 +401,12 @@ blazen_status blazen_context_get_session(const blazen_context* context, const ch
 
 blazen_status blazen_context_has_session(const blazen_context* context, const char* key, size_t key_length,
                                          int32_t* found, blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    Run::Found entry;
-    if (Ref<Error> failure = need_out("found", found)) return failure;
-    if (Ref<Error> failure = find_value(context, key, key_length, true, entry)) return failure;
-    *found = entry.value ? 1 : 0;
-    return nullptr;
-  });
+  return guarded(error, [&] { return has_key(context, key, key_length, true, found); });
 }
 
 blazen_status blazen_context_remove_session(blazen_context* context, const char* key, size_t key_length,
                                             int32_t* removed, blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
-    Write write{Write::Kind::remove, {}, nullptr};
-    bool was_there = false;
-    if (Ref<Error> failure = need_open(context, call)) return failure;
-    if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
-    if (Ref<Error> failure = call->run().write_session(*call, std::move(write), &was_there)) return failure;
-    if (removed != nullptr) *removed = was_there ? 1 : 0;
-    return nullptr;
-  });
+  return guarded(error, [&] { return remove_key(context, key, key_length, true, removed); });
 }
 
 blazen_status blazen_context_session_keys(const blazen_context* context, const char* prefix,

@@ -77,6 +77,19 @@ blazen_status blazen_run_respond(blazen_run* run, const char* request_id, size_t
   });
 }
 
+blazen_status blazen_run_fail_question(blazen_run* run, const char* request_id, size_t request_id_length,
+                                       blazen_error* cause, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Run* object = nullptr;
+    std::string_view id;
+    Error* why = nullptr;
+    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
+    if (Ref<Error> failure = need("cause", cause, why)) return failure;
+    return object->fail_question(id, Ref<Error>::share(why));
+  });
+}
+
 blazen_status blazen_run_questions(const blazen_run* run, blazen_value** questions, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Run* object = nullptr;

@@ -61,7 +61,8 @@ class HostClock final : public Clock {
     while (now > last && !last_.compare_exchange_weak(last, now)) continue;
     return std::max(now, last);
   }
-  // Whoever is asking the host comes back first: either it sees that the clock is stopped, or it is seen here.
+  // Whoever is asking the host comes back first: either it sees that the clock is stopped, or it is seen
+  // here.
   void stop() noexcept override {
     stopped_.store(true);
     for (uint32_t left = inside_.load(); left != 0; left = inside_.load()) inside_.wait(left);

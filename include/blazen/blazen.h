@@ -738,7 +738,8 @@ enum {
     BLAZEN_RUN_ASKING = 9     /* only an answer can go on: blazen_run_questions, blazen_run_respond */
 };
 
-/* Answers a question inline: *answer and BLAZEN_OK; or BLAZEN_OK without one, or BLAZEN_PENDING: blazen_run_respond comes later.
+/* Answers a question inline: *answer and BLAZEN_OK; or BLAZEN_OK without one, or BLAZEN_PENDING: blazen_run_respond, or
+ * blazen_run_fail_question, comes later.
  * Anything else fails the run. request is the InputRequestEvent, with its id as the correlation. No lock is held: a pause, an
  * abort or a time-out does not wait for it.
  * [own: user_data borrow the run, run borrow this call, request borrow this call, answer out | thread: any | block: no | since: 0.1] */
@@ -905,6 +906,12 @@ BLAZEN_API blazen_status blazen_run_abort(blazen_run *run, blazen_error **error)
  * [own: run in, request_id in, answer in | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_respond(blazen_run *run, const char *request_id, size_t request_id_length,
                                             blazen_value *answer, blazen_error **error);
+/* An open question cannot be answered: the run fails with cause, as it does where its input handler answers with an error.
+ * For handlers that have answered BLAZEN_PENDING. An id that is unknown or was answered: BLAZEN_ERROR_NOT_FOUND, and
+ * nothing has changed.
+ * [own: run in, request_id in, cause in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_fail_question(blazen_run *run, const char *request_id, size_t request_id_length,
+                                                  blazen_error *cause, blazen_error **error);
 /* The open questions, in the order in which they were asked: a JSON array of {request_id, prompt, metadata, step,
  * invocation_id, asked_ms (the date), age_ms}.
  * [own: run in, questions out | thread: any | block: no | since: 0.1] */

@@ -6,13 +6,13 @@
 
 namespace blazen {
 
-inline uint32_t load_4(const uint8_t* at) noexcept {
+inline uint32_t load_4(const void* at) noexcept {
   uint32_t word;
   std::memcpy(&word, at, sizeof word);
   return word;
 }
 
-inline uint64_t load_8(const uint8_t* at) noexcept {
+inline uint64_t load_8(const void* at) noexcept {
   uint64_t word;
   std::memcpy(&word, at, sizeof word);
   return word;

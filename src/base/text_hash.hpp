@@ -6,16 +6,11 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 
-namespace blazen {
+#include "base/load.hpp"
 
-inline uint64_t load_word(const char* bytes) noexcept {
-  uint64_t word;
-  std::memcpy(&word, bytes, sizeof word);
-  return word;
-}
+namespace blazen {
 
 inline uint64_t fold_multiply(uint64_t a, uint64_t b) noexcept {
 #ifdef __SIZEOF_INT128__
@@ -39,8 +34,8 @@ inline uint64_t hash_text(std::string_view text) noexcept {
     for (; left > 0; --left) word = word << 8 | static_cast<unsigned char>(*at++);
     return fold_multiply(sum ^ kSecond, word ^ kFirst);
   }
-  for (; left > 8; left -= 8, at += 8) sum = fold_multiply(sum ^ load_word(at), kSecond);
-  return fold_multiply(sum ^ load_word(text.data() + text.size() - 8), kSecond);
+  for (; left > 8; left -= 8, at += 8) sum = fold_multiply(sum ^ load_8(at), kSecond);
+  return fold_multiply(sum ^ load_8(text.data() + text.size() - 8), kSecond);
 }
 
 inline bool same_text(std::string_view a, std::string_view b) noexcept {
@@ -53,7 +48,7 @@ inline bool same_text(std::string_view a, std::string_view b) noexcept {
     return true;
   }
   // Whole words, of which the last may overlap the one before.
-  const auto differ = [&](size_t at) noexcept { return load_word(a.data() + at) ^ load_word(b.data() + at); };
+  const auto differ = [&](size_t at) noexcept { return load_8(a.data() + at) ^ load_8(b.data() + at); };
   uint64_t difference = differ(0) | differ(size - 8);
   for (size_t at = 8; at + 8 < size; at += 8) difference |= differ(at);
   return difference == 0;

@@ -76,6 +76,7 @@ class Run final : public Object, public Work {
   Ref<Error> unpause() noexcept;
   void abort() noexcept;
   Ref<Error> respond(std::string_view request_id, Ref<Value> answer);
+  Ref<Error> fail_question(std::string_view request_id, Ref<Error> cause);
   // As JSON arrays and objects. Throw std::bad_alloc.
   std::string questions() const;
   std::string describe() const;

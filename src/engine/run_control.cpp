@@ -23,6 +23,11 @@ Ref<Value> response_value(std::string_view request_id, const Ref<Value>& answer)
   return Value::copy(Tag::json, text.append(data).append("}"));
 }
 
+Ref<Error> no_question(std::string_view request_id) {
+  return Error::make(Status::not_found, "request_id: no question " + in_quotes(request_id) +
+                                            " is open: it is unknown, or was answered");
+}
+
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------- pause, abort
@@ -85,13 +90,22 @@ Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
   tick.value = std::move(answer);
   tick.now_ms = started_ ? now_ms() : 0;
   if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
-  if (visit.commands.status == Status::not_found) {
-    return Error::make(Status::not_found, "request_id: no question " + in_quotes(request_id) +
-                                              " is open: it is unknown, or was answered");
-  }
+  if (visit.commands.status == Status::not_found) return no_question(request_id);
   if (visit.commands.answered != nullptr)
     hand_over_answer(*visit.commands.answered, request_id, visit.notices);
   offer(visit.notices);
+  return visit.leave();
+}
+
+Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
+  Visit visit(*this);
+  if (has_ended(state_)) return ended_before();
+  const auto is_it = [&](const Question& question) { return question.request->correlation() == request_id; };
+  if (std::none_of(state_.questions.begin(), state_.questions.end(), is_it)) return no_question(request_id);
+  Tick last{Tick::Kind::end};
+  last.phase = Phase::failed;
+  last.error = std::move(cause);
+  tick(last, visit.commands, visit.notices);
   return visit.leave();
 }
 

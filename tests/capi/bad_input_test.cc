@@ -486,6 +486,7 @@ const std::vector<Row>& table() {
       ROW(blazen_run_resume_in_place),
       ROW(blazen_run_abort),
       ROW(blazen_run_respond),
+      ROW(blazen_run_fail_question),
       ROW(blazen_run_questions),
       ROW(blazen_run_describe),
       ROW(blazen_context_run_id),
@@ -835,8 +836,9 @@ TEST(BadInput, SuccessLeavesTheErrorUntouched) {
       {"blazen_context_defer", BLAZEN_ERROR_WRONG_STATE},  // the body has returned
       {"blazen_snapshot_parse", BLAZEN_ERROR_SNAPSHOT_INVALID},
       {"blazen_run_respond", BLAZEN_ERROR_NOT_FOUND},  // there is no such question
-      {"blazen_context_ask", BLAZEN_PENDING},          // and now there is one
-      {"blazen_run_send_event", BLAZEN_OK},            // nobody accepts it: the run fails, not the call
+      {"blazen_run_fail_question", BLAZEN_ERROR_NOT_FOUND},
+      {"blazen_context_ask", BLAZEN_PENDING},  // and now there is one
+      {"blazen_run_send_event", BLAZEN_OK},    // nobody accepts it: the run fails, not the call
   };
   for (const Row& row : table()) {
     if (!row.gives_status || row.name == "blazen_workflow_run" || row.name == "blazen_run_resume") continue;

@@ -269,6 +269,10 @@ void do_something(Yard& yard, std::mt19937& random, int hand) {
     case 31: {
       ValueHandle answer(live_token("answer"));
       if (run != nullptr) CALL(blazen_run_respond(run, kIds[random() % 4], 1, answer, nullptr));
+      if (run == nullptr || random() % 8 != 0) return;
+      ErrorHandle why;
+      CALL(blazen_error_host(5, "gone", 4, answer, why.out()));
+      CALL(blazen_run_fail_question(run, kIds[random() % 4], 1, why, nullptr));
       return;
     }
     case 32: {

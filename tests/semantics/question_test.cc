@@ -699,6 +699,31 @@ TEST_P(Question, AHandlerThatFailsFailsTheRun) {
   }
 }
 
+// It has said that it answers later, and now it cannot.
+TEST_P(Question, AHandlerThatFailsLater) {
+  Handler handler;
+  handler.does = Handler::Does::later;
+  Counted object;
+  Engine engine(GetParam(), &clock_);
+  RunHandle run = start_with(engine, asker(2).build(), handler);
+  EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+  const auto fail = [&](std::string_view id, blazen_error* why) {
+    return blazen_run_fail_question(run, id.data(), id.size(), why, nullptr);
+  };
+  blazen_error* why = nullptr;
+  EXPECT_EQ(blazen_error_host(9, BLAZEN_TEXT("nobody home"), live(object), &why), BLAZEN_ERROR_HOST);
+  EXPECT_EQ(fail("unknown", why), BLAZEN_ERROR_NOT_FOUND);
+  EXPECT_EQ(respond(run, "i1.1", "1"), BLAZEN_OK);
+  EXPECT_EQ(fail("i1.1", why), BLAZEN_ERROR_NOT_FOUND) << "it was answered";
+  EXPECT_EQ(open_ids(run), "i1.2");
+  EXPECT_EQ(fail("i1.2", why), BLAZEN_OK);
+  const Outcome end = finish(engine, run);
+  EXPECT_EQ(end.text(), "6 BLAZEN_ERROR_HOST[nobody home] code 9 detail live(test/counted) ");
+  EXPECT_EQ(fail("i1.2", why), BLAZEN_ERROR_CANCELLED);
+  EXPECT_EQ(questions_text(run), "[]");
+  blazen_error_release(why);
+}
+
 TEST_P(Question, TheFirstAnswerCounts) {
   Handler handler;
   Engine engine(GetParam(), &clock_);

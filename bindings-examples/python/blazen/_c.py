@@ -189,6 +189,7 @@ FALLIBLE = {
     "run_resume_in_place": ((HANDLE,), ()),
     "run_abort": ((HANDLE,), ()),
     "run_respond": ((HANDLE,) + _NAMED + (HANDLE,), ()),
+    "run_fail_question": ((HANDLE,) + _NAMED + (HANDLE,), ()),
     "run_questions": ((HANDLE,), (HANDLE,)),
     "run_describe": ((HANDLE,), (HANDLE,)),
     "run_subscribe_with": ((HANDLE, POINTER(StreamOptions)), (HANDLE,)),

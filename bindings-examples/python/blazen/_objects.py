@@ -21,8 +21,6 @@ _holders = weakref.WeakValueDictionary()  # by the run's handle
 class Holder(dict):
     """The objects that belong to one Run: it goes when the Run goes."""
 
-    failure = None  # the exception for which the binding itself has ended the run
-
     def __init__(self, run):
         super().__init__()
         _holders[run] = self

@@ -17,8 +17,8 @@
 
 Every body runs on the thread of the loop: an `async def` as a task of its own, any other in between.
 
-An input_handler may be an `async def` too: each question has a task. Its exception aborts the run, and comes out of the
-result as that of any input handler does.
+An input_handler may be an `async def` too: each question has a task. Its exception fails the run, and comes out of the
+result, as that of any input handler does.
 
 Cancellation goes both ways. Cancelling the task that awaits a run (`await run`, `await run.result()`) aborts the run;
 `await run.wait()` only looks. A run that ends cancels the coroutines of its steps and of its input handler; an attempt
@@ -32,7 +32,6 @@ from ._arguments import function
 from ._c import READY_FN, c
 from ._calls import lib
 from ._coroutines import Context, Tasks, exception_of, polling, settle, soon
-from ._describe import describe
 from ._handles import Handle, owned
 from .events import STREAM_END, read_event
 
@@ -143,13 +142,7 @@ class Run(run.Run):
         except asyncio.CancelledError:
             self.abort()
             raise
-        try:
-            return self._ask(lib.run_result, read)
-        except errors.BlazenError as failure:
-            cause = self._exceptions.failure
-            if cause is None or failure.status != errors.Status.ABORTED:
-                raise
-            raise _handler_failed(cause) from cause
+        return self._ask(lib.run_result, read)
 
     async def result(self):
         """Waits, and answers the value of the StopEvent; raises BlazenError where there is none. Cancelling it aborts
@@ -202,7 +195,7 @@ class _Answering(runtime.Answering):
 
     def _await(self, pointer, request, answer):
         held = Handle(c.run_retain(pointer), c.run_release)
-        task = self._tasks.start(pointer, _respond(held, request, answer), lambda done: _fail(held, done))
+        task = self._tasks.start(pointer, _respond(held, request, answer), lambda done: _fail(held, request, done))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
@@ -214,13 +207,8 @@ class _Answering(runtime.Answering):
 async def _respond(held, request, answer):
     """Answers a question, unless somebody else has done so, or the run has ended."""
     given = await answer
-    if given is None:
-        return
-    try:
-        run.respond(held.pointer, request.correlation, given)
-    except errors.BlazenError as failure:
-        if failure.status not in (errors.Status.NOT_FOUND, errors.Status.CANCELLED):
-            raise
+    if given is not None:
+        _unless_too_late(run.respond, held.pointer, request.correlation, given)
 
 
 def _cancel_all(tasks):
@@ -228,24 +216,20 @@ def _cancel_all(tasks):
         task.cancel()
 
 
-_ENDED = (run.RunState.COMPLETED, run.RunState.FAILED, run.RunState.CANCELLED)
+def _fail(held, request, task):
+    """What has raised in time fails the run, as an input handler does that is not async."""
+    exception = exception_of(task)
+    if exception is not None:
+        _unless_too_late(run.fail_question, held.pointer, request.correlation, exception)
 
 
-def _fail(held, task):
-    """What has raised in time fails the run: there is no other way than to abort it, and to keep the reason."""
-    exception, holder = exception_of(task), _objects.holder_of(held.pointer)
-    if exception is None or c.run_state_now(held.pointer) in _ENDED:
-        return
-    if holder is not None:
-        holder.failure = exception
-    lib.run_abort(held.pointer)
-
-
-def _handler_failed(cause):
-    """What an input handler that is not async gives too."""
-    return errors.BlazenError(
-        describe(cause).decode(), errors.Status.HOST, host_code=errors.host_code_of(cause), detail=cause
-    )
+def _unless_too_late(function, *arguments):
+    """Somebody else may have answered, or the run have ended."""
+    try:
+        function(*arguments)
+    except errors.BlazenError as failure:
+        if failure.status not in (errors.Status.NOT_FOUND, errors.Status.CANCELLED):
+            raise
 
 
 # ---- runtimes ----

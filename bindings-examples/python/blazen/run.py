@@ -5,7 +5,7 @@ import enum
 
 from . import _make, _objects, _read, _waiting, errors
 from ._arguments import flag, text, texts, whole
-from ._c import DONE_FN, TEXT, StreamOptions, c
+from ._c import DONE_FN, HANDLE, TEXT, StreamOptions, c
 from ._calls import lib
 from ._handles import Handle, owned
 from .snapshots import read_snapshot
@@ -55,6 +55,14 @@ def respond(pointer, request_id, answer):
     name = text("request_id", request_id)
     with _make.value(answer) as made:
         lib.run_respond(pointer, *name, made)
+
+
+def fail_question(pointer, request_id, exception):
+    """An open question cannot be answered: the exception comes out of run.result()."""
+    name, cause = text("request_id", request_id), HANDLE()
+    errors.report(exception, ctypes.byref(cause), pointer)
+    with owned(cause, c.error_release):
+        lib.run_fail_question(pointer, *name, cause)
 
 
 class Run:
