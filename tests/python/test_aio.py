@@ -386,6 +386,30 @@ class AioTest(QuietTest):
             with self.subTest(status):
                 self.run_quietly(test)
 
+    def test_what_an_input_handler_raises_after_somebody_else_has_answered_changes_nothing(self):
+        asked, doors = {}, {prompt: asyncio.Event() for prompt in "ab"}
+
+        async def handler(request):
+            prompt = request.value["prompt"]
+            asked[prompt] = request.correlation
+            await doors[prompt].wait()
+            raise ValueError(prompt)
+
+        async def test(runtime):
+            run = runtime.run(self.asking("ab"), input_handler=handler)
+            await run.wait([blazen.RunState.ASKING])
+            run.respond(asked["a"], "A")
+            doors["a"].set()
+            await some_turns()
+            self.assertEqual(await run.wait([blazen.RunState.ASKING]), blazen.RunState.ASKING)
+            doors["b"].set()
+            with self.assertRaisesRegex(blazen.BlazenError, "ValueError: b") as caught:
+                await run
+            self.assertEqual(caught.exception.status, blazen.Status.HOST)
+            self.assertEqual(run.state, blazen.RunState.FAILED)
+
+        self.run_quietly(test)
+
     def test_what_an_input_handler_raises_after_the_end_changes_nothing(self):
         async def handler(request):
             try:
