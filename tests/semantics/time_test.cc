@@ -202,6 +202,47 @@ TEST_P(Timers, AnAbandonedStepCanDoNothingMore) {
 }
 
 // The value of its event is let go of when its body is back, and not when the runtime ends.
+// The host may take its clock away when the runtime is closed.
+TEST(RealTime, ACloseWaitsForWhoeverAsksTheClock) {
+  NEEDS_THREADS();
+  struct SlowClock {
+    std::atomic<bool> holds{false};
+    std::atomic<bool> inside{false};
+    std::atomic<bool> is_closed{false};
+    std::atomic<int> late{0};
+    static int64_t tell(void* self) {
+      auto* clock = static_cast<SlowClock*>(self);
+      if (clock->is_closed) ++clock->late;
+      if (clock->holds) clock->inside = true;
+      while (clock->holds) std::this_thread::yield();
+      return 1'000'000;
+    }
+  } clock;
+  blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
+  options.mode = BLAZEN_MODE_PUMP;
+  options.user_data = &clock;
+  options.clock = SlowClock::tell;
+  Runtime runtime;
+  MUST(blazen_runtime_create(&options, runtime.out(), e));
+  RunHandle run;
+  MUST(blazen_run_create(runtime, Spec().start([](Ctx&) {}).build(), nullptr, run.out(), e));
+  clock.holds = true;
+  std::thread asker([&] { describe_run(run); });
+  while (!clock.inside) std::this_thread::yield();
+  std::thread closer([&] {
+    MUST(blazen_runtime_close(runtime, e));
+    clock.is_closed = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for a close that would not wait
+  EXPECT_FALSE(clock.is_closed);
+  clock.holds = false;
+  asker.join();
+  closer.join();
+  EXPECT_TRUE(clock.is_closed);
+  describe_run(run);
+  EXPECT_EQ(clock.late, 0);
+}
+
 TEST(RealTime, AnAbandonedBodyLetsGoOfItsEvent) {
   NEEDS_THREADS();
   FakeClock clock;
