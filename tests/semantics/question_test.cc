@@ -776,36 +776,35 @@ TEST_P(Question, ARunWithoutHandlesGoesOnWithItsHandler) {
 // The last handle goes while a callback has the run: it is not lost, for an answer may still come.
 TEST_P(Question, TheLastHandleMayGoWhileACallbackHasTheRun) {
   for (const bool by_handler : {true, false}) {
-    struct Thinker {
-      std::atomic<bool> is_alone{false};
-      static blazen_status call(void* self, blazen_run*, const blazen_event*, blazen_value** answer,
-                                blazen_error** error) {
-        static_cast<Thinker*>(self)->wait();
-        return blazen_value_json(BLAZEN_TEXT("\"thought\""), answer, error);
-      }
-      void wait() const {
+    struct Host {
+      RunHandle run;
+      std::atomic<bool> is_started{false};  // and nobody else uses the handle any more
+      void let_go() {
         const auto deadline = std::chrono::steady_clock::now() + kPatience;
-        while (!is_alone && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-        EXPECT_TRUE(is_alone);
+        while (!is_started && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+        run.reset();
       }
-    } thinker;
+      static blazen_status answer(void* self, blazen_run*, const blazen_event*, blazen_value** answer,
+                                  blazen_error** error) {
+        static_cast<Host*>(self)->let_go();
+        return blazen_value_json(BLAZEN_TEXT("4"), answer, error);
+      }
+    } host;
     Told ended;
     Told asked;
     asked.then = [&](blazen_run* asking) {
-      thinker.wait();
+      host.let_go();
       EXPECT_EQ(respond(asking, "i1.1", "4"), BLAZEN_OK);
     };
     Engine engine(GetParam(), &clock_);
     blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
-    options.input = by_handler ? Thinker::call : nullptr;
-    options.user_data = &thinker;
-    RunHandle run;
-    MUST(blazen_run_create(engine.runtime(), asker(1).build(), &options, run.out(), e));
-    ended.wait_for(run, BLAZEN_UNTIL_ENDED);
-    if (!by_handler) asked.wait_for(run, BLAZEN_UNTIL_ASKING);
-    MUST(blazen_run_start(run, nullptr, e));
-    run.reset();
-    thinker.is_alone = true;
+    options.input = by_handler ? Host::answer : nullptr;
+    options.user_data = &host;
+    MUST(blazen_run_create(engine.runtime(), asker(1).build(), &options, host.run.out(), e));
+    ended.wait_for(host.run, BLAZEN_UNTIL_ENDED);
+    if (!by_handler) asked.wait_for(host.run, BLAZEN_UNTIL_ASKING);
+    MUST(blazen_run_start(host.run, nullptr, e));
+    host.is_started = true;
     EXPECT_TRUE(
         until_without_run(engine, [&] { return ended.drops == 1 && (by_handler || asked.drops == 1); }));
     EXPECT_EQ(ended.all(), States{BLAZEN_RUN_COMPLETED}) << by_handler;
