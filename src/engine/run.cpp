@@ -258,16 +258,18 @@ class Run::Watch {
   Watch(Clock& clock, int64_t known_ms) noexcept
       : clock_(clock), now_ms_(known_ms != 0 ? known_ms : clock.coarse_ms()) {}
   int64_t now() const noexcept { return now_ms_; }
-  int64_t look() noexcept {
-    if (--left_ == 0) read();
+  // One more body is done: is it time to look? It stays so until somebody does.
+  bool is_time() noexcept {
+    if (left_ > 1) --left_;
+    return left_ == 1;
+  }
+  [[gnu::noinline]] int64_t look() noexcept {
+    const int64_t before_ms = std::exchange(now_ms_, clock_.coarse_ms());
+    left_ = now_ms_ == before_ms ? 17 : 1;
     return now_ms_;
   }
 
  private:
-  [[gnu::noinline]] void read() noexcept {
-    const int64_t before_ms = std::exchange(now_ms_, clock_.coarse_ms());
-    left_ = now_ms_ == before_ms ? 16 : 1;
-  }
   Clock& clock_;
   int64_t now_ms_;
   uint32_t left_ = 1;
@@ -301,8 +303,9 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
     const Status status = call_body(*call, error);
     ++steps;
     hand_free = steps_max == 0 || steps < steps_max;
-    const bool was_last = status == Status::ok && !call->deferred_ && call->stops();
-    const int64_t looked_ms = was_last ? watch.now() : watch.look();
+    // Not after the last one.
+    const bool looks = watch.is_time() && (status != Status::ok || call->deferred_ || !call->stops());
+    const int64_t looked_ms = looks ? watch.look() : watch.now();
     // Bring back, and take the next.
     guard.lock();
     looked_ms_ = looked_ms;
