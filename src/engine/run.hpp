@@ -8,7 +8,7 @@
 // Invariants: while something can be started, either a thread works on the run and will look again under the
 // lock before it leaves, or the run is submitted to the executor. `handles` counts what the host holds; it
 // keeps the run alive and the runtime open. A run without handles that only the outside could move on is
-// cancelled.
+// cancelled, unless a callback has it in its hands (`lent_`): whoever brings it back looks again.
 #pragma once
 
 #include <cstdint>

@@ -724,6 +724,59 @@ TEST_P(Question, AHandlerThatFailsLater) {
   blazen_error_release(why);
 }
 
+TEST_P(Question, AHandlerMayFailItsQuestionFromInside) {
+  struct Failing {
+    std::atomic<int> refused{0};
+    static blazen_status call(void* self, blazen_run* run, const blazen_event* request, blazen_value** answer,
+                              blazen_error** error) {
+      const std::string id = correlation_of(request);
+      blazen_error* why = nullptr;
+      EXPECT_EQ(blazen_error_host(3, BLAZEN_TEXT("inside"), nullptr, &why), BLAZEN_ERROR_HOST);
+      EXPECT_EQ(blazen_run_fail_question(run, id.data(), id.size(), why, nullptr), BLAZEN_OK);
+      static_cast<Failing*>(self)->refused +=
+          blazen_run_fail_question(run, id.data(), id.size(), why, nullptr) == BLAZEN_ERROR_CANCELLED;
+      blazen_error_release(why);
+      return blazen_value_json(BLAZEN_TEXT("1"), answer, error);  // comes to nothing
+    }
+  } failing;
+  Engine engine(GetParam(), &clock_);
+  blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+  options.input = Failing::call;
+  options.user_data = &failing;
+  RunHandle run;
+  MUST(blazen_run_create(engine.runtime(), asker(1).build(), &options, run.out(), e));
+  MUST(blazen_run_start(run, nullptr, e));
+  EXPECT_EQ(finish(engine, run).text(), "6 BLAZEN_ERROR_HOST[inside] code 3");
+  EXPECT_TRUE(engine.until(run, [&] { return failing.refused == 1; }));  // the run ends while it is inside
+}
+
+// The question is open in the snapshot; the run that is resumed from it was not started yet.
+TEST_P(Question, OfAResumedRunMayFailBeforeItIsStarted) {
+  const Workflow workflow = asker(1).build();
+  std::string taken;
+  {
+    Engine engine(GetParam(), &clock_);
+    RunHandle run = start(engine, workflow);
+    EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+    taken = snapshot_bytes(run);
+  }
+  Told ended;
+  Engine engine(GetParam(), &clock_);
+  RunHandle run;
+  MUST(blazen_run_resume(engine.runtime(), workflow, parse(taken), nullptr, run.out(), e));
+  ended.wait_for(run, BLAZEN_UNTIL_ENDED);
+  blazen_error* why = nullptr;
+  EXPECT_EQ(blazen_error_host(3, BLAZEN_TEXT("early"), nullptr, &why), BLAZEN_ERROR_HOST);
+  EXPECT_EQ(blazen_run_fail_question(run, BLAZEN_TEXT("i1.1"), why, nullptr), BLAZEN_OK);
+  blazen_error_release(why);
+  EXPECT_EQ(ended.all(), States{BLAZEN_RUN_FAILED});
+  EXPECT_EQ(blazen_run_start(run, nullptr, nullptr), BLAZEN_OK)
+      << "as one that comes from a snapshot of its end";
+  EXPECT_EQ(finish(engine, run).text(), "6 BLAZEN_ERROR_HOST[early] code 3");
+  EXPECT_EQ(ended.all(), States{BLAZEN_RUN_FAILED});
+  EXPECT_EQ(ended.drops, 1);
+}
+
 TEST_P(Question, TheFirstAnswerCounts) {
   Handler handler;
   Engine engine(GetParam(), &clock_);
