@@ -11,6 +11,7 @@
 #include "exec/pump.hpp"
 #include "exec/system_clock.hpp"
 #include "exec/system_entropy.hpp"
+#include "exec/thread_settings.hpp"
 #include "exec/threads.hpp"
 
 using namespace blazen;        // NOLINT(google-build-using-namespace)
@@ -38,6 +39,26 @@ Ref<Error> check_options(const blazen_runtime_options& options) noexcept {
   if (options.mode == BLAZEN_MODE_EXECUTOR && options.post == nullptr) {
     return invalid("options.post is NULL: BLAZEN_MODE_EXECUTOR needs it");
   }
+  return nullptr;
+}
+
+// Of options that are good otherwise.
+Ref<Error> read_thread_settings(const blazen_runtime_options& options, ThreadSettings& settings) {
+  std::string_view name;
+  if (Ref<Error> failure =
+          need_label("options.thread_name", options.thread_name, options.thread_name_length, name))
+    return failure;
+  if (name.size() > ThreadSettings::kNameBytesMax)
+    return invalid("options.thread_name is longer than 15 bytes");
+  if (name.find('\0') != std::string_view::npos) return invalid("options.thread_name has a NUL in it");
+  if (!name.empty()) settings.name = name;
+  settings.stack_bytes = options.thread_stack_bytes;
+  if (settings.stack_bytes == 0) return nullptr;
+  if (!ThreadSettings::kTakesStackSize)
+    return invalid(
+        "options.thread_stack_bytes: on this platform, a thread has the stack that the system gives");
+  if (settings.stack_bytes < ThreadSettings::kStackBytesMin)
+    return invalid("options.thread_stack_bytes is less than 65536");
   return nullptr;
 }
 
@@ -104,10 +125,11 @@ std::unique_ptr<Clock> make_clock(const blazen_runtime_options& options, const R
 
 // Who tells a runtime the time.
 std::unique_ptr<Alarm> make_alarm(const blazen_runtime_options& options,
+                                  [[maybe_unused]] const ThreadSettings& settings,
                                   [[maybe_unused]] const Ref<Hooks>& hooks, Runtime& runtime) {
 #ifndef BLAZEN_NO_THREADS
   if (options.mode != BLAZEN_MODE_PUMP && options.clock == nullptr)
-    return make_alarm_thread(runtime.clock(), hooks, runtime.target());
+    return make_alarm_thread(runtime.clock(), settings, hooks, runtime.target());
 #endif
   const bool is_pump =
       options.mode != BLAZEN_MODE_EXECUTOR && (options.mode == BLAZEN_MODE_PUMP || !kThreads);
@@ -126,10 +148,12 @@ Ref<Hooks> make_hooks(const blazen_runtime_options& options) {
   return hooks;
 }
 
-Result<std::unique_ptr<Executor>> make_executor(const blazen_runtime_options& options, Ref<Hooks> hooks) {
+Result<std::unique_ptr<Executor>> make_executor(const blazen_runtime_options& options,
+                                                [[maybe_unused]] const ThreadSettings& settings,
+                                                Ref<Hooks> hooks) {
   if (options.mode == BLAZEN_MODE_EXECUTOR) return make_host_executor(std::move(hooks));
 #ifndef BLAZEN_NO_THREADS
-  if (options.mode == BLAZEN_MODE_THREADS) return make_threads(options.threads, std::move(hooks));
+  if (options.mode == BLAZEN_MODE_THREADS) return make_threads(options.threads, settings, std::move(hooks));
 #endif
   return make_pump(std::move(hooks));
 }
@@ -152,14 +176,16 @@ blazen_status blazen_runtime_create(const blazen_runtime_options* options, blaze
   return guarded(error, [&]() -> Ref<Error> {
     if (Ref<Error> failure = need_out("runtime", runtime)) return failure;
     if (Ref<Error> failure = check_options(all)) return failure;
+    ThreadSettings settings;
+    if (Ref<Error> failure = read_thread_settings(all, settings)) return failure;
     std::unique_ptr<Entropy> entropy = make_system_entropy();
     Ref<Hooks> hooks = make_hooks(all);
-    Result<std::unique_ptr<Executor>> executor = make_executor(all, hooks);
+    Result<std::unique_ptr<Executor>> executor = make_executor(all, settings, hooks);
     if (!executor) return executor.error();
     Runtime::Ports ports{std::move(*executor), std::move(entropy), make_clock(all, hooks),
                          std::make_unique<HostLog>(hooks, all.log, static_cast<LogLevel>(all.log_level))};
     Ref<Runtime> made = Ref<Runtime>::adopt(new Runtime(kHostCalls, std::move(ports)));
-    made->set_alarm(make_alarm(all, hooks, *made));
+    made->set_alarm(make_alarm(all, settings, hooks, *made));
     hooks->drop = all.drop;  // from here on, the runtime's hooks see to it
     guard.taken();
     *runtime = handle_of(made.take());

@@ -595,6 +595,8 @@ enum {
 
 /* Called on an engine thread, once before its first step (attach) and once after its last (detach), so that a foreign
  * runtime is attached to it only once. The thread that tells the time does the same around its first callback and its last.
+ * An engine thread has every signal blocked but those that it raises itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
+ * SIGSYS), so that signals of the host come to threads of the host. Who needs one here unblocks it in attach.
  * [own: user_data borrow the runtime | thread: any | block: no | since: 0.1] */
 typedef void (*blazen_thread_fn)(void *user_data);
 /* There is work: call blazen_runtime_poll soon, from wherever that is right. Comes from any thread, at most once between
@@ -642,10 +644,16 @@ typedef struct blazen_runtime_options {
     blazen_clock_fn clock; /* NULL: the system's. With one of the host's, time passes when the host polls */
     blazen_log_fn log;
     blazen_log_level log_level; /* the most that log is told */
+    /* Of every thread that the library makes for this runtime. */
+    size_t thread_stack_bytes;  /* 0: as the system has it; at least 65536, rounded up to pages. Refused where there are
+                                   threads but no pthreads: BLAZEN_ERROR_INVALID_ARGUMENT */
+    const char *thread_name;    /* NULL: "blazen". At most 15 bytes; each adds "-0", "-1", ... or "-time", as far as 15 go.
+                                   Shown where the system shows names of threads: Linux, macOS */
+    size_t thread_name_length;
 } blazen_runtime_options;
 /* [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_RUNTIME_OPTIONS_INIT \
-    { sizeof(blazen_runtime_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
+    { sizeof(blazen_runtime_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0 }
 /* Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_runtime_options_init(blazen_runtime_options *options, size_t struct_size);

@@ -5,11 +5,11 @@
 #ifndef BLAZEN_NO_THREADS
 
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "base/lock.hpp"
 #include "base/steady.hpp"
+#include "exec/thread.hpp"
 
 namespace blazen {
 namespace {
@@ -54,8 +54,12 @@ void run_alarm(const std::shared_ptr<Sleeper>& shared, Clock& clock, const Ref<H
 
 class AlarmThread final : public Alarm {
  public:
-  AlarmThread(Clock& clock, Ref<Hooks> hooks, Target target)
-      : clock_(clock), hooks_(std::move(hooks)), target_(target), shared_(std::make_shared<Sleeper>()) {}
+  AlarmThread(Clock& clock, const ThreadSettings& settings, Ref<Hooks> hooks, Target target)
+      : clock_(clock),
+        settings_(settings),
+        hooks_(std::move(hooks)),
+        target_(target),
+        shared_(std::make_shared<Sleeper>()) {}
   ~AlarmThread() override { stop(); }
 
   void set(int64_t due_ms) noexcept override {
@@ -67,9 +71,10 @@ class AlarmThread final : public Alarm {
       return;
     }
     try {
-      thread_ = std::thread([shared = shared_, &clock = clock_, hooks = hooks_, target = target_] {
-        run_alarm(shared, clock, hooks, target);
-      });
+      thread_ =
+          Thread(settings_, "time", [shared = shared_, &clock = clock_, hooks = hooks_, target = target_] {
+            run_alarm(shared, clock, hooks, target);
+          });
     } catch (const std::exception&) {
       // Without a thread, whoever polls or waits tells the time; the next set() tries again.
       shared_->due_ms = INT64_MAX;
@@ -80,11 +85,11 @@ class AlarmThread final : public Alarm {
     Guard guard(shared_->lock);
     shared_->stopped = true;
     shared_->changed.wake_all();
-    std::thread thread = std::move(thread_);
+    Thread thread = std::move(thread_);
     const Ref<Hooks> last = std::move(hooks_);
     guard.unlock();
     if (!thread.joinable()) return;
-    if (thread.get_id() == std::this_thread::get_id()) {
+    if (thread.is_current()) {
       thread.detach();  // it closes its own runtime, and ends as soon as it has left the engine
     } else {
       thread.join();
@@ -93,16 +98,18 @@ class AlarmThread final : public Alarm {
 
  private:
   Clock& clock_;
+  const ThreadSettings settings_;
   Ref<Hooks> hooks_;
   const Target target_;
   std::shared_ptr<Sleeper> shared_;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace
 
-std::unique_ptr<Alarm> make_alarm_thread(Clock& clock, Ref<Hooks> hooks, Alarm::Target target) {
-  return std::make_unique<AlarmThread>(clock, std::move(hooks), target);
+std::unique_ptr<Alarm> make_alarm_thread(Clock& clock, const ThreadSettings& settings, Ref<Hooks> hooks,
+                                         Alarm::Target target) {
+  return std::make_unique<AlarmThread>(clock, settings, std::move(hooks), target);
 }
 
 }  // namespace blazen

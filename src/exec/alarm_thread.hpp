@@ -7,13 +7,15 @@
 #include <memory>
 
 #include "exec/hooks.hpp"
+#include "exec/thread_settings.hpp"
 #include "port/alarm.hpp"
 #include "port/clock.hpp"
 
 namespace blazen {
 
 // clock outlives it. Throws std::bad_alloc.
-std::unique_ptr<Alarm> make_alarm_thread(Clock& clock, Ref<Hooks> hooks, Alarm::Target target);
+std::unique_ptr<Alarm> make_alarm_thread(Clock& clock, const ThreadSettings& settings, Ref<Hooks> hooks,
+                                         Alarm::Target target);
 
 }  // namespace blazen
 

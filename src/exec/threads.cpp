@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/lock.hpp"
+#include "exec/thread.hpp"
 #include "exec/work_queue.hpp"
 
 namespace blazen {
@@ -54,10 +55,11 @@ class Threads final : public Executor {
   ~Threads() override { stop(); }
 
   // Throws std::system_error and std::bad_alloc.
-  void start(uint32_t count) {
+  void start(uint32_t count, const ThreadSettings& settings) {
     threads_.reserve(count);
     for (uint32_t i = 0; i < count; ++i) {
-      threads_.emplace_back([shared = shared_, hooks = hooks_] { run_worker(shared, hooks); });
+      threads_.emplace_back(settings, std::to_string(i),
+                            [shared = shared_, hooks = hooks_] { run_worker(shared, hooks); });
     }
   }
 
@@ -103,8 +105,8 @@ class Threads final : public Executor {
       shared_->stopped = true;
     }
     shared_->work_came.wake_all();
-    for (std::thread& thread : threads_) {
-      if (thread.get_id() == std::this_thread::get_id()) {
+    for (Thread& thread : threads_) {
+      if (thread.is_current()) {
         thread.detach();  // it closes its own runtime, and ends as soon as it has left the engine
       } else {
         thread.join();
@@ -123,16 +125,17 @@ class Threads final : public Executor {
 
   std::shared_ptr<Shared> shared_;
   Ref<Hooks> hooks_;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Executor>> make_threads(uint32_t count, Ref<Hooks> hooks) {
+Result<std::unique_ptr<Executor>> make_threads(uint32_t count, const ThreadSettings& settings,
+                                               Ref<Hooks> hooks) {
   if (count == 0) count = std::max(1U, std::thread::hardware_concurrency());
   auto threads = std::make_unique<Threads>(std::move(hooks));
   try {
-    threads->start(count);
+    threads->start(count, settings);
   } catch (const std::system_error& failure) {
     Ref<Error> error = Error::make(Status::system, "threads: the operating system refused to start " +
                                                        std::to_string(count) + " threads: " + failure.what());

@@ -1286,6 +1286,18 @@ TEST_F(BadFields, TheOptionsOfARuntimeAreCheckedAndItsDataIsDropped) {
     drops_once("log_level");
   }
   options.log_level = BLAZEN_LOG_DEBUG;
+  options.thread_name = "sixteen bytes it";
+  options.thread_name_length = 16;
+  drops_once("thread_name");
+  options.thread_name = "a\0b";
+  options.thread_name_length = 3;
+  drops_once("thread_name");
+  options.thread_name = nullptr;
+  drops_once("thread_name");
+  options.thread_name_length = 0;
+  options.thread_stack_bytes = 65535;
+  drops_once("thread_stack_bytes");
+  options.thread_stack_bytes = 0;
   options.mode = BLAZEN_MODE_EXECUTOR;
   drops_once("post");
 
