@@ -86,6 +86,7 @@ Ref<Error> read_run_options(const blazen_run_options* given, DropGuard& guard, R
   if (Ref<Error> failure = read_options(given, all)) return failure;
   options.how.allow_changed_workflow = all.allow_changed_workflow != 0;
   options.how.time_has_passed = all.time_has_passed != 0;
+  options.how.keeps_paused = all.keep_paused != 0;
   if (all.input != nullptr) {
     guard.taken();
     options.input = make_callback(reinterpret_cast<HostFunction>(all.input), all.user_data, all.drop);

@@ -793,9 +793,10 @@ typedef struct blazen_run_options {
     blazen_input_fn input;   /* answers the questions of the run; NULL: blazen_run_respond does */
     void *user_data;         /* of input; drop(user_data) runs when the run is gone, or was not made */
     blazen_drop_fn drop;
+    int32_t keep_paused; /* resume: a run that was paused in its snapshot stays so; 0: its start lets it go on */
 } blazen_run_options;
 /* [own: none | thread: any | block: no | since: 0.1] */
-#define BLAZEN_RUN_OPTIONS_INIT { sizeof(blazen_run_options), NULL, 0, NULL, 0, 0, 0, NULL, NULL, NULL }
+#define BLAZEN_RUN_OPTIONS_INIT { sizeof(blazen_run_options), NULL, 0, NULL, 0, 0, 0, NULL, NULL, NULL, 0 }
 /* Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_run_options_init(blazen_run_options *options, size_t struct_size);
@@ -805,7 +806,7 @@ BLAZEN_API void blazen_run_options_init(blazen_run_options *options, size_t stru
 typedef void (*blazen_run_done_fn)(void *user_data, blazen_run *run, blazen_run_state state);
 
 /* The short path: one run, from its input (NULL: JSON null) to its result, on this thread. Where the run parks elsewhere,
- * BLAZEN_ERROR_WRONG_STATE: such a run wants a handle.
+ * asks, waits for an event, or stays paused when no body is at work, BLAZEN_ERROR_WRONG_STATE: such a run wants a handle.
  * [own: runtime in, workflow in, input in, result out | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_run(blazen_workflow *workflow, blazen_runtime *runtime, blazen_value *input,
                                              blazen_value **result, blazen_error **error);
@@ -816,7 +817,8 @@ BLAZEN_API blazen_status blazen_run_create(blazen_runtime *runtime, blazen_workf
                                            const blazen_run_options *options, blazen_run **run, blazen_error **error);
 /* A run as it stood in a snapshot, with its id, not started yet. What was in flight there runs again under the same
  * invocation ids; what was completed never does; what it had already sent is not sent twice. Its LIVE values are made
- * again here, by options->deserializers: session entries by their keys, then events by their ids.
+ * again here, by options->deserializers: session entries by their keys, then events by their ids. One that was paused
+ * goes on when it is started, its clock too, unless options->keep_paused says otherwise, or it is paused before its start.
  * [own: runtime in, workflow in, snapshot in, options in, run out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_resume(blazen_runtime *runtime, blazen_workflow *workflow,
                                            const blazen_snapshot *snapshot, const blazen_run_options *options,
@@ -838,7 +840,10 @@ BLAZEN_API blazen_status blazen_run_close(blazen_run *run, blazen_error **error)
 /* Waits until the run has ended or has parked elsewhere; *state (may be NULL) says which. timeout_ms: 0 only looks,
  * BLAZEN_FOREVER has no deadline; past it, BLAZEN_ERROR_TIMEOUT. Meanwhile this thread runs steps of the run instead of
  * sleeping: always where the engine has no threads, and elsewhere where there is no deadline. A library built without
- * threads never sleeps: where nothing can be run now, it answers BLAZEN_ERROR_TIMEOUT at once.
+ * threads never sleeps: where nothing can be run now, it answers BLAZEN_ERROR_TIMEOUT at once. A wait for something else
+ * goes on through a pause, and its time-out says that the run is paused. Without a deadline, it sleeps until another thread
+ * resumes the run, and the log hears of it after a second; in BLAZEN_MODE_PUMP, where this thread is the one to do that, it
+ * answers BLAZEN_ERROR_TIMEOUT once no body is at work.
  * [own: run in, state out | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_wait(blazen_run *run, int64_t timeout_ms, blazen_run_state *state,
                                          blazen_error **error);

@@ -101,6 +101,7 @@ Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
     return error;
   run->input_ = std::move(input);
   run->time_has_passed_ = how.time_has_passed;
+  run->ends_pause_ = !how.keeps_paused;
   run->ended_.store(has_ended(run->state_));
   if (Ref<Error> error = runtime.enlist(*run, nullptr)) return error;
   if (!run->state_.dropped.empty())
@@ -164,6 +165,7 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   if (is_new) first = {make_start_event(std::move(input)), kStartType};
   Tick start{is_new ? Tick::Kind::start : Tick::Kind::resume, false, nullptr, {&first, 1}};
   start.now_ms = runtime_->clock().coarse_ms();
+  start.ends_pause = ends_pause_;
   if (!is_new && time_has_passed_) pass_time(state_, start.now_ms);
   time_has_passed_ = false;  // a second try, after a first without memory, does not let it pass twice
   const bool will_move = !has_ended(state_);
@@ -579,7 +581,11 @@ inline void Run::after_reduce(Commands& commands, Notices& notices) noexcept {
     if (!done_.empty()) collect_done(notices);
     if (notices.ended && calls_ != nullptr) cancel_calls(notices);
   }
-  if (!news) return;
+  if (!news) {
+    // A body of a paused run is back: was it the last one that a wait had hopes of?
+    if (waiters_ != 0 && state_.rest == RunStatus::paused) changed_.wake_all();
+    return;
+  }
   collect_ready(notices);
   if (waiters_ != 0) changed_.wake_all();
 }
@@ -841,6 +847,7 @@ bool Run::helps(int64_t timeout_ms) const noexcept {
 
 bool Run::wait_until(Guard& guard, int64_t timeout_ms, const std::function<bool()>& done) {
   const int64_t deadline_ms = timeout_ms < 0 ? -1 : deadline_after(timeout_ms);
+  bool may_tell = timeout_ms < 0;
   while (!done()) {
     if (timeout_ms == 0) return false;
     const bool help = helps(timeout_ms);
@@ -848,6 +855,8 @@ bool Run::wait_until(Guard& guard, int64_t timeout_ms, const std::function<bool(
       guard.unlock();
       work(timeout_ms < 0 ? 0 : 1);
       guard.lock();
+    } else if (timeout_ms < 0 && rests_in_pause()) {
+      if (!sleep_in_pause(guard, may_tell)) return false;
     } else if (!sleep(guard, help, deadline_ms)) {
       return done();
     }
@@ -888,20 +897,57 @@ bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
   return true;
 }
 
+// Whether this pause is for the outside alone to end: no body is at work, and none has a time-out.
+bool Run::rests_in_pause() const noexcept {
+  if (status_of(state_) != RunStatus::paused) return false;
+  for (const Invocation* item = state_.in_flight.front(); item != nullptr; item = item->next) {
+    if (!item->has_returned) return false;
+  }
+  return !times_steps_ || next_step_due() == INT64_MAX;
+}
+
+// For ever, where another thread may end the pause; the log hears of it, once, when that takes long. False:
+// it is for this thread to end it.
+bool Run::sleep_in_pause(Guard& guard, bool& may_tell) {
+  constexpr int64_t kLongMs = 1000;
+  if (!kThreads || runtime_->executor().helping() == Helping::always) return false;
+  ++waiters_;
+  const bool is_woken = changed_.wait(guard, may_tell ? deadline_after(kLongMs) : -1);
+  --waiters_;
+  if (is_woken || !rests_in_pause()) return true;
+  may_tell = false;
+  guard.unlock();
+  {
+    const EngineScope scope(*this);
+    tell_log(LogLevel::warning, "a wait without a deadline sleeps on a run that is paused",
+             "; blazen_run_resume_in_place lets it go on");
+  }
+  guard.lock();
+  return true;
+}
+
 Result<RunStatus> Run::wait(uint32_t until, int64_t timeout_ms) {
   if (timeout_ms != 0 && EngineScope::inside()) {
     return Error::make(Status::wrong_place,
                        "a wait is not possible inside a callback: give a timeout_ms of 0");
   }
-  constexpr std::string_view kTooLate = "the deadline passed before the run came to what was waited for";
   Guard guard(lock_);
   if (wait_until(guard, timeout_ms, [this, until] { return is_reached(until); })) return status_of(state_);
-  if (timeout_ms == 0) return Error::make(Status::timeout, kTooLate);
+  const std::string_view why = why_too_late();
+  if (timeout_ms == 0) return Error::make(Status::timeout, why);
   const std::string open = summarize(state_);
   const Picture picture(state_, status_of(state_), now_ms());
   guard.unlock();
-  Ref<Error> error = Error::make(Status::timeout, std::string(kTooLate) + "; open: " + open);
+  Ref<Error> error = Error::make(Status::timeout, std::string(why) + "; open: " + open);
   return picture.added_to(std::move(error), workflow());
+}
+
+// Under the lock: of a wait that has come to nothing.
+std::string_view Run::why_too_late() const noexcept {
+  if (started_ && status_of(state_) == RunStatus::paused)
+    return "the run is paused, and has not come to what was waited for: blazen_run_resume_in_place lets it "
+           "go on";
+  return "the deadline passed before the run came to what was waited for";
 }
 
 bool Run::is_reached(uint32_t until) const noexcept {
@@ -911,7 +957,11 @@ bool Run::is_reached(uint32_t until) const noexcept {
 Ref<Error> Run::wait_ended_or_stuck() {
   if (helps(-1)) work(0);
   Guard guard(lock_);
-  if (!wait_until(guard, -1, [this] { return status_of(state_) != RunStatus::running; })) {
+  const auto is_over = [this] {
+    const RunStatus now = status_of(state_);
+    return now == RunStatus::paused ? rests_in_pause() : now != RunStatus::running;
+  };
+  if (!wait_until(guard, -1, is_over)) {
     return Error::make(Status::timeout,
                        "a step is pending, and nobody in this library could complete it meanwhile");
   }
@@ -922,6 +972,8 @@ Ref<Error> Run::wait_ended_or_stuck() {
                          "the run waits for a step elsewhere: such a run wants a handle");
     case RunStatus::asking:
       return Error::make(Status::wrong_state, "the run waits for an answer: such a run wants a handle");
+    case RunStatus::paused:
+      return Error::make(Status::wrong_state, "the run is paused: such a run wants a handle");
     default:
       return Error::make(Status::wrong_state,
                          "the run waits for an event from outside: such a run wants a handle");

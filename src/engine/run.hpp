@@ -45,6 +45,7 @@ class Run final : public Object, public Work {
   struct Resuming {
     bool allow_changed_workflow = false;
     bool time_has_passed = false;  // what is due by the date of the snapshot and the clock is due
+    bool keeps_paused = false;     // a pause that is in the snapshot outlives the start
   };
   static Result<Ref<Run>> resume(Runtime& runtime, const Ref<Workflow>& workflow,
                                  const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
@@ -245,6 +246,9 @@ class Run final : public Object, public Work {
   bool wait_until(Guard& guard, int64_t timeout_ms, const std::function<bool()>& done);
   bool sleep(Guard& guard, bool help, int64_t deadline_ms);
   bool is_reached(uint32_t until) const noexcept;
+  bool rests_in_pause() const noexcept;
+  bool sleep_in_pause(Guard& guard, bool& may_tell);
+  std::string_view why_too_late() const noexcept;
   bool helps(int64_t timeout_ms) const noexcept;
   Ref<Error> write_draft(Draft& draft, std::span<Write> writes, uint64_t* version, bool* removed);
   std::vector<std::string> kept_keys(std::string_view prefix, bool session) const;
@@ -278,6 +282,7 @@ class Run final : public Object, public Work {
   int64_t started_ms_ = 0;            // when start() looked at the clock, for the first thread that works
   int64_t looked_ms_ = 0;             // when a body began last, or little before
   bool time_has_passed_ = false;
+  bool ends_pause_ = false;  // the start does: the pause is that of the snapshot
   const bool times_steps_;
   const bool shares_work_;      // as the executor says
   mutable UuidText id_text_{};  // made when somebody asks; empty until then

@@ -52,6 +52,7 @@ Ref<Error> Run::steer(Tick& tick) noexcept {
   if (state_.phase == Phase::created) return Error::make(Status::wrong_state, "the run was not started yet");
   if (tick.kind == Tick::Kind::unpause && state_.pause == Pause::none) return nullptr;
   tick.now_ms = started_ ? now_ms() : 0;
+  ends_pause_ = false;  // what the host says since the resume holds
   this->tick(tick, visit.commands, visit.notices);
   if (started_ && !has_ended(state_)) rearm(visit.notices);
   offer(visit.notices);

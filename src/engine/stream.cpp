@@ -231,7 +231,12 @@ Result<Stream::Item> Stream::next(int64_t timeout_ms) {
   const bool there = run.wait_until(
       guard, timeout_ms, [&] { return closed_ || has_ended(run.state_) || run.stream_->has_item(*this); });
   if (!there) {
-    return Error::make(Status::timeout, "the deadline passed before an item was published");
+    const bool is_paused = status_of(run.state_) == RunStatus::paused;
+    guard.unlock();
+    return Error::make(
+        Status::timeout,
+        is_paused ? "the run is paused, and no item was published: blazen_run_resume_in_place lets it go on"
+                  : "the deadline passed before an item was published");
   }
   if (closed_ || !run.stream_->has_item(*this)) {
     const uint64_t last = run.state_.stream_last;

@@ -965,7 +965,9 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
   switch (tick.kind) {
     case Tick::Kind::start:
     case Tick::Kind::post: return post(state, tick, commands);
-    case Tick::Kind::resume: return state.clock.set(tick.now_ms, clock_should_run(state.rest));
+    case Tick::Kind::resume:
+      if (tick.ends_pause) state.pause = Pause::none;
+      return state.clock.set(tick.now_ms, clock_should_run(status_of(state)));
     case Tick::Kind::dispatch: return dispatch(state, tick.now_ms, commands);
     case Tick::Kind::send: return send(state, tick, commands);
     case Tick::Kind::publish: return publish_from_step(state, tick, commands);
@@ -1008,6 +1010,7 @@ bool is_stalled(const RunState& state) noexcept {
     commands.more = true;
     commands.settled = true;
   }
+  if (now == RunStatus::paused) commands.more = true;  // a body that lands changes nothing but who is at work
   // A run that was not started in this process has no time yet.
   const bool knows_time = kind >= Tick::Kind::respond && kind <= Tick::Kind::time && now_ms != 0;
   if (state.phase != Phase::running || (state.clock.runs == clock_should_run(now) && !knows_time)) return;

@@ -67,6 +67,7 @@ struct Tick {
   int64_t retry_after_ms = -1;  // fail: as the step said; -1: as its policy says
   bool calls_back = false;      // ask: the answer goes to a callback
   bool clears_session = false;  // pause
+  bool ends_pause = false;      // resume: a run that was paused in its snapshot goes on
   bool is_special = false;      // one of the outputs is an InputRequestEvent, or delayed
   bool commits = false;         // complete: of an atomic step, which has written
   bool clears = false;          // and has removed every key before

@@ -323,8 +323,9 @@ void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>
   }
 }
 
-const char* phase_name(Phase phase) noexcept {
-  switch (phase) {
+const char* state_name(const SnapshotDocument& document) noexcept {
+  if (document.pause != Pause::none) return "paused";
+  switch (document.phase) {
     case Phase::created: return "created";
     case Phase::running: return "running";
     case Phase::completed: return "completed";
@@ -379,7 +380,7 @@ std::string describe_snapshot(const SnapshotDocument& document) {
   for (const std::string_view name : document.dropped) dropped += (dropped.empty() ? "" : ",") + text(name);
   return "{\"format\":" + std::to_string(document.format) + ",\"engine\":" + text(document.engine) +
          ",\"workflow\":" + text(document.workflow) + ",\"fingerprint\":" + text(document.fingerprint) +
-         ",\"run_id\":\"" + uuid_text(document.id).data() + "\",\"state\":\"" + phase_name(document.phase) +
+         ",\"run_id\":\"" + uuid_text(document.id).data() + "\",\"state\":\"" + state_name(document) +
          "\",\"queued\":" + std::to_string(document.queued.size()) +
          ",\"in_flight\":" + std::to_string(document.in_flight.size()) +
          ",\"delayed\":" + std::to_string(document.delayed.size()) +

@@ -149,6 +149,35 @@ class PauseTest(unittest.TestCase):
                 run.resume_in_place()
                 self.assertEqual(run.result(TIMEOUT_S), mode == "keep")
 
+    def test_a_snapshot_of_a_paused_run_goes_on_unless_it_is_kept_paused(self):
+        workflow = blazen.Workflow("pauses")
+
+        @workflow.step(accepts=blazen.START_EVENT)
+        def begin(ctx, event):
+            return blazen.Event("More")
+
+        @workflow.step(accepts="More")
+        def end(ctx, event):
+            return blazen.StopEvent("ended")
+
+        with blazen.Runtime(mode="pump") as runtime:
+            run = runtime.run(workflow)
+            runtime.poll(1)
+            run.pause()
+            snapshot = run.snapshot()
+            self.assertEqual(blazen.snapshot_info(snapshot)["state"], "paused")
+            for keep in (False, True):
+                with self.subTest(keep_paused=keep):
+                    resumed = runtime.resume(workflow, snapshot, keep_paused=keep)
+                    stream = resumed.stream()
+                    resumed.start()
+                    if keep:
+                        # Nobody but this thread could let it go on.
+                        for wait in (resumed.wait, resumed.result, stream.next):
+                            self.assertRaisesRegex(blazen.BlazenTimeout, "paused", wait)
+                        resumed.resume_in_place()
+                    self.assertEqual(resumed.result(TIMEOUT_S), "ended")
+
     @needs_threads
     def test_abort_cancels_the_step(self):
         begun, told = threading.Event(), threading.Event()

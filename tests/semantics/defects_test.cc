@@ -230,7 +230,8 @@ TEST(Defects, AnswerIsAcceptedForTheWrongQuestion) {
   EXPECT_EQ(respond(run, "second", "0"), BLAZEN_ERROR_CANCELLED) << "after the end";
 }
 
-// A paused run starts by itself where it is resumed; or the time that it was paused counts.
+// A run that the host keeps paused starts by itself where it is resumed; or the time that it was paused
+// counts.
 TEST(Defects, PauseIsLostWithTheProcess) {
   FakeClock clock;
   Spec spec;
@@ -246,16 +247,19 @@ TEST(Defects, PauseIsLostWithTheProcess) {
   const Workflow workflow = spec.build();
   const std::string bytes = snapshot_after(clock, workflow, {50});
   EXPECT_NE(info_of(parse(bytes)).find("\"paused\":true"), std::string::npos);
-  NextProcess next(clock, workflow, bytes);
-  next.engine.pass(1000);
-  EXPECT_EQ(blazen_run_state_now(next.run), BLAZEN_RUN_PAUSED);
+  clock.now_ms += 86'400'000;
+  Engine engine(Way::pump, &clock);
+  RunHandle run = resume_paused(engine, workflow, bytes);
+  MUST(blazen_run_start(run, nullptr, e));
+  engine.pass(1000);
+  EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_PAUSED);
   EXPECT_EQ(steps, 0);
-  MUST(blazen_run_resume_in_place(next.run, e));
-  next.engine.pass(0);
+  MUST(blazen_run_resume_in_place(run, e));
+  engine.pass(0);
   EXPECT_EQ(steps, 1);
-  EXPECT_EQ(next.engine.next_timer(), 100);
-  next.engine.pass(100);
-  EXPECT_EQ(outcome(next.run).state, BLAZEN_RUN_COMPLETED);
+  EXPECT_EQ(engine.next_timer(), 100);
+  engine.pass(100);
+  EXPECT_EQ(outcome(run).state, BLAZEN_RUN_COMPLETED);
 }
 
 // What became due while no process had the run comes in another order, or all of it but the last is lost.
@@ -293,6 +297,7 @@ TEST(Defects, TimersThatPassedBetweenTwoProcessesAreLost) {
     Engine engine(Way::pump, &clock);
     blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
     options.time_has_passed = 1;
+    options.keep_paused = 1;
     RunHandle run;
     MUST(blazen_run_resume(engine.runtime(), workflow, parse(bytes), &options, run.out(), e));
     EXPECT_TRUE(snapshot_bytes(run) == bytes) << "time passes when it is started";

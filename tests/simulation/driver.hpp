@@ -168,7 +168,7 @@ class Driver {
   void send_external();
 
   // interruptions.cc
-  void open(const std::string& bytes, bool is_first, int64_t now_ms);
+  void open(const std::string& bytes, bool is_first, int64_t now_ms, bool keeps_paused = false);
   void close();
   void move(const std::string& bytes, Progress progress, bool unpause = false, int64_t passed_ms = -1);
   std::string snapshot(bool is_needed = true);

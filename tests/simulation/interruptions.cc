@@ -24,7 +24,7 @@ nlohmann::json fields_of(std::string bytes) {
 }  // namespace
 
 // now_ms: the date; 0: another day.
-void Driver::open(const std::string& bytes, bool is_first, int64_t now_ms) {
+void Driver::open(const std::string& bytes, bool is_first, int64_t now_ms, bool keeps_paused) {
   if (!is_in_crowd_) {
     clock_ = std::make_shared<bt::FakeClock>();
     clock_->now_ms += ++opened_ * 1'000'000'000;
@@ -37,6 +37,7 @@ void Driver::open(const std::string& bytes, bool is_first, int64_t now_ms) {
   options.deserializers = &deserializer;
   options.deserializer_count = 1;
   options.time_has_passed = now_ms != 0 ? 1 : 0;
+  options.keep_paused = keeps_paused ? 1 : 0;
   if (plan_.handler_percent >= 0) {
     options.input = [](void* self, blazen_run*, const blazen_event* request, blazen_value** answer,
                        blazen_error** error) {
@@ -96,8 +97,11 @@ void Driver::move(const std::string& bytes, Progress progress, bool unpause, int
   count("invocations that run again", now_.in_flight.size());
   awaited_.clear();
   for (const auto& [id, attempt] : now_.in_flight) awaited_.insert(id);
-  open(bytes, false, date_ms);
-  if (unpause && result_.problem.empty() && !ended())
+  // A paused one goes on by its start, or when it is told to.
+  const bool keeps_paused = unpause && bytes.size() % 2 == 0;
+  if (keeps_paused) count("pauses kept by a resume");
+  open(bytes, false, date_ms, keeps_paused);
+  if (keeps_paused && result_.problem.empty() && !ended())
     must(blazen_run_resume_in_place(run_, nullptr), "resume_in_place");
   // What was in flight runs again, before anything else.
   restoring_ = true;

@@ -243,6 +243,7 @@ const char* const kFeatures[] = {
     "observe",
     "pause",
     "pause_snapshot",
+    "pauses kept by a resume",
     "pauses in a crowd",
     "resumes in a crowd",
     "runs in a crowd",

@@ -87,8 +87,8 @@ class Life {
     stream_ = subscribe(run_);
   }
   void start() { MUST(blazen_run_start(run_, json(shape_.input), e)); }
-  void resume(std::string_view bytes) {
-    run_ = bt::resume(engine_, workflow_, bytes);
+  void resume(std::string_view bytes, bool keeps_paused = false) {
+    run_ = keeps_paused ? resume_paused(engine_, workflow_, bytes) : bt::resume(engine_, workflow_, bytes);
     stream_ = subscribe(run_);
   }
   void start_resumed() {
@@ -926,7 +926,7 @@ TEST_P(Law, SecondSnapshotOfAResumedRunIsTheSameBytesAtEveryTick) {
     Trace trace;
     trace.now_ms = tick.trace.now_ms;  // once it is started, its clock is in its snapshot
     Life life(GetParam(), trace, tick.site);
-    life.resume(tick.bytes);
+    life.resume(tick.bytes, true);
     ASSERT_TRUE(snapshot_bytes(life.run()) == tick.bytes) << info_of(parse(tick.bytes));
     life.start_resumed();
     const std::string started = snapshot_bytes(life.run());

@@ -870,5 +870,13 @@ inline RunHandle resume(const Engine& engine, const Workflow& workflow, std::str
   MUST(blazen_run_resume(engine.runtime(), workflow, parse(data), nullptr, run.out(), e));
   return run;
 }
+// One that was paused, and stays so.
+inline RunHandle resume_paused(const Engine& engine, const Workflow& workflow, std::string_view data) {
+  RunHandle run;
+  blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+  options.keep_paused = 1;
+  MUST(blazen_run_resume(engine.runtime(), workflow, parse(data), &options, run.out(), e));
+  return run;
+}
 
 }  // namespace bt

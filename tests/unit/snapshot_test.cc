@@ -1574,6 +1574,7 @@ TEST(Snapshot, DescribesItself) {
 TEST(Snapshot, EveryPhaseHasItsName) {
   std::map<Phase, std::string> names;
   for (const samples::Sample& sample : samples::make_samples()) {
+    if (sample.state.pause != Pause::none) continue;
     names[sample.state.phase] =
         nlohmann::json::parse(describe_snapshot(decoded(snapshot(sample.state))))["state"].get<std::string>();
   }
@@ -1582,6 +1583,22 @@ TEST(Snapshot, EveryPhaseHasItsName) {
                                                  {Phase::completed, "completed"},
                                                  {Phase::failed, "failed"},
                                                  {Phase::cancelled, "cancelled"}}));
+}
+
+// What a run that is paused, or that waits for its time or for a human, waits for.
+TEST(Snapshot, CountsTimersRetriesAndQuestionsAndSaysThatItIsPaused) {
+  bool has_paused = false;
+  for (const samples::Sample& sample : samples::make_samples()) {
+    const auto info = nlohmann::json::parse(describe_snapshot(decoded(snapshot(sample.state))));
+    const bool is_paused = sample.state.pause != Pause::none;
+    has_paused |= is_paused;
+    EXPECT_EQ(info.at("paused"), is_paused) << sample.name;
+    EXPECT_EQ(info.at("state") == "paused", is_paused) << sample.name;
+    EXPECT_EQ(info.at("delayed"), sample.state.delayed.size()) << sample.name;
+    EXPECT_EQ(info.at("retrying"), sample.state.backing_off.size()) << sample.name;
+    EXPECT_EQ(info.at("questions"), sample.state.questions.size()) << sample.name;
+  }
+  EXPECT_TRUE(has_paused);
 }
 
 TEST(Uuid, HasItsGroupsAndANul) {

@@ -89,6 +89,7 @@ class RunOptions(_Options):
         ("input", INPUT_FN),
         ("user_data", c_void_p),
         ("drop", DROP_FN),
+        ("keep_paused", c_int32),
     ]
 
 

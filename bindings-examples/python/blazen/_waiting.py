@@ -12,8 +12,8 @@ _EARLY_S = _SLICE_MS / 2000  # a wait that times out so early has said that only
 _SLICED = has_feature("threads")  # without them, every wait does
 
 
-def wait(call, timeout_s):
-    """Answers call(timeout_ms) as soon as it does not time out; None: without a deadline."""
+def wait(call, timeout_s, is_stuck=lambda: False):
+    """Answers call(timeout_ms) as soon as it does not time out; None: without a deadline, for as long as it is not stuck."""
     deadline = None if timeout_s is None else time.monotonic() + milliseconds("timeout", timeout_s) / 1000
     while True:
         begun = time.monotonic()
@@ -22,5 +22,5 @@ def wait(call, timeout_s):
         try:
             return call(left_ms if is_last else _SLICE_MS)
         except errors.BlazenTimeout:
-            if is_last or time.monotonic() - begun < _EARLY_S:
+            if is_last or time.monotonic() - begun < _EARLY_S or (deadline is None and is_stuck()):
                 raise

@@ -93,10 +93,17 @@ class Run:
 
     def wait(self, timeout=None, until=(RunState.ELSEWHERE,)):
         """Waits until it has ended or come to one of these states, such as PAUSED or ASKING, and answers the state;
-        BlazenTimeout after so many seconds, or at once where only the host could end the wait, such as by its Clock."""
+        BlazenTimeout after so many seconds, or soon where only the host could end the wait, such as by its Clock, or, in
+        the mode "pump", by resume_in_place()."""
         bits = until_bits(until)
-        state = _waiting.wait(lambda slice_ms: lib.run_wait_until(self._handle.pointer, bits, slice_ms), timeout)
+        state = _waiting.wait(
+            lambda slice_ms: lib.run_wait_until(self._handle.pointer, bits, slice_ms), timeout, self._is_stuck
+        )
         return errors.known(RunState, state)
+
+    def _is_stuck(self):
+        """Whether it is paused, and the thread that waits is the one to let it go on."""
+        return self._runtime.is_pump and self.state is RunState.PAUSED and not self.describe()["in_flight"]
 
     def result(self, timeout=None):
         """Waits, and answers the value of the StopEvent; raises BlazenError where there is none."""
@@ -168,7 +175,7 @@ class Run:
         lifecycle  what happens to the run itself, and the progress of its steps, too
         hold       the run waits for this stream while that has `capacity` items to take; else it gets a gap
         """
-        return Stream(self._subscribe(from_, types, lifecycle, hold, capacity))
+        return Stream(self._subscribe(from_, types, lifecycle, hold, capacity), self._is_stuck)
 
     def _subscribe(self, from_, types, lifecycle, hold, capacity):
         options = StreamOptions(

@@ -132,6 +132,7 @@ class Runtime:
         if not (executor is clock is log is None):
             options.user_data = _Callbacks(executor, clock, log).number
             options.drop = _objects.drop
+        self.is_pump = mode == "pump"
         self._handle = Handle(lib.runtime_create(options), _close_and_release)
 
     def run(self, workflow, input=None, *, metadata=None, input_handler=None):
@@ -157,6 +158,7 @@ class Runtime:
         deserializers=None,
         unknown_label="error",
         time_has_passed=False,
+        keep_paused=False,
         input_handler=None,
     ):
         """A run as it stood in a snapshot (bytes), not started yet.
@@ -164,12 +166,14 @@ class Runtime:
         deserializers    {type name: function(bytes)}: make objects again that have a __blazen_serialize__
         unknown_label    what becomes of an object for which there is none: "error", or "skip" (run.dropped() names it)
         time_has_passed  delays and back-offs count by the date; else they stood still since the snapshot
+        keep_paused      a run that was paused stays so until run.resume_in_place(); else its start lets it go on
         """
         pointer = _pointer_of(workflow)
         fields = {
             "allow_changed_workflow": flag("allow_changed_workflow", allow_changed_workflow),
             "unknown_label": choice("unknown_label", unknown_label, _UNKNOWN_LABELS),
             "time_has_passed": flag("time_has_passed", time_has_passed),
+            "keep_paused": flag("keep_paused", keep_paused),
         }
         answering = self._answering(input_handler)
         with parsed(snapshot) as handle:

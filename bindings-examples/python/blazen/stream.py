@@ -10,8 +10,9 @@ from .events import STREAM_END, read_event
 class Stream:
     """Yields Events with their sequence, in order, until the run has ended or the stream is closed."""
 
-    def __init__(self, pointer):
+    def __init__(self, pointer, is_stuck):
         self._handle = Handle(pointer, c.stream_release)
+        self._is_stuck = is_stuck
 
     def __iter__(self):
         return self
@@ -23,8 +24,10 @@ class Stream:
         return event
 
     def next(self, timeout=None):
-        """The next item, blazen::StreamEnd included; BlazenTimeout after so many seconds."""
-        item, sequence = _waiting.wait(lambda slice_ms: lib.stream_next(self._handle.pointer, slice_ms), timeout)
+        """The next item, blazen::StreamEnd included; BlazenTimeout after so many seconds, or as run.wait() says."""
+        item, sequence = _waiting.wait(
+            lambda slice_ms: lib.stream_next(self._handle.pointer, slice_ms), timeout, self._is_stuck
+        )
         with owned(item, c.event_release):
             return read_event(item, sequence)
 
