@@ -1,5 +1,6 @@
 #include "engine/lifecycle.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -37,10 +38,13 @@ class Members {
   std::string json_;
 };
 
-// With two places at most: 33.33, 50, 66.67 is cut to 66.66, so that only the end is 100.
+// With two places at most: 33.33, 50, 66.67 is cut to 66.66, so that only the end is 100: also where a
+// quotient so near to it has no room in a floating number.
 std::string percent_of(uint64_t current, uint64_t total) {
-  const auto hundredths =
-      static_cast<uint64_t>(10000.0L * static_cast<long double>(current) / static_cast<long double>(total));
+  constexpr uint64_t kEnd = 10000;
+  const auto cut = static_cast<uint64_t>(static_cast<long double>(kEnd) * static_cast<long double>(current) /
+                                         static_cast<long double>(total));
+  const uint64_t hundredths = current == total ? kEnd : std::min(cut, kEnd - 1);
   std::string text = std::to_string(hundredths / 100);
   const uint64_t rest = hundredths % 100;
   if (rest == 0) return text;

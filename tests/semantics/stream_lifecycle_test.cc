@@ -64,6 +64,51 @@ TEST(StreamLifecycleOrder, ItemsStandWhereTheyHappenedBetweenThePublishedOnes) {
                                       "3 " + routed_line("blazen::StopEvent"), "4 blazen::StreamEnd null"}));
 }
 
+// What has completed is reported before what its tick publishes, and that before what its tick starts.
+TEST_P(StreamLifecycle, CompletionIsReportedBeforeWhatItsTickPublishes) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.unhandled = BLAZEN_UNHANDLED_STREAM;
+  spec.start([](Ctx& ctx) {
+        ctx.emit("Nobody", "1");
+        ctx.emit("N");
+      })
+      .step("next", {"N"}, [](Ctx& ctx) { ctx.stop(); });
+  const RunHandle run = create(engine, spec.build());
+  const Stream stream = subscribe_with(run, {.lifecycle = true});
+  MUST(blazen_run_start(run, nullptr, e));
+  engine.settle(run);
+  const std::string text = text_of(take(stream));
+  const size_t completed = text.find("step_completed");
+  const size_t published = text.find("Nobody=1");
+  const size_t started = text.find("\"kind\":\"step_started\",\"step_name\":\"next\"");
+  ASSERT_NE(published, std::string::npos) << text;
+  EXPECT_LT(completed, published) << text;
+  EXPECT_LT(published, started) << text;
+}
+
+TEST_P(StreamLifecycle, DurationOfAStepIsThatOfItsBody) {
+  FakeClock clock;
+  Engine engine(GetParam(), &clock);
+  const RunHandle run = create(engine, Spec()
+                                           .start([&](Ctx& ctx) {
+                                             clock.now_ms += 40;
+                                             ctx.emit("N");
+                                           })
+                                           .step("next", {"N"},
+                                                 [&](Ctx& ctx) {
+                                                   clock.now_ms += 7;
+                                                   return ctx.fail(1, "no");
+                                                 })
+                                           .build());
+  const Stream stream = subscribe_with(run, {.lifecycle = true});
+  MUST(blazen_run_start(run, nullptr, e));
+  engine.settle(run);
+  const std::string text = text_of(take(stream));
+  EXPECT_NE(text.find("\"attempt\":1,\"duration_ms\":40}"), std::string::npos) << text;
+  EXPECT_NE(text.find("\"attempt\":1,\"duration_ms\":7,\"error\""), std::string::npos) << text;
+}
+
 TEST_P(StreamLifecycle, NumbersAreTheSameWithAndWithoutAListener) {
   const Spec spec = Spec()
                         .start([](Ctx& ctx) {
@@ -171,6 +216,31 @@ TEST_P(StreamLifecycle, ProgressIsSeenByListenersOnlyAndChecked) {
   step.stop();
   engine.settle(run);
   EXPECT_EQ(text_of(take(plain)), "P=1 blazen::StreamEnd=null");
+}
+
+// What is nearly all is not all: percents are cut, and never rounded up.
+TEST_P(StreamLifecycle, OnlyTheEndIsAHundredPercent) {
+  Engine engine(GetParam());
+  const RunHandle run =
+      create(engine, Spec()
+                         .start([](Ctx& ctx) {
+                           MUST(blazen_context_progress(ctx.raw, "l", 1, 999999, 1000000, e));
+                           MUST(blazen_context_progress(ctx.raw, "l", 1, UINT64_MAX - 1, UINT64_MAX, e));
+                           MUST(blazen_context_progress(ctx.raw, "l", 1, 2, 3, e));
+                           MUST(blazen_context_progress(ctx.raw, "l", 1, 7, 7, e));
+                           ctx.stop();
+                         })
+                         .build());
+  const Stream stream = subscribe_with(run, {.types = {BLAZEN_PROGRESS}, .lifecycle = true});
+  MUST(blazen_run_start(run, nullptr, e));
+  engine.settle(run);
+  std::string percents;
+  for (const Item& item : take(stream)) {
+    const size_t at = item.value.find("\"percent\":");
+    if (at == std::string::npos) continue;
+    percents += item.value.substr(at + 10, item.value.find(',', at) - at - 10) + " ";
+  }
+  EXPECT_EQ(percents, "99.99 99.99 66.66 100 ");
 }
 
 TEST_P(StreamLifecycle, SlowListenerIsToldHowMuchItMissedOfBothKinds) {
