@@ -11,6 +11,7 @@
 
 #include "capi/child.hpp"
 #include "capi/world.hpp"
+#include "support/beside.hpp"
 
 namespace {
 
@@ -634,13 +635,13 @@ TEST_P(ForkOf, AChildReleasesWhatItInheritedAndHasARuntimeOfItsOwn) {
   StreamHandle stream;
   OK(blazen_run_subscribe(run, stream.out(), error));
   OK(blazen_run_start(run, nullptr, error));
-  std::thread second([&, how = parent] {
+  bt::Beside second([&, how = parent] {
     // Whoever polls is a worker too.
     if (how == Parent::works || !works) (void)blazen_runtime_poll(runtime, 0, nullptr, nullptr);
-    if (how == Parent::waits) (void)blazen_run_wait(run, 500, nullptr, nullptr);
+    if (how == Parent::waits) (void)blazen_run_wait(run, 60000, nullptr, nullptr);
   });
   while (!works || (may_end && blazen_run_state_now(run) != BLAZEN_RUN_WAITING)) std::this_thread::yield();
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  if (parent == Parent::waits) EXPECT_FALSE(second.returns()) << "it has to sleep in its wait";
   const Child child = in_child([&, which = mode] {
     may_end = true;
     stream.reset();
@@ -650,10 +651,10 @@ TEST_P(ForkOf, AChildReleasesWhatItInheritedAndHasARuntimeOfItsOwn) {
     return run_in(which);
   });
   may_end = true;
-  second.join();
   expect_child(child, blazen_run_id(run, nullptr));
   // The parent has not noticed.
   OK(blazen_run_close(run, error));
+  second.join();
 }
 
 std::string name_of(const testing::TestParamInfo<std::tuple<blazen_mode, Parent>>& info) {

@@ -3,6 +3,7 @@
 // in the refusal; whatever the host's callbacks answer, nothing leaks and every object is dropped once.
 #include <stdexcept>
 
+#include "support/beside.hpp"
 #include "support/blazen_test.hpp"
 
 namespace bt {
@@ -683,17 +684,16 @@ TEST(LiveSerializer, IsWaitedForByTheCloseOfItsRun) {
   {
     Engine engine;
     RunHandle run = started(engine, keeping({{"key", &object}}).build());
-    std::atomic<bool> entered{false}, left{false};
+    std::atomic<bool> entered{false}, may_leave{false};
     object.inside = [&] {
       entered = true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(30));
-      left = true;
+      while (!may_leave) std::this_thread::yield();
     };
-    std::thread taker([&] { snapshot(run); });
+    Beside taker([&] { snapshot(run); });
     while (!entered) std::this_thread::yield();
-    MUST(blazen_run_close(run, e));
-    EXPECT_TRUE(left);
-    taker.join();
+    Beside closer([&] { MUST(blazen_run_close(run, e)); });
+    EXPECT_FALSE(closer.returns());
+    may_leave = true;
   }
   EXPECT_EQ(object.drops, 1);
 }
@@ -750,6 +750,30 @@ struct Kept {
     EXPECT_EQ(a.drops + b.drops + far.drops, 3) << "parked elsewhere, it is lost without its handle";
   }
 };
+
+// Of two labels one may begin with the other, or differ in case alone: neither gets the other's, in whatever
+// order they are given, and the beginning of a known one is unknown.
+TEST(LiveDeserializer, EachLabelHasItsOwn) {
+  Object a("1"), b("2"), c("3");
+  const Entries entries = {{"db", &a}, {"db.pool", &b}, {"DB", &c}};
+  const Workflow workflow = keeping(entries).build();
+  Engine engine;
+  const std::string bytes = snapshot_bytes(started(engine, workflow));
+  for (const bool shorter_first : {true, false}) {
+    Maker shorter("test/db"), longer("test/db.pool"), upper("test/DB");
+    const std::vector<Maker*> makers =
+        shorter_first ? std::vector{&shorter, &longer, &upper} : std::vector{&upper, &longer, &shorter};
+    {
+      const RunHandle run = must_resume(engine, workflow, bytes, makers);
+    }
+    EXPECT_EQ(shorter.kept, std::vector<std::string>{"json 1"});
+    EXPECT_EQ(longer.kept, std::vector<std::string>{"json 2"});
+    EXPECT_EQ(upper.kept, std::vector<std::string>{"json 3"});
+    const Resumed resumed = try_resume(engine, workflow, bytes, {&longer, &upper});
+    EXPECT_EQ(resumed.status, BLAZEN_ERROR_NOT_SERIALIZABLE);
+    EXPECT_TRUE(resumed.error.says("(label 'test/db')")) << resumed.error.message();
+  }
+}
 
 TEST(LiveDeserializer, AnUnknownLabelNamesEveryOneBeforeAnyIsMade) {
   Kept kept;
