@@ -235,6 +235,32 @@ TEST_P(AtomicStep, SendsComeBeforeWhatItEmitsInTheirOrder) {
   EXPECT_EQ(order, "1234");
 }
 
+// It clears the state and sets too much: nothing of it counts, and what was there stays, for the next attempt
+// and for whoever handles the failure.
+TEST_P(AtomicStep, WhatARefusedClearRemovedIsThereAgain) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.limit(BLAZEN_LIMIT_STATE_BYTES, 12);
+  spec.start([](Ctx& ctx) {
+    ctx.set("old", "1");
+    ctx.emit("A");
+  });
+  std::atomic<int> attempts{0};
+  spec.step("a", {"A"},
+            [&](Ctx& ctx) {
+              ++attempts;
+              EXPECT_EQ(ctx.keys(), "old") << "in attempt " << attempts;
+              ctx.clear();
+              ctx.set("new", "1");
+              ctx.set("much", "\"0123456789\"");
+            })
+      .atomic()
+      .retry(retries(2));
+  spec.step("rescue", {BLAZEN_STEP_FAILED_EVENT}, [](Ctx& ctx) { ctx.stop("\"" + ctx.keys() + "\""); });
+  EXPECT_EQ(run_to_end(engine, spec).text(), "5 json \"old\"");
+  EXPECT_EQ(attempts, 2);
+}
+
 TEST_P(AtomicStep, BoundsHoldAtTheCommit) {
   const std::string all = after(
       GetParam(),

@@ -326,4 +326,27 @@ TEST(Failures, AHandlerStepTakesThem) {
             "\"status\":\"BLAZEN_ERROR_HOST\",\"message\":\"broken\",\"host_code\":9}");
 }
 
+// Who handles a failure can tell which conversation it belongs to, after a snapshot of the queue too.
+TEST(Failures, AFailureKeepsTheCorrelationOfItsEvent) {
+  std::string seen;
+  Spec spec;
+  spec.start([](Ctx& ctx) { ctx.send(event("A", json("1"), "order-7")); });
+  spec.step("a", {"A"}, [](Ctx& ctx) -> blazen_status { return ctx.fail(1, "no"); });
+  spec.step("rescue", {BLAZEN_STEP_FAILED_EVENT}, [&](Ctx& ctx) {
+    seen = correlation_of(ctx.trigger()) + " of " + source_of(ctx.trigger());
+    ctx.stop();
+  });
+  const Workflow workflow = spec.build();
+  Engine engine(Way::pump);
+  RunHandle run = start(engine, workflow);
+  for (int i = 0; i < 2; ++i) MUST(blazen_runtime_poll(engine.runtime(), 1, nullptr, e));
+  const std::string bytes = snapshot_bytes(run);
+  EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
+  EXPECT_EQ(std::exchange(seen, ""), "order-7 of a");
+  RunHandle again = resume(engine, workflow, bytes);
+  MUST(blazen_run_start(again, nullptr, e));
+  EXPECT_EQ(finish(engine, again).state, BLAZEN_RUN_COMPLETED);
+  EXPECT_EQ(seen, "order-7 of a");
+}
+
 }  // namespace

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/beside.hpp"
 #include "support/blazen_test.hpp"
 
 namespace bt {
@@ -33,6 +34,10 @@ INSTANTIATE_TEST_SUITE_P(All, LifeByItself,
 // All but the threads of the test's own pool, which a forked child would miss.
 class LifeForked : public EveryWay {};
 INSTANTIATE_TEST_SUITE_P(All, LifeForked, testing::ValuesIn(ways_but({Way::pool})), way_name);
+
+// Where each turn of the host is bounded, so that a run without an end does not keep it.
+class LifeInTurns : public EveryWay {};
+INSTANTIATE_TEST_SUITE_P(All, LifeInTurns, testing::ValuesIn(ways_but({Way::pump})), way_name);
 
 // -------------------------------------------------------------------------------------------------------
 // helpers
@@ -623,6 +628,85 @@ TEST_P(LifeOnThreads, CloseWaitsForABodyThatRuns) {
   EXPECT_EQ(stage, 2);
 }
 
+// A callback that stays inside until the test lets it go.
+struct Stay {
+  std::atomic<bool> is_inside{false};
+  std::atomic<bool> may_leave{false};
+  std::atomic<bool> has_left{false};
+  void here() {
+    is_inside = true;
+    while (!may_leave) std::this_thread::yield();
+    has_left = true;
+  }
+  static void callback(void* self) { static_cast<Stay*>(self)->here(); }
+  static void done(void* self, blazen_run*, blazen_run_state) { callback(self); }
+};
+
+// Law 5: what is closed has waited for whoever is inside a callback of it, on whatever thread.
+void expect_close_waits(blazen_runtime* runtime, const std::function<void()>& work) {
+  enum Place { body, ready, ended };
+  enum What { run_itself, stream_itself, all };
+  for (const auto& [place, what] :
+       {std::pair(body, run_itself), std::pair(ready, run_itself), std::pair(ready, stream_itself),
+        std::pair(ended, run_itself), std::pair(ready, all)}) {
+    SCOPED_TRACE(std::to_string(place) + " " + std::to_string(what));
+    Stay stay;
+    RunHandle run;
+    Spec spec;
+    spec.idle = BLAZEN_IDLE_WAIT;
+    spec.start([&, where = place](Ctx& ctx) {
+      ctx.publish("P");
+      if (where == body) stay.here();
+      if (where == ended) ctx.stop();
+    });
+    MUST(blazen_run_create(runtime, spec.build(), nullptr, run.out(), e));
+    const Stream stream = subscribe(run);
+    if (place == ready) MUST(blazen_stream_on_ready(stream, Stay::callback, &stay, nullptr, e));
+    if (place == ended) MUST(blazen_run_on_done(run, Stay::done, &stay, nullptr, e));
+    MUST(blazen_run_start(run, nullptr, e));
+    Beside worker(work);
+    while (!stay.is_inside) std::this_thread::yield();
+    bool left_first = false;
+    Beside closer([&, kind = what] {
+      MUST(kind == run_itself      ? blazen_run_close(run, e)
+           : kind == stream_itself ? blazen_stream_close(stream, e)
+                                   : blazen_runtime_close(runtime, e));
+      left_first = stay.has_left;
+    });
+    EXPECT_FALSE(closer.returns()) << "the close has returned while a callback is inside";
+    stay.may_leave = true;
+    closer.join();
+    EXPECT_TRUE(left_first);
+    worker.join();
+    MUST(blazen_run_close(run, e));
+  }
+}
+
+TEST_P(LifeOnThreads, CloseWaitsForWhoeverIsInsideACallback) {
+  Engine engine(GetParam());
+  expect_close_waits(engine.runtime(), [] {});
+}
+
+TEST(Runtimes, CloseWaitsForTheBodyAndTheCallbacksThatAnotherThreadPolls) {
+  NEEDS_THREADS();
+  Runtime runtime;
+  blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
+  options.mode = BLAZEN_MODE_PUMP;
+  MUST(blazen_runtime_create(&options, runtime.out(), e));
+  expect_close_waits(runtime, [&] { MUST(blazen_runtime_poll(runtime, 0, nullptr, e)); });
+  // The runtime is closed by now; the body of a run of its own, for that close.
+  MUST(blazen_runtime_create(&options, runtime.out(), e));
+  Stay stay;
+  RunHandle run;
+  MUST(blazen_run_create(runtime, Spec().start([&](Ctx&) { stay.here(); }).build(), nullptr, run.out(), e));
+  MUST(blazen_run_start(run, nullptr, e));
+  Beside poller([&] { MUST(blazen_runtime_poll(runtime, 0, nullptr, e)); });
+  while (!stay.is_inside) std::this_thread::yield();
+  Beside closer([&] { MUST(blazen_runtime_close(runtime, e)); });
+  EXPECT_FALSE(closer.returns()) << "the close has returned while a body runs";
+  stay.may_leave = true;
+}
+
 // Closed at any moment of a run that publishes, sends and writes: each callback is called and dropped once,
 // and none later.
 TEST_P(LifeOnThreads, CloseAtAnyMomentLeavesNoCallbackBehind) {
@@ -1016,6 +1100,20 @@ TEST(Runtimes, TwoOfThemRunOneWorkflowSideBySide) {
   EXPECT_EQ(run_to_end(pump, workflow, "3").text(), "5 json 3");
 }
 
+// Runs share the threads: one that never ends does not keep another from its turn.
+TEST_P(LifeInTurns, EndlessRunsStarveNobody) {
+  Engine engine(GetParam());
+  std::vector<RunHandle> endless;
+  const Workflow spin = Spec("spin")
+                            .start([](Ctx& ctx) { ctx.emit("L"); })
+                            .step("l", {"L"}, [](Ctx& ctx) { ctx.emit("L"); })
+                            .build();
+  for (int i = 0; i < 4; ++i) endless.push_back(start(engine, spin));
+  EXPECT_EQ(run_to_end(engine, Spec("other").start([](Ctx& ctx) { ctx.stop(); })).state,
+            BLAZEN_RUN_COMPLETED);
+  for (const RunHandle& run : endless) MUST(blazen_run_close(run, e));
+}
+
 TEST(Runtimes, EachThreadIsAttachedOnceBeforeItsFirstStepAndDetachedAfterItsLast) {
   NEEDS_THREADS();
   struct Host {
@@ -1194,6 +1292,52 @@ TEST(Runtimes, SchedulerThatDoesNotTakeATaskFailsTheRun) {
   MUST(blazen_run_start(run, nullptr, e));
   EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_FAILED);
   EXPECT_EQ(outcome(run).error.host_code(), -3);
+}
+
+// A task for each step that can start, and none for what has a task already: the host's queue does not fill
+// with nothing.
+TEST(Runtimes, SchedulerGetsOneTaskForEachStep) {
+  struct Scheduler {
+    std::deque<blazen_task*> tasks;
+    size_t posted = 0;
+    static blazen_status post(void* self, blazen_task* task) {
+      auto* scheduler = static_cast<Scheduler*>(self);
+      scheduler->tasks.push_back(task);
+      ++scheduler->posted;
+      return BLAZEN_OK;
+    }
+  } scheduler;
+  blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
+  options.mode = BLAZEN_MODE_EXECUTOR;
+  options.user_data = &scheduler;
+  options.post = Scheduler::post;
+  Runtime runtime;
+  MUST(blazen_runtime_create(&options, runtime.out(), e));
+  size_t bodies = 0;
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.start([&](Ctx& ctx) {
+    ++bodies;
+    for (int i = 0; i < 10; ++i) ctx.send("A");
+    for (int i = 0; i < 10; ++i) ctx.emit("A");
+  });
+  spec.step("a", {"A"}, [&](Ctx& ctx) {
+    ++bodies;
+    ctx.emit("B");
+  });
+  spec.step("b", {"B"}, [&](Ctx&) { ++bodies; }, 3);
+  RunHandle run;
+  MUST(blazen_run_create(runtime, spec.build(), nullptr, run.out(), e));
+  MUST(blazen_run_start(run, nullptr, e));
+  for (int i = 0; i < 5; ++i) MUST(blazen_run_send_event(run, event("A"), nullptr, e));
+  while (!scheduler.tasks.empty()) {
+    blazen_task* task = scheduler.tasks.front();
+    scheduler.tasks.pop_front();
+    blazen_task_run(task);
+  }
+  EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_WAITING);
+  EXPECT_EQ(bodies, 1U + 25 + 25);
+  EXPECT_EQ(scheduler.posted, bodies);
 }
 
 TEST(Runtimes, CancelledTaskCancelsItsRun) {

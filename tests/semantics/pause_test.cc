@@ -124,6 +124,78 @@ TEST_P(Pause, NowCompletesADrain) {
   EXPECT_EQ(held.nexts, 1);
 }
 
+// Nobody is at work on a step that waits for a human.
+TEST_P(Pause, ADrainDoesNotWaitForHumans) {
+  Engine engine(GetParam(), &clock_);
+  Held held(engine);
+  blazen_question question = BLAZEN_QUESTION_INIT;
+  question.request_id = "q";
+  question.request_id_length = 1;
+  question.answered = [](void*, blazen_context*, const char*, size_t, blazen_value*) {};
+  Value unused;
+  blazen_context* context = blazen_invocation_context(held.invocation);
+  EXPECT_EQ(blazen_context_ask(context, &question, unused.out(), nullptr), BLAZEN_PENDING);
+  EXPECT_TRUE(engine.reach(held.run, BLAZEN_RUN_ASKING));
+  MUST(blazen_run_pause(held.run, BLAZEN_PAUSE_DRAIN, e));
+  EXPECT_EQ(blazen_run_state_now(held.run), BLAZEN_RUN_PAUSED);
+  // Once there is an answer, its body is at work again.
+  EXPECT_EQ(respond(held.run, "q"), BLAZEN_OK);
+  EXPECT_NE(blazen_run_state_now(held.run), BLAZEN_RUN_PAUSED);
+  held.let_go();
+  EXPECT_TRUE(engine.reach(held.run, BLAZEN_RUN_PAUSED));
+  EXPECT_EQ(held.nexts, 0);
+  MUST(blazen_run_resume_in_place(held.run, e));
+  EXPECT_TRUE(engine.reach(held.run, BLAZEN_RUN_WAITING));
+  EXPECT_EQ(held.nexts, 1);
+}
+
+// It may be given an event while it is paused: it stalls when it goes on without one.
+TEST_P(Pause, APausedRunDoesNotStall) {
+  for (const bool is_helped : {false, true}) {
+    Engine engine(GetParam(), &clock_);
+    std::atomic<bool> is_held{false};
+    std::mutex lock;
+    Invocation held;
+    Spec spec;
+    spec.start([&](Ctx& ctx) -> blazen_status {
+      std::lock_guard guard(lock);
+      held = ctx.defer();
+      is_held = true;
+      return BLAZEN_PENDING;
+    });
+    spec.step("end", {"End"}, [](Ctx& ctx) { ctx.stop(); });
+    RunHandle run = start(engine, spec.build());
+    ASSERT_TRUE(engine.until(run, [&] { return is_held.load(); }));
+    MUST(blazen_run_pause(run, BLAZEN_PAUSE_NOW, e));
+    {
+      std::lock_guard guard(lock);
+      MUST(blazen_invocation_complete(held, e));
+    }
+    held.reset();
+    ASSERT_TRUE(engine.until(run, [&] { return describe_run(run).at("in_flight").empty(); }));
+    EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_PAUSED);
+    if (is_helped) MUST(blazen_run_send_event(run, event("End"), nullptr, e));
+    MUST(blazen_run_resume_in_place(run, e));
+    EXPECT_EQ(finish(engine, run).status, is_helped ? BLAZEN_OK : BLAZEN_ERROR_STALLED);
+  }
+}
+
+// The pause stays complete, while a body is at work, and after it.
+TEST_P(Pause, ADrainDoesNotUndoAPauseNow) {
+  Engine engine(GetParam(), &clock_);
+  Held held(engine);
+  MUST(blazen_run_pause(held.run, BLAZEN_PAUSE_NOW, e));
+  MUST(blazen_run_pause(held.run, BLAZEN_PAUSE_DRAIN, e));
+  EXPECT_EQ(blazen_run_state_now(held.run), BLAZEN_RUN_PAUSED);
+  EXPECT_EQ(describe_run(held.run).at("pause"), "now");
+  held.let_go();
+  EXPECT_EQ(blazen_run_state_now(held.run), BLAZEN_RUN_PAUSED);
+  EXPECT_EQ(describe_run(held.run).at("pause"), "now");
+  MUST(blazen_run_resume_in_place(held.run, e));
+  EXPECT_TRUE(engine.reach(held.run, BLAZEN_RUN_WAITING));
+  EXPECT_EQ(held.nexts, 1);
+}
+
 TEST_P(Pause, ADrainThatIsTakenBackIsNone) {
   Engine engine(GetParam(), &clock_);
   Held held(engine);

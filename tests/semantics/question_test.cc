@@ -577,6 +577,63 @@ TEST_P(Question, WithdrawnBetweenTwoAttemptsAndAskedAgain) {
   EXPECT_EQ(finish(engine, run).text(), "5 json [1,2]");
 }
 
+// A step may accept the events that ask, whoever asks: it gets them, and the question is open all the same.
+TEST_P(Question, AStepMayAcceptTheEventsThatAsk) {
+  Engine engine(GetParam(), &clock_);
+  std::mutex lock;
+  std::string seen;
+  Spec spec;
+  spec.start([](Ctx& ctx) {
+    ctx.emit(BLAZEN_INPUT_REQUEST_EVENT, "{\"request_id\":\"all\"}");
+    ctx.emit_to("watch", BLAZEN_INPUT_REQUEST_EVENT, "{\"request_id\":\"one\"}");
+  });
+  spec.step(
+      "watch", {BLAZEN_INPUT_REQUEST_EVENT},
+      [&](Ctx& ctx) {
+        std::lock_guard guard(lock);
+        seen += correlation_of(ctx.trigger()) + " ";
+      },
+      1);
+  spec.step("answer", {BLAZEN_INPUT_RESPONSE_EVENT}, [&](Ctx& ctx) {
+    if (ctx.set(correlation_of(ctx.trigger()), "1"); ctx.count("") == 2) ctx.stop();
+  });
+  RunHandle run = start(engine, spec.build());
+  EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+  EXPECT_EQ(open_ids(run), "all,one");
+  EXPECT_EQ(seen, "all one ");
+  EXPECT_EQ(respond(run, "one"), BLAZEN_OK);
+  EXPECT_EQ(respond(run, "all"), BLAZEN_OK);
+  EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
+}
+
+// The time-out of a step that is called back counts anew from the answer, and somebody waits for it.
+TEST_P(Question, AnAnswerGivesADeferredStepItsTimeAnew) {
+  Engine engine(GetParam(), &clock_);
+  Later later;
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.start([&](Ctx& ctx) -> blazen_status {
+        std::lock_guard guard(later.lock);
+        later.invocation = ctx.defer();
+        EXPECT_EQ(ask_later(ctx.raw, "a", Later::answered, &later, Later::drop), BLAZEN_PENDING);
+        return BLAZEN_PENDING;
+      })
+      .times_out(100);
+  spec.step("failed", {BLAZEN_STEP_FAILED_EVENT}, [](Ctx& ctx) { ctx.stop("\"timed out\""); });
+  RunHandle run = start(engine, spec.build());
+  EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+  clock_.now_ms += 70;
+  engine.pass(0);
+  EXPECT_EQ(respond(run, "a", "1"), BLAZEN_OK);
+  EXPECT_TRUE(engine.until(run, [&] { return later.drops == 1; }));
+  EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_RUNNING);
+  EXPECT_LE(engine.next_timer(), 100);
+  engine.pass(99);
+  EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_RUNNING) << "it has a millisecond left";
+  engine.pass(1);
+  EXPECT_EQ(finish(engine, run).text(), "5 json \"timed out\"");
+}
+
 TEST_P(Question, WithdrawnWhenTheAskerTimesOut) {
   Engine engine(GetParam(), &clock_);
   Spec spec;

@@ -219,6 +219,20 @@ TEST_P(Routing, UnhandledEventFailsTheRunNamingItAndItsSender) {
   EXPECT_EQ(end.error.step(), "start");
 }
 
+TEST_P(Routing, UnhandledEventFromOutsideFailsTheRunToo) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.start([](Ctx&) {});
+  spec.idle = BLAZEN_IDLE_WAIT;
+  const RunHandle run = start(engine, spec.build());
+  engine.until(run, [&] { return blazen_run_state_now(run) == BLAZEN_RUN_WAITING; });
+  MUST(blazen_run_send_event(run, event("Nobody"), nullptr, e));
+  const Outcome end = finish(engine, run);
+  EXPECT_EQ(end.status, BLAZEN_ERROR_NO_HANDLER) << end.text();
+  EXPECT_TRUE(end.error.says("'Nobody'")) << end.error.message();
+  EXPECT_EQ(end.error.step(), "");
+}
+
 TEST_P(Routing, UnhandledEventIsDroppedWhereIgnored) {
   Engine engine(GetParam());
   const Workflow workflow = with_unhandled(BLAZEN_UNHANDLED_IGNORE).build();
@@ -667,6 +681,35 @@ TEST_P(Routing, ChainNeedsRoomForOneEventOnly) {
   EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED) << end.text();
 }
 
+// The same where room for all that it emits, whoever takes it, could not be had: what is done makes room for
+// what it gives.
+TEST_P(Routing, ChainNeedsRoomForOneEventOnlyWhereAnotherHasSeveralAcceptors) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.limit(BLAZEN_LIMIT_QUEUED_EVENTS, 1);
+  spec.start([](Ctx& ctx) { ctx.emit("A", "1"); });
+  spec.step("a", {"A"}, [](Ctx& ctx) {
+    const int n = std::stoi(ctx.input());
+    n == 50 ? ctx.stop() : ctx.emit("A", std::to_string(n + 1));
+  });
+  for (const char* name : {"x", "y", "z"}) spec.step(name, {"Several"}, [](Ctx&) {});
+  const Outcome end = run_to_end(engine, spec);
+  EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED) << end.text();
+}
+
+// What follows a StopEvent is dropped, and needs no room.
+TEST_P(Routing, WhatFollowsAStopEventDoesNotCountForTheBoundOfTheQueue) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.limit(BLAZEN_LIMIT_QUEUED_EVENTS, 4);
+  spec.start([](Ctx& ctx) {
+    ctx.stop("\"first\"");
+    for (int i = 0; i < 3; ++i) ctx.emit("Two");
+  });
+  for (const char* name : {"x", "y"}) spec.step(name, {"Two"}, [](Ctx&) {});
+  EXPECT_EQ(run_to_end(engine, spec).text(), "5 json \"first\"");
+}
+
 TEST_P(Routing, EmitSendAndPostAnswerTheBoundOfTheQueue) {
   Engine engine(GetParam());
   Spec spec;
@@ -1020,6 +1063,56 @@ TEST_P(Routing, BatchIsMeasuredByWhatItLeavesBehind) {
     ctx.stop();
   }));
   EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED) << end.text();
+}
+
+// To the byte: what fills the state is taken, and one byte more is not.
+TEST_P(Routing, StateMayBeFilledToItsLastByte) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.limit(BLAZEN_LIMIT_STATE_BYTES, 8);
+  const Outcome end = run_to_end(engine, spec.start([](Ctx& ctx) {
+    Error error;
+    EXPECT_EQ(BatchOf().set("a", json("111")).set("b", json("2222")).apply(ctx, error), BLAZEN_ERROR_LIMIT);
+    EXPECT_EQ(BatchOf().set("a", json("111")).set("b", json("222")).apply(ctx, error), BLAZEN_OK)
+        << error.message();
+    EXPECT_EQ(blazen_context_set_json(ctx.raw, "b", 1, "2222", 4, nullptr), BLAZEN_ERROR_LIMIT);
+    EXPECT_EQ(ctx.text("a") + ctx.text("b"), "111222");
+    EXPECT_TRUE(ctx.remove("b"));
+    EXPECT_EQ(blazen_context_set_json(ctx.raw, "cc", 2, "222", 3, nullptr), BLAZEN_ERROR_LIMIT);
+    EXPECT_EQ(blazen_context_set_json(ctx.raw, "cc", 2, "22", 2, nullptr), BLAZEN_OK);
+    ctx.stop();
+  }));
+  EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED) << end.text();
+}
+
+// Those of a prefix are the key that is the prefix itself and those that begin with it, of the state and of
+// the session, and in a draft too; its neighbours are none.
+TEST_P(Routing, KeysOfAPrefixAreNoOthers) {
+  for (const bool atomic : {false, true}) {
+    Engine engine(GetParam());
+    Spec spec;
+    spec.start([](Ctx& ctx) {
+      for (const char* key : {"a", "a.", "a.1", "a.2", "a/", "ab", "b"}) {
+        ctx.set(key, "1");
+        ctx.set_session(key, json("1"));
+      }
+      ctx.emit("Look");
+    });
+    spec.step("look", {"Look"}, [atomic](Ctx& ctx) {
+      if (atomic) {
+        ctx.set("a.0", "1");
+        ctx.set("a-", "1");
+        EXPECT_TRUE(ctx.remove("a.1"));
+      }
+      EXPECT_EQ(ctx.keys("a."), atomic ? "a.,a.0,a.2" : "a.,a.1,a.2");
+      EXPECT_EQ(ctx.session_keys("a."), "a.,a.1,a.2");
+      EXPECT_EQ(ctx.keys("b"), "b");
+      EXPECT_EQ(ctx.session_keys("c"), "");
+      ctx.stop();
+    });
+    if (atomic) spec.atomic();
+    EXPECT_EQ(run_to_end(engine, spec).state, BLAZEN_RUN_COMPLETED);
+  }
 }
 
 TEST_P(Routing, SessionVerbsKeepTheIdentityOfLiveObjects) {

@@ -123,6 +123,37 @@ TEST_P(StreamHold, BodyUnderWayGoesOnAndNothingItPublishesIsLost) {
   EXPECT_EQ(take(again).size(), 10U);
 }
 
+// A body may publish more than is kept for a subscriber that holds. What is lost is told, and counts no more
+// against its capacity: once it has taken the rest, the run goes on.
+TEST_P(StreamHold, OneThatABodyHasOverrunLetsTheRunGoOn) {
+  Engine engine(GetParam());
+  std::atomic<int> later{0};
+  Spec spec;
+  spec.limit(BLAZEN_LIMIT_STREAM_ITEMS, 3);
+  spec.start([](Ctx& ctx) {
+        for (int i = 1; i <= 10; ++i) ctx.publish("P", std::to_string(i));
+        ctx.emit("N");
+      })
+      .step("next", {"N"}, [&](Ctx& ctx) {
+        ++later;
+        ctx.stop();
+      });
+  const RunHandle run = create(engine, spec.build());
+  const Stream stream = subscribe_with(run, {.hold = true, .capacity = 2});
+  MUST(blazen_run_start(run, nullptr, e));
+  engine.until(run,
+               [&] { return info_of(snapshot(run)).find("\"stream_sequence\":10") != std::string::npos; });
+  let_it_run(engine, run);
+  EXPECT_EQ(later, 0);
+  std::vector<Item> all;
+  engine.until(run, [&] {
+    for (Item& item : take(stream)) all.push_back(std::move(item));
+    return !all.empty() && all.back().type == BLAZEN_STREAM_END;
+  });
+  EXPECT_EQ(later, 1);
+  EXPECT_EQ(text_of(all), "blazen::StreamGap={\"missed\":7} P=8 P=9 P=10 blazen::StreamEnd=null");
+}
+
 TEST_P(StreamHold, OnlyWhatTheSubscriberWantsCountsAgainstItsCapacity) {
   Chain chain;
   Engine engine(GetParam());

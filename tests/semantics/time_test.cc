@@ -2,6 +2,7 @@
 // have to wake up.
 #include <poll.h>
 
+#include "support/beside.hpp"
 #include "support/control.hpp"
 
 using namespace bt;  // NOLINT(google-build-using-namespace)
@@ -229,12 +230,11 @@ TEST(RealTime, ACloseWaitsForWhoeverAsksTheClock) {
   clock.holds = true;
   std::thread asker([&] { describe_run(run); });
   while (!clock.inside) std::this_thread::yield();
-  std::thread closer([&] {
+  Beside closer([&] {
     MUST(blazen_runtime_close(runtime, e));
     clock.is_closed = true;
   });
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for a close that would not wait
-  EXPECT_FALSE(clock.is_closed);
+  EXPECT_FALSE(closer.returns());
   clock.holds = false;
   asker.join();
   closer.join();
@@ -320,6 +320,32 @@ TEST_P(Timers, CancelledByAnAbortACloseAndTheEnd) {
     holder.held.clear();
     if (how == 3) EXPECT_TRUE(engine.until(run, [&] { return never.drops == 1; }));
     EXPECT_TRUE(never.all().empty()) << "a step that ended was not cancelled";
+  }
+}
+
+// Who asks for the descriptor, or for a call, only after the end is told at once.
+TEST_P(Timers, AskedAfterTheEndACancellationIsThereAtOnce) {
+  for (const bool times_out : {false, true}) {
+    Told cancelled;
+    Engine engine(GetParam(), &clock_);
+    Holder holder;
+    Spec spec;
+    spec.start([&](Ctx& ctx) { return holder(ctx); }).times_out(100);
+    RunHandle run = start(engine, spec.build());
+    ASSERT_TRUE(engine.until(run, [&] { return holder.count == 1; }));
+    if (times_out) engine.pass(100);
+    if (!times_out) MUST(blazen_run_abort(run, e));
+    ASSERT_TRUE(engine.until(run, [&] { return is_ended(blazen_run_state_now(run)); }));
+    blazen_context* context = blazen_invocation_context(holder.held[0]);
+    int32_t descriptor = -1;
+    MUST(blazen_context_cancel_descriptor(context, &descriptor, e));
+    pollfd waited{descriptor, POLLIN, 0};
+    EXPECT_EQ(::poll(&waited, 1, 0), 1);
+    MUST(blazen_context_on_cancel(
+        context, [](void* self) { Told::call(self, nullptr, BLAZEN_RUN_NONE); }, &cancelled, Told::drop, e));
+    EXPECT_EQ(cancelled.all().size(), 1U);
+    EXPECT_EQ(cancelled.drops, 1);
+    holder.held.clear();
   }
 }
 
@@ -463,6 +489,35 @@ TEST_P(Timers, EqualMomentsInTheirOrder) {
   EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_WAITING));
   order.erase(std::remove(order.begin(), order.end(), 't'), order.end());
   EXPECT_EQ(order, "01234");
+}
+
+// A delay counts from the moment at which the event is sent, or its step is done, and not from when the
+// engine looked at the clock last.
+TEST_P(Timers, ADelayCountsFromWhenItsEventWasGiven) {
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.start([&](Ctx& ctx) {
+    clock_.now_ms += 30;
+    blazen_send_options options = BLAZEN_SEND_OPTIONS_INIT;
+    options.delay_ms = 100;
+    MUST(blazen_context_send_event(ctx.raw, event("Sent"), &options, e));
+    clock_.now_ms += 4;
+    ctx.emit_in(100, "Emitted");
+    clock_.now_ms += 2;
+  });
+  spec.step("late", {"Sent", "Emitted", "Posted"}, [](Ctx&) {});
+  spec.idle = BLAZEN_IDLE_WAIT;
+  RunHandle run = start(engine, spec.build());
+  EXPECT_TRUE(engine.until(run, [&] { return describe_run(run).at("delayed").size() == 2; }));
+  clock_.now_ms += 7;
+  MUST(send_in(run, 100, "Posted"));
+  std::string dues;
+  const Json description = describe_run(run);
+  for (const Json& item : description.at("delayed")) {
+    dues += item.at("event_type").get<std::string>() + " in " + item.at("due_in_ms").dump() + " ";
+  }
+  EXPECT_EQ(dues, "Sent in 87 Emitted in 93 Posted in 100 ");
+  EXPECT_EQ(engine.next_timer(), 87);
 }
 
 TEST_P(Timers, ADelayedEventToANamedStep) {
@@ -659,6 +714,29 @@ TEST_P(Timers, OnlyAndNever) {
     EXPECT_EQ(end.error.attempt(), code == 7 ? 3U : 1U);
     EXPECT_EQ(end.error.cause().host_code(), code);
   }
+}
+
+// Whichever attempt it was, its error says so by itself, and not in its message alone.
+TEST_P(Timers, ATimeOutNamesItsStepAndItsAttempt) {
+  Engine engine(GetParam(), &clock_);
+  Holder holder;
+  Spec spec;
+  spec.step("slow", {BLAZEN_START_EVENT}, [&](Ctx& ctx) { return holder(ctx); })
+      .times_out(50)
+      .retry(retries(2));
+  RunHandle run = start(engine, spec.build());
+  for (const int attempt : {1, 2}) {
+    ASSERT_TRUE(engine.until(run, [&] {
+      engine.pass(0);
+      return holder.count == attempt;
+    }));
+    engine.pass(50);
+  }
+  const Outcome end = finish(engine, run);
+  EXPECT_EQ(end.status, BLAZEN_ERROR_STEP_TIMEOUT);
+  EXPECT_EQ(end.error.step(), "slow");
+  EXPECT_EQ(end.error.attempt(), 2U);
+  holder.held.clear();
 }
 
 TEST_P(Timers, RetryAfterGoesBeforeThePolicy) {

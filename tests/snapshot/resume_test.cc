@@ -289,6 +289,41 @@ TEST(WorkIsNotLost, QueuedEventsAreInTheSnapshotInTheirOrder) {
   EXPECT_EQ(order, "01234");
 }
 
+// Everything that an event says of itself, wherever it waited.
+TEST(WorkIsNotLost, EventsKeepWhoMadeThemAndTheirCorrelation) {
+  std::string seen;
+  Spec spec;
+  spec.start([](Ctx& ctx) {
+    ctx.send(event("A", json("1"), "order-7"));
+    ctx.emit("A", "2");
+    blazen_send_options options = BLAZEN_SEND_OPTIONS_INIT;
+    options.delay_ms = 10;
+    MUST(blazen_context_emit_event(ctx.raw, event("A", json("3"), "order-8"), &options, e));
+  });
+  spec.step(
+      "a", {"A"},
+      [&](Ctx& ctx) {
+        seen += ctx.input() + " " + source_of(ctx.trigger()) + " " + correlation_of(ctx.trigger()) + " " +
+                std::to_string(ctx.event_id()) + ", ";
+      },
+      1);
+  spec.idle = BLAZEN_IDLE_WAIT;
+  const Workflow workflow = spec.build();
+  FakeClock clock;
+  Engine first(Way::pump, &clock);
+  RunHandle run = start(first, workflow);
+  MUST(poll_one(first));
+  const std::string bytes = snapshot_bytes(run);
+  MUST(blazen_run_close(run, e));
+  EXPECT_EQ(std::exchange(seen, ""), "");
+  Engine second(Way::pump, &clock);
+  RunHandle resumed = resume_started(second, workflow, bytes);
+  MUST(blazen_runtime_poll(second.runtime(), 0, nullptr, e));
+  second.pass(10);
+  MUST(blazen_runtime_poll(second.runtime(), 0, nullptr, e));
+  EXPECT_EQ(seen, "1 start order-7 2, 2 start <none> 3, 3 start order-8 4, ");
+}
+
 TEST(WorkIsNotLost, TriggerInFlightRunsAgainUnderItsInvocationId) {
   std::vector<uint64_t> ids;
   std::vector<uint32_t> attempts;
@@ -403,6 +438,44 @@ TEST(WorkIsNotLost, SecondResumeFindsTheStepsInFlightInTheirFirstOrder) {
   EXPECT_EQ(started, "123");
 }
 
+// And so it is where one of them has to wait for its permit: the place that it had keeps it before what
+// started later.
+TEST(WorkIsNotLost, FirstOrderIsKeptUnderFewerPermits) {
+  std::string started;
+  std::vector<Invocation> held;
+  bool again = false;
+  const auto spec = [&](uint32_t permits) {
+    const auto body = [&](Ctx& ctx) -> blazen_status {
+      started += ctx.input();
+      if (again) return BLAZEN_OK;
+      held.push_back(ctx.defer());
+      return BLAZEN_PENDING;
+    };
+    Spec all;
+    all.start([](Ctx& ctx) {
+      ctx.emit("A", "1");
+      ctx.emit("A", "2");
+      ctx.emit("B", "3");
+      ctx.emit("B", "4");
+    });
+    all.step("a", {"A"}, body, permits).step("b", {"B"}, body);
+    all.idle = BLAZEN_IDLE_WAIT;
+    return all;
+  };
+  Engine first;
+  RunHandle run = start(first, spec(2).build());
+  MUST(blazen_runtime_poll(first.runtime(), 0, nullptr, e));
+  ASSERT_EQ(started, "1234");
+  const std::string bytes = snapshot_bytes(run);
+  again = true;
+  started.clear();
+  Engine second;
+  RunHandle resumed = resume_started(second, spec(1).build(), bytes);
+  MUST(blazen_runtime_poll(second.runtime(), 0, nullptr, e));
+  EXPECT_EQ(started, "1234");
+  MUST(blazen_run_close(run, e));
+}
+
 TEST(WorkIsNotLost, MaxConcurrencyHoldsAfterAResumeWithAnother) {
   std::deque<Invocation> held;
   const auto spec = [&](uint32_t concurrency_max) {
@@ -433,6 +506,42 @@ TEST(WorkIsNotLost, MaxConcurrencyHoldsAfterAResumeWithAnother) {
     held.pop_front();
   }
   EXPECT_EQ(outcome(again).status, BLAZEN_ERROR_STALLED);
+}
+
+// Two in flight and two queued of a step, resumed under one permit.
+TEST(WorkIsNotLost, InFlightComesBeforeQueuedUnderALowerBound) {
+  std::string order;
+  std::vector<Invocation> held;
+  bool again = false;
+  const auto spec = [&](uint32_t permits) {
+    Spec all;
+    all.start([](Ctx& ctx) {
+      for (const char* text : {"1", "2", "3", "4"}) ctx.emit("A", text);
+    });
+    all.step(
+        "a", {"A"},
+        [&](Ctx& ctx) -> blazen_status {
+          order += ctx.input();
+          if (again) return BLAZEN_OK;
+          held.push_back(ctx.defer());
+          return BLAZEN_PENDING;
+        },
+        permits);
+    all.idle = BLAZEN_IDLE_WAIT;
+    return all;
+  };
+  Engine first;
+  RunHandle run = start(first, spec(2).build());
+  MUST(blazen_runtime_poll(first.runtime(), 0, nullptr, e));
+  ASSERT_EQ(held.size(), 2U);
+  const std::string bytes = snapshot_bytes(run);
+  again = true;
+  order.clear();
+  Engine second;
+  RunHandle resumed = resume_started(second, spec(1).build(), bytes);
+  MUST(blazen_runtime_poll(second.runtime(), 0, nullptr, e));
+  EXPECT_EQ(order, "1234");
+  MUST(blazen_run_close(run, e));
 }
 
 TEST(WorkIsNotLost, EventsForAStepElsewhereGoWithTheSnapshotToWhoeverHasIt) {
