@@ -169,11 +169,7 @@ blazen_status Driver::second_half(size_t index, Ctx& ctx, const std::string& pat
   if (b.late_send) ctx.publish("Late", "\"" + own + "\"");
   if (const blazen_status status = ask(ctx, own, b); status != BLAZEN_OK) return status;
   if (const blazen_status status = write(ctx, own, b); status != BLAZEN_OK) return status;
-  if (step.name == "join") {
-    ctx.set("part." + path, "1");
-    if (ctx.failed == BLAZEN_OK && ctx.count("part.") == static_cast<size_t>(plan_.parts))
-      emit(ctx, {plan_.types[0], "joined", "", 0, false});
-  }
+  if (step.name == "join") join(ctx, path);
   if (step.name == "finish") ctx.stop("\"finished " + std::to_string(ctx.count("")) + " " + path + "\"");
   if (ctx.attempt() <= b.failures) {
     if (b.retry_after_ms >= 0) noted(ctx, blazen_context_retry_after(ctx.raw, b.retry_after_ms, nullptr));
@@ -188,6 +184,16 @@ blazen_status Driver::second_half(size_t index, Ctx& ctx, const std::string& pat
   }
   if (b.stops) ctx.stop("\"stopped by " + own + "\"");
   return ctx.failed;
+}
+
+// Emits once, whoever runs again. Two that were in flight in a snapshot both find all parts there afterwards:
+// the one that is the last is whoever has said so, and says so again.
+void Driver::join(Ctx& ctx, const std::string& path) {
+  ctx.set("part." + path, "1");
+  if (ctx.failed != BLAZEN_OK || ctx.count("part.") != static_cast<size_t>(plan_.parts)) return;
+  ctx.set_once(kJoinedBy, "\"" + path + "\"");
+  if (ctx.failed == BLAZEN_OK && ctx.text(kJoinedBy) == "\"" + path + "\"")
+    emit(ctx, {plan_.types[0], "joined", "", 0, false});
 }
 
 // The answers go into the state; BLAZEN_PENDING: there is one to wait for.

@@ -141,6 +141,7 @@ class Driver {
   blazen_status defer(size_t index, Ctx& ctx, const std::string& path, const Behaviour& b);
   blazen_status second_half(size_t index, Ctx& ctx, const std::string& path, const Behaviour& b);
   blazen_status ask(Ctx& ctx, const std::string& own, const Behaviour& b);
+  void join(Ctx& ctx, const std::string& path);
   blazen_status write(Ctx& ctx, const std::string& own, const Behaviour& b);
   void ask_later(Ctx& ctx, uint64_t id, size_t index);
   void answered(const Asked& asked, const std::string& answer);

@@ -65,6 +65,8 @@ struct Plan {
 
 inline constexpr int64_t kLate_ms = 10'000'000;
 inline constexpr int64_t kFar_ms = 500'000;
+// The key under which a join notes which part was the last.
+inline constexpr const char* kJoinedBy = "joined.by";
 
 struct Send {
   std::string type;
