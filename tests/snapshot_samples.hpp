@@ -129,11 +129,11 @@ class Driver {
     apply({.kind = Tick::Kind::dispatch});
     return commands.start;
   }
-  void send(Invocation* invocation, Output event, uint64_t digest) {
-    apply({.kind = Tick::Kind::send, .invocation = invocation, .outputs = {&event, 1}, .digest = digest});
+  void send(Invocation* invocation, Output event, Effect effect) {
+    apply({.kind = Tick::Kind::send, .invocation = invocation, .outputs = {&event, 1}, .effect = effect});
   }
-  void publish(Invocation* invocation, Output event, uint64_t digest) {
-    apply({.kind = Tick::Kind::publish, .invocation = invocation, .outputs = {&event, 1}, .digest = digest});
+  void publish(Invocation* invocation, Output event, Effect effect) {
+    apply({.kind = Tick::Kind::publish, .invocation = invocation, .outputs = {&event, 1}, .effect = effect});
   }
   void complete(Invocation* invocation, std::vector<Output> outputs) {
     apply({.kind = Tick::Kind::complete, .invocation = invocation, .outputs = outputs});
@@ -279,9 +279,9 @@ inline void add_effects(std::vector<Sample>& samples) {
   driver.start(json("null"));
   Invocation* split = driver.dispatch();
   driver.send(split, driver.output("Work", native("\x01\x02", "java/serial"), "split", "c-1"),
-              0x0102030405060708);
-  driver.publish(split, driver.output("Progress", json("0.5"), "split"), UINT64_MAX);
-  driver.send(split, driver.to(driver.output("Work", native("", ""), "split"), "check"), 0);
+              {0x0102030405060708, 0x1112131415161718});
+  driver.publish(split, driver.output("Progress", json("0.5"), "split"), {UINT64_MAX, 0});
+  driver.send(split, driver.to(driver.output("Work", native("", ""), "split"), "check"), {0, UINT64_MAX});
   Invocation* work = driver.dispatch();
   work->attempt = 3;
   samples.push_back({"effects", std::move(driver.holder)});
@@ -402,7 +402,7 @@ inline std::unique_ptr<RunState> waiting_run() {
   driver.now_ms = 1'700'000'000'000;
   driver.start(json("{}"));
   Invocation* split = driver.dispatch();
-  driver.send(split, driver.later(30, driver.output("Note", json("1"), "split")), 5);
+  driver.send(split, driver.later(30, driver.output("Note", json("1"), "split")), {5, 6});
   std::vector<Output> outputs;
   for (int i = 0; i < 2; ++i) outputs.push_back(driver.output("Work", json(std::to_string(i)), "split"));
   outputs.push_back(driver.output("Remote", json("0"), "split"));
@@ -416,7 +416,7 @@ inline std::unique_ptr<RunState> waiting_run() {
     const std::string& step = driver.state.workflow->steps()[started->step].name;
     const std::string id = std::to_string(started->id);
     if (step == "work") {
-      driver.send(started, driver.output("Done", json("1"), "work"), 11 * started->id);
+      driver.send(started, driver.output("Done", json("1"), "work"), {11 * started->id, 1});
       driver.fail(started, nested_error());
     } else if (step == "remote") {
       for (const char* question : {"a", "b", "c"}) driver.ask(started, question);
@@ -444,7 +444,7 @@ inline std::unique_ptr<RunState> asking_run() {
   while (Invocation* started = driver.dispatch()) {
     const std::string& step = driver.state.workflow->steps()[started->step].name;
     if (step == "remote") remote = started;
-    if (step == "work") driver.publish(started, driver.output("Progress", json("1"), "work"), 9);
+    if (step == "work") driver.publish(started, driver.output("Progress", json("1"), "work"), {9, 10});
   }
   driver.ask(remote, "c");
   driver.ask(driver.state.in_flight.front(), "calls back", true);

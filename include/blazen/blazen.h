@@ -102,8 +102,11 @@ extern "C" {
  * run in between, of every type; {"missed": n, "lifecycle_missed": m} where lifecycle and progress items were lost too.
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_STREAM_GAP "blazen::StreamGap"
-/* On the stream: what happened to the run itself: {"kind": ..., ...}. To every subscriber, and numbered: send_diverged. To
- * those with blazen_stream_options.lifecycle alone, and not numbered: event_routed {event_type}; step_started,
+/* On the stream: what happened to the run itself: {"kind": ..., ...}. To every subscriber, and numbered: send_changed and
+ * send_diverged {invocation_id, position}, of what a body sends or publishes when it is called again, compared with what it
+ * did before at the same position (from 0). The same kind, type and target is the repetition, and has no effect: the first
+ * one counts, and send_changed says that the payload (tag, codec, bytes, correlation, delay) is another now. Another kind,
+ * type or target counts as well, and send_diverged says so. To those with blazen_stream_options.lifecycle alone, and not numbered: event_routed {event_type}; step_started,
  * step_completed, step_failed {step_name, event_type, invocation_id, attempt}, the latter two with duration_ms where
  * somebody listened from the start of the step on, the last with error.
  * [own: none | thread: any | block: no | since: 0.1] */

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #endif
 
-#include "base/digest.hpp"
+#include "engine/effect_digest.hpp"
 #include "engine/lifecycle.hpp"
 #include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
@@ -20,17 +20,6 @@
 
 namespace blazen {
 namespace {
-
-// Tells one effect of an invocation from another: see reduce.cpp, is_repetition.
-uint64_t digest_of(std::string_view kind, const Event& event, std::string_view target,
-                   int64_t delay_ms) noexcept {
-  const Value& value = *event.value();
-  Digest digest;
-  digest.add_text(kind).add_text(event.type()).add_text(target).add_text(event.correlation());
-  digest.add_number(static_cast<uint64_t>(value.tag())).add_text(value.codec()).add_text(value.data());
-  if (delay_ms != 0) digest.add_number(static_cast<uint64_t>(delay_ms));
-  return digest.finish();
-}
 
 Ref<Error> bad_request(const char* why) noexcept { return Error::make(Status::invalid_argument, why); }
 
@@ -257,7 +246,7 @@ Ref<Error> Call::send_event(const Event& event, const Sending& sending) {
     output->event = std::move(*request);
     tick.is_special = true;
   }
-  tick.digest = digest_of("send", *output->event, sending.target, sending.delay_ms);
+  tick.effect = digest_of_send(*output->event, sending.target, sending.delay_ms);
   return run_->effect(*this, tick);
 }
 
@@ -268,7 +257,7 @@ Ref<Error> Call::publish(const Event& event) {
   if (is_stream_type(event.type())) return stream_type_refused(event.type());
   Output output{Event::make(event.type(), event.value(), step_->name, event.correlation())};
   Tick tick{Tick::Kind::publish, false, nullptr, {&output, 1}};
-  tick.digest = digest_of("publish", event, {}, 0);
+  tick.effect = digest_of_publication(event);
   return run_->effect(*this, tick);
 }
 

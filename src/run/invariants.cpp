@@ -81,7 +81,7 @@ class Checker {
       ++admitted_[item.step];
     }
     const size_t repeated = item.effects ? item.effects->repeated : 0;
-    require(repeated == 0 || repeated <= item.effects->digests.size(), 8,
+    require(repeated == 0 || repeated <= item.effects->made.size(), 8,
             "more effects repeated than there are");
     require(repeated == 0 || item.place == Place::in_flight, 8, "effects repeated by one that does not run");
   }

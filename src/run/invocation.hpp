@@ -29,8 +29,15 @@ enum class Place : uint8_t {
   interrupted_parked,
 };
 
-// What outlives one execution of an invocation: a digest of each thing that it has sent and published so far,
-// in order, and how many of them its present execution has come to; the answers to what it asked.
+// One thing that an invocation has sent or published, as two digests (engine/effect_digest.hpp). Stored in
+// snapshots.
+struct Effect {
+  uint64_t identity = 0;  // kind, type and target: what makes it a repetition
+  uint64_t payload = 0;   // tag, codec, bytes, correlation and delay: whether the repetition is an exact one
+};
+
+// What outlives one execution of an invocation: each thing that it has sent and published so far, in order,
+// and how many of them its present execution has come to; the answers to what it asked.
 struct Effects {
   struct Answer {
     std::string request_id;
@@ -38,7 +45,7 @@ struct Effects {
     bool is_news = false;  // came while the body was at work, which has not asked for it since
   };
 
-  std::vector<uint64_t> digests;
+  std::vector<Effect> made;
   size_t repeated = 0;
   std::vector<Answer> answers;
   bool has_asked = false;           // in its present execution, without a callback

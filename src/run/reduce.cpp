@@ -579,40 +579,53 @@ void fail(RunState& state, Tick& tick, Commands& commands) {
 
 // ------------------------------------------------------------------------------------- while a step runs
 
-std::string divergence_report(const Invocation& invocation) {
-  return "{\"kind\":\"send_diverged\",\"invocation_id\":" + std::to_string(invocation.id) +
-         ",\"position\":" + std::to_string(invocation.effects->repeated) + "}";
+// An execution that follows another of its invocation compares each effect with the one that the others had
+// at its position. The same kind, type and target: it is the repetition, and has no effect again; the first
+// one counts, and so does its payload, whatever the attempts after it say. Another kind, type or target: the
+// new one counts as well, and is what later executions are compared with. Each position is compared by
+// itself: after an effect that others have not had, all behind it are one further on, and diverge where their
+// kinds do.
+
+// Throws std::bad_alloc, and has changed nothing then.
+[[gnu::noinline]] void report_effect(RunState& state, const Tick& tick, std::string_view kind,
+                                     Commands& commands) {
+  const Invocation& invocation = *tick.invocation;
+  const std::string report = "{\"kind\":\"" + std::string(kind) +
+                             "\",\"invocation_id\":" + std::to_string(invocation.id) +
+                             ",\"position\":" + std::to_string(invocation.effects->repeated) + "}";
+  Ref<Event> event = Event::make(kLifecycle, Value::copy(Tag::json, report));
+  commands.rare().published.reserve(commands.rare().published.capacity() +
+                                    1);  // beside what is reserved already
+  publish(state, std::move(event), commands);
 }
 
-// Is this effect the repetition of one that had its effect before? Then there is nothing to do, whatever the
-// limits say by now.
-bool is_repetition(const Tick& tick) noexcept {
-  if (!tick.invocation->effects) return false;
-  Effects& effects = *tick.invocation->effects;
-  if (effects.repeated == effects.digests.size() || effects.digests[effects.repeated] != tick.digest)
-    return false;
-  ++effects.repeated;
+// The effect that the executions before this one had at the position which it has come to; null: none.
+Effect* earlier_effect(const Invocation& invocation) noexcept {
+  Effects* effects = invocation.effects.get();
+  if (effects == nullptr || effects->repeated == effects->made.size()) return nullptr;
+  return &effects->made[effects->repeated];
+}
+
+// Then there is nothing to do, whatever the limits say by now, but to say where it is not an exact one.
+bool is_repetition(RunState& state, const Tick& tick, Commands& commands) {
+  const Effect* earlier = earlier_effect(*tick.invocation);
+  if (earlier == nullptr || earlier->identity != tick.effect.identity) return false;
+  if (earlier->payload != tick.effect.payload) report_effect(state, tick, "send_changed", commands);
+  ++tick.invocation->effects->repeated;
   return true;
 }
 
-// If another stands at its position, the step did not repeat itself: the new one counts, and the stream says
-// so.
 void report_divergence(RunState& state, const Tick& tick, Commands& commands) {
-  const Effects& effects = *tick.invocation->effects;
-  if (effects.repeated == effects.digests.size()) return;
-  Ref<Event> report = Event::make(kLifecycle, Value::copy(Tag::json, divergence_report(*tick.invocation)));
-  commands.rare().published.reserve(commands.rare().published.capacity() +
-                                    1);  // beside what is reserved already
-  publish(state, std::move(report), commands);
+  if (earlier_effect(*tick.invocation) != nullptr) report_effect(state, tick, "send_diverged", commands);
 }
 
-void note_effect(Effects& effects, uint64_t digest) noexcept {
-  if (effects.repeated < effects.digests.size()) {
-    effects.digests[effects.repeated] = digest;
+void note_effect(Invocation& invocation, const Effect& effect) noexcept {
+  if (Effect* earlier = earlier_effect(invocation)) {
+    *earlier = effect;
   } else {
-    effects.digests.push_back(digest);  // reserved
+    invocation.effects->made.push_back(effect);  // reserved
   }
-  ++effects.repeated;
+  ++invocation.effects->repeated;
 }
 
 bool refuse(Commands& commands, Status status, const char* limit) noexcept {
@@ -630,8 +643,8 @@ bool effect_has_room(const RunState& state, const Invocation& invocation, Comman
 
 void reserve_effect(Invocation& invocation) {
   if (!invocation.effects) invocation.effects = std::make_unique<Effects>();
-  std::vector<uint64_t>& digests = invocation.effects->digests;
-  if (digests.size() == digests.capacity()) digests.reserve(digests.size() * 2 + 4);
+  std::vector<Effect>& made = invocation.effects->made;
+  if (made.size() == made.capacity()) made.reserve(made.size() * 2 + 4);
 }
 
 bool refuse_asking(const RunState& state, const Tick& tick, Commands& commands) noexcept {
@@ -643,7 +656,7 @@ bool refuse_asking(const RunState& state, const Tick& tick, Commands& commands) 
 }
 
 void send(RunState& state, Tick& tick, Commands& commands) {
-  if (is_repetition(tick)) return;
+  if (is_repetition(state, tick, commands)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   const size_t deliveries = count_deliveries(state, tick.outputs);
   if (!queue_has_room(state, deliveries)) {
@@ -654,17 +667,17 @@ void send(RunState& state, Tick& tick, Commands& commands) {
   reserve_for(state, tick, deliveries, commands);
   if (tick.is_special && refuse_asking(state, tick, commands)) return;
   report_divergence(state, tick, commands);
-  note_effect(*tick.invocation->effects, tick.digest);
+  note_effect(*tick.invocation, tick.effect);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
 void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
-  if (is_repetition(tick)) return;
+  if (is_repetition(state, tick, commands)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   reserve_effect(*tick.invocation);
   commands.rare().published.reserve(2);
   report_divergence(state, tick, commands);
-  note_effect(*tick.invocation->effects, tick.digest);
+  note_effect(*tick.invocation, tick.effect);
   publish(state, std::move(tick.outputs.front().event), commands);
 }
 

@@ -35,8 +35,8 @@ struct Tick {
     resume,    // a run from a snapshot begins to move in this process
     post,      // outputs: an event from outside
     dispatch,  // a hand is free: which invocation starts?
-    send,      // invocation sends outputs[0] while it runs; digest tells it apart
-    publish,   // invocation publishes outputs[0]; digest tells it apart
+    send,      // invocation sends outputs[0] while it runs; effect tells it apart
+    publish,   // invocation publishes outputs[0]; effect tells it apart
     ask,       // invocation asks outputs[0], whose correlation is the id of the question
     rest,      // the body of invocation has returned; it completes later
     complete,  // invocation is done; writes and outputs are what it returned
@@ -59,7 +59,7 @@ struct Tick {
   Invocation* invocation = nullptr;
   std::span<Output> outputs{};
   std::span<Write> writes{};
-  uint64_t digest = 0;
+  Effect effect{};
   Phase phase = Phase::cancelled;
   Ref<Error> error{};
   // The runtime's clock. Of the ticks above, those say when that start, delay, retry, time or ask something.

@@ -270,7 +270,7 @@ class Decoder {
     const size_t at = reader_.offset();
     if (!reader_.bytes(out)) return fault("effects");
     return out.size() % kEffectBytes == 0 ||
-           refuse(at, "effects", to_text(out.size()) + " bytes, which is no multiple of 8");
+           refuse(at, "effects", to_text(out.size()) + " bytes, which is no multiple of 16");
   }
 
   bool check_in_flight_ids() {

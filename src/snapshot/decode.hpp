@@ -49,7 +49,7 @@ struct SnapshotDocument {
     uint32_t step;   // index into steps
     uint32_t event;  // index into events
     uint32_t attempt;
-    std::span<const uint8_t> effects;  // kEffectBytes each, big-endian
+    std::span<const uint8_t> effects;  // kEffectBytes each: identity and payload, big-endian
   };
   struct Delayed {
     int64_t due_ms;

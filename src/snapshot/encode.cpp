@@ -19,7 +19,7 @@ SnapshotCut::Queued work_of(const Invocation& invocation) noexcept {
 SnapshotCut::Queued work_and_effects_of(const Invocation& invocation, SnapshotCut& cut) {
   SnapshotCut::Queued work = work_of(invocation);
   if (!invocation.effects) return work;
-  work.effects = invocation.effects->digests;
+  work.effects = invocation.effects->made;
   uint64_t position = 0;
   for (const Effects::Answer& answer : invocation.effects->answers)
     cut.answers.push_back({invocation.id, position++, answer.request_id, answer.value, nullptr});
@@ -381,11 +381,11 @@ class Encoder {
     put_effects(work.effects);
   }
 
-  void put_effects(const std::vector<uint64_t>& effects) {
+  void put_effects(const std::vector<Effect>& effects) {
     bytes_.resize(effects.size() * kEffectBytes);
     for (size_t i = 0; i < effects.size(); ++i) {
-      const uint64_t stored = cbor::big_endian(effects[i]);
-      std::memcpy(bytes_.data() + i * kEffectBytes, &stored, kEffectBytes);
+      const uint64_t stored[] = {cbor::big_endian(effects[i].identity), cbor::big_endian(effects[i].payload)};
+      std::memcpy(bytes_.data() + i * kEffectBytes, stored, kEffectBytes);
     }
     writer_.bytes(bytes_.data(), bytes_.size());
   }

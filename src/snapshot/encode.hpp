@@ -30,7 +30,7 @@ struct SnapshotCut {
     Ref<Event> event;
     StepIndex step;
     uint32_t attempt;
-    std::vector<uint64_t> effects;
+    std::vector<Effect> effects;
   };
   struct InFlight {
     uint64_t start;

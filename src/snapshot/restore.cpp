@@ -227,12 +227,12 @@ std::vector<Ref<Value>> restore_answers(const SnapshotDocument& document, Reviva
 std::unique_ptr<Effects> restore_effects(std::span<const uint8_t> bytes) {
   if (bytes.empty()) return nullptr;
   auto effects = std::make_unique<Effects>();
-  std::vector<uint64_t>& digests = effects->digests;
-  digests.resize(bytes.size() / kEffectBytes);
-  for (size_t i = 0; i < digests.size(); ++i) {
-    uint64_t stored;
-    std::memcpy(&stored, bytes.data() + i * kEffectBytes, kEffectBytes);
-    digests[i] = cbor::big_endian(stored);
+  std::vector<Effect>& made = effects->made;
+  made.resize(bytes.size() / kEffectBytes);
+  for (size_t i = 0; i < made.size(); ++i) {
+    uint64_t stored[2];
+    std::memcpy(stored, bytes.data() + i * kEffectBytes, kEffectBytes);
+    made[i] = {cbor::big_endian(stored[0]), cbor::big_endian(stored[1])};
   }
   return effects;
 }

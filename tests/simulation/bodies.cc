@@ -123,8 +123,13 @@ blazen_status Driver::first_half(size_t index, Ctx& ctx, const std::string& path
   const StepPlan& step = plan_.steps[index];
   for (const Send& sent : b.sends) {
     Send changed = sent;
-    if (plan_.diverges_percent > 0 && ctx.attempt() > 1 && mix_text(plan_.seed, sent.path) % 100 < 30)
-      changed.path += "*" + std::to_string(ctx.attempt());
+    if (plan_.diverges_percent > 0 && ctx.attempt() > 1) {
+      // Another payload is swallowed; another type counts.
+      const uint64_t chance = mix_text(plan_.seed, sent.path) % 100;
+      if (chance < 30) changed.path += "*" + std::to_string(ctx.attempt());
+      if (chance >= 20 && chance < 50 && sent.step.empty())
+        changed.type = sent.type == plan_.types[0] ? "Finish" : plan_.types[0];
+    }
     send(ctx, changed);
   }
   for (int i = 0; i < b.publishes; ++i)

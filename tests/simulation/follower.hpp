@@ -34,7 +34,7 @@ class Follower {
       std::string problem;
       if (item.type == BLAZEN_STREAM_END) {
         if (next_ != published.size() + 1) problem = "it ends too early";
-      } else if (item.type == BLAZEN_LIFECYCLE && item.value.find("send_diverged") == std::string::npos) {
+      } else if (item.type == BLAZEN_LIFECYCLE && !is_numbered(item)) {
         problem = take_news(item);
       } else if (item.type == BLAZEN_STREAM_GAP) {
         problem = take_gap(item, lost);
@@ -51,6 +51,11 @@ class Follower {
   }
 
  private:
+  // Published by the run itself, and no news of the lifecycle.
+  static bool is_numbered(const bt::Item& item) {
+    return item.value.find("send_diverged") != std::string::npos ||
+           item.value.find("send_changed") != std::string::npos;
+  }
   // The first item that it gets, where some are lost; of a late one, where nobody else keeps them.
   uint64_t lost_of(uint64_t published) const {
     uint64_t first = std::max(next_, since_ + 1);

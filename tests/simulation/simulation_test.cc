@@ -253,6 +253,8 @@ const char* const kFeatures[] = {
     "runs in a crowd",
     "questions handed out again",
     "resumes",
+    "send_changed",
+    "send_diverged",
     "slow followers",
     "snapshot",
     "snapshots inside",

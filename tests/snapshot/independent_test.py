@@ -131,7 +131,7 @@ def check_what_waits(kept):
         (500, "Work", 1),
     ], moments
     attempts = {id: (attempt, len(effects)) for id, _, _, attempt, effects in waiting[15]}
-    assert all(attempts[id] == (2, 8) for _, id in waiting[20]) and len(waiting[20]) == 2, (waiting[20], attempts)
+    assert all(attempts[id] == (2, 16) for _, id in waiting[20]) and len(waiting[20]) == 2, (waiting[20], attempts)
     open_questions = [(events[event][4], asker) for event, asker, _ in waiting[22]]
     (body,) = waiting[21]
     assert ("of an event", 0) in open_questions and ("of a body", body) in open_questions, open_questions

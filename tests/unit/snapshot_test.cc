@@ -376,14 +376,27 @@ TEST(Snapshot, ARepeatedSendHasNoSecondEffectAfterARestore) {
   Driver driver(sample_workflow(Hosting::all));
   driver.start(samples::json("1"));
   Invocation* split = driver.dispatch();
-  driver.send(split, driver.output("Note", samples::json("1"), "split"), 77);
+  driver.send(split, driver.output("Note", samples::json("1"), "split"), {77, 1});
   Driver resumed(restored(snapshot(driver.state), driver.state.workflow));
   Invocation* again = resumed.dispatch();
   ASSERT_EQ(again->id, split->id);
-  resumed.send(again, resumed.output("Note", samples::json("1"), "split"), 77);
+  resumed.send(again, resumed.output("Note", samples::json("1"), "split"), {77, 1});
   EXPECT_EQ(resumed.state.event_id_last, driver.state.event_id_last);
-  resumed.send(again, resumed.output("Note", samples::json("2"), "split"), 78);
+  EXPECT_EQ(resumed.state.stream_last, driver.state.stream_last);
+  resumed.send(again, resumed.output("Note", samples::json("2"), "split"), {78, 1});
   EXPECT_EQ(resumed.state.event_id_last, driver.state.event_id_last + 1);
+}
+
+TEST(Snapshot, ARepetitionWithAnotherPayloadIsReportedAfterARestore) {
+  Driver driver(sample_workflow(Hosting::all));
+  driver.start(samples::json("1"));
+  Invocation* split = driver.dispatch();
+  driver.send(split, driver.output("Note", samples::json("1"), "split"), {UINT64_MAX, UINT64_MAX - 1});
+  Driver resumed(restored(snapshot(driver.state), driver.state.workflow));
+  resumed.send(resumed.dispatch(), resumed.output("Note", samples::json("2"), "split"),
+               {UINT64_MAX, UINT64_MAX - 2});
+  EXPECT_EQ(resumed.state.event_id_last, driver.state.event_id_last);
+  EXPECT_EQ(resumed.state.stream_last, driver.state.stream_last + 1);
 }
 
 TEST(Snapshot, WhatIsParkedGoesOnWhereTheStepIs) {
@@ -417,7 +430,7 @@ TEST(Snapshot, TheRunGoesOnWhileItsSnapshotIsEncoded) {
   SnapshotCut cut = cut_snapshot(driver.state, 0);
   driver.set("a", samples::json("3"));
   driver.set("c", samples::json("4"));
-  driver.send(work, driver.output("Note", samples::json("1"), "work"), 5);
+  driver.send(work, driver.output("Note", samples::json("1"), "work"), {5, 1});
   driver.complete(work, {driver.output(kStopEvent, samples::json("9"), "work")});
   Result<CborBuffer> encoded = encode_snapshot(cut);
   ASSERT_TRUE(encoded);
@@ -492,7 +505,7 @@ TEST(Snapshot, LiveAnswersAndDelayedEventsAreNamedToo) {
   Driver driver(sample_workflow(Hosting::all));
   driver.start(samples::json("1"));
   Invocation* split = driver.dispatch();
-  driver.send(split, driver.later(10, driver.output("Note", samples::live())), 1);
+  driver.send(split, driver.later(10, driver.output("Note", samples::live())), {1, 1});
   driver.ask(split, "q");
   driver.respond("q", samples::live());
   EXPECT_EQ(
@@ -641,7 +654,7 @@ struct Document {
       {11, a({a({t("a"), u(3), a({t("c"), b("x")})})})},
       {12, a({t("split"), t("work"), t("check"), t("remote"), t("join")})},
       {13, a({a({u(1), t("T"), t("1"), kNil, kNil})})},
-      {14, a({a({u(2), u(0), u(0), u(1), b("12345678")})})},
+      {14, a({a({u(2), u(0), u(0), u(1), b("1234567812345678")})})},
       {15, a({a({u(3), u(1), u(0), u(1), b("")})})},
       {16, kNil},
       {17, a({})},
@@ -765,7 +778,7 @@ TEST(Snapshot, FaultsOfTheTablesAreNamed) {
   const std::string one = t("1");
   expect_faults({
       {{{10, u(1)}}, 10, 0, "state: expected an array, found an unsigned integer"},
-      {{{10, head(60)}}, 10, 0, "state: 60 items, and the bytes left hold at most 19"},
+      {{{10, head(60)}}, 10, 0, "state: 60 items, and the bytes left hold at most 21"},
       {{{10, head(UINT64_MAX)}}, 10, 0, "state: more items than bytes left"},
       {{{10, a({a({t("a"), u(1)})})}}, 10, 1, "state[0]: an array of 2 instead of 3"},
       {{{10, a({a({t(""), u(1), one})})}}, 10, 2, "state[0].key: empty"},
@@ -861,9 +874,9 @@ TEST(Snapshot, FaultsOfInvocationsAreNamed) {
       {{{14, a({a({u(2), u(0), u(0), u(1)})})}}, 14, 1, "in_flight[0]: an array of 4 instead of 5"},
       {{{14, a({flight(0, "")})}}, 14, 2, "in_flight[0].id: 0, and they count from 1"},
       {{{14, a({flight(10, "")})}}, 14, 2, "in_flight[0].id: 10 is more than 9, invocation_id_last"},
-      {{{14, a({flight(5, ""), flight(4, "12345678"), flight(5, "")})}},
+      {{{14, a({flight(5, ""), flight(4, "1234567812345678"), flight(5, "")})}},
        14,
-       22,
+       30,
        "in_flight[2].id: 5 is the id of another invocation in flight"},
       {{{7, a({u(9), u(UINT64_MAX), u(9), u(3)})}, {14, a({flight(5, ""), flight(4, ""), flight(5, "")})}},
        14,
@@ -885,7 +898,7 @@ TEST(Snapshot, FaultsOfInvocationsAreNamed) {
        14,
        5,
        "in_flight[0].attempt: 4294967296 is more than 4294967295, 32 bits"},
-      {{{14, a({flight(2, "1234567")})}}, 14, 6, "in_flight[0].effects: 7 bytes, which is no multiple of 8"},
+      {{{14, a({flight(2, "1234567")})}}, 14, 6, "in_flight[0].effects: 7 bytes, which is no multiple of 16"},
       {{{14, a({a({u(2), u(0), u(0), u(1), kNil})})}},
        14,
        6,
@@ -896,7 +909,7 @@ TEST(Snapshot, FaultsOfInvocationsAreNamed) {
       {{{15, a({a({u(3), u(1), u(0), u(1), b("123456789")})})}},
        15,
        6,
-       "queued[0].effects: 9 bytes, which is no multiple of 8"},
+       "queued[0].effects: 9 bytes, which is no multiple of 16"},
       {{{15, a({queued(4), queued(4)})}}, 15, 8, "queued[1].id: 4 does not come after 4 before it"},
       {{{15, a({queued(4), queued(3)})}}, 15, 8, "queued[1].id: 3 does not come after 4 before it"},
       {{{15, a({queued(1), queued(2)})}}, 15, 8, "queued[1].id: 2 is the id of another invocation in flight"},

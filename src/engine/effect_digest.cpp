@@ -1,0 +1,31 @@
+#include "engine/effect_digest.hpp"
+
+#include "base/digest.hpp"
+
+namespace blazen {
+namespace {
+
+uint64_t identity_of(std::string_view kind, const Event& event, std::string_view target) noexcept {
+  return Digest().add_text(kind).add_text(event.type()).add_text(target).finish();
+}
+
+// Of a LIVE value, the label alone: the object is another one in each process.
+uint64_t payload_of(const Event& event, int64_t delay_ms) noexcept {
+  const Value& value = *event.value();
+  Digest digest;
+  digest.add_number(static_cast<uint64_t>(value.tag())).add_text(value.codec()).add_text(value.data());
+  digest.add_text(event.correlation()).add_number(static_cast<uint64_t>(delay_ms));
+  return digest.finish();
+}
+
+}  // namespace
+
+Effect digest_of_send(const Event& event, std::string_view target, int64_t delay_ms) noexcept {
+  return {identity_of("send", event, target), payload_of(event, delay_ms)};
+}
+
+Effect digest_of_publication(const Event& event) noexcept {
+  return {identity_of("publish", event, {}), payload_of(event, 0)};
+}
+
+}  // namespace blazen
