@@ -577,6 +577,37 @@ TEST_P(Question, WithdrawnBetweenTwoAttemptsAndAskedAgain) {
   EXPECT_EQ(finish(engine, run).text(), "5 json [1,2]");
 }
 
+// A question that is delayed is opened when it is due: by then, another may have its id.
+TEST_P(Question, ADelayedOneOfAnOpenIdFailsTheRunWithItsName) {
+  for (const bool is_answered : {false, true}) {
+    Engine engine(GetParam(), &clock_);
+    Spec spec;
+    spec.start([](Ctx& ctx) {
+      ctx.emit_in(10, BLAZEN_INPUT_REQUEST_EVENT, "{\"request_id\":\"q\"}");
+      ctx.emit("Ask");
+    });
+    spec.step("ask", {"Ask"},
+              [](Ctx& ctx) { ctx.emit(BLAZEN_INPUT_REQUEST_EVENT, "{\"request_id\":\"q\"}"); });
+    spec.step("answered", {BLAZEN_INPUT_RESPONSE_EVENT}, [](Ctx&) {});
+    spec.idle = BLAZEN_IDLE_WAIT;
+    RunHandle run = start(engine, spec.build());
+    EXPECT_TRUE(engine.until(run, [&] { return open_ids(run) == "q"; }));
+    if (is_answered) EXPECT_EQ(respond(run, "q"), BLAZEN_OK);
+    EXPECT_TRUE(engine.until(run, [&] { return describe_run(run).at("queued").empty(); }));
+    engine.pass(10);
+    EXPECT_TRUE(engine.until(run, [&] { return describe_run(run).at("delayed").empty(); }));
+    if (is_answered) {
+      EXPECT_EQ(open_ids(run), "q") << "the first one is no longer open";
+      MUST(blazen_run_abort(run, e));
+    } else {
+      const Outcome end = finish(engine, run);
+      EXPECT_EQ(end.status, BLAZEN_ERROR_CONFLICT) << end.text();
+      EXPECT_TRUE(end.error.says("'q'")) << end.text();
+      EXPECT_EQ(end.error.step(), "start");
+    }
+  }
+}
+
 // A step may accept the events that ask, whoever asks: it gets them, and the question is open all the same.
 TEST_P(Question, AStepMayAcceptTheEventsThatAsk) {
   Engine engine(GetParam(), &clock_);
@@ -606,32 +637,34 @@ TEST_P(Question, AStepMayAcceptTheEventsThatAsk) {
   EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
 }
 
-// The time-out of a step that is called back counts anew from the answer, and somebody waits for it.
+// The time-out of a step that is called back counts anew from the answer, and somebody waits for it: also
+// where the moment has long passed at which it would have been up.
 TEST_P(Question, AnAnswerGivesADeferredStepItsTimeAnew) {
-  Engine engine(GetParam(), &clock_);
-  Later later;
-  Spec spec;
-  spec.idle = BLAZEN_IDLE_WAIT;
-  spec.start([&](Ctx& ctx) -> blazen_status {
-        std::lock_guard guard(later.lock);
-        later.invocation = ctx.defer();
-        EXPECT_EQ(ask_later(ctx.raw, "a", Later::answered, &later, Later::drop), BLAZEN_PENDING);
-        return BLAZEN_PENDING;
-      })
-      .times_out(100);
-  spec.step("failed", {BLAZEN_STEP_FAILED_EVENT}, [](Ctx& ctx) { ctx.stop("\"timed out\""); });
-  RunHandle run = start(engine, spec.build());
-  EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
-  clock_.now_ms += 70;
-  engine.pass(0);
-  EXPECT_EQ(respond(run, "a", "1"), BLAZEN_OK);
-  EXPECT_TRUE(engine.until(run, [&] { return later.drops == 1; }));
-  EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_RUNNING);
-  EXPECT_LE(engine.next_timer(), 100);
-  engine.pass(99);
-  EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_RUNNING) << "it has a millisecond left";
-  engine.pass(1);
-  EXPECT_EQ(finish(engine, run).text(), "5 json \"timed out\"");
+  for (const int64_t asks_ms : {70, 1000}) {
+    Engine engine(GetParam(), &clock_);
+    Later later;
+    Spec spec;
+    spec.idle = BLAZEN_IDLE_WAIT;
+    spec.start([&](Ctx& ctx) -> blazen_status {
+          std::lock_guard guard(later.lock);
+          later.invocation = ctx.defer();
+          EXPECT_EQ(ask_later(ctx.raw, "a", Later::answered, &later, Later::drop), BLAZEN_PENDING);
+          return BLAZEN_PENDING;
+        })
+        .times_out(100);
+    spec.step("failed", {BLAZEN_STEP_FAILED_EVENT}, [](Ctx& ctx) { ctx.stop("\"timed out\""); });
+    RunHandle run = start(engine, spec.build());
+    EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+    engine.pass(asks_ms);
+    EXPECT_EQ(respond(run, "a", "1"), BLAZEN_OK);
+    EXPECT_TRUE(engine.until(run, [&] { return later.drops == 1; }));
+    EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_RUNNING);
+    if (asks_ms == 1000) EXPECT_EQ(engine.next_timer(), 100);
+    engine.pass(99);
+    EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_RUNNING) << "it has a millisecond left";
+    engine.pass(1);
+    EXPECT_EQ(finish(engine, run).text(), "5 json \"timed out\"");
+  }
 }
 
 TEST_P(Question, WithdrawnWhenTheAskerTimesOut) {

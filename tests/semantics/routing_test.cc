@@ -145,6 +145,60 @@ TEST_P(Routing, TargetedEventReachesThatStepAlone) {
   EXPECT_EQ(log.text(), "b1 b2 b3");
 }
 
+// Names of which one is the beginning of another, or differs in its last byte or its case alone, are as
+// different as any: types, steps, questions, and what a stream wants.
+TEST_P(Routing, NamesThatBeginWithOthersAreOthers) {
+  Engine engine(GetParam());
+  const std::vector<std::string> names = {"n", "n1", "n10", "n1 ", "N1", "n1\xc3\xa9"};
+  std::mutex lock;
+  std::map<std::string, std::string> seen;
+  Spec spec;
+  spec.start([&](Ctx& ctx) {
+    for (const std::string& name : names) {
+      ctx.emit("type " + name, "\"" + name + "\"");
+      ctx.emit_to("step " + name, "All", "\"" + name + "\"");
+      ctx.emit(BLAZEN_INPUT_REQUEST_EVENT, "{\"request_id\":\"" + name + "\"}");
+      ctx.publish("item " + name);
+    }
+  });
+  for (const std::string& name : names) {
+    spec.step("step " + name, {"type " + name, "All"}, [&, name](Ctx& ctx) {
+      std::lock_guard guard(lock);
+      seen[name] += ctx.input();
+    });
+  }
+  spec.step("answered", {BLAZEN_INPUT_RESPONSE_EVENT}, [&](Ctx& ctx) {
+    std::lock_guard guard(lock);
+    const std::string id = correlation_of(ctx.trigger());
+    seen[id] +=
+        ctx.input().find("\"response\":\"" + id + "\"") != std::string::npos ? "answered" : ctx.input();
+  });
+  spec.idle = BLAZEN_IDLE_WAIT;
+  const RunHandle run = create(engine, spec.build());
+  std::map<std::string, Stream> streams;
+  for (const std::string& name : names) {
+    const std::string type = "item " + name;
+    const char* data = type.data();
+    const size_t length = type.size();
+    blazen_stream_options options = BLAZEN_STREAM_OPTIONS_INIT;
+    options.types = &data;
+    options.type_lengths = &length;
+    options.type_count = 1;
+    MUST(blazen_run_subscribe_with(run, &options, streams[name].out(), e));
+  }
+  MUST(blazen_run_start(run, nullptr, e));
+  engine.until(run, [&] { return blazen_run_state_now(run) == BLAZEN_RUN_ASKING; });
+  for (auto name = names.rbegin(); name != names.rend(); ++name)
+    MUST(blazen_run_respond(run, name->data(), name->size(), json("\"" + *name + "\""), e));
+  engine.until(run, [&] { return blazen_run_state_now(run) == BLAZEN_RUN_WAITING; });
+  for (const std::string& name : names) {
+    const std::string json_name = "\"" + name + "\"";
+    EXPECT_EQ(seen[name], json_name + json_name + "answered");
+    EXPECT_EQ(text_of(take(streams[name])), "item " + name + "=null");
+  }
+  MUST(blazen_run_close(run, e));
+}
+
 TEST_P(Routing, TargetThatIsUnknownOrDoesNotAcceptIsAnErrorToTheSender) {
   Engine engine(GetParam());
   const Outcome end = run_to_end(

@@ -645,6 +645,39 @@ TEST_P(Timers, TimeHasPassedOrStoodStill) {
   }
 }
 
+// A date that was set back between two processes makes nothing later: no time has passed, as far as anybody
+// can tell.
+TEST_P(Timers, ADateThatWentBackIsNoTime) {
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.start([](Ctx& ctx) {
+    ctx.emit_in(500, "Late");
+    ctx.emit("Try");
+  });
+  spec.step("try", {"Try"}, [](Ctx& ctx) { return ctx.attempt() == 1 ? ctx.fail(1, "no") : ctx.failed; })
+      .retry(retries(2, 300));
+  spec.step("late", {"Late"}, [](Ctx&) {});
+  const Workflow workflow = spec.build();
+  std::string taken;
+  {
+    Engine engine(GetParam(), &clock_);
+    RunHandle run = start(engine, workflow);
+    ASSERT_TRUE(engine.until(run, [&] { return describe_run(run).at("retrying").size() == 1; }));
+    engine.pass(100);
+    taken = snapshot_bytes(run);
+  }
+  clock_.now_ms -= 3'600'000;
+  Engine engine(GetParam(), &clock_);
+  blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+  options.time_has_passed = 1;
+  RunHandle run;
+  MUST(blazen_run_resume(engine.runtime(), workflow, parse(taken), &options, run.out(), e));
+  MUST(blazen_run_start(run, nullptr, e));
+  EXPECT_EQ(describe_run(run).at("retrying").at(0).at("due_in_ms"), 200);
+  EXPECT_EQ(describe_run(run).at("delayed").at(0).at("due_in_ms"), 400);
+  EXPECT_EQ(engine.next_timer(), 200);
+}
+
 // ----------------------------------------------------------------------------------------------------
 // retries
 
