@@ -30,8 +30,8 @@ struct Batch final : Object {
 namespace {
 
 // The context of a call that is still open.
-Ref<Error> need_open(const blazen_context* context, Call*& call) noexcept {
-  if (Ref<Error> failure = need("context", context, call)) return failure;
+Ref<Error> need_open(const blazen_context* context, KeptCall& call) noexcept {
+  if (Ref<Error> failure = need_context(context, call)) return failure;
   return call->check_open();
 }
 
@@ -53,7 +53,7 @@ Ref<Error> set_state(Call& call, std::string_view key, Ref<Value> value) {
 
 Ref<Error> give_keys(const blazen_context* context, const char* prefix, size_t prefix_length, bool session,
                      blazen_keys** keys) {
-  Call* call = nullptr;
+  KeptCall call;
   std::string_view text;
   if (Ref<Error> failure = need_open(context, call)) return failure;
   if (Ref<Error> failure = need_label("prefix", prefix, prefix_length, text)) return failure;
@@ -66,7 +66,7 @@ Ref<Error> give_keys(const blazen_context* context, const char* prefix, size_t p
 
 Ref<Error> find_value(const blazen_context* context, const char* key, size_t key_length, bool session,
                       Run::Found& found) {
-  Call* call = nullptr;
+  KeptCall call;
   std::string_view name;
   if (Ref<Error> failure = need_open(context, call)) return failure;
   if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
@@ -85,7 +85,7 @@ Ref<Error> has_key(const blazen_context* context, const char* key, size_t key_le
 
 Ref<Error> remove_key(blazen_context* context, const char* key, size_t key_length, bool session,
                       int32_t* removed) {
-  Call* call = nullptr;
+  KeptCall call;
   Write write{Write::Kind::remove, {}, nullptr};
   bool was_there = false;
   if (Ref<Error> failure = need_open(context, call)) return failure;
@@ -151,8 +151,8 @@ blazen_status blazen_context_on_cancel(blazen_context* context, blazen_cancel_fn
                                        blazen_drop_fn drop, blazen_error** error) {
   DropGuard guard(drop, user_data);
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
-    if (Ref<Error> failure = need("context", context, call)) return failure;
+    KeptCall call;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
     if (cancelled == nullptr) return bad_pointer("cancelled");
     guard.taken();
     return call->on_cancel(make_callback(reinterpret_cast<HostFunction>(cancelled), user_data, drop));
@@ -162,8 +162,8 @@ blazen_status blazen_context_on_cancel(blazen_context* context, blazen_cancel_fn
 blazen_status blazen_context_cancel_descriptor(blazen_context* context, int32_t* descriptor,
                                                blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
-    if (Ref<Error> failure = need("context", context, call)) return failure;
+    KeptCall call;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need_out("descriptor", descriptor)) return failure;
     Result<int> number = call->cancel_descriptor();
     if (!number) return number.error();
@@ -174,8 +174,8 @@ blazen_status blazen_context_cancel_descriptor(blazen_context* context, int32_t*
 
 blazen_status blazen_context_retry_after(blazen_context* context, int64_t delay_ms, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
-    if (Ref<Error> failure = need("context", context, call)) return failure;
+    KeptCall call;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = check_ms("delay_ms", delay_ms, kTimeMsMax)) return failure;
     return call->retry_after(delay_ms);
   });
@@ -216,10 +216,10 @@ blazen_status blazen_context_emit_json(blazen_context* context, const char* type
 blazen_status blazen_context_emit_event(blazen_context* context, const blazen_event* event,
                                         const blazen_send_options* options, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     Event* sent = nullptr;
     Call::Sending sending;
-    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
     if (Ref<Error> failure = read_sending(options, sending)) return failure;
     return call->emit_event(*sent, sending);
@@ -229,10 +229,10 @@ blazen_status blazen_context_emit_event(blazen_context* context, const blazen_ev
 blazen_status blazen_context_send_event(blazen_context* context, const blazen_event* event,
                                         const blazen_send_options* options, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     Event* sent = nullptr;
     Call::Sending sending;
-    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
     if (Ref<Error> failure = read_sending(options, sending)) return failure;
     return call->send_event(*sent, sending);
@@ -242,9 +242,9 @@ blazen_status blazen_context_send_event(blazen_context* context, const blazen_ev
 blazen_status blazen_context_publish(blazen_context* context, const blazen_event* event,
                                      blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     Event* sent = nullptr;
-    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
     return call->publish(*sent);
   });
@@ -253,9 +253,9 @@ blazen_status blazen_context_publish(blazen_context* context, const blazen_event
 blazen_status blazen_context_progress(blazen_context* context, const char* label, size_t label_length,
                                       uint64_t current, uint64_t total, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     std::string_view text;
-    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need_label("label", label, label_length, text)) return failure;
     return call->progress(text, current, total);
   });
@@ -267,7 +267,7 @@ blazen_status blazen_context_progress(blazen_context* context, const char* label
 blazen_status blazen_context_set_value(blazen_context* context, const char* key, size_t key_length,
                                        blazen_value* value, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     std::string_view name;
     Ref<Value> kept;
     if (Ref<Error> failure = need_open(context, call)) return failure;
@@ -280,7 +280,7 @@ blazen_status blazen_context_set_value(blazen_context* context, const char* key,
 blazen_status blazen_context_set_json(blazen_context* context, const char* key, size_t key_length,
                                       const char* json, size_t json_length, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     std::string_view name;
     if (Ref<Error> failure = need_open(context, call)) return failure;
     if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
@@ -293,7 +293,7 @@ blazen_status blazen_context_set_json(blazen_context* context, const char* key, 
 blazen_status blazen_context_set_bytes(blazen_context* context, const char* key, size_t key_length,
                                        const void* data, size_t data_length, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     std::string_view name;
     std::string_view bytes;
     if (Ref<Error> failure = need_open(context, call)) return failure;
@@ -333,7 +333,7 @@ blazen_status blazen_context_keys(const blazen_context* context, const char* pre
 
 blazen_status blazen_context_clear_values(blazen_context* context, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     if (Ref<Error> failure = need_open(context, call)) return failure;
     return call->run().clear_state(*call);
   });
@@ -343,7 +343,7 @@ blazen_status blazen_context_compare_and_set(blazen_context* context, const char
                                              uint64_t expected, blazen_value* value, uint64_t* version,
                                              blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     std::string_view name;
     Ref<Value> kept;
     if (Ref<Error> failure = need_open(context, call)) return failure;
@@ -361,10 +361,11 @@ blazen_status blazen_context_compare_and_set(blazen_context* context, const char
 
 blazen_status blazen_context_apply(blazen_context* context, const blazen_batch* batch, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     Batch* object = nullptr;
     if (Ref<Error> failure = need_open(context, call)) return failure;
     if (Ref<Error> failure = need("batch", batch, object)) return failure;
+    const Ref<Batch> kept = Ref<Batch>::share(object);  // what is replaced may release it
     std::vector<Write> writes;
     writes.reserve(object->items.size());
     for (const Batch::Item& item : object->items)
@@ -379,7 +380,7 @@ blazen_status blazen_context_apply(blazen_context* context, const blazen_batch* 
 blazen_status blazen_context_set_session(blazen_context* context, const char* key, size_t key_length,
                                          blazen_value* value, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     Write write{Write::Kind::set, {}, nullptr};
     if (Ref<Error> failure = need_open(context, call)) return failure;
     if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;

@@ -159,6 +159,16 @@ Ref<Error> bad_handle(const char* argument, const char* type, const void* handle
   }
 }
 
+Ref<Error> inherited(const char* argument) noexcept {
+  try {
+    return Error::make(
+        Status::wrong_state,
+        std::string(argument).append(" was made before a fork: this process needs a runtime of its own"));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
+}
+
 Ref<Error> bad_pointer(const char* argument) noexcept {
   try {
     return Error::make(Status::invalid_argument, std::string(argument).append(" is NULL"));

@@ -124,12 +124,72 @@ template <class T>
   return nullptr;
 }
 
-// A runtime that this process made.
-inline Ref<Error> need_runtime(const blazen_runtime* handle, Runtime*& runtime) noexcept {
-  if (Ref<Error> error = need("runtime", handle, runtime)) return error;
-  if (!runtime->is_inherited()) return nullptr;
-  return Error::make(Status::wrong_state,
-                     "runtime was made before a fork: this process needs one of its own");
+// What a call works on that calls out or takes a lock. The call keeps it until it returns: a callback, in
+// this thread or another one, may release the last handle meanwhile. And it belongs to this process.
+Ref<Error> inherited(const char* argument) noexcept;
+
+inline Ref<Error> need_runtime(const blazen_runtime* handle, Ref<Runtime>& runtime) noexcept {
+  Runtime* object = nullptr;
+  if (Ref<Error> error = need("runtime", handle, object)) return error;
+  if (object->is_inherited()) [[unlikely]]
+    return inherited("runtime");
+  runtime = Ref<Runtime>::share(object);
+  return nullptr;
+}
+
+inline Ref<Error> need_run(const blazen_run* handle, Ref<Run>& run) noexcept {
+  Run* object = nullptr;
+  if (Ref<Error> error = need("run", handle, object)) return error;
+  if (object->is_inherited()) [[unlikely]]
+    return inherited("run");
+  run = Ref<Run>::share(object);
+  return nullptr;
+}
+
+inline Ref<Error> need_stream(const blazen_stream* handle, Ref<Stream>& stream) noexcept {
+  Stream* object = nullptr;
+  if (Ref<Error> error = need("stream", handle, object)) return error;
+  if (object->run().is_inherited()) [[unlikely]]
+    return inherited("stream");
+  stream = Ref<Stream>::share(object);
+  return nullptr;
+}
+
+// The call behind a context or an invocation. While its body runs, whoever called it keeps it, and that costs
+// nothing here; one that is deferred is kept by the handle of its invocation, which others may release.
+class KeptCall {
+ public:
+  Call* operator->() const noexcept { return call_; }
+  Call& operator*() const noexcept { return *call_; }
+  void keep(Call* call) noexcept {
+    call_ = call;
+    if (!call->is_deferred()) return;
+    run_ = Ref<Run>::share(&call->run());
+    kept_ = Ref<Call>::share(call);
+  }
+
+ private:
+  Call* call_ = nullptr;
+  Ref<Run> run_;  // the last to go
+  Ref<Call> kept_;
+};
+
+inline Ref<Error> need_context(const blazen_context* handle, KeptCall& call) noexcept {
+  Call* object = nullptr;
+  if (Ref<Error> error = need("context", handle, object)) return error;
+  if (object->run().is_inherited()) [[unlikely]]
+    return inherited("context");
+  call.keep(object);
+  return nullptr;
+}
+
+inline Ref<Error> need_invocation(const blazen_invocation* handle, KeptCall& call) noexcept {
+  InvocationHandle* object = nullptr;
+  if (Ref<Error> error = need("invocation", handle, object)) return error;
+  if (object->call.run().is_inherited()) [[unlikely]]
+    return inherited("invocation");
+  call.keep(&object->call);
+  return nullptr;
 }
 
 inline Ref<Error> need_out(const char* argument, const void* out) noexcept {

@@ -6,8 +6,8 @@ using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
 blazen_status blazen_context_defer(blazen_context* context, blazen_invocation** invocation,
                                    blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
-    if (Ref<Error> failure = need("context", context, call)) return failure;
+    KeptCall call;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need_out("invocation", invocation)) return failure;
     if (Ref<Error> failure = call->defer()) return failure;
     *invocation = handle_of(&call->handle());
@@ -27,20 +27,20 @@ const blazen_event* blazen_invocation_event(const blazen_invocation* invocation)
 
 blazen_status blazen_invocation_complete(blazen_invocation* invocation, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    InvocationHandle* object = nullptr;
-    if (Ref<Error> failure = need("invocation", invocation, object)) return failure;
-    return object->call.complete(nullptr);
+    KeptCall call;
+    if (Ref<Error> failure = need_invocation(invocation, call)) return failure;
+    return call->complete(nullptr);
   });
 }
 
 blazen_status blazen_invocation_fail(blazen_invocation* invocation, blazen_error* cause,
                                      blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    InvocationHandle* object = nullptr;
+    KeptCall call;
     Error* why = nullptr;
-    if (Ref<Error> failure = need("invocation", invocation, object)) return failure;
+    if (Ref<Error> failure = need_invocation(invocation, call)) return failure;
     if (Ref<Error> failure = need("cause", cause, why)) return failure;
-    return object->call.complete(Ref<Error>::share(why));
+    return call->complete(Ref<Error>::share(why));
   });
 }
 

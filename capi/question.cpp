@@ -43,11 +43,11 @@ blazen_status blazen_context_ask(blazen_context* context, const blazen_question*
   if (bad_question) return give(std::move(bad_question), error);
   Status status = Status::ok;
   const blazen_status failed = guarded(error, [&]() -> Ref<Error> {
-    Call* call = nullptr;
+    KeptCall call;
     Call::Asking asking;
     Ref<Value> given;
     std::unique_ptr<PendingCallback> callback;
-    if (Ref<Error> failure = need("context", context, call)) return failure;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need_out("question", question)) return failure;
     if (Ref<Error> failure = need_out("answer", answer)) return failure;
     if (Ref<Error> failure = read_question(all, asking)) return failure;
@@ -67,10 +67,10 @@ blazen_status blazen_context_ask(blazen_context* context, const blazen_question*
 blazen_status blazen_run_respond(blazen_run* run, const char* request_id, size_t request_id_length,
                                  blazen_value* answer, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
+    Ref<Run> object;
     std::string_view id;
     Ref<Value> value;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
     if (Ref<Error> failure = need_value_or_null("answer", answer, value)) return failure;
     return object->respond(id, std::move(value));
@@ -80,10 +80,10 @@ blazen_status blazen_run_respond(blazen_run* run, const char* request_id, size_t
 blazen_status blazen_run_fail_question(blazen_run* run, const char* request_id, size_t request_id_length,
                                        blazen_error* cause, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
+    Ref<Run> object;
     std::string_view id;
     Error* why = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
     if (Ref<Error> failure = need("cause", cause, why)) return failure;
     return object->fail_question(id, Ref<Error>::share(why));
@@ -92,8 +92,8 @@ blazen_status blazen_run_fail_question(blazen_run* run, const char* request_id, 
 
 blazen_status blazen_run_questions(const blazen_run* run, blazen_value** questions, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_out("questions", questions)) return failure;
     *questions = handle_of(Value::copy(Tag::json, object->questions()).take());
     return nullptr;

@@ -202,8 +202,8 @@ Ref<Error> run_to_its_end(Run& run, Ref<Value> input, Ref<Value>& result) {
 blazen_status wait_until(blazen_run* run, uint32_t until, int64_t timeout_ms, blazen_run_state* state,
                          blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = check_until(until)) return failure;
     if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
     Result<RunStatus> status = object->wait(until, timeout_ms);
@@ -217,8 +217,8 @@ blazen_status on_state(blazen_run* run, uint32_t until, blazen_run_done_fn done,
                        blazen_drop_fn drop, blazen_error** error) {
   DropGuard guard(drop, user_data);
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = check_until(until)) return failure;
     if (done == nullptr) return bad_pointer("done");
     guard.taken();
@@ -240,7 +240,7 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
                                   blazen_value** result, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Workflow* definition = nullptr;
-    Runtime* host = nullptr;
+    Ref<Runtime> host;
     Ref<Value> value;
     if (Ref<Error> failure = need("workflow", workflow, definition)) return failure;
     if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
@@ -269,7 +269,7 @@ blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workfl
   const DeserializerDrops drops(options);
   return guarded(error, [&]() -> Ref<Error> {
     Workflow* definition = nullptr;
-    Runtime* host = nullptr;
+    Ref<Runtime> host;
     RunOptions all;
     if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
     if (Ref<Error> failure = need("workflow", workflow, definition)) return failure;
@@ -292,7 +292,7 @@ blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workfl
   const DeserializerDrops drops(options);
   return guarded(error, [&]() -> Ref<Error> {
     Workflow* definition = nullptr;
-    Runtime* host = nullptr;
+    Ref<Runtime> host;
     Snapshot* source = nullptr;
     RunOptions all;
     if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
@@ -302,6 +302,7 @@ blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workfl
     if (Ref<Error> failure = need_out("run", run)) return failure;
     if (all.metadata)
       return invalid("options.metadata: the run that is resumed has its metadata in the snapshot");
+    const Ref<Snapshot> kept = Ref<Snapshot>::share(source);  // a deserializer may release it
     Result<const SnapshotDocument*> document = source->document();
     if (!document) return document.error();
     Deserializers maker(all);
@@ -315,9 +316,9 @@ blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workfl
 
 blazen_status blazen_run_start(blazen_run* run, blazen_value* input, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
+    Ref<Run> object;
     Ref<Value> value;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_value_or_null("input", input, value)) return failure;
     return object->start(std::move(value), input != nullptr, true);
   });
@@ -336,8 +337,8 @@ void blazen_run_release(blazen_run* run) {
 
 blazen_status blazen_run_close(blazen_run* run, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     return object->close();
   });
 }
@@ -364,8 +365,8 @@ blazen_status blazen_run_on_done(blazen_run* run, blazen_run_done_fn done, void*
 
 blazen_status blazen_run_pause(blazen_run* run, blazen_pause_mode mode, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (mode != BLAZEN_PAUSE_NOW && mode != BLAZEN_PAUSE_DRAIN)
       return invalid("mode is none of the values of blazen_pause_mode");
     return object->pause(static_cast<Pause>(mode));
@@ -374,16 +375,16 @@ blazen_status blazen_run_pause(blazen_run* run, blazen_pause_mode mode, blazen_e
 
 blazen_status blazen_run_resume_in_place(blazen_run* run, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     return object->unpause();
   });
 }
 
 blazen_status blazen_run_abort(blazen_run* run, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     object->abort();
     return nullptr;
   });
@@ -391,8 +392,8 @@ blazen_status blazen_run_abort(blazen_run* run, blazen_error** error) {
 
 blazen_status blazen_run_describe(const blazen_run* run, blazen_value** description, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_out("description", description)) return failure;
     *description = handle_of(Value::copy(Tag::json, object->describe()).take());
     return nullptr;
@@ -406,8 +407,8 @@ blazen_run_state blazen_run_state_now(const blazen_run* run) {
 
 blazen_status blazen_run_result(const blazen_run* run, blazen_value** result, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_out("result", result)) return failure;
     Result<Ref<Value>> value = object->result();
     if (!value) return value.error();
@@ -428,8 +429,8 @@ blazen_value* blazen_run_metadata(const blazen_run* run) {
 
 blazen_status blazen_run_elsewhere(const blazen_run* run, blazen_value** steps, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_out("steps", steps)) return failure;
     *steps = handle_of(Value::copy(Tag::json, object->elsewhere()).take());
     return nullptr;
@@ -438,8 +439,8 @@ blazen_status blazen_run_elsewhere(const blazen_run* run, blazen_value** steps, 
 
 blazen_status blazen_run_dropped(const blazen_run* run, blazen_value** names, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_out("names", names)) return failure;
     *names = handle_of(Value::copy(Tag::json, object->dropped()).take());
     return nullptr;
@@ -449,10 +450,10 @@ blazen_status blazen_run_dropped(const blazen_run* run, blazen_value** names, bl
 blazen_status blazen_run_send_event(blazen_run* run, const blazen_event* event,
                                     const blazen_send_options* options, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
+    Ref<Run> object;
     Event* sent = nullptr;
     Call::Sending sending;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
     if (Ref<Error> failure = read_sending(options, sending)) return failure;
     return object->post(*sent, sending);
@@ -464,8 +465,8 @@ blazen_status blazen_run_send_event(blazen_run* run, const blazen_event* event,
 
 blazen_status blazen_run_subscribe(blazen_run* run, blazen_stream** stream, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_out("stream", stream)) return failure;
     Result<Ref<Stream>> made = object->subscribe(StreamOptions{});
     if (!made) return made.error();
@@ -477,9 +478,9 @@ blazen_status blazen_run_subscribe(blazen_run* run, blazen_stream** stream, blaz
 blazen_status blazen_run_subscribe_with(blazen_run* run, const blazen_stream_options* options,
                                         blazen_stream** stream, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
+    Ref<Run> object;
     StreamOptions all;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = read_stream_options(options, all)) return failure;
     if (Ref<Error> failure = need_out("stream", stream)) return failure;
     Result<Ref<Stream>> made = object->subscribe(std::move(all));
@@ -496,8 +497,8 @@ void blazen_stream_options_init(blazen_stream_options* options, size_t struct_si
 blazen_status blazen_stream_next(blazen_stream* stream, int64_t timeout_ms, blazen_event** item,
                                  uint64_t* sequence, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Stream* object = nullptr;
-    if (Ref<Error> failure = need("stream", stream, object)) return failure;
+    Ref<Stream> object;
+    if (Ref<Error> failure = need_stream(stream, object)) return failure;
     if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
     if (Ref<Error> failure = need_out("item", item)) return failure;
     Result<Stream::Item> next = object->next(timeout_ms);
@@ -512,8 +513,8 @@ blazen_status blazen_stream_on_ready(blazen_stream* stream, blazen_stream_ready_
                                      blazen_drop_fn drop, blazen_error** error) {
   DropGuard guard(drop, user_data);
   return guarded(error, [&]() -> Ref<Error> {
-    Stream* object = nullptr;
-    if (Ref<Error> failure = need("stream", stream, object)) return failure;
+    Ref<Stream> object;
+    if (Ref<Error> failure = need_stream(stream, object)) return failure;
     if (ready == nullptr) return bad_pointer("ready");
     guard.taken();
     return object->on_ready(HostCallback{reinterpret_cast<HostFunction>(ready), user_data, drop});
@@ -522,8 +523,8 @@ blazen_status blazen_stream_on_ready(blazen_stream* stream, blazen_stream_ready_
 
 blazen_status blazen_stream_close(blazen_stream* stream, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Stream* object = nullptr;
-    if (Ref<Error> failure = need("stream", stream, object)) return failure;
+    Ref<Stream> object;
+    if (Ref<Error> failure = need_stream(stream, object)) return failure;
     if (EngineScope::inside()) {
       return Error::make(Status::wrong_place,
                          "a stream cannot be closed from inside a callback: release it instead");

@@ -212,6 +212,7 @@ blazen_status blazen_runtime_close(blazen_runtime* runtime, blazen_error** error
       return Error::make(Status::wrong_place,
                          "a runtime cannot be closed from inside a callback: release it instead");
     }
+    const Ref<Runtime> kept = Ref<Runtime>::share(object);  // a callback may release the last handle
     object->close();
     return nullptr;
   });
@@ -220,7 +221,7 @@ blazen_status blazen_runtime_close(blazen_runtime* runtime, blazen_error** error
 blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, uint64_t* steps,
                                   blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Runtime* object = nullptr;
+    Ref<Runtime> object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (EngineScope::inside()) {
       return Error::make(Status::wrong_place,
@@ -235,7 +236,7 @@ blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, u
 
 blazen_status blazen_runtime_next_timer(blazen_runtime* runtime, int64_t* delay_ms, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Runtime* object = nullptr;
+    Ref<Runtime> object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("delay_ms", delay_ms)) return failure;
     const int64_t due_ms = object->next_timer();
@@ -251,7 +252,7 @@ void blazen_runtime_counters_init(blazen_runtime_counters* counters, size_t stru
 blazen_status blazen_runtime_count(blazen_runtime* runtime, blazen_runtime_counters* counters,
                                    blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Runtime* object = nullptr;
+    Ref<Runtime> object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("counters", counters)) return failure;
     const size_t size = counters->struct_size;
@@ -269,7 +270,7 @@ blazen_status blazen_runtime_count(blazen_runtime* runtime, blazen_runtime_count
 
 blazen_status blazen_runtime_descriptor(blazen_runtime* runtime, int32_t* descriptor, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Runtime* object = nullptr;
+    Ref<Runtime> object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("descriptor", descriptor)) return failure;
     Result<int> number = object->executor().descriptor();

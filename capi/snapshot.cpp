@@ -29,8 +29,8 @@ Result<const SnapshotDocument*> Snapshot::document() {
 
 blazen_status blazen_run_snapshot(const blazen_run* run, blazen_snapshot** snapshot, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Run* object = nullptr;
-    if (Ref<Error> failure = need("run", run, object)) return failure;
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_out("snapshot", snapshot)) return failure;
     Ref<Snapshot> made = Ref<Snapshot>::adopt(new Snapshot);
     Result<CborBuffer> bytes = object->snapshot();

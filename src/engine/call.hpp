@@ -56,6 +56,8 @@ class Call final : public Object {
   uint32_t attempt() const noexcept { return attempt_; }
   bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
   bool is_cancelled() const noexcept;
+  // For whoever uses the context: somebody has a handle of the invocation.
+  bool is_deferred() const noexcept { return deferred_; }
   InvocationHandle& handle() noexcept { return handle_; }
 
   // Null while the call can do anything; else why it cannot.

@@ -51,7 +51,10 @@ class Run final : public Object, public Work {
                                  const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
                                  std::unique_ptr<PendingCallback> input);
   static constexpr bool kFoundByOthers = true;  // by the runtime's list
-  static void destroy(Run* run) noexcept { delete run; }
+  // In a forked child it stays as it is: what it would have to tell others may be locked for ever.
+  static void destroy(Run* run) noexcept {
+    if (!run->is_inherited()) delete run;
+  }
 
   // Handles of the host; the first reference of create() is one.
   void hold() noexcept;
@@ -94,6 +97,8 @@ class Run final : public Object, public Work {
   const Workflow& workflow() const noexcept { return *state_.workflow; }
   const Ref<Value>& metadata() const noexcept { return state_.metadata; }
   Runtime& runtime() const noexcept { return *runtime_; }
+  // In a child of the process that made it: nothing can be done with it.
+  bool is_inherited() const noexcept { return runtime_->is_inherited(); }
 
   // State and session, for a call that is open. May throw std::bad_alloc.
   Ref<Error> write(Call& call, std::span<Write> writes, uint64_t* version, bool* removed);

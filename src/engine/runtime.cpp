@@ -23,7 +23,9 @@ bool lower(std::atomic<int64_t>& moment, int64_t due_ms) noexcept {
 }  // namespace
 
 Runtime::Runtime(const HostCalls& calls, Ports ports) noexcept
-    : Object(Kind::runtime), calls_(calls), ports_(std::move(ports)) {}
+    : Object(Kind::runtime), calls_(calls), ports_(std::move(ports)) {
+  watch_forks();
+}
 
 Runtime::~Runtime() {
   while (spare_call_count_ > 0) Ref<Call>::adopt(spare_calls_[--spare_call_count_]).reset();

@@ -42,7 +42,9 @@ class Runtime final : public Object {
   void set_alarm(std::unique_ptr<Alarm> alarm) noexcept { alarm_ = std::move(alarm); }
   Alarm::Target target() noexcept;
   ~Runtime();
-  static void destroy(Runtime* runtime) noexcept { delete runtime; }
+  static void destroy(Runtime* runtime) noexcept {
+    if (!runtime->is_inherited()) delete runtime;
+  }
 
   const HostCalls& calls() const noexcept { return calls_; }
   Executor& executor() noexcept { return *ports_.executor; }

@@ -100,6 +100,8 @@ class Stream final : public Object {
   static constexpr bool kFoundByOthers = true;  // by the run's log
   static void destroy(Stream* stream) noexcept;
 
+  const Run& run() const noexcept { return *run_; }
+
   // Item, its number. timeout_ms as in Run::wait.
   using Item = StreamLog::Item;
   Result<Item> next(int64_t timeout_ms);

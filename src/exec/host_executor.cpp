@@ -35,12 +35,14 @@ class HostExecutor final : public Executor {
   ~HostExecutor() override { stop(); }
 
   void submit(Work& work, size_t hands) noexcept override {
+    // The last to go: where the host has let go of the runtime in the callback, the close ends with it, and this
+    // executor may be gone.
+    const EngineScope scope;
     Guard guard(lock_);
     if (stopped_) return;
     Ref<Hooks> hooks = hooks_;
     ++calling_;
     guard.unlock();
-    const EngineScope scope;
     for (size_t i = 0; i < hands; ++i) {
       if (!post(*hooks, work)) break;
     }

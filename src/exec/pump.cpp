@@ -144,6 +144,7 @@ class Pump final : public Executor {
   }
 
  private:
+  // The last that its caller does.
   void signal(Guard& guard) noexcept {
     if (signalled_ || stopped_) return;
     signalled_ = true;
@@ -158,15 +159,19 @@ class Pump final : public Executor {
     descriptor_.set_in(is_known ? std::max<int64_t>(0, due_ms_ - clock_->now_ms()) : -1);
   }
 
+  // The last that its caller does: where the host has let go of the runtime in the callback, the close ends with
+  // the scope, and this pump may be gone.
   void tell_host(Guard& guard) noexcept {
     if (!hooks_ || hooks_->wake == nullptr) return;
+    const EngineScope scope;
     Ref<Hooks> hooks = hooks_;
     ++calling_;
     guard.unlock();
-    hooks->call_as_engine(hooks->wake);
+    hooks->call(hooks->wake);
     hooks.reset();
     guard.lock();
     if (--calling_ == 0 && stopped_) quiet_.wake_all();
+    guard.unlock();
   }
 
   Lock lock_;
