@@ -21,6 +21,7 @@ namespace blazen::capi {
 namespace {
 
 Status call_post(const Hooks& hooks, Task& task) noexcept {
+  check_no_lock_held();
   try {
     return static_cast<Status>(
         reinterpret_cast<blazen_post_fn>(hooks.post_function)(hooks.user_data, handle_of(&task)));
@@ -106,6 +107,7 @@ class HostLog final : public Log {
 
   void write(LogLevel level, std::string_view text) noexcept override {
     if (!hears(level)) return;
+    check_no_lock_held();
     const EngineScope scope;
     try {
       log_(hooks_->user_data, static_cast<blazen_log_level>(level), text.data(), text.size());

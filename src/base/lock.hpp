@@ -9,6 +9,8 @@
 #include <mutex>
 #endif
 
+#include "base/locks_held.hpp"
+
 namespace blazen {
 
 #ifdef BLAZEN_NO_THREADS
@@ -17,23 +19,8 @@ inline constexpr bool kThreads = false;
 
 class Lock {
  public:
-  void lock() noexcept {}
-  void unlock() noexcept {}
-};
-
-class Guard {
- public:
-  explicit Guard(Lock&) noexcept {}
-  void lock() noexcept {}
-  void unlock() noexcept {}
-};
-
-// Nobody else could wake us: a sleep ends at once, as if its deadline had passed.
-class Condition {
- public:
-  bool wait(Guard&, int64_t) noexcept { return false; }
-  void wake_one() noexcept {}
-  void wake_all() noexcept {}
+  void lock() noexcept { note_lock(1); }
+  void unlock() noexcept { note_lock(-1U); }
 };
 
 #else
@@ -52,9 +39,11 @@ class Lock {
     uint32_t free = kFree;
     if (!state_.compare_exchange_strong(free, kTaken, std::memory_order_acquire, std::memory_order_relaxed))
       lock_taken();
+    note_lock(1);
   }
   // The lock may be gone as soon as it is free: after the write, only its address is used.
   void unlock() noexcept {
+    note_lock(-1U);
     if (state_.exchange(kFree, std::memory_order_release) == kContended) wake();
   }
 
@@ -68,6 +57,8 @@ class Lock {
 
   std::atomic<uint32_t> state_{kFree};
 };
+
+#endif
 
 class Guard {
  public:
@@ -90,6 +81,18 @@ class Guard {
   Lock& lock_;
   bool held_ = true;
 };
+
+#ifdef BLAZEN_NO_THREADS
+
+// Nobody else could wake us: a sleep ends at once, as if its deadline had passed.
+class Condition {
+ public:
+  bool wait(Guard&, int64_t) noexcept { return false; }
+  void wake_one() noexcept {}
+  void wake_all() noexcept {}
+};
+
+#else
 
 // Its own mutex is taken after the Lock that goes with it, so that whoever changes something under that Lock
 // wakes only those who sleep already.

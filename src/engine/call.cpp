@@ -316,7 +316,8 @@ Ref<Error> Call::on_cancel(std::unique_ptr<PendingCallback> callback) {
   if (abandoned_ || has_ended(run_->state_)) {
     guard.unlock();
     EngineScope scope(*run_);
-    run_->tell_log_threw(run_->runtime_->calls().cancelled(callback->callback));
+    const std::unique_ptr<PendingCallback> now = std::move(callback);  // dropped before the scope ends
+    run_->tell_log_threw(run_->runtime_->calls().cancelled(now->callback));
     return nullptr;
   }
   mine.on_cancel.add(std::move(callback));

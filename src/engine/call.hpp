@@ -137,6 +137,12 @@ class Call final : public Object {
 
   Ref<Error> outputs_full(std::string_view type) const;
   void begin(Run& run, Invocation* invocation) noexcept;
+  // Where invariants are checked: a call that nobody uses keeps nothing of the host's.
+#ifdef BLAZEN_INVARIANTS
+  void check_keeps_nothing() const noexcept;
+#else
+  void check_keeps_nothing() const noexcept {}
+#endif
   // What it emitted and nobody has taken.
   void clear_outputs() noexcept {
     for (Output& output : outputs_) {

@@ -196,11 +196,11 @@ Ref<Event> Run::make_start_event(Ref<Value> input) {
 }
 
 void Run::end(Phase phase, Ref<Error> error) noexcept {
-  Visit visit(*this);
-  if (has_ended(state_)) return;
   Tick last{Tick::Kind::end};
   last.phase = phase;
   last.error = std::move(error);
+  Visit visit(*this);
+  if (has_ended(state_)) return;
   tick(last, visit.commands, visit.notices);
   visit.leave();
 }
@@ -386,6 +386,7 @@ Call* Run::take_call() noexcept {
 
 // For the next thread that works on this run, unless another was quicker.
 void Run::keep_call(Call* call) noexcept {
+  call->check_keeps_nothing();
   {
     Guard guard(lock_);
     if (spare_call_ == nullptr) spare_call_ = std::exchange(call, nullptr);
@@ -491,6 +492,8 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
     commands.rare().late_error = std::move(failure);
     commands.more = true;
   } else if (failure) {
+    commands.rare().cause = failure;  // without memory, it would be let go of under the lock
+    commands.more = true;
     fail_step(call, done, std::move(failure), handled);
   } else {
     done.outputs = call.outputs_;
@@ -1050,10 +1053,23 @@ Result<CborBuffer> Run::snapshot() {
 // -------------------------------------------------------------------------------------------- state and
 // session
 
+// What was replaced goes when the lock is open, also where memory did not suffice.
+class LetGoOfValues {
+ public:
+  explicit LetGoOfValues(Commands& commands) noexcept : commands_(commands) {}
+  LetGoOfValues(const LetGoOfValues&) = delete;
+  LetGoOfValues& operator=(const LetGoOfValues&) = delete;
+  ~LetGoOfValues() { commands_.drop_values(); }
+
+ private:
+  Commands& commands_;
+};
+
 Ref<Error> Run::write(Call& call, std::span<Write> writes, uint64_t* version, bool* removed) {
   if (Draft* draft = call.draft()) return write_draft(*draft, writes, version, removed);
   Commands& commands = call.commands_;
   commands.clear();
+  const LetGoOfValues after(commands);
   Tick tick{Tick::Kind::write};
   tick.writes = writes;
   Guard guard(lock_);
@@ -1062,8 +1078,6 @@ Ref<Error> Run::write(Call& call, std::span<Write> writes, uint64_t* version, bo
   reduce(state_, tick, commands);
   if (version != nullptr) *version = state_.write_last;
   guard.unlock();
-  commands.replaced.reset();
-  commands.drop_values();
   if (commands.status == Status::ok) {
     commands.more = false;  // that was all
     if (removed != nullptr) *removed = true;

@@ -85,10 +85,10 @@ Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
   }
   Output response{Event::make(kInputResponse, response_value(request_id, answer), {}, request_id),
                   kInputResponseType};
-  Visit visit(*this);
-  if (has_ended(state_)) return ended_before();
   Tick tick{Tick::Kind::respond, false, nullptr, {&response, 1}};
   tick.value = std::move(answer);
+  Visit visit(*this);
+  if (has_ended(state_)) return ended_before();
   tick.now_ms = started_ ? now_ms() : 0;
   if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
   if (visit.commands.status == Status::not_found) return no_question(request_id);
@@ -99,13 +99,13 @@ Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
 }
 
 Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
+  Tick last{Tick::Kind::end};
+  last.phase = Phase::failed;
+  last.error = std::move(cause);
   Visit visit(*this);
   if (has_ended(state_)) return ended_before();
   const auto is_it = [&](const Question& question) { return question.request->correlation() == request_id; };
   if (std::none_of(state_.questions.begin(), state_.questions.end(), is_it)) return no_question(request_id);
-  Tick last{Tick::Kind::end};
-  last.phase = Phase::failed;
-  last.error = std::move(cause);
   tick(last, visit.commands, visit.notices);
   return visit.leave();
 }

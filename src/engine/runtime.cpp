@@ -1,6 +1,8 @@
 #include "engine/runtime.hpp"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
@@ -20,7 +22,24 @@ bool lower(std::atomic<int64_t>& moment, int64_t due_ms) noexcept {
   return false;
 }
 
+#ifdef BLAZEN_INVARIANTS
+// A spare keeps nothing of the host's: that would be let go of by another run, whenever there is one.
+void check_keeps_nothing(bool holds, const char* what) noexcept {
+  if (holds) return;
+  std::fprintf(stderr, "blazen: invariant does not hold: %s keeps something of the host's\n", what);
+  std::abort();
+}
+#endif
+
 }  // namespace
+
+#ifdef BLAZEN_INVARIANTS
+void Call::check_keeps_nothing() const noexcept {
+  blazen::check_keeps_nothing(
+      !event_kept_ && !failure_ && outputs_.empty() && !extras_ && !spent_ && commands_.keeps_nothing(),
+      "a call between two bodies");
+}
+#endif
 
 Runtime::Runtime(const HostCalls& calls, Ports ports) noexcept
     : Object(Kind::runtime), calls_(calls), ports_(std::move(ports)) {
@@ -117,6 +136,12 @@ void Runtime::unlink(Run& run) noexcept {
 }
 
 void Runtime::keep_spares(Call* call, InvocationPool::Blocks blocks) noexcept {
+#ifdef BLAZEN_INVARIANTS
+  for (const InvocationPool::Block& block : blocks) {
+    for (const Invocation& item : block)
+      check_keeps_nothing(!item.event && !item.effects, "an invocation between two runs");
+  }
+#endif
   {
     Guard guard(lock_);
     keep_call(call);
@@ -129,6 +154,7 @@ void Runtime::keep_spares(Call* call, InvocationPool::Blocks blocks) noexcept {
 // Under the lock. Takes the call, or leaves it to the caller where there are enough.
 void Runtime::keep_call(Call*& call) noexcept {
   if (call == nullptr || spare_call_count_ == kSparesMax) return;
+  call->check_keeps_nothing();
   call->run_ = nullptr;
   spare_calls_[spare_call_count_++] = std::exchange(call, nullptr);
 }

@@ -37,7 +37,7 @@ void StreamLog::remove(Stream* stream) noexcept {
   holders_ -= stream->options_.holds ? 1 : 0;
 }
 
-void StreamLog::append(const Published& item, std::vector<Ref<Event>>& dropped) noexcept {
+void StreamLog::append(const Published& item, EndedEvents& dropped) noexcept {
   if (retained_ == 0 && subscribers_.empty()) {
     first_ = item.sequence + 1;
     return;
@@ -58,8 +58,7 @@ void StreamLog::append(const Published& item, std::vector<Ref<Event>>& dropped) 
   trim(dropped);
 }
 
-void StreamLog::append_news(const Ref<Event>& event, uint64_t after,
-                            std::vector<Ref<Event>>& dropped) noexcept {
+void StreamLog::append_news(const Ref<Event>& event, uint64_t after, EndedEvents& dropped) noexcept {
   if (listeners_ == 0) return;
   auto kept = static_cast<bool>(event);
   try {
@@ -144,7 +143,7 @@ bool StreamLog::take_gap(Stream& stream, Item& gap) const {
   return true;
 }
 
-StreamLog::Item StreamLog::take(Stream& stream, std::vector<Ref<Event>>& dropped) {
+StreamLog::Item StreamLog::take(Stream& stream, EndedEvents& dropped) {
   const bool news_lost = stream.options_.lifecycle && stream.news_ < news_floor_of(stream);
   const bool news_first = stream.options_.lifecycle && !news_lost && stream.news_ < news_end() &&
                           news_at(stream.news_).sequence < stream.cursor_;
@@ -165,7 +164,7 @@ StreamLog::Item StreamLog::take(Stream& stream, std::vector<Ref<Event>>& dropped
   return item;
 }
 
-void StreamLog::trim(std::vector<Ref<Event>>& dropped) noexcept {
+void StreamLog::trim(EndedEvents& dropped) noexcept {
   uint64_t needed = end() - std::min<uint64_t>(items_.size(), retained_);
   uint64_t news_needed = news_end();
   for (const Stream* stream : subscribers_) {
@@ -177,24 +176,14 @@ void StreamLog::trim(std::vector<Ref<Event>>& dropped) noexcept {
   while (!news_.empty() && news_first_ < news_needed) pop_news(dropped);
 }
 
-// Without memory for the list, the event goes at once: under the lock, which a value of the host may not
-// like, but exactly once.
-void StreamLog::pop(std::vector<Ref<Event>>& dropped) noexcept {
-  try {
-    dropped.push_back(std::move(items_.front()));
-  } catch (const std::bad_alloc&) {
-    items_.front().reset();
-  }
+void StreamLog::pop(EndedEvents& dropped) noexcept {
+  dropped.add(std::move(items_.front()));
   items_.pop_front();
   ++first_;
 }
 
-void StreamLog::pop_news(std::vector<Ref<Event>>& dropped) noexcept {
-  try {
-    dropped.push_back(std::move(news_.front().event));
-  } catch (const std::bad_alloc&) {
-    news_.front().event.reset();
-  }
+void StreamLog::pop_news(EndedEvents& dropped) noexcept {
+  dropped.add(std::move(news_.front().event));
   news_.pop_front();
   ++news_first_;
 }
@@ -224,7 +213,7 @@ Result<Stream::Item> Stream::next(int64_t timeout_ms) {
                        "a wait is not possible inside a callback: give a timeout_ms of 0");
   }
   Run& run = *run_;
-  std::vector<Ref<Event>> dropped;
+  EndedEvents dropped;
   Run::Notices notices;
   std::optional<EngineScope> scope;
   Guard guard(run.lock_);
@@ -272,7 +261,7 @@ Ref<Error> Stream::on_ready(const HostCallback& callback) noexcept {
 
 void Stream::close(bool tells) noexcept {
   Run& run = *run_;
-  std::vector<Ref<Event>> dropped;
+  EndedEvents dropped;
   Guard guard(run.lock_);
   if (!closed_) {
     closed_ = true;

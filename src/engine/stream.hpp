@@ -60,13 +60,13 @@ class StreamLog {
   void remove(Stream* stream) noexcept;
   // Neither fails: an item that memory does not suffice for is missed by all, and they are told. Items that
   // leave the log go to `dropped`, to be let go of outside the lock. No event: that memory failed already.
-  void append(const Published& item, std::vector<Ref<Event>>& dropped) noexcept;
-  void append_news(const Ref<Event>& event, uint64_t after, std::vector<Ref<Event>>& dropped) noexcept;
+  void append(const Published& item, EndedEvents& dropped) noexcept;
+  void append_news(const Ref<Event>& event, uint64_t after, EndedEvents& dropped) noexcept;
   bool has_item(const Stream& stream) const noexcept;
   // The next item, or gap, of a stream that has one. Throws std::bad_alloc, and has changed nothing then.
-  Item take(Stream& stream, std::vector<Ref<Event>>& dropped);
+  Item take(Stream& stream, EndedEvents& dropped);
   // Lets go of what nobody needs any more.
-  void trim(std::vector<Ref<Event>>& dropped) noexcept;
+  void trim(EndedEvents& dropped) noexcept;
 
  private:
   uint64_t end() const noexcept { return first_ + items_.size(); }
@@ -78,8 +78,8 @@ class StreamLog {
   void skip_unwanted(Stream& stream) const noexcept;
   void count_waiting(Stream& stream) const noexcept;
   bool take_gap(Stream& stream, Item& gap) const;
-  void pop(std::vector<Ref<Event>>& dropped) noexcept;
-  void pop_news(std::vector<Ref<Event>>& dropped) noexcept;
+  void pop(EndedEvents& dropped) noexcept;
+  void pop_news(EndedEvents& dropped) noexcept;
 
   const uint64_t items_max_;
   const uint64_t retained_;

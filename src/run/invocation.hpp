@@ -167,9 +167,7 @@ class InvocationPool {
       return item;
     }
     if (unused_ == unused_end_) open_block();
-    Invocation* item = unused_++;
-    item->effects.reset();
-    return item;
+    return unused_++;
   }
   // Without event and effects.
   void give(Invocation* item) noexcept {
@@ -184,9 +182,13 @@ class InvocationPool {
     blocks_ = std::move(blocks);
     for (const Block& block : blocks_) available_ += block.size();
   }
+  // Nothing of the host's goes with them.
   Blocks hand_on() noexcept {
     for (size_t i = 0; i < next_block_; ++i) {
-      for (Invocation& item : blocks_[i]) item.event.reset();
+      for (Invocation& item : blocks_[i]) {
+        item.event.reset();
+        item.effects.reset();
+      }
     }
     return std::exchange(blocks_, {});
   }

@@ -125,16 +125,23 @@ struct Commands {
 
   // What most never have: made when it is asked for, and kept.
   struct Rare {
-    std::vector<Published> published;        // to append to the stream, in order
-    std::vector<Happened> happened;          // in order; stays empty unless the run is watched
-    std::vector<Ref<Event>> dropped_events;  // stream items that everybody has taken, or that nobody will
+    std::vector<Published> published;  // to append to the stream, in order
+    std::vector<Happened> happened;    // in order; stays empty unless the run is watched
+    EndedEvents dropped_events;        // stream items that everybody has taken, or that nobody will
     std::vector<Ref<Value>> dropped_values;
     Ref<KeyTable> dropped_table;
     Ref<Error> late_error;  // of a step that failed after the end
+    Ref<Error> cause;       // what the host gave, whatever becomes of the tick
     Ref<Value> answer;      // ask: it was given already
     DelayedEvents dropped_delayed;
     std::unique_ptr<Effects> dropped_effects;  // a list
     InvocationList dropped;  // invocations that will never run; their nodes die with the run
+
+    bool keeps_nothing() const noexcept {
+      return published.empty() && happened.empty() && dropped_events.empty() && dropped_values.empty() &&
+             !dropped_table && !late_error && !cause && !answer && dropped_delayed.empty() &&
+             !dropped_effects && dropped.empty();
+    }
   };
   Rare& rare() noexcept {
     if (!rare_) rare_.emplace();
@@ -148,7 +155,10 @@ struct Commands {
     released.reset();
     if (more) clear_more();
   }
+  // Nothing of the host's is in here.
+  bool keeps_nothing() const noexcept { return !released && !replaced && (!rare_ || rare_->keeps_nothing()); }
   void drop_values() noexcept {
+    replaced.reset();
     if (!rare_) return;
     rare_->dropped_values.clear();
     rare_->dropped_table.reset();
@@ -174,6 +184,7 @@ struct Commands {
     rare_->happened.clear();
     rare_->dropped_events.clear();
     rare_->late_error.reset();
+    rare_->cause.reset();
     drop_values();
     for (Invocation* item = rare_->dropped.front(); item != nullptr; item = item->next) {
       item->event.reset();

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <new>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/object.hpp"
@@ -95,6 +96,7 @@ class Event final : public Object {
 
  private:
   friend class EventStash;
+  friend class EndedEvents;
   [[gnu::always_inline]] Event(size_t bytes, std::string_view type, Ref<Value> value, std::string_view source,
                                std::string_view correlation) noexcept
       : Object(Kind::event),
@@ -135,6 +137,33 @@ class Event final : public Object {
   uint32_t source_size_ = 0;
   uint32_t correlation_size_ = 0;
   Ref<Value> value_;
+};
+
+// Events to let go of later, where no lock is held. The list goes through those that nobody else has any
+// more, in the place of their ids: it needs no memory, and so it cannot fail.
+class EndedEvents {
+ public:
+  EndedEvents() noexcept = default;
+  EndedEvents(const EndedEvents&) = delete;
+  EndedEvents& operator=(const EndedEvents&) = delete;
+  ~EndedEvents() { clear(); }
+
+  bool empty() const noexcept { return first_ == nullptr; }
+  void add(Ref<Event> event) noexcept {
+    Event* ended = event.take();
+    if (ended == nullptr || !drop_reference(ended)) return;
+    ended->id = reinterpret_cast<uintptr_t>(first_);
+    first_ = ended;
+  }
+  void clear() noexcept {
+    while (first_ != nullptr) {
+      auto* next = reinterpret_cast<Event*>(static_cast<uintptr_t>(first_->id));
+      Event::destroy(std::exchange(first_, next));
+    }
+  }
+
+ private:
+  Event* first_ = nullptr;
 };
 
 inline void EventStash::put(Ref<Event> event) noexcept {
