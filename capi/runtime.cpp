@@ -135,7 +135,7 @@ std::unique_ptr<Alarm> make_alarm(const blazen_runtime_options& options,
 #endif
   const bool is_pump =
       options.mode != BLAZEN_MODE_EXECUTOR && (options.mode == BLAZEN_MODE_PUMP || !kThreads);
-  return is_pump ? make_pump_alarm(runtime.executor(), runtime.clock())
+  return is_pump ? make_pump_alarm(runtime.executor(), runtime.clock(), runtime.target())
                  : make_polled_alarm(runtime.clock(), runtime.target());
 }
 

@@ -688,8 +688,7 @@ void Run::notify(Notices& notices) noexcept {
   if (const size_t hands = std::exchange(notices.hands, 0)) runtime_->executor().submit(*this, hands);
   if (const int64_t due_ms = std::exchange(notices.due_ms, INT64_MAX); due_ms != INT64_MAX)
     runtime_->arm(*this, due_ms);
-  if (const int64_t due_ms = std::exchange(notices.alarm_ms, INT64_MAX); due_ms != INT64_MAX)
-    runtime_->set_alarm(due_ms);
+  if (std::exchange(notices.sets_alarm, false)) runtime_->set_alarm();
   if (notices.remark.what != nullptr) tell_remark(std::exchange(notices.remark, {}));
   if (notices.lends_run || notices.answered_call || !notices.cancelled.empty()) call_back(notices);
   while (notices.ready != nullptr) {
@@ -868,12 +867,20 @@ bool Run::wait_until(Guard& guard, int64_t timeout_ms, const std::function<bool(
   return true;
 }
 
-// Until something has changed, something is due, or the deadline. Who helps tells the time too. False: nobody
-// could ever end this sleep.
+void Run::wake_waiters() noexcept {
+  Guard guard(lock_);
+  changed_.wake_all();
+}
+
+// Until something has changed, something is due, or the deadline. Who helps tells the time too, where no
+// thread of the runtime does. False: nobody could ever end this sleep.
 bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
   int64_t until_ms = deadline_ms;
   bool is_due = false;
-  if (help) {
+  const bool tells_time = help && !runtime_->has_timekeeper();
+  Runtime::Sleeper sleeper(*this);
+  if (tells_time) {
+    sleeper.list();
     Clock& clock = runtime_->clock();
     const int64_t due_ms = runtime_->next_due();
     const int64_t left_ms = due_ms == INT64_MAX ? INT64_MAX : due_ms - clock.now_ms();
@@ -892,7 +899,7 @@ bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
     --waiters_;
     if (!kThreads && !may_come) return false;
   }
-  if (help) {
+  if (tells_time) {
     guard.unlock();
     runtime_->tell_time();
     guard.lock();

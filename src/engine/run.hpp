@@ -142,9 +142,9 @@ class Run final : public Object, public Work {
     Ref<Call> answered_call;
     std::vector<Ref<Event>> requests;  // questions that the input handler has not seen
     int64_t due_ms = INT64_MAX;        // earlier than the runtime knows
-    int64_t alarm_ms = INT64_MAX;      // earlier than the alarm knows
     Stream* ready = nullptr;           // through next_notice_; each holds a reference and counts in calling_
     bool lends_run = false;            // counted in lent_: done and requests are given the run
+    bool sets_alarm = false;           // the next moment is earlier than the alarm knows
     RunStatus status = RunStatus::running;
     size_t hands = 0;
     bool ended = false;
@@ -257,6 +257,7 @@ class Run final : public Object, public Work {
   bool helps(int64_t timeout_ms) const noexcept;
   Ref<Error> write_draft(Draft& draft, std::span<Write> writes, uint64_t* version, bool* removed);
   std::vector<std::string> kept_keys(std::string_view prefix, bool session) const;
+  void wake_waiters() noexcept;
   bool is_lost() const noexcept;
   void cancel_if_lost() noexcept;
 

@@ -172,7 +172,7 @@ void Run::begin_time(Notices& notices) noexcept {
   known_due_ms_ = due_ms;
   far_due_ms_.store(due_ms);
   if (!runtime_->arm_far(due_ms)) return;
-  notices.alarm_ms = due_ms;
+  notices.sets_alarm = true;
   notices.more = true;
 }
 

@@ -162,7 +162,9 @@ void Runtime::keep_call(Call*& call) noexcept {
 // ----------------------------------------------------------------------------------------------------- time
 
 Alarm::Target Runtime::target() noexcept {
-  return {[](void* runtime) noexcept { static_cast<Runtime*>(runtime)->tell_time(); }, this};
+  return {[](void* runtime) noexcept { static_cast<Runtime*>(runtime)->tell_time(); },
+          [](const void* runtime) noexcept { return static_cast<const Runtime*>(runtime)->next_due(); },
+          this};
 }
 
 // Under the lock. False: no memory.
@@ -189,11 +191,67 @@ void Runtime::arm(Run& run, int64_t due_ms) noexcept {
     }
     earlier = lower(next_due_, due_ms);
   }
-  if (earlier) alarm_->set(due_ms);
+  if (earlier) set_alarm();
 }
 
-// Either arm_those_far() sees the run's due time, or this sees that arm_by_ is not set to it any more.
-bool Runtime::arm_far(int64_t due_ms) noexcept { return lower(arm_by_, due_ms) && lower(next_due_, due_ms); }
+// Either arm_those_far() sees the run's due time, or this sees that arm_by_ is not set to it any more. Where
+// find_next_due() saw it in between, and lowered next_due_ itself, the alarm does not know yet all the same.
+bool Runtime::arm_far(int64_t due_ms) noexcept {
+  if (!lower(arm_by_, due_ms)) return false;
+  lower(next_due_, due_ms);
+  return next_due_.load() == due_ms;
+}
+
+void Runtime::set_alarm() noexcept {
+  alarm_->set();
+  if (sleeper_count_.load() != 0) wake_sleepers();
+}
+
+// Where time is the host's, no sleep of ours ends by it, unless it has come already.
+void Runtime::wake_sleepers() noexcept {
+  if (ports_.clock->is_hosts() && next_due() > ports_.clock->now_ms()) return;
+  const EngineScope scope;
+  enter();
+  while (const Ref<Run> run = take_sleeper()) run->wake_waiters();
+  leave();
+}
+
+// The run of one that is listed, and is not any more; null: there is none.
+Ref<Run> Runtime::take_sleeper() noexcept {
+  Guard guard(lock_);
+  if (sleepers_ == nullptr) return nullptr;
+  Run& run = sleepers_->run_;  // whoever sleeps has a reference
+  unlist(*sleepers_);
+  return Ref<Run>::share(&run);
+}
+
+void Runtime::Sleeper::list() noexcept {
+  Runtime& runtime = run_.runtime();
+  counts_ = true;
+  runtime.sleeper_count_.fetch_add(1);
+  Guard guard(runtime.lock_);
+  listed_ = true;
+  next_ = runtime.sleepers_;
+  if (next_ != nullptr) next_->previous_ = this;
+  runtime.sleepers_ = this;
+}
+
+Runtime::Sleeper::~Sleeper() {
+  if (!counts_) return;
+  Runtime& runtime = run_.runtime();
+  {
+    Guard guard(runtime.lock_);
+    if (listed_) runtime.unlist(*this);
+  }
+  runtime.sleeper_count_.fetch_sub(1);
+}
+
+// Under the lock.
+void Runtime::unlist(Sleeper& sleeper) noexcept {
+  sleeper.listed_ = false;
+  (sleeper.previous_ != nullptr ? sleeper.previous_->next_ : sleepers_) = sleeper.next_;
+  if (sleeper.next_ != nullptr) sleeper.next_->previous_ = sleeper.previous_;
+}
 
 // Under the lock.
 void Runtime::arm_those_far() noexcept {
@@ -244,13 +302,9 @@ void Runtime::tell_time() noexcept {
     arm_those_far();
   }
   while (const Ref<Run> run = take_due(now_ms)) run->on_time();
-  int64_t next_ms = INT64_MAX;
-  {
-    Guard guard(lock_);
-    next_ms = find_next_due();
-  }
+  next_timer();
+  alarm_->set();
   leave();
-  if (next_ms != INT64_MAX) alarm_->set(next_ms);
 }
 
 // -------------------------------------------------------------------------------------------------- counters

@@ -7,7 +7,10 @@
 //
 // Time: a run that has something due is in `armed`, by the moment; a time-out that is far away, as every run
 // has one by default, costs less: the run keeps it, and `arm_by` is the earliest of them, when those that are
-// still there are armed. `next_due` is the earlier of the two; the alarm was set to it.
+// still there are armed. `next_due` is the earlier of the two. Whoever makes it earlier, by whatever call,
+// first does that, and then, without a lock, sets the alarm and wakes the threads that sleep until the next
+// moment (set_alarm); one of those is listed before it reads next_due. So nobody sleeps past a moment that
+// was set.
 #pragma once
 
 #include <cstdint>
@@ -72,12 +75,34 @@ class Runtime final : public Object {
 
   // Without a lock of the engine. The run is told the time then, or earlier, if it is still listed.
   void arm(Run& run, int64_t due_ms) noexcept;
-  // The run has stored its far due time. Under the lock of a run; true where the alarm has to be set to it.
+  // The run has stored its far due time. Under the lock of a run; true: set_alarm() has to follow.
   bool arm_far(int64_t due_ms) noexcept;
   static constexpr int64_t kFarMs = 10'000;
-  void set_alarm(int64_t due_ms) noexcept { alarm_->set(due_ms); }
+  // The next moment is earlier than it was. Without a lock of the engine.
+  void set_alarm() noexcept;
   // When tell_time() will have something to do; INT64_MAX: never.
-  int64_t next_due() const noexcept { return next_due_.load(std::memory_order_relaxed); }
+  int64_t next_due() const noexcept { return next_due_.load(); }
+  // Whether a thread of the runtime's own sees to tell_time().
+  bool has_timekeeper() const noexcept { return alarm_->has_thread(); }
+
+  // A thread that waits for a run, and will not sleep past the next moment. Listed under the lock of its run,
+  // before it reads next_due(), until it goes; whoever makes that earlier wakes it through its run.
+  class Sleeper {
+   public:
+    explicit Sleeper(Run& run) noexcept : run_(run) {}
+    Sleeper(const Sleeper&) = delete;
+    Sleeper& operator=(const Sleeper&) = delete;
+    ~Sleeper();
+    void list() noexcept;
+
+   private:
+    friend class Runtime;
+    Run& run_;
+    bool counts_ = false;
+    bool listed_ = false;
+    Sleeper* next_ = nullptr;
+    Sleeper* previous_ = nullptr;
+  };
   // The same, for the host: without what has come about otherwise, as far as that is known.
   int64_t next_timer() noexcept {
     Guard guard(lock_);
@@ -111,6 +136,9 @@ class Runtime final : public Object {
   friend class EngineScope;
   void keep_call(Call*& call) noexcept;
   void unlink(Run& run) noexcept;
+  void unlist(Sleeper& sleeper) noexcept;
+  void wake_sleepers() noexcept;
+  Ref<Run> take_sleeper() noexcept;
   void count_ended(const Run& run) noexcept;
   bool arm_listed(Run& run, int64_t due_ms) noexcept;
   void arm_those_far() noexcept;
@@ -131,6 +159,8 @@ class Runtime final : public Object {
   std::set<std::pair<int64_t, Run*>> armed_;
   std::atomic<int64_t> arm_by_{INT64_MAX};
   std::atomic<int64_t> next_due_{INT64_MAX};
+  std::atomic<uint32_t> sleeper_count_{0};  // listed, or woken and not gone yet
+  Sleeper* sleepers_ = nullptr;
   Counters ended_;  // the outcomes, and the events of runs that are not listed any more
   // Bounded, so that it is a matter of speed and not of memory.
   static constexpr size_t kSparesMax = 4;

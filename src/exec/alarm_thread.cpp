@@ -1,5 +1,5 @@
-// Invariants: `due_ms` is the earliest moment set since the time was told last. The thread tells the time at
-// that moment, and not before; whatever is due later, the runtime sets anew.
+// Invariants: the thread tells the time at the next moment, and not before. It reads it under the lock, and
+// whoever makes it earlier wakes the thread under the same lock.
 #include "exec/alarm_thread.hpp"
 
 #ifndef BLAZEN_NO_THREADS
@@ -18,23 +18,20 @@ namespace {
 struct Sleeper {
   Lock lock;
   Condition changed;
-  int64_t due_ms = INT64_MAX;
   bool stopped = false;
 };
 
 // Until something is due. False: stopped.
-bool sleep_until_due(Sleeper& shared, Clock& clock) noexcept {
+bool sleep_until_due(Sleeper& shared, Clock& clock, Alarm::Target target) noexcept {
   Guard guard(shared.lock);
   while (!shared.stopped) {
-    if (shared.due_ms == INT64_MAX) {
+    const int64_t due_ms = target.next_due(target.runtime);
+    if (due_ms == INT64_MAX) {
       shared.changed.wait(guard, -1);
       continue;
     }
-    const int64_t left_ms = shared.due_ms - clock.now_ms();
-    if (left_ms <= 0) {
-      shared.due_ms = INT64_MAX;
-      return true;
-    }
+    const int64_t left_ms = due_ms - clock.now_ms();
+    if (left_ms <= 0) return true;
     constexpr int64_t kLongest = 3'600'000;
     shared.changed.wait(guard, steady_ms() + (left_ms < kLongest ? left_ms + 1 : kLongest));
   }
@@ -45,7 +42,7 @@ bool sleep_until_due(Sleeper& shared, Clock& clock) noexcept {
 void run_alarm(const std::shared_ptr<Sleeper>& shared, Clock& clock, const Ref<Hooks>& hooks,
                Alarm::Target target) noexcept {
   bool is_attached = false;
-  while (sleep_until_due(*shared, clock)) {
+  while (sleep_until_due(*shared, clock, target)) {
     if (!std::exchange(is_attached, true)) hooks->call_as_engine(hooks->attach);
     target.tell_time(target.runtime);
   }
@@ -62,10 +59,9 @@ class AlarmThread final : public Alarm {
         shared_(std::make_shared<Sleeper>()) {}
   ~AlarmThread() override { stop(); }
 
-  void set(int64_t due_ms) noexcept override {
+  void set() noexcept override {
     Guard guard(shared_->lock);
-    if (shared_->stopped || due_ms >= shared_->due_ms) return;
-    shared_->due_ms = due_ms;
+    if (shared_->stopped) return;
     if (thread_.joinable()) {
       shared_->changed.wake_one();
       return;
@@ -76,10 +72,11 @@ class AlarmThread final : public Alarm {
             run_alarm(shared, clock, hooks, target);
           });
     } catch (const std::exception&) {
-      // Without a thread, whoever polls or waits tells the time; the next set() tries again.
-      shared_->due_ms = INT64_MAX;
+      // Without a thread, whoever polls tells the time; the next set() tries again.
     }
   }
+
+  bool has_thread() const noexcept override { return true; }
 
   void stop() noexcept override {
     Guard guard(shared_->lock);

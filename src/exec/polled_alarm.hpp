@@ -12,8 +12,9 @@ class PolledAlarm final : public Alarm {
  public:
   // The clock outlives it.
   PolledAlarm(Clock& clock, Target target) noexcept : clock_(clock), target_(target) {}
-  void set(int64_t due_ms) noexcept override {
-    if (due_ms <= clock_.now_ms()) target_.tell_time(target_.runtime);
+  void set() noexcept override {
+    const int64_t due_ms = target_.next_due(target_.runtime);
+    if (due_ms != INT64_MAX && due_ms <= clock_.now_ms()) target_.tell_time(target_.runtime);
   }
   void stop() noexcept override {}
 

@@ -1,6 +1,6 @@
 // Invariants: `signalled` says that the host was told and has not begun a poll since; while runs are queued
 // and no poll is under way, it is set. The descriptor, a timer of the operating system, is readable while it
-// is set, and from the moment on that the alarm was set to.
+// is set, and from the next moment on at which something is due.
 #include "exec/pump.hpp"
 
 #include <algorithm>
@@ -119,15 +119,17 @@ class Pump final : public Executor {
     return number;
   }
 
-  // Something is due then. clock outlives this pump's use of it.
-  void set_due(int64_t due_ms, Clock& clock) noexcept {
-    Guard guard(lock_);
-    if (stopped_) return;
-    due_ms_ = due_ms;
+  // Where it reads when something is due. Before anything else; both outlive this pump's use of them.
+  void set_target(Alarm::Target target, Clock& clock) noexcept {
+    target_ = target;
     clock_ = &clock;
-    if (signalled_) return;
+  }
+  // What is due next has changed.
+  void look_at_due() noexcept {
+    Guard guard(lock_);
+    if (stopped_ || signalled_) return;
     await_due();
-    if (!std::exchange(due_told_, true)) tell_host(guard);
+    if (next_due() != INT64_MAX && !std::exchange(due_told_, true)) tell_host(guard);
   }
 
   void stop() noexcept override {
@@ -155,9 +157,10 @@ class Pump final : public Executor {
   // Under the lock: the descriptor is for what is due.
   void await_due() noexcept {
     if (!descriptor_.is_open()) return;
-    const bool is_known = clock_ != nullptr && !clock_->is_hosts() && due_ms_ != INT64_MAX;
-    descriptor_.set_in(is_known ? std::max<int64_t>(0, due_ms_ - clock_->now_ms()) : -1);
+    const int64_t due_ms = clock_->is_hosts() ? INT64_MAX : next_due();
+    descriptor_.set_in(due_ms == INT64_MAX ? -1 : std::max<int64_t>(0, due_ms - clock_->now_ms()));
   }
+  int64_t next_due() const noexcept { return target_.next_due(target_.runtime); }
 
   // The last that its caller does: where the host has let go of the runtime in the callback, the close ends with
   // the scope, and this pump may be gone.
@@ -180,7 +183,7 @@ class Pump final : public Executor {
   Descriptor descriptor_;
   Ref<Hooks> hooks_;
   Clock* clock_ = nullptr;
-  int64_t due_ms_ = INT64_MAX;  // as the alarm was set last
+  Alarm::Target target_{};
   uint32_t calling_ = 0;
   std::atomic<uint64_t> pushed_{0};  // how often a run was queued
   bool signalled_ = false;
@@ -190,19 +193,20 @@ class Pump final : public Executor {
 
 class PumpAlarm final : public Alarm {
  public:
-  PumpAlarm(Pump& pump, Clock& clock) noexcept : pump_(pump), clock_(clock) {}
-  void set(int64_t due_ms) noexcept override { pump_.set_due(due_ms, clock_); }
+  PumpAlarm(Pump& pump, Clock& clock, Target target) noexcept : pump_(pump) {
+    pump_.set_target(target, clock);
+  }
+  void set() noexcept override { pump_.look_at_due(); }
   void stop() noexcept override {}
 
  private:
   Pump& pump_;
-  Clock& clock_;
 };
 
 }  // namespace
 
-std::unique_ptr<Alarm> make_pump_alarm(Executor& pump, Clock& clock) {
-  return std::make_unique<PumpAlarm>(static_cast<Pump&>(pump), clock);
+std::unique_ptr<Alarm> make_pump_alarm(Executor& pump, Clock& clock, Alarm::Target target) {
+  return std::make_unique<PumpAlarm>(static_cast<Pump&>(pump), clock, target);
 }
 
 std::unique_ptr<Executor> make_pump(Ref<Hooks> hooks) { return std::make_unique<Pump>(std::move(hooks)); }

@@ -14,7 +14,7 @@ namespace blazen {
 std::unique_ptr<Executor> make_pump(Ref<Hooks> hooks);
 
 // pump is one of make_pump(). Both outlive the alarm. Throws std::bad_alloc.
-std::unique_ptr<Alarm> make_pump_alarm(Executor& pump, Clock& clock);
+std::unique_ptr<Alarm> make_pump_alarm(Executor& pump, Clock& clock, Alarm::Target target);
 // Whether this platform has the descriptor.
 bool pump_has_descriptor() noexcept;
 
