@@ -808,8 +808,10 @@ BLAZEN_API void blazen_run_options_init(blazen_run_options *options, size_t stru
  * [own: user_data borrow the run, run borrow this call | thread: any | block: no | since: 0.1] */
 typedef void (*blazen_run_done_fn)(void *user_data, blazen_run *run, blazen_run_state state);
 
-/* The short path: one run, from its input (NULL: JSON null) to its result, on this thread. Where the run parks elsewhere,
- * asks, waits for an event, or stays paused when no body is at work, BLAZEN_ERROR_WRONG_STATE: such a run wants a handle.
+/* The short path: one run, from its input (NULL: JSON null) to its result. This thread helps as in blazen_run_wait with
+ * BLAZEN_FOREVER, and comes back when the run has ended, whatever bodies of it are still at work elsewhere. Where the run
+ * parks elsewhere, asks, waits for an event, or stays paused when no body is at work, BLAZEN_ERROR_WRONG_STATE: such a run
+ * wants a handle.
  * [own: runtime in, workflow in, input in, result out | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_run(blazen_workflow *workflow, blazen_runtime *runtime, blazen_value *input,
                                              blazen_value **result, blazen_error **error);
@@ -842,8 +844,10 @@ BLAZEN_API blazen_status blazen_run_close(blazen_run *run, blazen_error **error)
 
 /* Waits until the run has ended or has parked elsewhere; *state (may be NULL) says which. timeout_ms: 0 only looks,
  * BLAZEN_FOREVER has no deadline; past it, BLAZEN_ERROR_TIMEOUT. Meanwhile this thread runs steps of the run instead of
- * sleeping: always where the engine has no threads, and elsewhere where there is no deadline. A library built without
- * threads never sleeps: where nothing can be run now, it answers BLAZEN_ERROR_TIMEOUT at once. A wait for something else
+ * sleeping, and looks between two bodies whether the wait is over; one that it has begun, it brings to its end. In
+ * BLAZEN_MODE_PUMP, it runs whatever can be run. With engine threads, it does so without a deadline alone, and runs the
+ * steps whose last bodies have taken less than a millisecond; others, where no engine thread has come for one in a second.
+ * So this call comes back late by one such body, at most. A library built without threads never sleeps: where nothing can be run now, it answers BLAZEN_ERROR_TIMEOUT at once. A wait for something else
  * goes on through a pause, and its time-out says that the run is paused. Without a deadline, it sleeps until another thread
  * resumes the run, and the log hears of it after a second; in BLAZEN_MODE_PUMP, where this thread is the one to do that, it
  * answers BLAZEN_ERROR_TIMEOUT once no body is at work.
@@ -1208,7 +1212,8 @@ BLAZEN_API blazen_status blazen_run_subscribe(blazen_run *run, blazen_stream **s
 BLAZEN_API blazen_status blazen_run_subscribe_with(blazen_run *run, const blazen_stream_options *options,
                                                    blazen_stream **stream, blazen_error **error);
 /* Takes the next item, and its number in the run's stream, from 1 (*sequence may be NULL); a gap has that of the last item
- * it stands for. timeout_ms as in blazen_run_wait. After BLAZEN_STREAM_END, the same again.
+ * it stands for. timeout_ms as in blazen_run_wait; a thread that helps meanwhile comes back as soon as an item is there and
+ * its body has returned. After BLAZEN_STREAM_END, the same again.
  * [own: stream in, item out, sequence out | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_stream_next(blazen_stream *stream, int64_t timeout_ms, blazen_event **item,
                                             uint64_t *sequence, blazen_error **error);

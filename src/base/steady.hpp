@@ -11,4 +11,9 @@ inline int64_t steady_ms() noexcept {
   return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
 }
 
+inline int64_t steady_ns() noexcept {
+  const auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
+}
+
 }  // namespace blazen

@@ -265,19 +265,28 @@ class Run::Watch {
     if (left_ > 1) --left_;
     return left_ == 1;
   }
-  [[gnu::noinline]] int64_t look() noexcept {
-    const int64_t before_ms = std::exchange(now_ms_, clock_.coarse_ms());
-    left_ = now_ms_ == before_ms ? 17 : 1;
-    return now_ms_;
+  [[gnu::noinline]] void look() noexcept {
+    passed_ms_ = -std::exchange(now_ms_, clock_.coarse_ms());
+    passed_ms_ += now_ms_;
+    was_for_one_ = std::exchange(is_for_one_, passed_ms_ != 0);
+    left_ = is_for_one_ ? 1 : 17;
   }
+  // What the last look saw: how much time has passed since the one before, and whether that was one body's.
+  int64_t passed_ms() const noexcept { return passed_ms_; }
+  bool was_for_one() const noexcept { return was_for_one_; }
 
  private:
   Clock& clock_;
   int64_t now_ms_;
+  int64_t passed_ms_ = 0;
   uint32_t left_ = 1;
+  bool is_for_one_ = true;  // the next look is, too
+  bool was_for_one_ = false;
 };
 
-uint64_t Run::work(uint64_t steps_max) noexcept {
+uint64_t Run::work(uint64_t steps_max) noexcept { return work_as(Worker::anybody, steps_max); }
+
+uint64_t Run::work_as(Worker worker, uint64_t steps_max) noexcept {
   EngineScope scope(*this, true);
   Commands commands;
   Notices notices;
@@ -291,7 +300,7 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
   bool hand_free = started_;
   Watch watch(runtime_->clock(), std::exchange(started_ms_, 0));
   looked_ms_ = watch.now();
-  if (hand_free) dispatch(commands, notices);
+  if (hand_free && (worker == Worker::anybody || next_is_quick())) dispatch(commands, notices);
   while (take_next(call, leavings, commands, notices)) {
     guard.unlock();
     // Call out, with nothing of the last tick left behind.
@@ -302,19 +311,21 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
     commands.clear();
     if (notices.any()) notify(notices);
     Ref<Error> error;
-    const Status status = call_body(*call, error);
+    const Status status =
+        shares_work_ && !is_quick(*call) ? call_slow_body(*call, error) : call_body(*call, error);
     ++steps;
     hand_free = steps_max == 0 || steps < steps_max;
-    // Not after the last one.
-    const bool looks = watch.is_time() && (status != Status::ok || call->deferred_ || !call->stops());
-    const int64_t looked_ms = looks ? watch.look() : watch.now();
-    // Bring back, and take the next.
+    // Not after the last one, unless somebody waits for it.
+    if (watch.is_time() &&
+        (worker == Worker::waiter || status != Status::ok || call->deferred_ || !call->stops()))
+      look(watch, *call);
+    // Bring back, and take the next: one that waits takes those that are quick.
+    const bool picks = worker == Worker::waiter && !workflow().is_quick();
     guard.lock();
-    looked_ms_ = looked_ms;
-    left_is_done = bring_back(*call, status, error, hand_free, commands, notices);
-    if (left_is_done && !call->deferred_) continue;
-    left = Ref<Call>::adopt(std::exchange(call, nullptr));
-    if (!left_is_done && hand_free) dispatch(commands, notices);
+    looked_ms_ = watch.now();
+    left_is_done = bring_back(*call, status, error, hand_free && !picks, commands, notices);
+    if (!left_is_done || call->deferred_) left = Ref<Call>::adopt(std::exchange(call, nullptr));
+    if (picks ? hand_free && next_is_quick() : !left_is_done && hand_free) dispatch(commands, notices);
   }
   offer(notices);
   guard.unlock();
@@ -330,6 +341,37 @@ uint64_t Run::work(uint64_t steps_max) noexcept {
   if (call != nullptr) keep_call(call);
   cancel_if_lost();
   return steps;
+}
+
+// Under the lock.
+bool Run::next_is_quick() const noexcept {
+  const Invocation* next = next_startable(state_);
+  return next != nullptr && workflow().is_quick(next->step);
+}
+
+bool Run::is_quick(const Call& call) const noexcept { return workflow().is_quick(index_of(*call.step_)); }
+
+StepIndex Run::index_of(const StepDefinition& step) const noexcept {
+  return static_cast<StepIndex>(&step - workflow().steps().data());
+}
+
+// Of one that is not known to be quick: it is measured.
+[[gnu::noinline]] Status Run::call_slow_body(Call& call, Ref<Error>& error) noexcept {
+  const StepIndex step = index_of(*call.step_);
+  const int64_t began_ns = steady_ns();
+  const Status status = call_body(call, error);
+  workflow().note_pace(step, steady_ns() - began_ns <= Pace::kQuickNs);
+  return status;
+}
+
+// Between two bodies, without the lock. Where nobody else tells the time, whoever works does.
+[[gnu::noinline]] void Run::look(Watch& watch, const Call& call) noexcept {
+  watch.look();
+  if (watch.passed_ms() == 0) return;
+  constexpr int64_t kSlowMs = 10;  // by a coarse clock
+  if (shares_work_ && watch.was_for_one() && watch.passed_ms() >= kSlowMs && is_quick(call))
+    workflow().note_pace(index_of(*call.step_), false);
+  if (!runtime_->clock().is_hosts() && !runtime_->has_timekeeper()) runtime_->tell_time();
 }
 
 void Run::clear_left(Ref<Call>& left, bool is_done) noexcept {
@@ -557,7 +599,15 @@ bool Run::tick(Tick& tick, Commands& commands, Notices& notices) noexcept {
 
 inline void Run::after_reduce(Commands& commands, Notices& notices) noexcept {
   if (commands.more) after_tick(commands, notices);
-  if (helpers_ != 0 && startable_now(state_) != 0) changed_.wake_all();
+  if (helpers_ != 0) [[unlikely]]
+    wake_helpers();
+}
+
+// Those who would start what can be started now, or would look after a while whether others have.
+[[gnu::noinline]] void Run::wake_helpers() noexcept {
+  if (startable_now(state_) == 0 || (shares_work_ && helpers_know_ && !next_is_quick())) return;
+  helpers_know_ = true;
+  changed_.wake_all();
 }
 
 [[gnu::noinline]] void Run::after_tick(Commands& commands, Notices& notices) noexcept {
@@ -636,7 +686,7 @@ void Run::look_at_hold(Notices& notices) noexcept {
   if (!stream_) return;
   const bool was_held = std::exchange(state_.held, stream_->holds());
   if (!was_held || state_.held || startable_now(state_) == 0) return;
-  if (helpers_ != 0) changed_.wake_all();
+  if (helpers_ != 0) wake_helpers();
   if (EngineScope::works_on(*this) && !runtime_->executor().wants_each_step()) {
     if (shares_work_) offer_rest(notices);
   } else {
@@ -847,24 +897,47 @@ bool Run::helps(int64_t timeout_ms) const noexcept {
   return false;
 }
 
-bool Run::wait_until(Guard& guard, int64_t timeout_ms, const std::function<bool()>& done) {
+bool Run::wait_until(Guard& guard, int64_t timeout_ms, bool can_come_early,
+                     const std::function<bool()>& done) {
   const int64_t deadline_ms = timeout_ms < 0 ? -1 : deadline_after(timeout_ms);
+  const uint64_t steps_max = timeout_ms < 0 && !can_come_early ? 0 : 1;
   bool may_tell = timeout_ms < 0;
+  LeftLying left_lying;
   while (!done()) {
     if (timeout_ms == 0) return false;
     const bool help = helps(timeout_ms);
-    if (help && started_ && startable_now(state_) != 0) {
+    if (help && takes_next(left_lying)) {
       guard.unlock();
-      work(timeout_ms < 0 ? 0 : 1);
+      work_as(shares_work_ && !left_lying.is_taken ? Worker::waiter : Worker::anybody,
+              left_lying.is_taken ? 1 : steps_max);
       guard.lock();
+      left_lying = {};
     } else if (timeout_ms < 0 && rests_in_pause()) {
       if (!sleep_in_pause(guard, may_tell)) return false;
-    } else if (!sleep(guard, help, deadline_ms)) {
+    } else if (!sleep(guard, help, left_lying.id != 0 ? left_lying.until_ms : deadline_ms)) {
       return done();
     }
     if (timeout_ms > 0 && !done() && steady_ms() >= deadline_ms) return false;
   }
   return true;
+}
+
+// Whether a thread that waits starts the next invocation itself. Where others can, it leaves to them what may
+// take long, unless none of them has come in a while: then they may all be waiting for this one.
+bool Run::takes_next(LeftLying& left_lying) noexcept {
+  const Invocation* next = started_ ? next_startable(state_) : nullptr;
+  helpers_know_ = next != nullptr;
+  if (next == nullptr) {
+    left_lying = {};
+    return false;
+  }
+  if (!shares_work_ || workflow().is_quick(next->step)) return true;
+  if (left_lying.id != next->id) {
+    constexpr int64_t kLongMs = 1000;
+    left_lying = {next->id, deadline_after(kLongMs), false};
+    return false;
+  }
+  return left_lying.is_taken = steady_ms() >= left_lying.until_ms;
 }
 
 void Run::wake_waiters() noexcept {
@@ -942,7 +1015,8 @@ Result<RunStatus> Run::wait(uint32_t until, int64_t timeout_ms) {
                        "a wait is not possible inside a callback: give a timeout_ms of 0");
   }
   Guard guard(lock_);
-  if (wait_until(guard, timeout_ms, [this, until] { return is_reached(until); })) return status_of(state_);
+  if (wait_until(guard, timeout_ms, false, [this, until] { return is_reached(until); }))
+    return status_of(state_);
   const std::string_view why = why_too_late();
   if (timeout_ms == 0) return Error::make(Status::timeout, why);
   const std::string open = summarize(state_);
@@ -965,13 +1039,13 @@ bool Run::is_reached(uint32_t until) const noexcept {
 }
 
 Ref<Error> Run::wait_ended_or_stuck() {
-  if (helps(-1)) work(0);
+  if (helps(-1)) work_as(shares_work_ ? Worker::waiter : Worker::anybody, 0);
   Guard guard(lock_);
   const auto is_over = [this] {
     const RunStatus now = status_of(state_);
     return now == RunStatus::paused ? rests_in_pause() : now != RunStatus::running;
   };
-  if (!wait_until(guard, -1, is_over)) {
+  if (!wait_until(guard, -1, false, is_over)) {
     return Error::make(Status::timeout,
                        "a step is pending, and nobody in this library could complete it meanwhile");
   }

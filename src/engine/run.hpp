@@ -221,6 +221,14 @@ class Run final : public Object, public Work {
   // Without the lock.
   void notify(Notices& notices) noexcept;
 
+  // Who works: a thread that waits starts only what is known to be quick.
+  enum class Worker : uint8_t { anybody, waiter };
+  uint64_t work_as(Worker worker, uint64_t steps_max) noexcept;
+  bool next_is_quick() const noexcept;
+  bool is_quick(const Call& call) const noexcept;
+  StepIndex index_of(const StepDefinition& step) const noexcept;
+  Status call_slow_body(Call& call, Ref<Error>& error) noexcept;
+  void look(Watch& watch, const Call& call) noexcept;
   void dispatch(Commands& commands, Notices& notices) noexcept;
   // The invocation that a tick has dispatched gets its call. False: there is none.
   bool take_next(Call*& call, Call::Leavings& leavings, Commands& commands, Notices& notices) noexcept;
@@ -247,8 +255,17 @@ class Run final : public Object, public Work {
   bool leave_abandoned(Call& call, Ref<Error>& error, bool hand_free, Commands& commands,
                        Notices& notices) noexcept;
 
-  // Sleeps and helps until done() holds under the lock. False: the deadline has passed.
-  bool wait_until(Guard& guard, int64_t timeout_ms, const std::function<bool()>& done);
+  // Sleeps and helps until done() holds under the lock, which it looks at between bodies where that can come
+  // while there is still work. False: the deadline has passed.
+  bool wait_until(Guard& guard, int64_t timeout_ms, bool can_come_early, const std::function<bool()>& done);
+  // What a thread that waits has left to others, until when they may come for it, and that they have not.
+  struct LeftLying {
+    uint64_t id = 0;  // of the invocation; 0: none
+    int64_t until_ms = 0;
+    bool is_taken = false;
+  };
+  bool takes_next(LeftLying& left_lying) noexcept;
+  void wake_helpers() noexcept;
   bool sleep(Guard& guard, bool help, int64_t deadline_ms);
   bool is_reached(uint32_t until) const noexcept;
   bool rests_in_pause() const noexcept;
@@ -288,7 +305,8 @@ class Run final : public Object, public Work {
   int64_t started_ms_ = 0;            // when start() looked at the clock, for the first thread that works
   int64_t looked_ms_ = 0;             // when a body began last, or little before
   bool time_has_passed_ = false;
-  bool ends_pause_ = false;  // the start does: the pause is that of the snapshot
+  bool ends_pause_ = false;    // the start does: the pause is that of the snapshot
+  bool helpers_know_ = false;  // that something can be started
   const bool times_steps_;
   const bool shares_work_;      // as the executor says
   mutable UuidText id_text_{};  // made when somebody asks; empty until then

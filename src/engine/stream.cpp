@@ -217,8 +217,9 @@ Result<Stream::Item> Stream::next(int64_t timeout_ms) {
   Run::Notices notices;
   std::optional<EngineScope> scope;
   Guard guard(run.lock_);
-  const bool there = run.wait_until(
-      guard, timeout_ms, [&] { return closed_ || has_ended(run.state_) || run.stream_->has_item(*this); });
+  const bool there = run.wait_until(guard, timeout_ms, true, [&] {
+    return closed_ || has_ended(run.state_) || run.stream_->has_item(*this);
+  });
   if (!there) {
     const bool is_paused = status_of(run.state_) == RunStatus::paused;
     guard.unlock();

@@ -150,6 +150,15 @@ inline size_t startable(const RunState& state) noexcept {
 
 // The same, for whoever would start them.
 inline size_t startable_now(const RunState& state) noexcept { return state.held ? 0 : startable(state); }
+// The one that is started next; null: there is none.
+inline const Invocation* next_startable(const RunState& state) noexcept {
+  if (startable_now(state) == 0) return nullptr;
+  if (const Invocation* interrupted = state.interrupted.front()) return interrupted;
+  const Invocation* routed = state.ready.front();
+  const Invocation* admitted = state.admitted.front();
+  if (routed == nullptr || admitted == nullptr) return routed != nullptr ? routed : admitted;
+  return routed->id < admitted->id ? routed : admitted;
+}
 // How many bodies are at work.
 inline size_t busy(const RunState& state) noexcept { return state.in_flight.size() - state.in_flight_asking; }
 

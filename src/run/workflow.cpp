@@ -124,9 +124,11 @@ TypeId Workflow::intern(std::string_view type) {
 void Workflow::index() {
   for (const std::string_view type : {kStopEvent, kInputRequest, kStartEvent, kInputResponse, kStepFailed})
     intern(type);
+  paces_ = std::make_unique<Pace[]>(steps_.size());
   for (StepIndex step = 0; step < steps_.size(); ++step) {
     step_index_.emplace(steps_[step].name, step);
     times_steps_ = times_steps_ || steps_[step].timeout_ms != 0;
+    slow_count_ += steps_[step].elsewhere() ? 0 : 1;
     for (const std::string& type : steps_[step].accepts) acceptors_[intern(type)].push_back(step);
     for (const std::string& type : steps_[step].emits) intern(type);
   }

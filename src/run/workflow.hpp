@@ -1,11 +1,13 @@
 // The definition of a workflow: its steps, and for each event type the steps that accept it.
 //
-// Invariants: immutable once built, and shared by any number of runs. Names are interned here, so that
-// routing is an index: a TypeId counts the event types that some step accepts or declares, a StepIndex the
-// steps, in the order in which they were added.
+// Invariants: immutable once built, but for the hints of its steps' pace, and shared by any number of runs.
+// Names are interned here, so that routing is an index: a TypeId counts the event types that some step
+// accepts or declares, a StepIndex the steps, in the order in which they were added.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +15,7 @@
 
 #include "base/limits.hpp"
 #include "base/object.hpp"
+#include "run/pace.hpp"
 #include "run/type_table.hpp"
 #include "value/error.hpp"
 
@@ -99,6 +102,14 @@ class Workflow final : public Object {
   TypeId find_type(std::string_view type) const noexcept { return types_.find(type); }
   const std::string& type_name(TypeId type) const noexcept { return types_.name(type); }
   bool times_steps() const noexcept { return times_steps_; }
+  // Whether a thread that waits may run a body of this step; whether that holds for every step.
+  bool is_quick(StepIndex step) const noexcept { return paces_[step].is_quick(); }
+  bool is_quick() const noexcept { return slow_count_.load(std::memory_order_relaxed) == 0; }
+  // A body of this step took so long.
+  void note_pace(StepIndex step, bool was_quick) const noexcept {
+    if (const int change = paces_[step].note(was_quick); change != 0)
+      slow_count_.fetch_sub(change, std::memory_order_relaxed);
+  }
   // The steps that accept a type, in the order in which they were added.
   const std::vector<StepIndex>& acceptors(TypeId type) const noexcept { return acceptors_[type]; }
   // How many steps accept one event, at most; at least 1.
@@ -126,6 +137,8 @@ class Workflow final : public Object {
   WorkflowPolicy policy_;
   bool times_steps_ = false;  // some step has a time-out
   std::vector<StepDefinition> steps_;
+  std::unique_ptr<Pace[]> paces_;               // of each step
+  mutable std::atomic<int32_t> slow_count_{0};  // steps that have a body here and are not known to be quick
   Names step_index_;
   TypeTable types_;
   std::vector<std::vector<StepIndex>> acceptors_;

@@ -78,7 +78,9 @@ INSTANTIATE_TEST_SUITE_P(Calls, ASleepingWait,
 // nobody polls.
 TEST_P(ASleepingWait, LearnsOfANearerTimerOfAnotherThread) {
   NEEDS_THREADS();
-  const auto [sets, timeout_ms] = GetParam();
+  const Sets sets = std::get<0>(GetParam());
+  // A wait without a deadline on a paused run comes back at once.
+  const int64_t timeout_ms = sets == Sets::resume_in_place ? 3'600'000 : std::get<1>(GetParam());
   Engine engine(Way::pump);
   Deferred pending;
   Invocation kept;
@@ -108,7 +110,7 @@ TEST_P(ASleepingWait, LearnsOfANearerTimerOfAnotherThread) {
   }
 
   std::atomic<bool> back{false};
-  std::thread waiter([&, timeout_ms = timeout_ms] {
+  std::thread waiter([&] {
     MUST(blazen_run_wait(run, timeout_ms, nullptr, e));
     back = true;
   });
