@@ -847,10 +847,11 @@ BLAZEN_API blazen_status blazen_run_close(blazen_run *run, blazen_error **error)
  * sleeping, and looks between two bodies whether the wait is over; one that it has begun, it brings to its end. In
  * BLAZEN_MODE_PUMP, it runs whatever can be run. With engine threads, it does so without a deadline alone, and runs the
  * steps whose last bodies have taken less than a millisecond; others, where no engine thread has come for one in a second.
- * So this call comes back late by one such body, at most. A library built without threads never sleeps: where nothing can be run now, it answers BLAZEN_ERROR_TIMEOUT at once. A wait for something else
- * goes on through a pause, and its time-out says that the run is paused. Without a deadline, it sleeps until another thread
- * resumes the run, and the log hears of it after a second; in BLAZEN_MODE_PUMP, where this thread is the one to do that, it
- * answers BLAZEN_ERROR_TIMEOUT once no body is at work.
+ * So this call comes back late by one such body, at most. A library built without threads never sleeps: where nothing can
+ * be run now, it answers BLAZEN_ERROR_TIMEOUT at once. A wait for something else goes on through a pause, and its time-out
+ * says that the run is paused. Without a deadline, it sleeps until another thread resumes the run, and the log hears of it
+ * after a second; in BLAZEN_MODE_PUMP, where there may be no other thread, it answers BLAZEN_ERROR_TIMEOUT after a second
+ * of a pause with no body at work.
  * [own: run in, state out | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_wait(blazen_run *run, int64_t timeout_ms, blazen_run_state *state,
                                          blazen_error **error);

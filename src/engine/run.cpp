@@ -989,15 +989,16 @@ bool Run::rests_in_pause() const noexcept {
   return !times_steps_ || next_step_due() == INT64_MAX;
 }
 
-// For ever, where another thread may end the pause; the log hears of it, once, when that takes long. False:
-// it is for this thread to end it.
+// Until another thread ends the pause. When that takes long, the log hears of it, once; in a pump, whose host
+// may have no other thread, the wait comes back instead. False: it does.
 bool Run::sleep_in_pause(Guard& guard, bool& may_tell) {
   constexpr int64_t kLongMs = 1000;
-  if (!kThreads || runtime_->executor().helping() == Helping::always) return false;
+  if (!kThreads) return false;
   ++waiters_;
   const bool is_woken = changed_.wait(guard, may_tell ? deadline_after(kLongMs) : -1);
   --waiters_;
   if (is_woken || !rests_in_pause()) return true;
+  if (runtime_->executor().helping() == Helping::always) return false;
   may_tell = false;
   guard.unlock();
   {
