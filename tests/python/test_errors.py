@@ -1,5 +1,6 @@
 """A step's exception comes out of result() as the same object; other failures say what they are."""
 
+import asyncio
 import traceback
 import unittest
 
@@ -27,7 +28,7 @@ class ErrorsTest(unittest.TestCase):
 
     def test_the_same_exception_comes_out(self):
         for runtime in MODES:
-            for exception in (ValueError("no\ud800 good"), KeyboardInterrupt(), Odd()):
+            for exception in (ValueError("no\ud800 good"), asyncio.CancelledError(), Odd()):
                 error = self.failure_of(exception, **runtime)
                 self.assertIs(error.__cause__, exception)
                 self.assertIs(error.detail, exception)

@@ -9,7 +9,7 @@ What does not pickle cannot be kept: the session policy of the workflow says wha
 
 import ctypes
 
-from . import _objects, tiers
+from . import _interrupts, _objects, tiers
 from ._arguments import text
 from ._c import DESERIALIZE_FN, SERIALIZE_FN, Deserializer, LiveOptions, c
 from ._describe import describe
@@ -52,6 +52,7 @@ def _dump(thing):
 
 
 def _fail(exception, error_out):
+    _interrupts.note(exception)
     message = describe(exception)
     return c.error_host(0, message, len(message), None, error_out)
 

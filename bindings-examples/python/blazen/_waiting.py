@@ -1,8 +1,9 @@
-"""Waiting in slices, so that Ctrl-C gets through: Python sees a signal only between two calls."""
+"""Waiting in slices, so that Ctrl-C gets through: Python sees a signal only between two calls, or in a step that the
+waiting thread runs."""
 
 import time
 
-from . import errors
+from . import _interrupts, errors
 from ._arguments import milliseconds
 from ._c import has_feature
 
@@ -20,7 +21,8 @@ def wait(call, timeout_s, is_stuck=lambda: False):
         left_ms = FOREVER_MS if deadline is None else max(0, round((deadline - begun) * 1000))
         is_last = not _SLICED or 0 <= left_ms <= _SLICE_MS
         try:
-            return call(left_ms if is_last else _SLICE_MS)
+            with _interrupts.raised():
+                return call(left_ms if is_last else _SLICE_MS)
         except errors.BlazenTimeout:
             if is_last or time.monotonic() - begun < _EARLY_S or (deadline is None and is_stuck()):
                 raise

@@ -142,7 +142,7 @@ class Run(run.Run):
         except asyncio.CancelledError:
             self.abort()
             raise
-        return self._ask(lib.run_result, read)
+        return self._result_now(read)
 
     async def result(self):
         """Waits, and answers the value of the StopEvent; raises BlazenError where there is none. Cancelling it aborts

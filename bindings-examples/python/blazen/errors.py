@@ -3,7 +3,7 @@
 import enum
 from ctypes import byref
 
-from . import _live, _objects, _read
+from . import _interrupts, _live, _objects, _read
 from ._c import HANDLE, c
 from ._describe import describe
 
@@ -120,5 +120,7 @@ def report(exception, error_out, run=None):
 
 
 def host_code_of(exception):
+    if _interrupts.is_interrupt(exception):
+        return _interrupts.HOST_CODE
     code = getattr(exception, "host_code", 0)
     return code if isinstance(code, int) else 0

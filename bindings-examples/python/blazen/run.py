@@ -3,7 +3,7 @@
 import ctypes
 import enum
 
-from . import _make, _objects, _read, _waiting, errors
+from . import _interrupts, _make, _objects, _read, _waiting, errors
 from ._arguments import flag, text, texts, whole
 from ._c import DONE_FN, HANDLE, TEXT, StreamOptions, c
 from ._calls import lib
@@ -106,7 +106,8 @@ class Run:
         return self._runtime.is_pump and self.state is RunState.PAUSED and not self.describe()["in_flight"]
 
     def result(self, timeout=None):
-        """Waits, and answers the value of the StopEvent; raises BlazenError where there is none."""
+        """Waits, and answers the value of the StopEvent; raises BlazenError where there is none, or the KeyboardInterrupt,
+        the SystemExit or whatever else is no Exception that a step has raised."""
         return self._result(timeout, _read.value)
 
     def stored_result(self, timeout=None):
@@ -115,7 +116,16 @@ class Run:
 
     def _result(self, timeout, read):
         self.wait(timeout)
-        return self._ask(lib.run_result, read)
+        return self._result_now(read)
+
+    def _result_now(self, read):
+        try:
+            return self._ask(lib.run_result, read)
+        except errors.BlazenError as failure:
+            interrupt = _interrupts.beneath(failure)
+            if interrupt is None:
+                raise
+        raise interrupt
 
     def _ask(self, call, read=_read.value):
         with owned(call(self._handle.pointer), c.value_release) as value:
@@ -160,7 +170,7 @@ class Run:
 
     def snapshot(self):
         """The whole run as bytes, at any instant, without stopping it."""
-        with owned(lib.run_snapshot(self._handle.pointer), c.snapshot_release) as snapshot:
+        with _interrupts.raised(), owned(lib.run_snapshot(self._handle.pointer), c.snapshot_release) as snapshot:
             return read_snapshot(snapshot)
 
     def stream(self):

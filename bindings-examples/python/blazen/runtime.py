@@ -3,7 +3,7 @@
 import enum
 import inspect
 
-from . import _live, _make, _objects, _read, errors
+from . import _interrupts, _live, _make, _objects, _read, errors
 from ._arguments import choice, flag, function, whole
 from ._c import INPUT_FN, LOG_FN, POST_FN, RunOptions, RuntimeCounters, RuntimeOptions, c
 from ._calls import lib
@@ -75,6 +75,7 @@ def _call_input_handler(user_data, run, request, answer_out, error_out):
                 answer_out[0] = c.value_retain(made)
         return errors.Status.OK
     except BaseException as exception:
+        _interrupts.note(exception)
         return errors.report(exception, error_out)
 
 
@@ -176,7 +177,7 @@ class Runtime:
             "keep_paused": flag("keep_paused", keep_paused),
         }
         answering = self._answering(input_handler)
-        with parsed(snapshot) as handle:
+        with parsed(snapshot) as handle, _interrupts.raised():
             options = _run_options(answering, deserializers or {}, **fields)
             return self._run_of(lib.run_resume(self._handle.pointer, pointer, handle, options), answering)
 
@@ -194,7 +195,8 @@ class Runtime:
 
     def poll(self, steps_max=0):
         """Runs up to so many steps on this thread (0: all that can run), and answers how many it ran."""
-        return lib.runtime_poll(self._handle.pointer, whole("steps_max", steps_max, 64))
+        with _interrupts.raised():
+            return lib.runtime_poll(self._handle.pointer, whole("steps_max", steps_max, 64))
 
     def next_timer(self):
         """In how many seconds a poll has something to do because of the time alone: 0, at once; None: never."""

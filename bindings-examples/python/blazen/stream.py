@@ -25,11 +25,9 @@ class Stream:
 
     def next(self, timeout=None):
         """The next item, blazen::StreamEnd included; BlazenTimeout after so many seconds, or as run.wait() says."""
-        item, sequence = _waiting.wait(
-            lambda slice_ms: lib.stream_next(self._handle.pointer, slice_ms), timeout, self._is_stuck
+        return _waiting.wait(
+            lambda slice_ms: _read(*lib.stream_next(self._handle.pointer, slice_ms)), timeout, self._is_stuck
         )
-        with owned(item, c.event_release):
-            return read_event(item, sequence)
 
     def close(self):
         lib.stream_close(self._handle.pointer)
@@ -39,3 +37,8 @@ class Stream:
 
     def __exit__(self, *_):
         self.close()
+
+
+def _read(item, sequence):
+    with owned(item, c.event_release):
+        return read_event(item, sequence)

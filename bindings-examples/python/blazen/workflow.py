@@ -5,7 +5,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from . import _coroutines, _objects, _read, errors
+from . import _coroutines, _interrupts, _objects, _read, errors
 from ._arguments import choice, flag, milliseconds, percent, real, text, texts, whole
 from ._c import DROP_FN, STEP_FN, RetryOptions, c
 from ._calls import lib
@@ -41,6 +41,7 @@ def _call_step(user_data, context, event, error):
     except NotAnswered:
         return errors.Status.PENDING
     except BaseException as exception:
+        _interrupts.note(exception)
         return errors.report(exception, error, c.context_run(context))
     finally:
         ctx.leave()
@@ -48,7 +49,7 @@ def _call_step(user_data, context, event, error):
 
 @dataclass(frozen=True)
 class Retry:
-    """When a step that failed is tried again. Times are in seconds.
+    """When a step that failed is tried again. Times are in seconds. Ctrl-C, or sys.exit() in it, is never tried again.
 
     max_attempts   with the first one
     initial_delay  before the second; each further one is `multiplier` times as long, at most max_delay
@@ -68,7 +69,7 @@ class Retry:
     def options(self):
         """As blazen_retry_options."""
         only = None if self.only is None else _codes("only", self.only)
-        never = _codes("never", self.never)
+        never = _codes("never", [*self.never, _interrupts.HOST_CODE])
         return RetryOptions(
             max_attempts=whole("max_attempts", self.max_attempts, 32, least=1),
             jitter_percent=percent("jitter", self.jitter),
