@@ -142,10 +142,14 @@ class Deserializers final : public LiveMaker {
     const blazen_deserializer& one = *find(label);
     const std::string text(label);  // with a NUL, as every text that is handed out
     blazen_value* answer = nullptr;
+    blazen_status status = BLAZEN_OK;
     Ref<Error> failure = failure_of_call([&](blazen_error** error) {
-      return one.deserialize(one.user_data, text.c_str(), text.size(), handle_of(kept.get()), &answer, error);
+      return status = one.deserialize(one.user_data, text.c_str(), text.size(), handle_of(kept.get()),
+                                      &answer, error);
     });
-    return take_answer(std::move(failure), answer, live);
+    failure = take_answer(std::move(failure), answer, live);
+    if (status == BLAZEN_ERROR_NOT_SERIALIZABLE && options_.skips_unknown) failure.reset();
+    return failure;
   }
 
  private:

@@ -756,8 +756,9 @@ enum {
  * [own: user_data borrow the run, run borrow this call, request borrow this call, answer out | thread: any | block: no | since: 0.1] */
 typedef blazen_status (*blazen_input_fn)(void *user_data, blazen_run *run, const blazen_event *request,
                                          blazen_value **answer, blazen_error **error);
-/* Makes an object again from what a snapshot kept of it: *live, which should be LIVE. Any other status: the resume fails,
- * and *error, where it set one, is the cause of its error.
+/* Makes an object again from what a snapshot kept of it: *live, which should be LIVE. BLAZEN_ERROR_NOT_SERIALIZABLE: this
+ * one cannot be made; with BLAZEN_UNKNOWN_LABEL_SKIP it is left out, like those without a deserializer. Any other status, and
+ * that without the option: the resume fails, and *error, where it set one, is the cause of its error.
  * [own: user_data borrow this call, label borrow this call, kept borrow this call, live out | thread: any | block: no | since: 0.1] */
 typedef blazen_status (*blazen_deserialize_fn)(void *user_data, const char *label, size_t label_length,
                                                blazen_value *kept, blazen_value **live, blazen_error **error);
@@ -780,7 +781,8 @@ typedef int32_t blazen_unknown_label;
  * [own: none | thread: any | block: no | since: 0.1] */
 enum {
     BLAZEN_UNKNOWN_LABEL_ERROR = 0, /* BLAZEN_ERROR_NOT_SERIALIZABLE, which names every one, before any is made */
-    BLAZEN_UNKNOWN_LABEL_SKIP = 1   /* it is left out, as a dropped one is, and blazen_run_dropped names it */
+    BLAZEN_UNKNOWN_LABEL_SKIP = 1   /* it is left out, as a dropped one is, and blazen_run_dropped names it; so is what its
+                                     * deserializer cannot make (BLAZEN_ERROR_NOT_SERIALIZABLE) */
 };
 
 /* What a run can be given beside its input.

@@ -27,7 +27,8 @@ class LiveMaker {
   virtual bool knows(std::string_view label) const noexcept = 0;
   // What is unknown is left out.
   virtual bool skips_unknown() const noexcept = 0;
-  // label is known. Null: `live` is the value. Throws std::bad_alloc.
+  // label is known. Null: `live` is the value; or null, where this one cannot be made, and what is unknown is
+  // left out. Throws std::bad_alloc.
   virtual Ref<Error> make(std::string_view label, const Ref<Value>& kept, Ref<Value>& live) = 0;
 
  protected:

@@ -135,6 +135,7 @@ class Revival {
     }
     Ref<Value> live;
     Ref<Error> cause = maker_->make(value.label(), value.make(), live);
+    if (!cause && !live) skipped_.push_back(std::move(place));
     if (!cause) return live;
     if (cause->status == Status::out_of_memory) throw std::bad_alloc();
     failure_ =

@@ -9,6 +9,31 @@ from support import TIMEOUT_S, blazen, needs_threads, run_python
 from travel import Journey, journey
 
 
+class TwoArguments(Exception):
+    def __init__(self, code, detail):
+        super().__init__(f"{code}: {detail}")
+
+
+class Unmakeable:
+    def __init__(self, host):
+        self.host = host
+
+    def __reduce__(self):
+        return Unmakeable, (self.host, "one too many")
+
+
+class Gone:
+    pass
+
+
+def keeping(thing, **options):
+    """A workflow that keeps an object in its session, and says at "Go" what is there."""
+    workflow = blazen.Workflow("keeping", idle="wait", **options)
+    workflow.step(name="keep", accepts=blazen.START_EVENT)(lambda ctx, event: ctx.session.update(thing=thing))
+    workflow.step(name="go", accepts="Go")(lambda ctx, event: blazen.StopEvent(ctx.session.get("thing")))
+    return workflow
+
+
 class SnapshotsTest(unittest.TestCase):
     def test_a_fresh_process_goes_on(self):
         with blazen.Runtime(mode="pump") as runtime, tempfile.TemporaryDirectory() as folder:
@@ -88,6 +113,53 @@ class SnapshotsTest(unittest.TestCase):
                 run.snapshot()
             self.assertEqual(caught.exception.status, blazen.Status.NOT_SERIALIZABLE)
             self.assertIn("lock", str(caught.exception))
+
+    def test_an_object_that_does_not_unpickle_cannot_be_in_it(self):
+        """Pickled as one argument, an exception with two is never made again: better said now than at the resume."""
+        for thing in (TwoArguments(3, "x"), Unmakeable("db")):
+            for policy, dropped in (("pickle_or_error", None), ("pickle_or_serialize", ["session 'thing'"])):
+                with self.subTest(thing=thing, policy=policy), blazen.Runtime(mode="pump") as runtime:
+                    run = runtime.run(keeping(thing, session_pause_policy=policy))
+                    runtime.poll()
+                    if dropped is None:
+                        with self.assertRaisesRegex(blazen.BlazenError, "session 'thing'.*cannot unpickle") as caught:
+                            run.snapshot()
+                        self.assertEqual(caught.exception.status, blazen.Status.NOT_SERIALIZABLE)
+                    else:
+                        self.assertEqual(blazen.snapshot_info(run.snapshot())["dropped"], dropped)
+
+    def test_a_failed_run_whose_exception_does_not_unpickle(self):
+        workflow = blazen.Workflow("fails")
+
+        @workflow.step(accepts=blazen.START_EVENT)
+        def fail(ctx, event):
+            raise TwoArguments(3, "x")
+
+        with blazen.Runtime(mode="pump") as runtime:
+            run = runtime.run(workflow)
+            run.wait(TIMEOUT_S)
+            with self.assertRaisesRegex(blazen.BlazenError, "cannot unpickle"):
+                run.snapshot()
+
+    def test_what_no_longer_unpickles_is_left_out_where_that_was_chosen(self):
+        """The class is gone when the run is resumed, as in a process that does not have it."""
+        with blazen.Runtime(mode="pump") as runtime:
+            workflow = keeping(Gone())
+            run = runtime.run(workflow)
+            runtime.poll()
+            snapshot = run.snapshot()
+            kept = globals().pop("Gone")
+            try:
+                with self.assertRaisesRegex(blazen.BlazenError, "session 'thing' cannot be made again") as caught:
+                    runtime.resume(workflow, snapshot)
+                self.assertEqual(caught.exception.status, blazen.Status.NOT_SERIALIZABLE)
+                again = runtime.resume(workflow, snapshot, unknown_label="skip")
+            finally:
+                globals()["Gone"] = kept
+            self.assertEqual(again.dropped(), ["session 'thing'"])
+            again.start()
+            again.send_event(blazen.Event("Go"))
+            self.assertIsNone(again.result(TIMEOUT_S))
 
     def test_another_workflow_is_refused(self):
         other = blazen.Workflow("journey")

@@ -119,6 +119,12 @@ struct Maker {
       (void)maker.make(kept, value);
       return blazen_error_host(9, BLAZEN_TEXT("no server"), nullptr, error);
     }
+    if (maker.how == "cannot") return BLAZEN_ERROR_NOT_SERIALIZABLE;
+    if (maker.how == "cannot, and says why") {
+      (void)maker.make(kept, value);
+      (void)blazen_error_host(9, BLAZEN_TEXT("no such class"), nullptr, error);
+      return BLAZEN_ERROR_NOT_SERIALIZABLE;
+    }
     if (maker.how == "unknown status") return 4711;
     if (maker.how == "pending") return BLAZEN_PENDING;
     if (maker.how == "throws") throw std::runtime_error("thrown");
@@ -807,6 +813,33 @@ TEST(LiveDeserializer, AnUnknownLabelIsSkippedAndReportedWhereThatWasChosen) {
   EXPECT_EQ(maker.drops_of_made(), "11");
 }
 
+TEST(LiveDeserializer, WhatItCannotMakeIsSkippedAndReportedWhereThatWasChosen) {
+  for (const char* how : {"cannot", "cannot, and says why"}) {
+    SCOPED_TRACE(how);
+    Kept kept;
+    Maker a("test/a"), b("test/b", how), far("test/far", how);
+    {
+      RunHandle run =
+          must_resume(kept.engine, kept.workflow, kept.bytes, {&a, &b, &far}, BLAZEN_UNKNOWN_LABEL_SKIP);
+      EXPECT_EQ(dropped_of(run), "[\"session 'b'\",\"event 'Far' (id 2)\"]");
+      EXPECT_EQ(dropped_of(snapshot(run)), dropped_of(run));
+    }
+    EXPECT_EQ(a.drops_of_made(), "1");
+    EXPECT_EQ(b.drops_of_made(), std::string(b.made.size(), '1'));
+  }
+}
+
+TEST(LiveDeserializer, WhatItFailsToMakeForAnotherReasonIsNotSkipped) {
+  for (const char* how : {"fails", "unknown status", "throws"}) {
+    Kept kept;
+    Maker a("test/a"), b("test/b", how), far("test/far");
+    EXPECT_EQ(
+        try_resume(kept.engine, kept.workflow, kept.bytes, {&a, &b, &far}, BLAZEN_UNKNOWN_LABEL_SKIP).status,
+        BLAZEN_ERROR_NOT_SERIALIZABLE)
+        << how;
+  }
+}
+
 TEST(LiveDeserializer, ASkippedResultIsNullAndASkippedDetailNone) {
   Object result("1"), detail("2");
   Engine engine;
@@ -835,6 +868,8 @@ TEST(LiveDeserializer, WhateverItAnswersTheResumeSaysSoAndNothingLeaks) {
   const Row table[] = {
       {"fails", BLAZEN_ERROR_HOST, "no server"},
       {"fails after all", BLAZEN_ERROR_HOST, "no server"},
+      {"cannot", BLAZEN_ERROR_NOT_SERIALIZABLE, "BLAZEN_ERROR_NOT_SERIALIZABLE"},
+      {"cannot, and says why", BLAZEN_ERROR_HOST, "no such class"},
       {"unknown status", BLAZEN_ERROR_HOST, "it answered a status that this library does not know"},
       {"pending", BLAZEN_ERROR_WRONG_STATE, "only a step may answer BLAZEN_PENDING"},
       {"throws", BLAZEN_ERROR_HOST, "thrown"},

@@ -4,7 +4,9 @@
     has __blazen_serialize__() -> bytes       python/TYPE_NAME   these bytes          deserializers={"TYPE_NAME": ...}
     whatever else                             python/object      its pickle           unpickling
 
-What does not pickle cannot be kept: the session policy of the workflow says what becomes of it.
+What does not pickle, or does not unpickle, cannot be kept: the session policy of the workflow says what becomes of it. So
+a snapshot unpickles what it keeps, to see that it can be done. What still fails to in another process, where a class is
+gone, is left out by a resume with unknown_label="skip".
 """
 
 import ctypes
@@ -16,6 +18,7 @@ from ._describe import describe
 
 _PREFIX = "python/"
 _PICKLED = _PREFIX + "object"
+_NOT_SERIALIZABLE = 400  # Status.NOT_SERIALIZABLE; errors is built on this module
 
 
 def is_ours(label):
@@ -48,7 +51,12 @@ def _serialize(number, value_out, error_out):
 def _dump(thing):
     if label_of(thing) != _PICKLED:
         return bytes(thing.__blazen_serialize__()), None
-    return tiers.dump_pickle(thing), tiers.PICKLE_CODEC.encode()
+    data = tiers.dump_pickle(thing)
+    try:
+        tiers.load_pickle(data)
+    except Exception as failure:
+        raise TypeError(f"cannot unpickle {type(thing).__qualname__!r} object: {failure!r}") from failure
+    return data, tiers.PICKLE_CODEC.encode()
 
 
 def _fail(exception, error_out):
@@ -65,7 +73,7 @@ _OPTIONS = LiveOptions(drop=_objects.drop, serialize=_serialize)
 
 def deserializers(by_type_name):
     """What blazen_run_options takes: an array, and its length. Each element is given to one call, which drops it."""
-    loads = {_PICKLED: tiers.load_pickle}
+    loads = {_PICKLED: _unpickle}
     for name, load in dict(by_type_name).items():
         text("deserializers", name)
         if not callable(load):
@@ -80,6 +88,17 @@ def deserializers(by_type_name):
     return array, len(loads)
 
 
+class _CannotUnpickle(Exception):
+    """What is left out where the resume may leave things out."""
+
+
+def _unpickle(data):
+    try:
+        return tiers.load_pickle(data)
+    except Exception as failure:
+        raise _CannotUnpickle(repr(failure)) from failure
+
+
 @DESERIALIZE_FN
 def _deserialize(user_data, _label, _label_length, kept, live_out, error_out):
     """The blazen_deserialize_fn of every label. No exception leaves it."""
@@ -87,6 +106,9 @@ def _deserialize(user_data, _label, _label_length, kept, live_out, error_out):
         label, load = _objects.find(user_data)
         thing = load(_data(kept))
         return create(_objects.keep(thing), label, live_out, error_out)
+    except _CannotUnpickle as exception:
+        _fail(exception, error_out)
+        return _NOT_SERIALIZABLE
     except BaseException as exception:
         return _fail(exception, error_out)
 

@@ -165,7 +165,8 @@ class Runtime:
         """A run as it stood in a snapshot (bytes), not started yet.
 
         deserializers    {type name: function(bytes)}: make objects again that have a __blazen_serialize__
-        unknown_label    what becomes of an object for which there is none: "error", or "skip" (run.dropped() names it)
+        unknown_label    what becomes of an object for which there is none, or that does not unpickle here: "error", or
+                         "skip" (run.dropped() names it)
         time_has_passed  delays and back-offs count by the date; else they stood still since the snapshot
         keep_paused      a run that was paused stays so until run.resume_in_place(); else its start lets it go on
         """
