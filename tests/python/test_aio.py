@@ -50,11 +50,16 @@ class AioTest(QuietTest):
         self.run_quietly(test)
 
     def test_many_runs_at_once(self):
-        async def body(ctx, event):
-            await asyncio.sleep(0.01)
-            return event.value * 2
-
         async def test(runtime):
+            begun, all_have_begun = [], asyncio.Event()
+
+            async def body(ctx, event):
+                begun.append(event.value)
+                if len(begun) == 100:
+                    all_have_begun.set()
+                await all_have_begun.wait()
+                return event.value * 2
+
             workflow = workflow_of(body)
             results = await asyncio.gather(*(runtime.run(workflow, number) for number in range(100)))
             self.assertEqual(results, [2 * number for number in range(100)])
@@ -64,9 +69,16 @@ class AioTest(QuietTest):
     def test_an_endless_run_leaves_the_loop_its_turns(self):
         async def test(runtime):
             workflow = blazen.Workflow("endless")
-            workflow.step(name="spin", accepts=[blazen.START_EVENT, "Again"])(lambda ctx, event: blazen.Event("Again"))
+            spun = []
+
+            @workflow.step(accepts=[blazen.START_EVENT, "Again"])
+            def spin(ctx, event):
+                spun.append(1)
+                return blazen.Event("Again")
+
             run = runtime.run(workflow)
-            await asyncio.sleep(0.02)
+            while len(spun) < 1000:
+                await asyncio.sleep(0)
             run.abort()
             with self.assertRaises(blazen.BlazenError) as caught:
                 await run

@@ -220,7 +220,7 @@ class AioControlTest(QuietTest):
                 try:
                     await never()
                 finally:
-                    await asyncio.sleep(0.002)
+                    await some_turns()
                     happened.append("clean")
 
             async def test(runtime):

@@ -114,20 +114,21 @@ class RunsTest(unittest.TestCase):
         self.assertEqual(result_of(workflow), [1, "c", "start", 2])
 
     def test_closing_cancels(self):
-        entered, leave = threading.Event(), threading.Event()
+        entered, told, returned = threading.Event(), threading.Event(), []
 
         def step(ctx, event):
+            ctx.on_cancel(told.set)
             entered.set()
-            leave.wait(TIMEOUT_S)
-            return ctx.is_cancelled
+            told.wait(TIMEOUT_S)
+            returned.append(ctx.is_cancelled)
 
         if not blazen.has_feature("threads"):
             self.skipTest("the library has no threads")
         with nothing_left(self), blazen.Runtime(threads=1) as runtime:
             run = runtime.run(one_step(step))
             entered.wait(TIMEOUT_S)
-            threading.Timer(0.05, leave.set).start()
             run.close()
+            self.assertEqual(returned, [True], "it waits until the body has returned")
             with self.assertRaises(blazen.BlazenError) as caught:
                 run.result()
             self.assertEqual(caught.exception.status, blazen.Status.CANCELLED)
@@ -151,13 +152,14 @@ class RunsTest(unittest.TestCase):
         from support import run_python
 
         script = """
-import blazen, time
+import blazen
 workflow = blazen.Workflow("ticks")
 workflow.step(name="start", accepts=[blazen.START_EVENT, "Tick"])(lambda ctx, event: blazen.Event("Tick"))
 runtime = blazen.Runtime(threads=2)
 run = runtime.run(workflow)
-stream = run.stream()
-time.sleep(0.05)
+stream = run.subscribe(lifecycle=True)
+for _ in range(1000):
+    stream.next()
 print("left")
 """
         self.assertEqual(run_python("-c", script), "left\n")
