@@ -166,7 +166,7 @@ def self_test():
             found = faults(Path(folder))
             if len(found) != 1 or expected not in found[0]:
                 failed.append(f"{name} including {include}: expected one fault with '{expected}', found {found}")
-    return failed, f"self-test: {len(PLANTS)} planted violations found"
+    return failed, f"self-test: {len(PLANTS)} planted violations found\ncases: {len(PLANTS) + 1}"
 
 
 def main():
@@ -175,7 +175,7 @@ def main():
         failed, message = self_test()
     elif not sys.argv[1:]:
         failed, count = faults(root), len(list(sources(root)))
-        message = f"layers: {count} files include only what stands below them"
+        message = f"layers: {count} files include only what stands below them\ncases: 1"
         if count == 0:
             failed = ["no sources found"]
     else:

@@ -38,10 +38,8 @@ struct Declaration {
 };
 
 std::string read_header() {
-  std::string path = __FILE__;
-  path.resize(path.rfind('/'));
-  std::ifstream file(path + "/../../include/blazen/blazen.h");
-  EXPECT_TRUE(file) << path;
+  std::ifstream file(BLAZEN_HEADER);
+  EXPECT_TRUE(file) << BLAZEN_HEADER;
   std::stringstream text;
   text << file.rdbuf();
   return text.str();

@@ -147,7 +147,7 @@ def self_test():
             if not why or "not installed" not in why:
                 failed.append(f"{name}: does not fail without its tools: {why}")
     os.environ["PATH"] = path
-    print("\n".join(failed) if failed else f"self-test: {len(IMPORTS)} imports fail without their tools")
+    print("\n".join(failed) if failed else f"self-test: {len(IMPORTS)} imports fail without their tools\ncases: {len(IMPORTS)}")
     return not failed
 
 
@@ -168,6 +168,8 @@ def main():
         if why is not None:
             print(why)
             bad += 1
+        else:
+            print("cases: 1")
     sys.exit(1 if bad else 0)
 
 

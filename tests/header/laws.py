@@ -647,7 +647,8 @@ def missed(check, plants):
 def self_test():
     checks = ((text_faults, TEXT_PLANTS), (compile_faults, COMPILE_PLANTS), (bare_faults, BARE_PLANTS))
     failed = [fault for check, plants in checks for fault in missed(check, plants)]
-    return failed, f"self-test: {sum(len(plants) for _, plants in checks)} planted faults found"
+    count = sum(len(plants) for _, plants in checks)
+    return failed, f"self-test: {count} planted faults found\ncases: {count + len(checks)}"
 
 
 def main():
@@ -658,7 +659,8 @@ def main():
         text = path.read_text(encoding="utf-8")
         failed = [*text_faults(text), *compile_faults(text), *bare_faults(text)]
         message = f"laws: {len(items(text))} declarations, {len(functions(text))} of them functions, keep them; " \
-                  f"{len(COMPILERS) * len(FORMS)} compilations without a warning"
+                  f"{len(COMPILERS) * len(FORMS)} compilations without a warning\n" \
+                  f"cases: {1 + len(COMPILERS) * len(FORMS)}"
     print("\n".join(failed) if failed else message)
     sys.exit(1 if failed else 0)
 

@@ -84,7 +84,7 @@ def self_test():
             found = faults(planted(folder, source, options), declared)
             if not any(expected in fault for fault in found):
                 failed.append(f"{what}: expected '{expected}', found {found}")
-    return failed, f"self-test: {len(PLANTS)} planted faults found"
+    return failed, f"self-test: {len(PLANTS)} planted faults found\ncases: {len(PLANTS) + 1}"
 
 
 def main():
@@ -96,7 +96,7 @@ def main():
     elif len(sys.argv) == 2:
         declared = set(laws.functions(laws.HEADER.read_text(encoding="utf-8")))
         failed = faults(sys.argv[1], declared)
-        message = f"symbols: the library exports the {len(declared)} functions of the header, and nothing else"
+        message = f"symbols: the library exports the {len(declared)} functions of the header, and nothing else\ncases: 1"
     else:
         sys.exit("usage: tests/header/symbols.py LIBRARY | --self-test")
     print("\n".join(failed) if failed else message)

@@ -6,6 +6,7 @@ What our own decoder refuses, the independent ones must not all accept silently:
 """
 
 import sys
+import unittest
 from pathlib import Path
 
 import cbor2
@@ -150,30 +151,40 @@ def check_what_waits(kept):
         assert ours(data) is None and grammar_refuses(data), fault
 
 
-def main():
-    kept = {}
-    accepted = refused = 0
+def read_corpus():
+    """What the kept samples decode to, by their names, and how many our decoder refuses."""
+    kept, refused = {}, 0
     for path in sorted(CORPUS.iterdir()):
         data = path.read_bytes()
         if ours(data) is None:
             refused += 1
         else:
             kept[path.name] = agree(path.name, data)
-            accepted += 1
-    assert accepted >= 15 and refused >= 3, (accepted, refused)
-    check_what_was_live(kept)
-    check_what_waits(kept)
-    live = live_snapshots()
-    for number, data in enumerate(live):
-        document = agree(f"live snapshot {number}", data)
-    assert document[16] == ['"all"'], document[16]
-    kinds = {type(value) for _, _, value in document[10]}
-    assert kinds == {str, bytes, list}, kinds
-    broken = bytearray(live[-1])
-    broken[len(SELF_DESCRIBED) + 2] ^= 0xFF
-    assert grammar_refuses(bytes(broken)), "the grammar accepts a broken document: it proves nothing"
-    print(f"{accepted} kept and {len(live)} live snapshots read, encoded back and validated by others; {refused} refused")
+    return kept, refused
+
+
+class IndependentTest(unittest.TestCase):
+    def test_others_read_every_kept_sample_and_encode_the_same_bytes(self):
+        kept, refused = read_corpus()
+        self.assertGreaterEqual(len(kept), 15)
+        self.assertGreaterEqual(refused, 3)
+
+    def test_what_was_live_is_in_the_samples(self):
+        check_what_was_live(read_corpus()[0])
+
+    def test_what_waits_is_in_the_samples(self):
+        check_what_waits(read_corpus()[0])
+
+    def test_others_read_the_snapshots_of_a_live_run(self):
+        live = live_snapshots()
+        for number, data in enumerate(live):
+            document = agree(f"live snapshot {number}", data)
+        self.assertEqual(document[16], ['"all"'])
+        self.assertEqual({type(value) for _, _, value in document[10]}, {str, bytes, list})
+        broken = bytearray(live[-1])
+        broken[len(SELF_DESCRIBED) + 2] ^= 0xFF
+        self.assertTrue(grammar_refuses(bytes(broken)), "the grammar accepts a broken document: it proves nothing")
 
 
 if __name__ == "__main__":
-    main()
+    unittest.main()
