@@ -1,8 +1,9 @@
 // A quick hash of short texts, and their comparison without a call: keys and event types are looked up all
 // the time.
 //
-// Folded multiplication of 64-bit words (the scheme of wyhash, Wang Yi, 2019). Nothing that anybody can see
-// depends on it.
+// Folded multiplication of 64-bit words (the scheme of wyhash, Wang Yi, 2019). Its seeds are drawn when the
+// library is loaded, so that nobody can choose texts that collide: keys and types may come from anybody, in a
+// snapshot too. Nothing that anybody can see depends on them: no order, no byte.
 #pragma once
 
 #include <cstdint>
@@ -23,20 +24,35 @@ inline uint64_t fold_multiply(uint64_t a, uint64_t b) noexcept {
 #endif
 }
 
+struct TextSeeds {
+  uint64_t sum;
+  uint64_t factor;
+};
+// Written before anything is hashed; a test may choose others, for tables that it makes after that.
+#ifdef __ELF__
+[[gnu::visibility("hidden")]]
+#endif
+extern TextSeeds text_seeds;
+
 inline uint64_t hash_text(std::string_view text) noexcept {
-  constexpr uint64_t kFirst = 0xa0761d6478bd642fU;  // odd, with as many ones as zeros
-  constexpr uint64_t kSecond = 0xe7037ed1a0b428dbU;
-  uint64_t sum = kFirst ^ text.size();
+  const uint64_t factor = text_seeds.factor;
+  uint64_t sum = text_seeds.sum ^ text.size();
   const char* at = text.data();
   size_t left = text.size();
   if (left < 8) {
     uint64_t word = 0;
     for (; left > 0; --left) word = word << 8 | static_cast<unsigned char>(*at++);
-    return fold_multiply(sum ^ kSecond, word ^ kFirst);
+    return fold_multiply(sum, word ^ factor);
   }
-  for (; left > 8; left -= 8, at += 8) sum = fold_multiply(sum ^ load_8(at), kSecond);
-  return fold_multiply(sum ^ load_8(text.data() + text.size() - 8), kSecond);
+  for (; left > 8; left -= 8, at += 8) sum = fold_multiply(sum ^ load_8(at), factor);
+  return fold_multiply(sum ^ load_8(text.data() + text.size() - 8), factor);
 }
+
+// For the containers of the standard library.
+struct TextHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view text) const noexcept { return static_cast<size_t>(hash_text(text)); }
+};
 
 inline bool same_text(std::string_view a, std::string_view b) noexcept {
   const size_t size = a.size();

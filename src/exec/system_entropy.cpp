@@ -4,45 +4,23 @@
 #include "exec/system_entropy.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #if defined(__linux__)
 #include <sys/mman.h>
-#include <sys/random.h>
-#else
-#include <random>
 #endif
+
+#include "base/random.hpp"
 
 namespace blazen {
 namespace {
 
 Ref<Error> fill_from_system(void* bytes, size_t size) noexcept {
-#if defined(__linux__)
-  auto* to = static_cast<unsigned char*>(bytes);
-  while (size > 0) {
-    const ssize_t got = ::getrandom(to, size, 0);
-    if (got > 0) {
-      to += got;
-      size -= static_cast<size_t>(got);
-    } else if (errno != EINTR) {
-      const int code = errno;
-      Ref<Error> error = Error::make(Status::system, "the operating system gave no random bytes");
-      if (error->status == Status::system) error->host_code = code;
-      return error;
-    }
-  }
-  return nullptr;
-#else
-  try {
-    std::random_device device;
-    auto* to = static_cast<unsigned char*>(bytes);
-    for (size_t i = 0; i < size; ++i) to[i] = static_cast<unsigned char>(device());
-    return nullptr;
-  } catch (...) {
-    return Error::make(Status::system, "the platform gave no random bytes");
-  }
-#endif
+  const int code = fill_random(bytes, size);
+  if (code == 0) return nullptr;
+  Ref<Error> error = Error::make(Status::system, "the operating system gave no random bytes");
+  if (error->status == Status::system && code > 0) error->host_code = code;
+  return error;
 }
 
 #if defined(__linux__)

@@ -5,12 +5,14 @@
 
 #include "base/digest.hpp"
 #include "base/quotes.hpp"
+#include "base/text_hash.hpp"
 #include "value/event.hpp"
 
 namespace blazen {
 namespace {
 
 using Steps = std::vector<StepDefinition>;
+using TextSet = std::unordered_set<std::string_view, TextHash>;
 
 bool anybody_accepts(const Steps& steps, std::string_view type) {
   return std::any_of(steps.begin(), steps.end(),
@@ -18,7 +20,7 @@ bool anybody_accepts(const Steps& steps, std::string_view type) {
 }
 
 std::string find_duplicate_name(const Steps& steps) {
-  std::unordered_set<std::string_view> seen;
+  TextSet seen;
   for (const StepDefinition& step : steps) {
     if (!seen.insert(step.name).second) return "two steps are named " + in_quotes(step.name);
   }
@@ -50,7 +52,7 @@ std::string find_bad_type(const Steps& steps) {
 // asks is answered.
 std::string find_unreachable(const Steps& steps, const WorkflowPolicy& policy) {
   if (policy.idle == Idle::wait) return {};
-  std::unordered_set<std::string_view> seen{kStartEvent, kStepFailed};
+  TextSet seen{kStartEvent, kStepFailed};
   std::vector<std::string_view> open{kStartEvent, kStepFailed};
   while (!open.empty()) {
     const std::string_view type = open.back();

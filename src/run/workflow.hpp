@@ -121,10 +121,6 @@ class Workflow final : public Object {
   }
 
  private:
-  struct TextHash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-  };
   using Names = std::unordered_map<std::string, uint32_t, TextHash, std::equal_to<>>;
 
   Workflow() noexcept : Object(Kind::workflow) {}

@@ -250,6 +250,7 @@ class Decoder {
         return false;
     }
     event_is_used_.resize(count);
+    event_is_request_.resize(count);
     return true;
   }
 
@@ -452,6 +453,7 @@ class Decoder {
     document_.questions.reserve(count);
     std::vector<uint64_t> askers;
     std::vector<std::string_view> ids;
+    event_is_asked_.resize(document_.events.size());
     for (index_ = 0; index_ < count; ++index_) {
       Document::Question& item = document_.questions.emplace_back();
       if (!fields("", kQuestionFields)) return false;
@@ -464,6 +466,8 @@ class Decoder {
         return refuse(asker_at, "asker", to_text(item.asker) + " is no invocation");
       if (item.asker != 0 && std::binary_search(waiting_ids_.begin(), waiting_ids_.end(), item.asker))
         return refuse(asker_at, "asker", to_text(item.asker) + " backs off, and asks nothing");
+      if (event_is_asked_[item.event]) return refuse_asked_twice();
+      event_is_asked_[item.event] = true;
       askers.push_back(item.asker);
       ids.push_back(document_.events[item.event].correlation);
     }
@@ -479,12 +483,27 @@ class Decoder {
     return true;
   }
 
+  // Found at once: to compare what is the same text in thousands of places takes more time than there are
+  // bytes.
+  bool refuse_asked_twice() {
+    const uint32_t event = document_.questions.back().event;
+    const auto is_it = [&](const Document::Question& question) { return question.event == event; };
+    const auto first = std::find_if(document_.questions.begin(), document_.questions.end(), is_it);
+    const auto place = static_cast<uint64_t>(first - document_.questions.begin());
+    return refuse(text_offset(document_.events[event].correlation), "",
+                  "has the name of questions[" + to_text(place) + "]");
+  }
+
+  // Once for each event, however many wait for it.
   bool check_request(size_t at, uint32_t event) {
+    if (event_is_request_[event]) return true;
     const Document::Event& request = document_.events[event];
     if (request.type != kInputRequest || request.correlation.empty() || request.value.tag != Tag::json ||
         request.value.was_live())
       return refuse(at, "event", "is no InputRequestEvent with an id");
-    return is_json_object(request.value.data) || refuse(at, "event", "its value is no JSON object");
+    if (!is_json_object(request.value.data)) return refuse(at, "event", "its value is no JSON object");
+    event_is_request_[event] = true;
+    return true;
   }
 
   static bool is_json_object(std::string_view json) noexcept {
@@ -796,6 +815,8 @@ class Decoder {
   uint64_t keys_ = 0;  // how many the map says it has
   std::vector<uint64_t> versions_;
   std::vector<bool> event_is_used_;
+  std::vector<bool> event_is_request_;  // known to be a question
+  std::vector<bool> event_is_asked_;
   std::vector<uint64_t> in_flight_ids_;  // ascending, once they are known to be unique
   std::vector<uint64_t> waiting_ids_;    // of those that back off
 

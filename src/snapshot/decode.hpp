@@ -115,7 +115,7 @@ struct SnapshotDocument {
 // Copies the bytes and checks them field by field. Status::snapshot_invalid with the offset of the byte at
 // fault and the path to it, such as "queued[3].event: index 9, and there are only 4 events";
 // Status::snapshot_newer for a format that is not known yet. Memory stays under 24 times the bytes, and 64
-// KiB. Throws std::bad_alloc.
+// KiB; time in proportion to the bytes (format.hpp). Throws std::bad_alloc.
 Result<SnapshotDocument> decode_snapshot(std::span<const uint8_t> bytes);
 // The same without the copy: takes the bytes over, such as those that encode_snapshot made. They stay with
 // the caller where it fails.

@@ -26,6 +26,10 @@
 //   8. A value that was LIVE stands in the session, an event, an answer, the result or a detail, and nowhere
 //      else.
 //   9. Names of what was dropped are there once, and have 1 to kDroppedBytesMax bytes.
+//
+// Whatever the bytes are, reading them and restoring a run from them is in proportion to how many there are:
+// in memory (decode.hpp), and in time, at most kReadNanosecondsPerByteMax each. Ids and names are sorted,
+// never hashed by themselves; what an event has to be is looked at once, however many refer to it.
 #pragma once
 
 #include <cstddef>
@@ -115,6 +119,10 @@ inline constexpr size_t kDroppedBytesMax = 4096;  // a name has others in it
 inline constexpr size_t kFingerprintDigits = 16;
 inline constexpr size_t kRunIdBytes = 16;
 inline constexpr size_t kEffectBytes = 16;  // two digests, identity and payload, each big-endian
+
+// Of a release build on a processor of 2020: tens of nanoseconds are usual. The sorting is in it, since there
+// are fewer than 2^32 items.
+inline constexpr uint64_t kReadNanosecondsPerByteMax = 1000;
 
 // Entries and events are counted in 32 bits.
 inline constexpr uint64_t kItemsMax = UINT32_MAX - 1;

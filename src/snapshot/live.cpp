@@ -3,6 +3,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/text_hash.hpp"
+
 namespace blazen {
 
 std::string session_place(std::string_view key) { return std::string("session '").append(key).append("'"); }
@@ -22,7 +24,7 @@ std::string detail_place(uint32_t depth) {
 }
 
 void drop_repeated(std::vector<std::string>& names) {
-  std::unordered_set<std::string_view> seen;
+  std::unordered_set<std::string_view, TextHash> seen;
   std::vector<std::string> unique;
   seen.reserve(names.size());
   unique.reserve(names.size());  // the texts stay where they are: `seen` looks into them

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "base/uuid.hpp"
@@ -249,21 +247,59 @@ void restore_counters(const SnapshotDocument& document, RunState& state) {
   if (state.last_type == kUnknownType) state.last_unhandled = document.last_event;
 }
 
-// Finds invocations by their ids.
-using Invocations = std::unordered_map<uint64_t, Invocation*>;
+// Finds invocations by their ids. Sorted, as all of its kind here: no choice of ids makes it slow.
+class Invocations {
+ public:
+  void reserve(size_t count) { all_.reserve(count); }
+  void add(Invocation* invocation) { all_.push_back(invocation); }
+  void sort() {
+    std::sort(all_.begin(), all_.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
+  }
+  // One that is there: the document says so.
+  Invocation* at(uint64_t id) const noexcept {
+    const auto by_id = [](const Invocation* item, uint64_t wanted) { return item->id < wanted; };
+    return *std::lower_bound(all_.begin(), all_.end(), id, by_id);
+  }
 
-// Who waits for something else than its turn.
-struct Waiting {
-  std::unordered_map<uint64_t, int64_t> due;  // backing off
-  std::unordered_set<uint64_t> asking;
+ private:
+  std::vector<Invocation*> all_;
 };
 
-void restore_queued_or_waiting(RunState& state, Invocation* invocation, const Waiting& waiting) {
-  if (const auto found = waiting.due.find(invocation->id); found != waiting.due.end()) {
+// Who waits for something else than its turn. Asked for ascending ids alone.
+class Waiting {
+ public:
+  explicit Waiting(const SnapshotDocument& document) : backing_off_(document.backing_off) {
+    std::sort(backing_off_.begin(), backing_off_.end(),
+              [](const auto& a, const auto& b) { return a.id < b.id; });
+    due_ = backing_off_.begin();
+    asking_ = document.asking.begin();
+    asking_end_ = document.asking.end();
+  }
+  // Null: it does not back off.
+  const int64_t* due(uint64_t id) noexcept {
+    if (due_ == backing_off_.end() || due_->id != id) return nullptr;
+    return &(due_++)->due_ms;
+  }
+  bool asks(uint64_t id) noexcept {
+    if (asking_ == asking_end_ || *asking_ != id) return false;
+    ++asking_;
+    return true;
+  }
+
+ private:
+  using BackingOffs = std::vector<SnapshotDocument::BackingOff>;
+  BackingOffs backing_off_;
+  BackingOffs::const_iterator due_;
+  std::vector<uint64_t>::const_iterator asking_;
+  std::vector<uint64_t>::const_iterator asking_end_;
+};
+
+void restore_queued_or_waiting(RunState& state, Invocation* invocation, Waiting& waiting) {
+  if (const int64_t* due_ms = waiting.due(invocation->id)) {
     invocation->place = Place::backing_off;
-    state.backing_off.emplace(std::make_pair(found->second, invocation->id), invocation);
+    state.backing_off.emplace(std::make_pair(*due_ms, invocation->id), invocation);
     ++state.open;
-  } else if (waiting.asking.contains(invocation->id)) {
+  } else if (waiting.asks(invocation->id)) {
     restore_asking(state, invocation);
   } else {
     restore_queued(state, invocation);
@@ -274,12 +310,10 @@ void restore_queued_or_waiting(RunState& state, Invocation* invocation, const Wa
 void restore_invocations(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
                          const std::vector<Ref<Event>>& events, const std::vector<Ref<Value>>& answers,
                          RunState& state) {
-  Waiting waiting;
+  Waiting waiting(document);
   Invocations invocations;
   const bool finds = !document.questions.empty() || !document.answers.empty();
-  for (const SnapshotDocument::BackingOff& item : document.backing_off)
-    waiting.due.emplace(item.id, item.due_ms);
-  waiting.asking.insert(document.asking.begin(), document.asking.end());
+  if (finds) invocations.reserve(document.in_flight.size() + document.queued.size());
   const auto take = [&](const SnapshotDocument::Queued& work) {
     std::unique_ptr<Effects> effects = restore_effects(work.effects);
     Invocation* invocation = state.pool.take();
@@ -288,13 +322,14 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
     invocation->attempt = work.attempt;
     invocation->event = events[work.event];
     invocation->effects = std::move(effects);
-    if (finds) invocations.emplace(work.id, invocation);
+    if (finds) invocations.add(invocation);
     return invocation;
   };
   state.pool.reserve(document.in_flight.size() + document.queued.size());
   for (const SnapshotDocument::Queued& item : document.in_flight) restore_in_flight(state, take(item));
   for (const SnapshotDocument::Queued& item : document.queued)
     restore_queued_or_waiting(state, take(item), waiting);
+  invocations.sort();
   const auto effects_of = [&](uint64_t id) -> Effects& {
     Invocation* invocation = invocations.at(id);
     if (!invocation->effects) invocation->effects = std::make_unique<Effects>();
