@@ -101,6 +101,8 @@ class Driver {
     for (size_t i = 0; i < state.id.size(); ++i) state.id[i] = static_cast<uint8_t>(17 * i);
   }
   explicit Driver(std::unique_ptr<RunState> restored) : holder(std::move(restored)), state(*holder) {}
+  // Between two ticks: there is nothing in the commands.
+  Driver(Driver&& other) noexcept : holder(std::move(other.holder)), state(*holder), now_ms(other.now_ms) {}
 
   Output output(std::string_view type, Ref<Value> value, std::string_view source = {},
                 std::string_view correlation = {}) {
