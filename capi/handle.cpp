@@ -29,7 +29,7 @@ const char* kind_name(Kind kind) noexcept {
 // Of a callback that answers nothing: what it threw, or null.
 template <class Callback>
 Ref<Error> shielded(Callback callback) noexcept {
-  check_no_lock_held();
+  const HostCall host_call;
   try {
     callback();
     return nullptr;
@@ -41,7 +41,7 @@ Ref<Error> shielded(Callback callback) noexcept {
 }
 
 Status call_step(const StepBody& body, Call& call, const Event& event, Ref<Error>& failure) noexcept {
-  check_no_lock_held();
+  const HostCall host_call;
   blazen_error* given = nullptr;
   blazen_status status = BLAZEN_OK;
   try {
@@ -87,7 +87,7 @@ Ref<Error> call_answered(const HostCallback& callback, Call& call, std::string_v
 
 Status call_input(const HostCallback& callback, Run& run, const Event& request, Ref<Value>& answer,
                   Ref<Error>& failure) noexcept {
-  check_no_lock_held();
+  const HostCall host_call;
   blazen_error* given = nullptr;
   blazen_value* value = nullptr;
   blazen_status status = BLAZEN_ERROR_HOST;

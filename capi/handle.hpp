@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/host_call.hpp"
 #include "base/limits.hpp"
 #include "base/utf8.hpp"
 #include "blazen/blazen.h"
@@ -319,7 +320,7 @@ Ref<Error> take_answer(Ref<Error> failure, blazen_value* answer, Ref<Value>& val
 // Runs callback, which gets a place for its error. Null, or why it failed; what it threw included.
 template <class Callback>
 Ref<Error> failure_of_call(Callback callback) noexcept {
-  check_no_lock_held();
+  const HostCall host_call;
   blazen_error* given = nullptr;
   Ref<Error> thrown;
   blazen_status status = BLAZEN_OK;

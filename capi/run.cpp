@@ -406,7 +406,8 @@ blazen_status blazen_run_describe(const blazen_run* run, blazen_value** descript
 
 blazen_run_state blazen_run_state_now(const blazen_run* run) {
   const Run* object = object_of<Run>(run);
-  return object == nullptr ? BLAZEN_RUN_NONE : static_cast<blazen_run_state>(object->status());
+  return object == nullptr || object->is_inherited() ? BLAZEN_RUN_NONE
+                                                     : static_cast<blazen_run_state>(object->status());
 }
 
 blazen_status blazen_run_result(const blazen_run* run, blazen_value** result, blazen_error** error) {

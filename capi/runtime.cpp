@@ -21,7 +21,7 @@ namespace blazen::capi {
 namespace {
 
 Status call_post(const Hooks& hooks, Task& task) noexcept {
-  check_no_lock_held();
+  const HostCall host_call;
   try {
     return static_cast<Status>(
         reinterpret_cast<blazen_post_fn>(hooks.post_function)(hooks.user_data, handle_of(&task)));
@@ -107,7 +107,7 @@ class HostLog final : public Log {
 
   void write(LogLevel level, std::string_view text) noexcept override {
     if (!hears(level)) return;
-    check_no_lock_held();
+    const HostCall host_call;
     const EngineScope scope;
     try {
       log_(hooks_->user_data, static_cast<blazen_log_level>(level), text.data(), text.size());
@@ -230,7 +230,9 @@ blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, u
                          "a poll is not possible inside a callback: it would run inside itself");
     }
     object->tell_time();
+    if (object->is_inherited()) return inherited("runtime");
     const uint64_t ran = object->executor().poll(steps_max);
+    if (object->is_inherited()) return inherited("runtime");
     if (steps != nullptr) *steps = ran;
     return nullptr;
   });

@@ -12,7 +12,7 @@
  *
  *  1. Handles are opaque and reference-counted. `_retain` gives one more reference, `_release` takes one back; release
  *     takes NULL and never fails. Handles may be released in any order: children keep their parents alive. A call needs
- *     the handles it was given until it returns.
+ *     the handles it was given when it begins, and keeps what it needs until it returns: a callback may release them.
  *  2. Text is UTF-8, given as pointer and length; no call needs a terminating NUL. Every text handed out has one
  *     anyway, except the body of an adopted value, which is handed out exactly as it came.
  *  3. A call that can fail returns a blazen_status and takes `blazen_error **error` last. NULL there means that the
@@ -23,14 +23,17 @@
  *     wanted) runs exactly once: after the last call that could use user_data, and also when the registration fails.
  *  5. When a close call has returned, no callback of that object runs any more; what was pending got
  *     BLAZEN_ERROR_CANCELLED.
- *  6. No lock is held while a callback runs. `thread: any` calls may be made from inside callbacks too; `thread: outside`
- *     calls answer BLAZEN_ERROR_WRONG_PLACE there; `thread: step` calls belong to the body of a step, or to whoever
- *     holds its invocation, one thread at a time.
+ *  6. No lock is held while a callback runs, a drop included. `thread: any` calls may be made from inside callbacks too;
+ *     `thread: outside` calls answer BLAZEN_ERROR_WRONG_PLACE there; `thread: step` calls belong to the body of a step,
+ *     or to whoever holds its invocation, one thread at a time.
  *  7. A borrowed pointer lives until the owner named in the comment is released; nothing else ends it.
  *  8. Option structs start with struct_size; a zeroed rest means the defaults. Enums are 32 bits wide, open (a newer
  *     library may answer a number that you do not know) and never renumbered.
  *  9. No exception, signal or longjmp crosses the boundary in either direction. A host's own failure travels as
- *     BLAZEN_ERROR_HOST with the host's code, message and detail value, and comes out as it went in.
+ *     BLAZEN_ERROR_HOST with the host's code, message and detail value, and comes out as it went in. Nor does the end of
+ *     a thread: one that is ended inside a callback (pthread_exit, pthread_cancel, an interpreter that ends its daemon
+ *     threads when it exits) takes the process with it ("exception not rethrown"). So a binding calls
+ *     blazen_runtime_close for each of its runtimes before its interpreter goes, while callbacks can still return.
  * 10. Nothing here is variadic, inline only, a bit-field, a `long` or a `FILE *`.
  *
  * The tags: each declaration ends with one line [own: ... | thread: ... | block: ... | since: ...].
@@ -661,8 +664,13 @@ typedef struct blazen_runtime_options {
  * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_runtime_options_init(blazen_runtime_options *options, size_t struct_size);
 
-/* options may be NULL: engine threads, one for each processor. After fork, a child may release what it inherited, and
- * has to create a runtime of its own.
+/* options may be NULL: engine threads, one for each processor.
+ * After fork, what belongs to a runtime (it, its runs, streams, invocations, contexts, tasks) stays the parent's. The child
+ * may release it, whatever threads of the parent were doing: that does nothing, and calls nothing. Every other call on it
+ * answers BLAZEN_ERROR_WRONG_STATE, blazen_runtime_close BLAZEN_OK; getters answer as for NULL, or what never changes.
+ * Values, events, errors, workflows and snapshots belong to no runtime: the child has copies, whose drops run in the child.
+ * A child that comes back from the callback in which it was forked does none of its parent's work: on a thread of the
+ * engine it ends there, as by _exit(0); on one of the host's, the call that led there comes back.
  * [own: options in, runtime out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_create(const blazen_runtime_options *options, blazen_runtime **runtime,
                                                blazen_error **error);
@@ -674,7 +682,10 @@ BLAZEN_API blazen_runtime *blazen_runtime_retain(const blazen_runtime *runtime);
  * [own: runtime keep | thread: any | block: yes | since: 0.1] */
 BLAZEN_API void blazen_runtime_release(blazen_runtime *runtime);
 /* Cancels every run that has not ended, waits until the last callback has returned and the threads are gone. Twice: the
- * same answer. After the last release of everything, the library may be unloaded.
+ * same answer.
+ * The library may be unloaded when everything is released, no thread is in a call, and each runtime was closed from outside its
+ * callbacks: this call, or the last release, has returned on a thread that was in none. Where the last release comes from
+ * inside a callback, that thread closes the runtime on its way out, and nobody can say when it has left the library.
  * [own: runtime in | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_close(blazen_runtime *runtime, blazen_error **error);
 /* Sees to whatever is due by now, and runs up to steps_max steps (0: until there is nothing to run) on this thread; *steps

@@ -1,6 +1,3 @@
-// Invariant: a thread that calls the host holds no lock of the library. The clock alone may be asked under
-// one.
-//
 // Where invariants are checked, each thread counts the locks that it holds, and whoever is about to call the
 // host looks.
 #pragma once

@@ -151,6 +151,7 @@ void Call::begin(Run& run, Invocation* invocation) noexcept {
 }
 
 Ref<Error> Call::check_open() const noexcept {
+  if (run_->is_inherited()) return forked_here();
   if (abandoned_.load(std::memory_order_acquire))
     return Error::make(Status::cancelled,
                        "the time of this attempt is up: nothing that it does counts any more");
@@ -400,6 +401,7 @@ Ref<Error> Call::complete(Ref<Error> failure) noexcept {
 
 void Call::abandon() noexcept {
   Run& run = *run_;
+  if (run.is_inherited()) return;
   bool lost = false;
   {
     Guard guard(run.lock_);

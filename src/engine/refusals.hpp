@@ -10,6 +10,12 @@
 
 namespace blazen {
 
+// Of a call that was inside when a callback forked: this is the child, on its way back to the host.
+inline Ref<Error> forked_here() noexcept {
+  return Error::make(Status::wrong_state,
+                     "this process was forked in a callback: what it has inherited belongs to its parent");
+}
+
 inline Ref<Error> ended_before() noexcept {
   return Error::make(Status::cancelled, "the run has already ended");
 }

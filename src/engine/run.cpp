@@ -99,6 +99,7 @@ Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
   EngineScope scope(*run);  // deserializers are called
   if (Ref<Error> error = restore_run(snapshot, workflow, how.allow_changed_workflow, run->state_, &maker))
     return error;
+  if (run->is_inherited()) return forked_here();
   run->input_ = std::move(input);
   run->time_has_passed_ = how.time_has_passed;
   run->ends_pause_ = !how.keeps_paused;
@@ -110,6 +111,10 @@ Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
 }
 
 std::string_view Run::id() const noexcept {
+  if (is_inherited()) {
+    id_text_ = uuid_text(state_.id);
+    return {id_text_.data(), kUuidTextLength};
+  }
   Guard guard(lock_);
   if (id_text_[0] == '\0') id_text_ = uuid_text(state_.id);
   return {id_text_.data(), kUuidTextLength};
@@ -122,7 +127,7 @@ void Run::hold() noexcept {
 }
 
 void Run::release_handle() noexcept {
-  if (runtime_->is_inherited()) return;
+  if (is_inherited()) return;
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   bool lost = false;
   if (!ended_.load(std::memory_order_relaxed)) {
@@ -144,7 +149,7 @@ bool Run::is_lost() const noexcept {
 
 // Without the lock, when all that the last tick wanted has been done.
 void Run::cancel_if_lost() noexcept {
-  if (handles_.load(std::memory_order_relaxed) != 0 || ended()) return;
+  if (handles_.load(std::memory_order_relaxed) != 0 || ended() || is_inherited()) return;
   bool lost = false;
   {
     Guard guard(lock_);
@@ -196,6 +201,7 @@ Ref<Event> Run::make_start_event(Ref<Value> input) {
 }
 
 void Run::end(Phase phase, Ref<Error> error) noexcept {
+  if (is_inherited()) return;
   Tick last{Tick::Kind::end};
   last.phase = phase;
   last.error = std::move(error);
@@ -221,6 +227,7 @@ Ref<Error> Run::close() noexcept {
                        "a run cannot be closed from inside a callback: it would wait for itself");
   }
   cancel("it was closed");
+  if (is_inherited()) return forked_here();
   closing_.store(true);
   Guard guard(lock_);
   ++waiters_;
@@ -236,6 +243,7 @@ void Run::enter() noexcept {
 
 // Whoever entered holds a reference to the run, which is therefore still there after the count has fallen.
 void Run::leave() noexcept {
+  if (is_inherited()) return;
   if (busy_.fetch_sub(1) == 1 && closing_.load()) {
     Guard guard(lock_);
     changed_.wake_all();
@@ -287,6 +295,7 @@ class Run::Watch {
 uint64_t Run::work(uint64_t steps_max) noexcept { return work_as(Worker::anybody, steps_max); }
 
 uint64_t Run::work_as(Worker worker, uint64_t steps_max) noexcept {
+  if (is_inherited()) return 0;
   EngineScope scope(*this, true);
   Commands commands;
   Notices notices;
@@ -309,16 +318,25 @@ uint64_t Run::work_as(Worker worker, uint64_t steps_max) noexcept {
     leavings.let_go();
     call->stash_.put(std::move(commands.released));
     commands.clear();
-    if (notices.any()) notify(notices);
+    if (notices.any()) {
+      notify(notices);
+      if (is_inherited()) return steps;
+    }
     Ref<Error> error;
     const Status status =
         shares_work_ && !is_quick(*call) ? call_slow_body(*call, error) : call_body(*call, error);
+    if (is_inherited()) [[unlikely]] {  // the body has forked, and this is the child: it leaves all as it is
+      (void)error.take();
+      return steps;
+    }
     ++steps;
     hand_free = steps_max == 0 || steps < steps_max;
     // Not after the last one, unless somebody waits for it.
     if (watch.is_time() &&
-        (worker == Worker::waiter || status != Status::ok || call->deferred_ || !call->stops()))
+        (worker == Worker::waiter || status != Status::ok || call->deferred_ || !call->stops())) {
       look(watch, *call);
+      if (is_inherited()) return steps;
+    }
     // Bring back, and take the next: one that waits takes those that are quick.
     const bool picks = worker == Worker::waiter && !workflow().is_quick();
     guard.lock();
@@ -338,6 +356,7 @@ uint64_t Run::work_as(Worker worker, uint64_t steps_max) noexcept {
   commands.clear();
   if (call != nullptr && notices.ended) notices.spare_call = std::exchange(call, nullptr);
   notify(notices);
+  if (is_inherited()) return steps;
   if (call != nullptr) keep_call(call);
   cancel_if_lost();
   return steps;
@@ -736,17 +755,21 @@ void Run::notify(Notices& notices) noexcept {
   if (!std::exchange(notices.more, false)) return;
   // First, so that whoever is called back finds what there is to do, and when.
   if (const size_t hands = std::exchange(notices.hands, 0)) runtime_->executor().submit(*this, hands);
+  if (is_inherited()) return;
   if (const int64_t due_ms = std::exchange(notices.due_ms, INT64_MAX); due_ms != INT64_MAX)
     runtime_->arm(*this, due_ms);
   if (std::exchange(notices.sets_alarm, false)) runtime_->set_alarm();
+  if (is_inherited()) return;
   if (notices.remark.what != nullptr) tell_remark(std::exchange(notices.remark, {}));
   if (notices.lends_run || notices.answered_call || !notices.cancelled.empty()) call_back(notices);
+  if (is_inherited()) return;
   while (notices.ready != nullptr) {
     Ref<Stream> stream = Ref<Stream>::adopt(notices.ready);
     notices.ready = stream->next_notice_;
     const HostCallback callback = stream->notice_;
     tell_log_threw(runtime_->calls().ready(callback));
     call_drop(callback.drop, callback.user_data);
+    if (is_inherited()) return;
     Guard guard(lock_);
     --stream->calling_;
     if (waiters_ != 0) changed_.wake_all();
@@ -761,21 +784,30 @@ void Run::notify(Notices& notices) noexcept {
   }
 }
 
+// The next one to call; in a child that was forked in one of them, none.
+std::unique_ptr<PendingCallback> Run::take_unforked(CallbackList& list) const noexcept {
+  return is_inherited() ? nullptr : list.take();
+}
+
 void Run::call_back(Notices& notices) noexcept {
   const HostCalls& calls = runtime_->calls();
-  while (const auto waiting = notices.done.take())
+  while (const auto waiting = take_unforked(notices.done))
     tell_log_threw(calls.done(waiting->callback, *this, notices.status));
-  while (const auto waiting = notices.cancelled.take()) tell_log_threw(calls.cancelled(waiting->callback));
+  while (const auto waiting = take_unforked(notices.cancelled))
+    tell_log_threw(calls.cancelled(waiting->callback));
   if (notices.answered_call) {
-    while (const auto waiting = notices.answered.take())
+    while (const auto waiting = take_unforked(notices.answered))
       tell_log_threw(
           calls.answered(waiting->callback, *notices.answered_call, waiting->request_id, waiting->answer));
     notices.answered_call.reset();
   }
   const std::vector<Ref<Event>> requests = std::move(notices.requests);
   notices.requests.clear();
-  for (const Ref<Event>& request : requests) call_input(*request);
-  if (!std::exchange(notices.lends_run, false)) return;
+  for (const Ref<Event>& request : requests) {
+    if (is_inherited()) return;
+    call_input(*request);
+  }
+  if (is_inherited() || !std::exchange(notices.lends_run, false)) return;
   {
     Guard guard(lock_);
     --lent_;
@@ -910,12 +942,13 @@ bool Run::wait_until(Guard& guard, int64_t timeout_ms, bool can_come_early,
       guard.unlock();
       work_as(shares_work_ && !left_lying.is_taken ? Worker::waiter : Worker::anybody,
               left_lying.is_taken ? 1 : steps_max);
+      if (is_inherited()) return false;
       guard.lock();
       left_lying = {};
     } else if (timeout_ms < 0 && rests_in_pause()) {
       if (!sleep_in_pause(guard, may_tell)) return false;
     } else if (!sleep(guard, help, left_lying.id != 0 ? left_lying.until_ms : deadline_ms)) {
-      return done();
+      return !is_inherited() && done();
     }
     if (timeout_ms > 0 && !done() && steady_ms() >= deadline_ms) return false;
   }
@@ -975,6 +1008,7 @@ bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
   if (tells_time) {
     guard.unlock();
     runtime_->tell_time();
+    if (is_inherited()) return false;
     guard.lock();
   }
   return true;
@@ -1018,6 +1052,7 @@ Result<RunStatus> Run::wait(uint32_t until, int64_t timeout_ms) {
   Guard guard(lock_);
   if (wait_until(guard, timeout_ms, false, [this, until] { return is_reached(until); }))
     return status_of(state_);
+  if (is_inherited()) return forked_here();
   const std::string_view why = why_too_late();
   if (timeout_ms == 0) return Error::make(Status::timeout, why);
   const std::string open = summarize(state_);
@@ -1041,12 +1076,14 @@ bool Run::is_reached(uint32_t until) const noexcept {
 
 Ref<Error> Run::wait_ended_or_stuck() {
   if (helps(-1)) work_as(shares_work_ ? Worker::waiter : Worker::anybody, 0);
+  if (is_inherited()) return forked_here();
   Guard guard(lock_);
   const auto is_over = [this] {
     const RunStatus now = status_of(state_);
     return now == RunStatus::paused ? rests_in_pause() : now != RunStatus::running;
   };
   if (!wait_until(guard, -1, false, is_over)) {
+    if (is_inherited()) return forked_here();
     return Error::make(Status::timeout,
                        "a step is pending, and nobody in this library could complete it meanwhile");
   }
@@ -1123,6 +1160,7 @@ Result<CborBuffer> Run::snapshot() {
     cut = cut_snapshot(state_, now_ms());
   }
   Result<CborBuffer> bytes = encode_snapshot(cut, runtime_->calls().serialize);
+  if (is_inherited()) return forked_here();
   {
     Guard guard(lock_);
     keep_orders(cut, state_);

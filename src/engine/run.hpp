@@ -198,6 +198,7 @@ class Run final : public Object, public Work {
   void tell_remark(const Remark& remark) const noexcept;
   void tell_log_threw(const Ref<Error>& thrown) const noexcept;
   void tell_log_ended() const noexcept;
+  std::unique_ptr<PendingCallback> take_unforked(CallbackList& list) const noexcept;
   void call_back(Notices& notices) noexcept;
   void collect_done(Notices& notices) noexcept;
   // Under the lock: until the callbacks of these notices are back, somebody has the run.

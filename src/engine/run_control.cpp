@@ -217,7 +217,8 @@ void Run::arm(int64_t due_ms, Notices& notices) noexcept {
 // The clock is read under the lock, so that no step has begun after what it says.
 void Run::on_time() noexcept {
   const EngineScope scope(*this);
-  while (times_steps_ && expire_step()) continue;
+  while (times_steps_ && !is_inherited() && expire_step()) continue;
+  if (is_inherited()) return;
   Visit visit(*this);
   known_due_ms_ = INT64_MAX;
   far_due_ms_.store(INT64_MAX, std::memory_order_relaxed);

@@ -82,10 +82,12 @@ void Runtime::begin_close() noexcept {
       run = Ref<Run>::adopt(next);
     }
     run->cancel("its runtime was closed");
+    if (is_inherited()) return;
   }
 }
 
 void Runtime::finish_close() noexcept {
+  if (is_inherited()) return;
   {
     Guard guard(lock_);
     while (finishing_ && !closed_) quiet_.wait(guard, -1);
@@ -301,7 +303,10 @@ void Runtime::tell_time() noexcept {
     Guard guard(lock_);
     arm_those_far();
   }
-  while (const Ref<Run> run = take_due(now_ms)) run->on_time();
+  while (const Ref<Run> run = take_due(now_ms)) {
+    run->on_time();
+    if (is_inherited()) return;
+  }
   next_timer();
   alarm_->set();
   leave();
@@ -335,6 +340,7 @@ Runtime::Counters Runtime::count() {
 }
 
 void Runtime::leave() noexcept {
+  if (is_inherited()) return;
   if (inside_.fetch_sub(1, std::memory_order_acq_rel) != 1 || !closing_.load()) return;
   Guard guard(lock_);
   quiet_.wake_all();

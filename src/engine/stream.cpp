@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/scope.hpp"
 
@@ -196,6 +197,7 @@ Stream::Stream(Ref<Run> run, StreamOptions options) noexcept
 }
 
 void Stream::destroy(Stream* stream) noexcept {
+  if (stream->run_->is_inherited()) return;
   stream->close(false);
   Ref<Run> run = std::move(stream->run_);
   delete stream;
@@ -220,6 +222,7 @@ Result<Stream::Item> Stream::next(int64_t timeout_ms) {
   const bool there = run.wait_until(guard, timeout_ms, true, [&] {
     return closed_ || has_ended(run.state_) || run.stream_->has_item(*this);
   });
+  if (run.is_inherited()) return forked_here();
   if (!there) {
     const bool is_paused = status_of(run.state_) == RunStatus::paused;
     guard.unlock();

@@ -2,7 +2,7 @@
 // that may call one has a reference, so that drop runs after the last call, once.
 #pragma once
 
-#include "base/locks_held.hpp"
+#include "base/host_call.hpp"
 #include "base/object.hpp"
 #include "base/status.hpp"
 #include "value/value.hpp"
@@ -25,7 +25,7 @@ struct Hooks final : Object {
   // What the host throws ends here.
   void call(Function function) const noexcept {
     if (function == nullptr) return;
-    check_no_lock_held();
+    const HostCall host_call;
     try {
       function(user_data);
     } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody to tell

@@ -35,8 +35,8 @@ class HostExecutor final : public Executor {
   ~HostExecutor() override { stop(); }
 
   void submit(Work& work, size_t hands) noexcept override {
-    // The last to go: where the host has let go of the runtime in the callback, the close ends with it, and this
-    // executor may be gone.
+    // The last to go: where the host has let go of the runtime in the callback, the close ends with it, and
+    // this executor may be gone.
     const EngineScope scope;
     Guard guard(lock_);
     if (stopped_) return;
@@ -46,6 +46,7 @@ class HostExecutor final : public Executor {
     for (size_t i = 0; i < hands; ++i) {
       if (!post(*hooks, work)) break;
     }
+    if (is_inherited()) return;
     hooks.reset();
     guard.lock();
     if (--calling_ == 0 && stopped_) quiet_.wake_all();

@@ -103,6 +103,7 @@ class Pump final : public Executor {
       const uint64_t pushed = pushed_.load(std::memory_order_relaxed);
       guard.unlock();
       steps += work->work(steps_max == 0 ? 0 : steps_max - steps);
+      if (is_inherited()) return steps;
       work->let_go();
       // Whatever comes from now on signals by itself.
       if (was_last && pushed_.load(std::memory_order_acquire) == pushed) return steps;
@@ -162,8 +163,8 @@ class Pump final : public Executor {
   }
   int64_t next_due() const noexcept { return target_.next_due(target_.runtime); }
 
-  // The last that its caller does: where the host has let go of the runtime in the callback, the close ends with
-  // the scope, and this pump may be gone.
+  // The last that its caller does: where the host has let go of the runtime in the callback, the close ends
+  // with the scope, and this pump may be gone.
   void tell_host(Guard& guard) noexcept {
     if (!hooks_ || hooks_->wake == nullptr) return;
     const EngineScope scope;
@@ -171,6 +172,7 @@ class Pump final : public Executor {
     ++calling_;
     guard.unlock();
     hooks->call(hooks->wake);
+    if (is_inherited()) return;
     hooks.reset();
     guard.lock();
     if (--calling_ == 0 && stopped_) quiet_.wake_all();

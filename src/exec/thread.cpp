@@ -5,6 +5,8 @@
 #include <memory>
 #include <system_error>
 
+#include "base/host_call.hpp"
+
 #ifdef BLAZEN_PTHREADS
 #include <unistd.h>
 
@@ -38,6 +40,7 @@ void take_name([[maybe_unused]] const std::string& name) noexcept {
 
 void* run_start(void* given) noexcept {
   const std::unique_ptr<Start> start(static_cast<Start*>(given));
+  mark_own_thread();
   take_name(start->name);
   start->body();
   return nullptr;

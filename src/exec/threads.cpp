@@ -88,6 +88,7 @@ class Threads final : public Executor {
       Work* work = take();
       if (work == nullptr) break;
       steps += work->work(steps_max == 0 ? 0 : steps_max - steps);
+      if (is_inherited()) return steps;
       work->let_go();
     }
     return steps;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/fork.hpp"
 #include "value/error.hpp"
 
 namespace blazen {
@@ -38,6 +39,9 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
   virtual ~Executor() = default;
 
+  // In a child of the process that made it: its locks may be held for ever.
+  bool is_inherited() const noexcept { return generation_ != fork_generation(); }
+
   Helping helping() const noexcept { return helping_; }
   // True where submit must be told of each step by itself: it makes one task of each.
   bool wants_each_step() const noexcept { return wants_each_step_; }
@@ -58,6 +62,7 @@ class Executor {
  private:
   const Helping helping_;
   const bool wants_each_step_;
+  const uint32_t generation_ = fork_generation();
 };
 
 }  // namespace blazen

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/locks_held.hpp"
+#include "base/host_call.hpp"
 #include "base/object.hpp"
 
 namespace blazen {
@@ -25,7 +25,7 @@ using SerializeFn = void (*)();
 // Ends the host's interest in user_data. What the host throws ends here: there is nobody to tell.
 inline void call_drop(DropFn drop, void* user_data) noexcept {
   if (drop == nullptr) return;
-  check_no_lock_held();
+  const HostCall host_call;
   try {
     drop(user_data);
   } catch (...) {  // NOLINT(bugprone-empty-catch)

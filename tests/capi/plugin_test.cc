@@ -34,6 +34,8 @@ struct Library {
   ENTRY(run_create);
   ENTRY(run_start);
   ENTRY(run_wait);
+  ENTRY(run_on_done);
+  ENTRY(workflow_builder_set_timeout);
   ENTRY(run_release);
   ENTRY(context_emit);
   ENTRY(context_set_json);
@@ -63,6 +65,8 @@ struct Library {
     RESOLVE(run_create);
     RESOLVE(run_start);
     RESOLVE(run_wait);
+    RESOLVE(run_on_done);
+    RESOLVE(workflow_builder_set_timeout);
     RESOLVE(run_release);
     RESOLVE(context_emit);
     RESOLVE(context_set_json);
@@ -207,6 +211,62 @@ TEST(Plugin, IsUnloadedWithNothingLeftOfIt) {
         << thread_count() << " threads, " << threads_before << " before";
     ASSERT_EQ(::dlclose(library.handle), 0);
     ASSERT_EQ(::dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD), nullptr) << "it is still loaded";
+    ASSERT_FALSE(is_mapped(path)) << "it is still mapped";
+  }
+}
+
+// The last handle of the run goes in a callback, on a thread of the library: the one that runs steps, or the
+// one that tells the time.
+struct Closing {
+  std::atomic<bool> is_called{false};
+  static void release_run(void* data, blazen_run* run, blazen_run_state) {
+    library.run_release(run);
+    static_cast<Closing*>(data)->is_called = true;
+  }
+};
+
+std::string close_from_outside(bool runs_out_of_time) {
+  Closing closing;
+  blazen_workflow_builder* builder = nullptr;
+  blazen_workflow* workflow = nullptr;
+  blazen_runtime* runtime = nullptr;
+  blazen_run* run = nullptr;
+  const auto sleep = [](void*, blazen_context*, const blazen_event*, blazen_error**) -> blazen_status {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return BLAZEN_OK;
+  };
+  blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
+  options.threads = 2;
+  const bool ok =
+      library.workflow_builder_create("w", 1, &builder, nullptr) == BLAZEN_OK &&
+      library.workflow_builder_add_step(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT),
+                                        runs_out_of_time ? sleep : step, nullptr, nullptr,
+                                        nullptr) == BLAZEN_OK &&
+      library.workflow_builder_set_timeout(builder, runs_out_of_time ? 1 : 60000, nullptr) == BLAZEN_OK &&
+      library.workflow_builder_build(builder, &workflow, nullptr) == BLAZEN_OK &&
+      library.runtime_create(&options, &runtime, nullptr) == BLAZEN_OK &&
+      library.run_create(runtime, workflow, nullptr, &run, nullptr) == BLAZEN_OK &&
+      library.run_on_done(run, Closing::release_run, &closing, nullptr, nullptr) == BLAZEN_OK &&
+      library.run_start(run, nullptr, nullptr) == BLAZEN_OK;
+  if (!ok) return "a call failed";
+  library.workflow_builder_release(builder);
+  library.workflow_release(workflow);
+  while (!closing.is_called) std::this_thread::yield();  // that thread is still in the library
+  if (library.runtime_close(runtime, nullptr) != BLAZEN_OK) return "no close";
+  library.runtime_release(runtime);
+  return "";
+}
+
+// At once, with nothing that waits for threads: the close has done that.
+TEST(Plugin, IsUnloadedAtOnceAfterACloseFromOutside) {
+  if (!kThreads) GTEST_SKIP() << "a library without threads";
+  Watchdog watchdog("IsUnloadedAtOnce", 100);
+  const Copy copy;
+  const std::string path = copy.path;
+  for (int round = 0; round < 50; ++round) {
+    ASSERT_TRUE(library.load(path.c_str())) << ::dlerror();
+    ASSERT_EQ(close_from_outside(round % 2 == 0), "") << "round " << round;
+    ASSERT_EQ(::dlclose(library.handle), 0);
     ASSERT_FALSE(is_mapped(path)) << "it is still mapped";
   }
 }
