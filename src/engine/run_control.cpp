@@ -104,8 +104,7 @@ Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
   last.error = std::move(cause);
   Visit visit(*this);
   if (has_ended(state_)) return ended_before();
-  const auto is_it = [&](const Question& question) { return question.request->correlation() == request_id; };
-  if (std::none_of(state_.questions.begin(), state_.questions.end(), is_it)) return no_question(request_id);
+  if (state_.questions.find(request_id) == nullptr) return no_question(request_id);
   tick(last, visit.commands, visit.notices);
   return visit.leave();
 }
@@ -130,13 +129,21 @@ void Run::hand_over_answer(const Invocation& invocation, std::string_view reques
 // Under the lock: what was asked in this tick, or all of it where the run has just begun in this process.
 void Run::hand_out_requests(Notices& notices) noexcept {
   if (!input_ || !started_) return;
+  // The new ones are the last ones.
+  size_t count = 0;
+  Question* first = nullptr;
+  for (Question* at = state_.questions.last(); at != nullptr && !at->handed_out; at = at->previous()) {
+    first = at;
+    ++count;
+  }
   try {
-    notices.requests.reserve(notices.requests.size() + state_.questions.size());
+    notices.requests.reserve(notices.requests.size() + count);
   } catch (const std::bad_alloc&) {
     return;  // they stay open, and are handed out with the next one
   }
-  for (Question& question : state_.questions) {
-    if (!std::exchange(question.handed_out, true)) notices.requests.push_back(question.request);
+  for (; first != nullptr; first = first->next()) {
+    first->handed_out = true;
+    notices.requests.push_back(first->request);
   }
   if (!notices.requests.empty()) lend(notices);
   notices.more = true;

@@ -130,6 +130,8 @@ class Checker {
               "nobody asks a question");
       require(question.asker == nullptr || question.asker->place != Place::backing_off, 10,
               "one that failed asks still");
+      require(state_.questions.find(question.request->correlation()) == &question, 10,
+              "a question is not found");
     }
     std::sort(ids.begin(), ids.end());
     require(std::adjacent_find(ids.begin(), ids.end()) == ids.end(), 10, "two questions of one id");

@@ -7,13 +7,17 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/text_index.hpp"
 #include "run/workflow.hpp"
 #include "value/event.hpp"
 
 namespace blazen {
+
+struct Question;
 
 // Where an invocation stands; reduce.hpp draws the ways between.
 enum class Place : uint8_t {
@@ -47,10 +51,40 @@ struct Effects {
 
   std::vector<Effect> made;
   size_t repeated = 0;
-  std::vector<Answer> answers;
+  std::vector<Answer> answers;      // in the order in which they came
+  TextIndex answer_index;           // of their ids, once there are many
   bool has_asked = false;           // in its present execution, without a callback
   uint32_t called_back = 0;         // open questions whose answers go to a callback
+  Question* questions = nullptr;    // its open ones, the newest first (Questions); of a run that goes on
   std::unique_ptr<Effects> next{};  // in Commands
+
+  struct IdAt {
+    const std::vector<Answer>& answers;
+    std::string_view operator()(size_t place) const noexcept { return answers[place].request_id; }
+  };
+
+  // Null where there is none of this id.
+  Answer* find_answer(std::string_view request_id) noexcept {
+    if (!answer_index.empty()) {
+      const size_t place = answer_index.find(request_id, IdAt{answers});
+      return place == TextIndex::kNone ? nullptr : &answers[place];
+    }
+    for (Answer& answer : answers) {
+      if (answer.request_id == request_id) return &answer;
+    }
+    return nullptr;
+  }
+  // None of this id is there. Throws std::bad_alloc, and has changed nothing then.
+  void add_answer(std::string_view request_id, const Ref<Value>& value) {
+    constexpr size_t kFew = 8;  // up to here, each is looked at
+    const size_t count = answers.size();
+    const size_t unindexed = answer_index.empty() ? count : 0;
+    if (count >= kFew) answer_index.reserve(unindexed + 1, IdAt{answers});
+    answers.push_back({std::string(request_id), value});
+    if (count < kFew) return;
+    for (size_t place = count - unindexed; place <= count; ++place)
+      answer_index.put(answers[place].request_id, place, IdAt{answers});
+  }
 };
 
 // One cache line: a fan-out is as many of these.

@@ -31,7 +31,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   for (const auto& [due, item] : state.backing_off) dropped.push_back(item);
   state.backing_off.clear();
   commands.rare().dropped_delayed.take(state.delayed);
-  state.questions.clear();
+  commands.rare().dropped_questions.take(state.questions);
   for (StepState& step : state.steps) {
     dropped.append(step.waiting);
     step.parked = 0;
@@ -153,7 +153,7 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
 }
 
 [[gnu::noinline]] void reserve_for_questions(RunState& state, size_t count, Commands& commands) {
-  state.questions.reserve(state.questions.size() + count);
+  state.questions.reserve(count);
   commands.rare().published.reserve(commands.rare().published.size() + count);
 }
 
@@ -249,37 +249,43 @@ void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
   return true;
 }
 
-const Question* find_question(const RunState& state, std::string_view id) noexcept {
-  for (const Question& question : state.questions) {
-    if (question.request->correlation() == id) return &question;
-  }
-  return nullptr;
-}
-
 // Its event has an id. Reserved.
 [[gnu::noinline]] Question& open_question(RunState& state, const Ref<Event>& request, Invocation* asker,
                                           int64_t now_ms, Commands& commands) noexcept {
   publish(state, request, commands);
   commands.asked = true;
-  return state.questions.emplace_back(Question{request, asker, false, now_ms});
+  return state.questions.add(request, asker, now_ms);
+}
+
+Ref<Error> refuse_count(const RunState& state, size_t count) noexcept {
+  if (state.questions.size() + count <= state.workflow->policy().limits.questions) return nullptr;
+  return Error::make(Status::limit, "BLAZEN_LIMIT_QUESTIONS is reached");
+}
+
+// Null, or why this cannot be asked now, where it is a question.
+Ref<Error> refuse_question(const RunState& state, const Output& output) noexcept {
+  if (output.type != kInputRequestType) return nullptr;
+  const std::string_view id = output.event->correlation();
+  return state.questions.find(id) != nullptr ? question_is_open(id) : refuse_count(state, 1);
 }
 
 // Null, or why these questions cannot be asked: two of one id, or too many.
-[[gnu::noinline]] Ref<Error> refuse_questions(const RunState& state,
-                                              std::span<const Output> outputs) noexcept {
-  size_t count = 0;
+[[gnu::noinline]] Ref<Error> refuse_questions(const RunState& state, std::span<const Output> outputs) {
+  if (outputs.size() == 1) return refuse_question(state, outputs.front());
+  std::vector<std::pair<std::string_view, size_t>> asked;  // with their places
   for (size_t i = 0; i < outputs.size(); ++i) {
-    if (outputs[i].type != kInputRequestType) continue;
-    ++count;
-    const std::string_view id = outputs[i].event->correlation();
-    bool is_open = find_question(state, id) != nullptr;
-    for (size_t k = 0; k < i && !is_open; ++k)
-      is_open = outputs[k].type == kInputRequestType && outputs[k].event->correlation() == id;
-    if (is_open) return question_is_open(id);
+    if (outputs[i].type == kInputRequestType) asked.emplace_back(outputs[i].event->correlation(), i);
   }
-  if (count == 0 || state.questions.size() + count <= state.workflow->policy().limits.questions)
-    return nullptr;
-  return Error::make(Status::limit, "BLAZEN_LIMIT_QUESTIONS is reached");
+  if (asked.empty()) return nullptr;
+  std::sort(asked.begin(), asked.end());
+  size_t first = outputs.size();  // of those that are open
+  for (size_t i = 0; i < asked.size(); ++i) {
+    const auto& [id, place] = asked[i];
+    const bool is_repeated = i > 0 && asked[i - 1].first == id;
+    if (is_repeated || state.questions.find(id) != nullptr) first = std::min(first, place);
+  }
+  if (first != outputs.size()) return question_is_open(outputs[first].event->correlation());
+  return refuse_count(state, asked.size());
 }
 
 // An event that has its id goes where it belongs later.
@@ -388,8 +394,9 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
   Effects& effects = *invocation->effects;
   const bool was_asking = is_asking_in_flight(*invocation);
   effects.called_back = 0;
-  if (was_asking && !has_ended(state)) --state.in_flight_asking;
-  std::erase_if(state.questions, [&](const Question& question) { return question.asker == invocation; });
+  if (has_ended(state)) return;  // they went with the end
+  if (was_asking) --state.in_flight_asking;
+  state.questions.remove_of(*invocation);
 }
 
 // The answers are values of the host: they go outside the lock.
@@ -647,7 +654,7 @@ void reserve_effect(Invocation& invocation) {
   if (made.size() == made.capacity()) made.reserve(made.size() * 2 + 4);
 }
 
-bool refuse_asking(const RunState& state, const Tick& tick, Commands& commands) noexcept {
+bool refuse_asking(const RunState& state, const Tick& tick, Commands& commands) {
   Ref<Error> error = refuse_questions(state, tick.outputs);
   if (!error) return false;
   refuse(commands, error->status, "BLAZEN_LIMIT_QUESTIONS");
@@ -717,20 +724,19 @@ void ask(RunState& state, Tick& tick, Commands& commands) {
   const Ref<Event>& request = tick.outputs.front().event;
   const std::string_view id = request->correlation();
   if (!invocation.effects) invocation.effects = std::make_unique<Effects>();
-  for (Effects::Answer& answer : invocation.effects->answers) {
-    if (answer.request_id != id) continue;
-    answer.is_news = false;
+  if (Effects::Answer* answer = invocation.effects->find_answer(id)) {
+    answer->is_news = false;
     commands.more = true;
-    commands.rare().answer = answer.value;
+    commands.rare().answer = answer->value;
     return;
   }
-  if (const Question* known = find_question(state, id)) {
+  if (Question* known = state.questions.find(id)) {
     if (known->asker != &invocation) {
       refuse(commands, Status::conflict, nullptr);
       commands.rare().late_error = question_is_open(id);
       return;
     }
-    return attach(state, const_cast<Question&>(*known), tick, commands);
+    return attach(state, *known, tick, commands);
   }
   if (refuse_asking(state, tick, commands)) return;
   reserve_for_questions(state, 1, commands);
@@ -739,23 +745,23 @@ void ask(RunState& state, Tick& tick, Commands& commands) {
 }
 
 // An event asked, and an event answers.
-void answer_with_event(RunState& state, size_t question, Tick& tick, Commands& commands) {
+void answer_with_event(RunState& state, Question& question, Tick& tick, Commands& commands) {
   const size_t deliveries = count_deliveries(state, tick.outputs);
   if (!queue_has_room(state, deliveries)) {
     refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
     return;
   }
   reserve_for(state, tick, deliveries, commands);
-  state.questions.erase(state.questions.begin() + static_cast<ptrdiff_t>(question));
+  state.questions.remove(question);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
-void answer_body(RunState& state, size_t index, Tick& tick, Commands& commands) {
-  Invocation* asker = state.questions[index].asker;
+void answer_body(RunState& state, Question& question, Tick& tick, Commands& commands) {
+  Invocation* asker = question.asker;
   Effects& effects = *asker->effects;
-  effects.answers.push_back({std::string(tick.outputs.front().event->correlation()), std::move(tick.value)});
-  const bool calls_back = state.questions[index].calls_back;
-  state.questions.erase(state.questions.begin() + static_cast<ptrdiff_t>(index));
+  effects.add_answer(tick.outputs.front().event->correlation(), tick.value);
+  const bool calls_back = question.calls_back;
+  state.questions.remove(question);
   if (calls_back) {
     commands.more = true;
     commands.answered = asker;
@@ -772,14 +778,13 @@ void answer_body(RunState& state, size_t index, Tick& tick, Commands& commands) 
 }
 
 void respond(RunState& state, Tick& tick, Commands& commands) {
-  const Question* question = find_question(state, tick.outputs.front().event->correlation());
+  Question* question = state.questions.find(tick.outputs.front().event->correlation());
   if (question == nullptr) {
     refuse(commands, Status::not_found, nullptr);
     return;
   }
-  const auto index = static_cast<size_t>(question - state.questions.data());
-  if (question->asker == nullptr) return answer_with_event(state, index, tick, commands);
-  answer_body(state, index, tick, commands);
+  if (question->asker == nullptr) return answer_with_event(state, *question, tick, commands);
+  answer_body(state, *question, tick, commands);
 }
 
 // The body has returned, and somebody completes it later.
@@ -846,7 +851,7 @@ void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& comm
       commands.more = true;
       commands.rare().dropped_delayed.insert(
           state.delayed.extract(event));  // the event is let go of outside the lock
-      if (Ref<Error> refused = refuse_questions(state, {&output, 1})) {
+      if (Ref<Error> refused = refuse_question(state, output)) {
         fail_run(state, annotate(std::move(refused), output.event->source()), commands);
       } else {
         route_now(state, output, tick.now_ms, commands);

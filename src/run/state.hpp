@@ -13,6 +13,7 @@
 #include "base/lazy_map.hpp"
 #include "run/invocation.hpp"
 #include "run/key_table.hpp"
+#include "run/questions.hpp"
 #include "run/workflow.hpp"
 #include "value/error.hpp"
 #include "value/event.hpp"
@@ -57,16 +58,6 @@ struct Delayed {
 using DelayedEvents = LazyMap<std::pair<int64_t, uint64_t>, Delayed>;
 // By when they are due, and id.
 using BackingOff = LazyMap<std::pair<int64_t, uint64_t>, Invocation*>;
-
-// An open question. Its id is the correlation id of the request, whose value the engine has made: nothing of
-// the host goes with it.
-struct Question {
-  Ref<Event> request;
-  Invocation* asker = nullptr;  // null: an event asks, and an event will answer
-  bool calls_back = false;      // its body waits in flight
-  int64_t asked_ms = 0;         // of the runtime's clock
-  bool handed_out = false;      // the engine's, and not stored: the host's handler has it
-};
 
 // Time stands still for a run that is paused, parked elsewhere, or waits for a human: it has a clock of its
 // own, which the ticks that know the time set. Timers are due by it; the time-outs of steps, whose bodies run
@@ -122,8 +113,8 @@ struct RunState {
   uint64_t open = 0;                   // invocations in any of these lists and in `waiting`
   uint32_t in_flight_asking = 0;       // of those in flight, which wait for an answer
   DelayedEvents delayed;
-  DelayedEvents delayed_spares;     // reserved nodes
-  std::vector<Question> questions;  // in the order in which they were asked
+  DelayedEvents delayed_spares;  // reserved nodes
+  Questions questions;
   RunClock clock;
   Pause pause = Pause::none;
   RunStatus rest = RunStatus::running;  // as of the last tick: status_of(), or running where nobody asked

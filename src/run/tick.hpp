@@ -134,6 +134,7 @@ struct Commands {
     Ref<Error> cause;       // what the host gave, whatever becomes of the tick
     Ref<Value> answer;      // ask: it was given already
     DelayedEvents dropped_delayed;
+    Questions dropped_questions;
     std::unique_ptr<Effects> dropped_effects;  // a list
     InvocationList dropped;  // invocations that will never run; their nodes die with the run
 
@@ -193,6 +194,7 @@ struct Commands {
     rare_->dropped = InvocationList{};
     rare_->answer.reset();
     if (!rare_->dropped_delayed.empty()) rare_->dropped_delayed.clear();
+    rare_->dropped_questions.clear();
     std::unique_ptr<Effects>& effects = rare_->dropped_effects;
     while (effects) effects = std::move(effects->next);
   }

@@ -337,12 +337,13 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
   };
   for (size_t i = 0; i < answers.size(); ++i) {
     const SnapshotDocument::Answer& item = document.answers[i];
-    effects_of(item.id).answers.push_back({std::string(item.request_id), answers[i]});
+    effects_of(item.id).add_answer(item.request_id, answers[i]);
   }
+  state.questions.reserve(document.questions.size());
   for (const SnapshotDocument::Question& item : document.questions) {
     if (item.asker != 0) effects_of(item.asker);
     Invocation* asker = item.asker == 0 ? nullptr : invocations.at(item.asker);
-    state.questions.push_back({events[item.event], asker, false, item.asked_ms});
+    state.questions.add(events[item.event], asker, item.asked_ms);
   }
 }
 

@@ -1,5 +1,7 @@
 // Questions to a human: who asks, who answers, from where, and when nobody wants the answer any more.
 #include <barrier>
+#include <numeric>
+#include <random>
 
 #include "support/control.hpp"
 
@@ -62,6 +64,60 @@ TEST_P(Question, SeveralAtOnceInAnyOrder) {
   EXPECT_EQ(finish(engine, run).text(), "5 json [1,2,3]");
   EXPECT_EQ(respond(run, "i1.1", "1"), BLAZEN_ERROR_CANCELLED);
   EXPECT_EQ(questions_text(run), "[]");
+}
+
+// However many are open: the order is that of asking, each is found by its id, and an answered one is gone.
+TEST_P(Question, ManyKeepTheirOrderWhicheverAreAnswered) {
+  constexpr int kCount = 60;
+  Engine engine(GetParam(), &clock_);
+  RunHandle run = start(engine, asker(kCount).build());
+  EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+  std::vector<int> open(kCount);
+  std::iota(open.begin(), open.end(), 1);
+  std::mt19937 random(1);
+  const auto ids = [&] {
+    std::string text;
+    for (const int id : open) text += (text.empty() ? "i1." : ",i1.") + std::to_string(id);
+    return text;
+  };
+  std::string answers = "[";
+  for (int id = 1; id <= kCount; ++id) answers += (id == 1 ? "" : ",") + std::to_string(id);
+  while (!open.empty()) {
+    EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+    ASSERT_EQ(open_ids(run), ids());
+    const size_t place = random() % open.size();
+    const std::string number = std::to_string(open[place]);
+    EXPECT_EQ(respond(run, "i1." + number, number), BLAZEN_OK);
+    EXPECT_EQ(respond(run, "i1." + number, number), BLAZEN_ERROR_NOT_FOUND);
+    open.erase(open.begin() + static_cast<ptrdiff_t>(place));
+  }
+  EXPECT_EQ(finish(engine, run).text(), "5 json " + answers + "]");
+}
+
+// One that fails takes its questions with it, and those of the others stay.
+TEST_P(Question, AnAskerWithdrawsItsOwnAlone) {
+  constexpr int kAskers = 20;
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.start([](Ctx& ctx) {
+    for (int i = 0; i < kAskers; ++i) ctx.emit("Ask", std::to_string(i));
+  });
+  spec.step("ask", {"Ask"}, [](Ctx& ctx) -> blazen_status {
+    const std::string first = ctx.ask("?", "a" + ctx.input());
+    ctx.ask("?", "b" + ctx.input());
+    return first.empty() ? BLAZEN_PENDING : BLAZEN_OK;
+  });
+  spec.idle = BLAZEN_IDLE_WAIT;
+  RunHandle run = start(engine, spec.build());
+  EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+  EXPECT_TRUE(
+      engine.until(run, [&] { return describe_run(run).at("counters").at("questions") == 2 * kAskers; }));
+  for (int i = 0; i < kAskers; i += 2) EXPECT_EQ(respond(run, "a" + std::to_string(i), "1"), BLAZEN_OK);
+  EXPECT_TRUE(engine.until(run, [&] { return describe_run(run).at("counters").at("questions") == kAskers; }));
+  for (int i = 0; i < kAskers; ++i) {
+    const blazen_status expected = i % 2 == 0 ? BLAZEN_ERROR_NOT_FOUND : BLAZEN_OK;
+    EXPECT_EQ(respond(run, "b" + std::to_string(i), "1"), expected);
+  }
 }
 
 TEST_P(Question, OtherBranchesGoOn) {

@@ -337,9 +337,11 @@ class Life {
     driver_.suspend(one);
   }
   void respond() {
-    const std::vector<Question>& questions = driver_.state.questions;
+    const Questions& questions = driver_.state.questions;
     if (questions.empty()) return;
-    const Question& one = questions[below(static_cast<uint32_t>(questions.size()))];
+    const Question* at = questions.first();
+    for (uint32_t steps = below(static_cast<uint32_t>(questions.size())); steps > 0; --steps) at = at->next();
+    const Question& one = *at;
     // Whose body is at work would be called once more than that of the twin, which finds the answer.
     if (one.asker != nullptr && one.asker->place == Place::in_flight) return;
     driver_.respond(std::string(one.request->correlation()), samples::json("3"));
@@ -548,7 +550,7 @@ void expect_goes_on(Driver driver) {
       driver.complete(driver.state.in_flight.front(), {});
     driver.pass(1000);
     while (!driver.state.questions.empty() && !has_ended(driver.state)) {
-      const std::string id(driver.state.questions.front().request->correlation());
+      const std::string id(driver.state.questions.first()->request->correlation());
       driver.respond(id, samples::json("1"));
     }
   }
