@@ -295,11 +295,15 @@ Result<Status> Call::ask(const Asking& asking, std::unique_ptr<PendingCallback> 
                  kInputRequestType};
   Tick tick{Tick::Kind::ask, false, nullptr, {&request, 1}};
   tick.calls_back = callback != nullptr;
+  AnswerCallbacks::node_type waiting;
   if (callback) {
     callback->request_id = id;
+    AnswerCallbacks one;
+    one.emplace(callback->request_id, std::move(callback));
+    waiting = one.extract(one.begin());
     extras();
   }
-  if (Ref<Error> error = run_->ask(*this, tick, std::move(callback), answer)) return error;
+  if (Ref<Error> error = run_->ask(*this, tick, std::move(waiting), answer)) return error;
   return answer ? Status::ok : Status::pending;
 }
 

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,10 @@ struct InvocationHandle final : Object {
   explicit InvocationHandle(Call& owner) noexcept : Object(Kind::invocation, 0), call(owner) {}
   Call& call;
 };
+
+// Those that wait for answers, by the ids of their questions; of one question, in the order in which they
+// came.
+using AnswerCallbacks = std::multimap<std::string_view, std::unique_ptr<PendingCallback>>;
 
 class Call final : public Object {
  public:
@@ -108,7 +113,7 @@ class Call final : public Object {
     size_t sends = 0;         // of an atomic step: so many of the outputs come first
     Draft draft;
     CallbackList on_cancel;
-    CallbackList on_answer;
+    AnswerCallbacks on_answer;
     Signal signal;
   };
   Extras& extras();

@@ -1,14 +1,17 @@
 // What an atomic step has written and not yet committed.
 //
 // Invariants: the run sees none of it; the step sees its own. Writes are in their order; `clears` says that
-// every key of the state goes before the first of them.
+// every key of the state goes before the first of them. A write and a look-up cost the same however many
+// there are; a clear costs what was written since the last one.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/text_index.hpp"
 #include "run/tick.hpp"
 
 namespace blazen {
@@ -20,30 +23,42 @@ class Draft {
 
   // Throws std::bad_alloc, and has changed nothing then.
   void add(std::span<const Write> writes) {
-    keys_.reserve(keys_.size() + writes.size());
-    writes_.reserve(writes_.size() + writes.size());
-    std::vector<std::string> keys;
-    keys.reserve(writes.size());
-    for (const Write& write : writes) keys.emplace_back(write.key);
-    for (size_t i = 0; i < writes.size(); ++i) {
-      keys_.push_back(std::move(keys[i]));
-      writes_.push_back(writes[i]);
+    const size_t before = writes_.size();
+    index_.reserve(writes.size(), KeyAt{keys_});
+    try {
+      for (const Write& write : writes) {
+        keys_.emplace_back(write.key);
+        writes_.push_back(write);
+      }
+    } catch (...) {
+      shrink_to(before);
+      throw;
+    }
+    for (size_t i = before; i < writes_.size(); ++i) {
+      if (writes_[i].kind != Write::Kind::expect) index_.put(keys_[i], i, KeyAt{keys_});
     }
   }
   // Expectations stay: they are about what the run has.
   void clear() noexcept {
     clears_ = true;
-    for (size_t i = 0; i < writes_.size(); ++i) {
-      if (writes_[i].kind == Write::Kind::set) writes_[i] = {Write::Kind::remove, {}, nullptr, 0};
+    index_.clear();
+    size_t kept = expected_;
+    for (size_t i = expected_; i < writes_.size(); ++i) {
+      if (writes_[i].kind != Write::Kind::expect) continue;
+      if (kept != i) {
+        keys_[kept] = std::move(keys_[i]);
+        writes_[kept] = std::move(writes_[i]);
+      }
+      ++kept;
     }
+    shrink_to(kept);
+    expected_ = kept;
   }
   Says find(std::string_view key, Ref<Value>& value) const noexcept {
-    for (size_t i = writes_.size(); i-- > 0;) {
-      if (writes_[i].kind == Write::Kind::expect || keys_[i] != key) continue;
-      value = writes_[i].value;
-      return writes_[i].kind == Write::Kind::set ? Says::set : Says::removed;
-    }
-    return clears_ ? Says::removed : Says::nothing;
+    const size_t place = index_.find(key, KeyAt{keys_});
+    if (place == TextIndex::kNone) return clears_ ? Says::removed : Says::nothing;
+    value = writes_[place].value;
+    return writes_[place].kind == Write::Kind::set ? Says::set : Says::removed;
   }
   bool clears() const noexcept { return clears_; }
   const std::vector<std::string>& keys() const noexcept { return keys_; }
@@ -55,8 +70,19 @@ class Draft {
   bool empty() const noexcept { return writes_.empty() && !clears_; }
 
  private:
+  struct KeyAt {
+    const std::vector<std::string>& keys;
+    std::string_view operator()(size_t place) const noexcept { return keys[place]; }
+  };
+  void shrink_to(size_t count) noexcept {
+    while (keys_.size() > count) keys_.pop_back();
+    while (writes_.size() > count) writes_.pop_back();
+  }
+
   std::vector<std::string> keys_;
-  std::vector<Write> writes_;
+  std::vector<Write> writes_;  // their keys are those of the same place
+  TextIndex index_;            // of the keys, each at its last write
+  size_t expected_ = 0;        // so many of the first writes are expectations that a clear has left
   bool clears_ = false;
 };
 

@@ -545,7 +545,10 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
   done.now_ms = now_ms();
   if (state_.watched && call.started_ms_ >= 0) done.duration_ms = done.now_ms - call.started_ms_;
   if (call.extras_) prepare_finish(call, done);
-  if (call.listed_) unlist(call);
+  if (call.listed_) {
+    if (has_ended(state_)) cancel_call(call, notices);  // nobody else has come to it yet
+    unlist(call);
+  }
   Output handled;
   if (has_ended(state_)) {
     done.kind = Tick::Kind::discard;
@@ -651,7 +654,7 @@ inline void Run::after_reduce(Commands& commands, Notices& notices) noexcept {
     notices.ended = has_ended(state_);
     if (notices.ended) ended_.store(true, std::memory_order_release);
     if (!done_.empty()) collect_done(notices);
-    if (notices.ended && calls_ != nullptr) cancel_calls(notices);
+    if (notices.ended && calls_ != nullptr) notices.cancels = true;
   }
   if (!news) {
     // A body of a paused run is back: was it the last one that a wait had hopes of?
@@ -761,7 +764,8 @@ void Run::notify(Notices& notices) noexcept {
   if (std::exchange(notices.sets_alarm, false)) runtime_->set_alarm();
   if (is_inherited()) return;
   if (notices.remark.what != nullptr) tell_remark(std::exchange(notices.remark, {}));
-  if (notices.lends_run || notices.answered_call || !notices.cancelled.empty()) call_back(notices);
+  if (notices.lends_run || notices.answered_call || notices.cancels || !notices.cancelled.empty())
+    call_back(notices);
   if (is_inherited()) return;
   while (notices.ready != nullptr) {
     Ref<Stream> stream = Ref<Stream>::adopt(notices.ready);
@@ -784,17 +788,13 @@ void Run::notify(Notices& notices) noexcept {
   }
 }
 
-// The next one to call; in a child that was forked in one of them, none.
-std::unique_ptr<PendingCallback> Run::take_unforked(CallbackList& list) const noexcept {
-  return is_inherited() ? nullptr : list.take();
-}
-
 void Run::call_back(Notices& notices) noexcept {
   const HostCalls& calls = runtime_->calls();
   while (const auto waiting = take_unforked(notices.done))
     tell_log_threw(calls.done(waiting->callback, *this, notices.status));
   while (const auto waiting = take_unforked(notices.cancelled))
     tell_log_threw(calls.cancelled(waiting->callback));
+  if (std::exchange(notices.cancels, false)) cancel_calls();
   if (notices.answered_call) {
     while (const auto waiting = take_unforked(notices.answered))
       tell_log_threw(
@@ -1107,16 +1107,22 @@ Ref<Error> Run::on_state(std::unique_ptr<PendingCallback> callback) noexcept {
   Notices notices;
   {
     Guard guard(lock_);
-    done_.add(std::move(callback));
-    notices.status = status_of(state_);
-    collect_done(notices);
+    // Those that came before it were told when the run came to where it is.
+    if (is_reached(callback->until)) {
+      notices.status = status_of(state_);
+      notices.done.add(std::move(callback));
+      lend(notices);
+      notices.more = true;
+    } else {
+      done_.add(std::move(callback));
+    }
   }
   notify(notices);
   return nullptr;
 }
 
 void Run::collect_done(Notices& notices) noexcept {
-  done_.move_to(notices.done, [this](const PendingCallback& waiting) { return is_reached(waiting.until); });
+  done_.move_to(notices.done, [this](uint32_t until) { return is_reached(until); });
   lend(notices);
   notices.more = true;
 }

@@ -136,9 +136,10 @@ class Run final : public Object, public Work {
   static constexpr const char* kGoesOn = "; the run goes on";
   // What has to be called once the lock is open.
   struct Notices {
-    CallbackList done;
+    CallbackGroups done;
     CallbackList cancelled;
     CallbackList answered;
+    bool cancels = false;  // the run has ended, and those that still work are to be told
     Ref<Call> answered_call;
     std::vector<Ref<Event>> requests;  // questions that the input handler has not seen
     int64_t due_ms = INT64_MAX;        // earlier than the runtime knows
@@ -155,8 +156,8 @@ class Run final : public Object, public Work {
     bool any() const noexcept { return more; }
     // Whether there is something for the host's callbacks of the run, or of its log.
     bool call_out() const noexcept {
-      return lends_run || ended || ready != nullptr || remark.what != nullptr || !cancelled.empty() ||
-             answered_call;
+      return lends_run || ended || ready != nullptr || remark.what != nullptr || cancels ||
+             !cancelled.empty() || answered_call;
     }
   };
 
@@ -186,8 +187,8 @@ class Run final : public Object, public Work {
   Ref<Error> effect(Call& call, Tick& tick) noexcept;
   Ref<Error> steer(Tick& tick) noexcept;
   void begin_time(Notices& notices) noexcept;
-  Ref<Error> ask(Call& call, Tick& tick, std::unique_ptr<PendingCallback> callback,
-                 Ref<Value>& answer) noexcept;
+  // callback: may be empty.
+  Ref<Error> ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback, Ref<Value>& answer) noexcept;
   void hand_out_requests(Notices& notices) noexcept;
   void hand_over_answer(const Invocation& invocation, std::string_view request_id, Notices& notices) noexcept;
   void call_input(const Event& request) noexcept;
@@ -198,7 +199,11 @@ class Run final : public Object, public Work {
   void tell_remark(const Remark& remark) const noexcept;
   void tell_log_threw(const Ref<Error>& thrown) const noexcept;
   void tell_log_ended() const noexcept;
-  std::unique_ptr<PendingCallback> take_unforked(CallbackList& list) const noexcept;
+  // The next one to call; in a child that was forked in one of them, none.
+  template <class List>
+  std::unique_ptr<PendingCallback> take_unforked(List& list) const noexcept {
+    return is_inherited() ? nullptr : list.take();
+  }
   void call_back(Notices& notices) noexcept;
   void collect_done(Notices& notices) noexcept;
   // Under the lock: until the callbacks of these notices are back, somebody has the run.
@@ -218,8 +223,8 @@ class Run final : public Object, public Work {
   static Ref<Error> step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept;
   void abandon(Call& call, Notices& notices) noexcept;
   void cancel_call(Call& call, Notices& notices) noexcept;
-  void cancel_calls(Notices& notices) noexcept;
   // Without the lock.
+  void cancel_calls() noexcept;
   void notify(Notices& notices) noexcept;
 
   // Who works: a thread that waits starts only what is known to be quick.
@@ -299,7 +304,7 @@ class Run final : public Object, public Work {
   std::unique_ptr<StreamLog> stream_;
   bool is_observed_ = false;          // watched, or a subscriber may hold the run back
   std::atomic<bool> watched_{false};  // as state_.watched, for a look without the lock
-  CallbackList done_;
+  CallbackGroups done_;
   std::unique_ptr<PendingCallback> input_;
   Call* calls_ = nullptr;             // listed ones
   int64_t known_due_ms_ = INT64_MAX;  // the runtime will tell the time then at the latest

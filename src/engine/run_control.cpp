@@ -62,7 +62,7 @@ Ref<Error> Run::steer(Tick& tick) noexcept {
 
 // ------------------------------------------------------------------------------------------------- questions
 
-Ref<Error> Run::ask(Call& call, Tick& tick, std::unique_ptr<PendingCallback> callback,
+Ref<Error> Run::ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback,
                     Ref<Value>& answer) noexcept {
   Visit visit(*this);
   if (has_ended(state_)) return ended_before();
@@ -70,8 +70,8 @@ Ref<Error> Run::ask(Call& call, Tick& tick, std::unique_ptr<PendingCallback> cal
   tick.invocation = call.invocation_;
   tick.now_ms = now_ms();
   if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
-  if (visit.commands.status == Status::pending && callback) {
-    call.extras_->on_answer.add(std::move(callback));
+  if (visit.commands.status == Status::pending && !callback.empty()) {
+    call.extras_->on_answer.insert(std::move(callback));
     list(call);
   }
   answer = visit.commands.rare().answer;
@@ -115,11 +115,12 @@ void Run::hand_over_answer(const Invocation& invocation, std::string_view reques
   Call* call = find_call(&invocation);
   if (call == nullptr || !call->extras_) return;
   const auto& answers = invocation.effects->answers;
-  call->extras_->on_answer.move_to(notices.answered, [&](PendingCallback& waiting) {
-    if (waiting.request_id != request_id) return false;
-    waiting.answer = answers.back().value;
-    return true;
-  });
+  const auto [first, last] = call->extras_->on_answer.equal_range(request_id);
+  for (auto waiting = first; waiting != last; ++waiting) {
+    waiting->second->answer = answers.back().value;
+    notices.answered.add(std::move(waiting->second));
+  }
+  call->extras_->on_answer.erase(first, last);
   if (call->step_->timeout_ms != 0)
     arm(now_ms() + call->step_->timeout_ms, notices);  // its time begins again
   notices.answered_call = Ref<Call>::share(call);
@@ -331,13 +332,28 @@ void Run::cancel_call(Call& call, Notices& notices) noexcept {
   if (!call.extras_) return;
   call.extras_->signal.raise();
   if (call.extras_->on_cancel.empty()) return;
-  call.extras_->on_cancel.move_to(notices.cancelled, [](const PendingCallback&) { return true; });
+  notices.cancelled.take_all(call.extras_->on_cancel);
   notices.more = true;
 }
 
-// Under the lock: the run has ended, and those that still work are told.
-void Run::cancel_calls(Notices& notices) noexcept {
-  for (Call* call = calls_; call != nullptr; call = call->next_listed_) cancel_call(*call, notices);
+// The run has ended, and those that still work are told: so many at a time, with the lock free between. One
+// whose body comes back meanwhile takes its own.
+void Run::cancel_calls() noexcept {
+  constexpr size_t kAtOnce = 64;
+  for (bool more = true; more && !is_inherited();) {
+    Notices notices;
+    {
+      Guard guard(lock_);
+      for (size_t i = 0; i < kAtOnce && calls_ != nullptr; ++i) {
+        Call& call = *calls_;
+        cancel_call(call, notices);
+        unlist(call);
+      }
+      more = calls_ != nullptr;
+    }
+    while (const auto waiting = take_unforked(notices.cancelled))
+      tell_log_threw(runtime_->calls().cancelled(waiting->callback));
+  }
 }
 
 }  // namespace blazen

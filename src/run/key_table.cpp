@@ -85,7 +85,7 @@ void KeyTable::insert(std::string_view key, Ref<Value> value, uint64_t version) 
   }
 }
 
-Ref<Value> KeyTable::remove(Entry& entry) noexcept {
+KeyTable::Entry KeyTable::take(Entry& entry) noexcept {
   const auto position = static_cast<uint32_t>(&entry - entries_.data());
   const auto last = static_cast<uint32_t>(entries_.size() - 1);
   bytes_ -= entry.key.size() + entry.value->data().size();
@@ -94,11 +94,20 @@ Ref<Value> KeyTable::remove(Entry& entry) noexcept {
     index_[slot_of_position(last)] = slot_for(entries_[last].hash, position);
     std::swap(entries_[position], entries_[last]);
   }
-  Ref<Value> value = std::move(entries_.back().value);
+  Entry taken = std::move(entries_.back());
   entries_.pop_back();
   order_known_ = entries_.empty();
   order_.clear();
-  return value;
+  return taken;
+}
+
+// There is room: it had its place in the row and in the index before.
+void KeyTable::put_back(Entry entry) noexcept {
+  const auto position = static_cast<uint32_t>(entries_.size());
+  bytes_ += entry.key.size() + entry.value->data().size();
+  entries_.push_back(std::move(entry));
+  index_[slot_of(entries_.back().key, entries_.back().hash)] = slot_for(entries_.back().hash, position);
+  order_known_ = false;
 }
 
 void KeyTable::reserve(size_t count) {

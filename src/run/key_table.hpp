@@ -43,7 +43,10 @@ class KeyTable final : public Object {
   // key is not there yet. Throws std::bad_alloc, and has changed nothing then.
   void insert(std::string_view key, Ref<Value> value, uint64_t version);
   // entry is one of this table; answers its value.
-  Ref<Value> remove(Entry& entry) noexcept;
+  Ref<Value> remove(Entry& entry) noexcept { return take(entry).value; }
+  // The same, with all of it; and back again, where nothing was written meanwhile that was not taken back.
+  Entry take(Entry& entry) noexcept;
+  void put_back(Entry entry) noexcept;
   void reserve(size_t count);
 
   using Order = std::vector<uint32_t>;

@@ -933,31 +933,79 @@ bool expectations_hold(const RunState& state, std::span<const Write> writes, Com
   return true;
 }
 
-// All or nothing, memory included: the new table is made beside the old one, and measured as it will be.
-void write_many(RunState& state, std::span<Write> writes, uint64_t bytes_max, const char* limit,
-                Commands& commands) {
-  Ref<KeyTable> table = state.state ? state.state->clone() : Ref<KeyTable>::adopt(new KeyTable);
-  uint64_t version = state.write_last;
-  commands.more = true;
-  commands.rare().dropped_values.reserve(writes.size());
-  for (Write& write : writes) {
-    if (write.kind == Write::Kind::expect) continue;
-    KeyTable::Entry* entry = table->find(write.key);
+// Writes to a table that can be taken back. A write costs the same however many keys the table has.
+class Trial {
+ public:
+  Trial(KeyTable& table, size_t writes, uint64_t version) : table_(table), version_(version) {
+    done_.reserve(writes);
+  }
+  Trial(const Trial&) = delete;
+  Trial& operator=(const Trial&) = delete;
+  ~Trial() {
+    while (!done_.empty()) take_back();
+  }
+  // Throws std::bad_alloc, and has changed nothing then.
+  void write(const Write& write) {
+    KeyTable::Entry* entry = table_.find(write.key);
     if (write.kind == Write::Kind::remove) {
-      if (entry != nullptr) commands.rare().dropped_values.push_back(table->remove(*entry));
+      if (entry != nullptr) done_.push_back({Done::removed, write.key, table_.take(*entry)});
     } else if (entry != nullptr) {
-      commands.rare().dropped_values.push_back(table->replace(*entry, write.value, ++version));
+      const uint64_t before = entry->version;
+      Ref<Value> value = table_.replace(*entry, write.value, ++version_);
+      done_.push_back({Done::replaced, write.key, {{}, std::move(value), before, 0}});
     } else {
-      table->insert(write.key, write.value, ++version);
+      table_.insert(write.key, write.value, version_ + 1);
+      ++version_;
+      done_.push_back({Done::inserted, write.key, {}});
     }
   }
-  if (table->bytes() > bytes_max) {
-    commands.rare().dropped_table = std::move(table);
+  // They stay; what they have replaced goes to `dropped`, which has room. The version of the last one.
+  uint64_t keep(std::vector<Ref<Value>>& dropped) noexcept {
+    for (Done& done : done_) {
+      if (done.before.value) dropped.push_back(std::move(done.before.value));
+    }
+    done_.clear();
+    return version_;
+  }
+
+ private:
+  struct Done {
+    enum Kind : uint8_t { inserted, replaced, removed } kind;
+    std::string_view key;
+    KeyTable::Entry before;
+  };
+  void take_back() noexcept {
+    Done& last = done_.back();
+    if (last.kind == Done::removed) {
+      table_.put_back(std::move(last.before));
+    } else if (last.kind == Done::replaced) {
+      table_.replace(*table_.find(last.key), std::move(last.before.value), last.before.version);
+    } else {
+      table_.remove(*table_.find(last.key));
+    }
+    done_.pop_back();
+  }
+
+  KeyTable& table_;
+  uint64_t version_;
+  std::vector<Done> done_;
+};
+
+// All or nothing, memory included. What the writes bring goes with them where they are taken back, and is not
+// let go of here.
+void write_many(RunState& state, std::span<Write> writes, uint64_t bytes_max, const char* limit,
+                Commands& commands) {
+  commands.rare().dropped_values.reserve(writes.size());
+  KeyTable& table = writable(state.state, commands);
+  Trial trial(table, writes.size(), state.write_last);
+  for (const Write& write : writes) {
+    if (write.kind != Write::Kind::expect) trial.write(write);
+  }
+  if (table.bytes() > bytes_max) {
     refuse(commands, Status::limit, limit);
     return;
   }
-  state.write_last = version;
-  commands.rare().dropped_table = std::exchange(state.state, std::move(table));
+  state.write_last = trial.keep(commands.rare().dropped_values);
 }
 
 void write_state(RunState& state, std::span<Write> writes, Commands& commands) {
