@@ -88,7 +88,8 @@ TEST_P(Question, ManyKeepTheirOrderWhicheverAreAnswered) {
     const size_t place = random() % open.size();
     const std::string number = std::to_string(open[place]);
     EXPECT_EQ(respond(run, "i1." + number, number), BLAZEN_OK);
-    EXPECT_EQ(respond(run, "i1." + number, number), BLAZEN_ERROR_NOT_FOUND);
+    // After the last one, the run may have ended.
+    if (open.size() > 1) EXPECT_EQ(respond(run, "i1." + number, number), BLAZEN_ERROR_NOT_FOUND);
     open.erase(open.begin() + static_cast<ptrdiff_t>(place));
   }
   EXPECT_EQ(finish(engine, run).text(), "5 json " + answers + "]");
