@@ -29,11 +29,17 @@ class LazyMap {
     if (!map_) map_ = std::make_unique<Map>();
     return *map_;
   }
+  // What insert() takes, for later. Throws std::bad_alloc.
+  static NodeType make_node() {
+    Map one;
+    one.try_emplace(Key{});
+    return one.extract(one.begin());
+  }
   template <class... Arguments>
   void emplace(Arguments&&... arguments) {
     reserve().emplace(std::forward<Arguments>(arguments)...);
   }
-  void insert(NodeType&& node) noexcept { map_->insert(std::move(node)); }
+  iterator insert(NodeType&& node) noexcept { return map_->insert(std::move(node)).position; }
   NodeType extract(iterator at) noexcept { return map_->extract(at); }
   void erase(iterator at) noexcept { map_->erase(at); }
   void clear() noexcept {

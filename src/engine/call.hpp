@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/lazy_map.hpp"
 #include "base/object.hpp"
 #include "engine/draft.hpp"
 #include "engine/host.hpp"
@@ -48,6 +49,9 @@ struct InvocationHandle final : Object {
 // Those that wait for answers, by the ids of their questions; of one question, in the order in which they
 // came.
 using AnswerCallbacks = std::multimap<std::string_view, std::unique_ptr<PendingCallback>>;
+
+// Attempts of steps that have a time-out, by when it is up, and the order in which they were started.
+using StepTimers = LazyMap<std::pair<int64_t, uint64_t>, Call*>;
 
 class Call final : public Object {
  public:
@@ -178,6 +182,7 @@ class Call final : public Object {
   bool returned_ = false;
   bool is_special_ = false;  // it has extras, or is listed
   bool leaves_ = false;      // spent_, or event_kept_ of an abandoned one
+  bool timed_ = false;       // in the run's step timers, at timer_at_
   bool listed_ = false;      // in the run's list of calls that something outside may have to do with
   Ref<Error> failure_;
   // A step often emits one type many times: its number and, where it has one, its name.
@@ -189,6 +194,8 @@ class Call final : public Object {
   Commands commands_;  // of its writes
   std::unique_ptr<Extras> extras_;
   std::unique_ptr<Extras> spent_;  // goes outside the lock
+  StepTimers::NodeType timer_;     // empty while it is there, and until a step with a time-out is called
+  StepTimers::iterator timer_at_{};
   Call* next_listed_ = nullptr;
   Call* previous_listed_ = nullptr;
 };

@@ -417,16 +417,17 @@ inline bool Run::take_next(Call*& call, Call::Leavings& leavings, Commands& comm
   Invocation* invocation = commands.start;
   if (invocation == nullptr) return false;
   if (call == nullptr) call = take_call();
-  if (call == nullptr) {
+  const bool is_timed = times_steps_ && workflow().steps()[invocation->step].timeout_ms != 0;
+  if (call == nullptr || (is_timed && !reserve_timer(*call))) {
     commands.start = nullptr;
     fail_without_memory(invocation, false, commands, notices);
     return false;
   }
   if (call->leaves_) call->leave(leavings);
   call->begin(*this, invocation);
-  if (times_steps_ && call->step_->timeout_ms != 0) {
-    list(*call);
-    arm(now_ms() + call->step_->timeout_ms, notices);
+  if (is_timed) {
+    call->is_special_ = true;
+    set_timer(*call, now_ms(), notices);
   }
   call->started_ms_ = state_.watched ? now_ms() : -1;
   if (shares_work_) offer_rest(notices);
@@ -503,6 +504,7 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
 [[gnu::noinline]] void Run::rest(Call& call, Commands& commands, Notices& notices) noexcept {
   Tick tick{Tick::Kind::rest, false, call.invocation_};
   this->tick(tick, commands, notices);
+  if (call.timed_) set_timer(call, now_ms(), notices);
 }
 
 // It will be called again, with the answer.
@@ -512,6 +514,7 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
   call.completed_ = true;
   call.spend_extras();
   if (call.listed_) unlist(call);
+  if (call.timed_) stop_timer(call);
   Tick tick{Tick::Kind::suspend, hand_free, call.invocation_};
   tick.now_ms = dispatch_ms();
   this->tick(tick, commands, notices);
@@ -549,6 +552,7 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
     if (has_ended(state_)) cancel_call(call, notices);  // nobody else has come to it yet
     unlist(call);
   }
+  if (call.timed_) stop_timer(call);
   Output handled;
   if (has_ended(state_)) {
     done.kind = Tick::Kind::discard;

@@ -216,7 +216,11 @@ class Run final : public Object, public Work {
   // Calls that something outside may have to do with.
   void list(Call& call) noexcept;
   void unlist(Call& call) noexcept;
-  Call* find_call(const Invocation* invocation) const noexcept;
+  // The time of a step's attempt. reserve_timer: no memory, where false.
+  bool reserve_timer(Call& call) noexcept;
+  void set_timer(Call& call, int64_t now, Notices& notices) noexcept;
+  void stop_timer(Call& call) noexcept;
+  Call* find_late(int64_t now) noexcept;
   bool expire_step() noexcept;
   int64_t left_of_step(const Invocation& invocation, int64_t now) const noexcept;
   int64_t next_step_due() const noexcept;
@@ -306,7 +310,8 @@ class Run final : public Object, public Work {
   std::atomic<bool> watched_{false};  // as state_.watched, for a look without the lock
   CallbackGroups done_;
   std::unique_ptr<PendingCallback> input_;
-  Call* calls_ = nullptr;             // listed ones
+  Call* calls_ = nullptr;  // listed ones
+  StepTimers step_timers_;
   int64_t known_due_ms_ = INT64_MAX;  // the runtime will tell the time then at the latest
   int64_t started_ms_ = 0;            // when start() looked at the clock, for the first thread that works
   int64_t looked_ms_ = 0;             // when a body began last, or little before

@@ -72,6 +72,8 @@ Ref<Error> Run::ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback,
   if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
   if (visit.commands.status == Status::pending && !callback.empty()) {
     call.extras_->on_answer.insert(std::move(callback));
+    call.invocation_->effects->call = &call;
+    if (call.timed_) set_timer(call, tick.now_ms, visit.notices);
     list(call);
   }
   answer = visit.commands.rare().answer;
@@ -112,8 +114,8 @@ Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
 // Under the lock: the callback of the body that waits for it.
 void Run::hand_over_answer(const Invocation& invocation, std::string_view request_id,
                            Notices& notices) noexcept {
-  Call* call = find_call(&invocation);
-  if (call == nullptr || !call->extras_) return;
+  Call* call = invocation.effects->call;
+  if (call == nullptr) return;
   const auto& answers = invocation.effects->answers;
   const auto [first, last] = call->extras_->on_answer.equal_range(request_id);
   for (auto waiting = first; waiting != last; ++waiting) {
@@ -121,8 +123,7 @@ void Run::hand_over_answer(const Invocation& invocation, std::string_view reques
     notices.answered.add(std::move(waiting->second));
   }
   call->extras_->on_answer.erase(first, last);
-  if (call->step_->timeout_ms != 0)
-    arm(now_ms() + call->step_->timeout_ms, notices);  // its time begins again
+  if (call->step_->timeout_ms != 0) set_timer(*call, now_ms(), notices);  // its time begins again
   notices.answered_call = Ref<Call>::share(call);
   notices.more = true;
 }
@@ -205,11 +206,43 @@ int64_t Run::left_of_step(const Invocation& invocation, int64_t now) const noexc
 }
 
 int64_t Run::next_step_due() const noexcept {
-  int64_t least_ms = INT64_MAX;
-  const int64_t now = now_ms();
-  for (const Invocation* item = state_.in_flight.front(); item != nullptr; item = item->next)
-    least_ms = std::min(least_ms, left_of_step(*item, now));
-  return least_ms == INT64_MAX ? INT64_MAX : now + least_ms;
+  return step_timers_.empty() ? INT64_MAX : step_timers_.begin()->first.first;
+}
+
+// Before the call begins, so that nothing can fail once the attempt is in flight.
+bool Run::reserve_timer(Call& call) noexcept {
+  if (!call.timer_.empty()) return true;
+  try {
+    step_timers_.reserve();
+    call.timer_ = StepTimers::make_node();
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  return true;
+}
+
+// As much time as its attempt has left; while it waits for an answer in flight, none passes.
+void Run::set_timer(Call& call, int64_t now, Notices& notices) noexcept {
+  if (call.timed_) stop_timer(call);
+  const int64_t left_ms = left_of_step(*call.invocation_, now);
+  if (left_ms == INT64_MAX) return;
+  call.timer_.key() = {now + left_ms, call.invocation_->start};
+  call.timer_.mapped() = &call;
+  call.timer_at_ = step_timers_.insert(std::move(call.timer_));
+  call.timed_ = true;
+  arm(now + left_ms, notices);
+}
+
+void Run::stop_timer(Call& call) noexcept {
+  call.timer_ = step_timers_.extract(call.timer_at_);
+  call.timed_ = false;
+}
+
+// Whose time is up, the one first that was up first; null: nobody's.
+Call* Run::find_late(int64_t now) noexcept {
+  if (step_timers_.empty()) return nullptr;
+  const auto first = step_timers_.begin();
+  return first->first.first <= now ? first->second : nullptr;
 }
 
 // The time-outs of steps were armed when they began: these are for on_time() to find again.
@@ -252,18 +285,16 @@ bool Run::expire_step() noexcept {
   Visit visit(*this);
   if (!started_ || has_ended(state_)) return false;
   const int64_t now = now_ms();
-  Invocation* late = state_.in_flight.front();
-  while (late != nullptr && left_of_step(*late, now) > 0) late = late->next;
-  if (late == nullptr) return false;
+  Call* call = find_late(now);
+  if (call == nullptr) return false;
+  Invocation* late = call->invocation_;
   Tick tick{Tick::Kind::fail};
   tick.invocation = late;
   tick.now_ms = now;
   tick.error = step_timed_out(workflow().steps()[late->step], late->attempt);
   Output handled;
-  if (Call* call = find_call(late)) {
-    make_step_failed(*call, tick, handled);
-    abandon(*call, visit.notices);
-  }
+  make_step_failed(*call, tick, handled);
+  abandon(*call, visit.notices);
   if (!this->tick(tick, visit.commands, visit.notices)) {
     tick.error = Error::out_of_memory();
     tick.outputs = {};
@@ -309,18 +340,13 @@ void Run::unlist(Call& call) noexcept {
   if (call.next_listed_ != nullptr) call.next_listed_->previous_listed_ = call.previous_listed_;
 }
 
-Call* Run::find_call(const Invocation* invocation) const noexcept {
-  for (Call* call = calls_; call != nullptr; call = call->next_listed_) {
-    if (call->invocation_ == invocation) return call;
-  }
-  return nullptr;
-}
-
 // Under the lock. Its body goes on, and nothing that it does counts any more; what it can see of its event
 // stays.
 void Run::abandon(Call& call, Notices& notices) noexcept {
   if (!call.event_kept_) call.event_kept_ = Ref<Event>::share(call.event_);
   call.leaves_ = true;
+  if (call.timed_) stop_timer(call);
+  if (Effects* effects = call.invocation_->effects.get()) effects->call = nullptr;
   call.invocation_ = nullptr;
   call.abandoned_.store(true, std::memory_order_release);
   call.open_.store(false, std::memory_order_release);

@@ -17,6 +17,7 @@
 
 namespace blazen {
 
+class Call;
 struct Question;
 
 // Where an invocation stands; reduce.hpp draws the ways between.
@@ -56,6 +57,7 @@ struct Effects {
   bool has_asked = false;           // in its present execution, without a callback
   uint32_t called_back = 0;         // open questions whose answers go to a callback
   Question* questions = nullptr;    // its open ones, the newest first (Questions); of a run that goes on
+  Call* call = nullptr;             // the engine's, and not stored: whose callbacks the answers go to
   std::unique_ptr<Effects> next{};  // in Commands
 
   struct IdAt {
