@@ -26,15 +26,20 @@ class Checker {
         parked_(state.steps.size()) {}
 
   void check() {
-    walk(state_.ready, Place::ready, true);
-    walk(state_.admitted, Place::ready, true);
-    walk(state_.parked, Place::parked, true);
-    walk(state_.in_flight, Place::in_flight, false);
-    walk(state_.interrupted, Place::interrupted, false);
-    walk(state_.interrupted_waiting, Place::interrupted_waiting, false);
-    walk(state_.interrupted_parked, Place::interrupted_parked, false);
-    for (const StepState& step : state_.steps) walk(step.waiting, Place::waiting, true);
-    walk(state_.asking, Place::asking, true);
+    require_size(walk<ById>(state_.ready, Place::ready), state_.ready.size());
+    require_size(walk<ById>(state_.parked, Place::parked), state_.parked.size());
+    require_size(walk<ByStart>(state_.in_flight, Place::in_flight), state_.in_flight.size());
+    require_size(walk<ByStart>(state_.interrupted, Place::interrupted), state_.interrupted.size());
+    require_size(walk<ByStepAndStart>(state_.interrupted_waiting, Place::interrupted_waiting),
+                 state_.interrupted_waiting_count);
+    walk<ByStart>(state_.interrupted_parked, Place::interrupted_parked);
+    require_size(walk<ById>(state_.asking, Place::asking), state_.asking.size());
+    size_t permitted = 0;
+    for (const StepState& step : state_.steps) {
+      permitted += walk<ById>(step.ready, Place::ready);
+      require_size(walk<ById>(step.waiting, Place::waiting), step.waiting.size());
+    }
+    require_size(permitted, state_.permitted.size());
     for (const auto& [due, item] : state_.backing_off) {
       require(item->place == Place::backing_off && due.second == item->id, 1,
               "an invocation is not where its place says");
@@ -49,20 +54,24 @@ class Checker {
   }
 
  private:
-  void walk(const InvocationList& list, Place place, bool by_id) {
+  // How many there are.
+  template <class Order, class Queue>
+  size_t walk(const Queue& queue, Place place) {
     size_t count = 0;
     const Invocation* previous = nullptr;
-    for (const Invocation* item = list.front(); item != nullptr; item = item->next) {
-      require(item->place == place && item->previous == previous, 1,
-              "an invocation is not where its place says");
-      if (previous != nullptr) {
-        require(by_id ? previous->id < item->id : previous->start < item->start, 2, "a list is out of order");
-      }
+    queue.walk([&](const Invocation* item) {
+      require(item->place == place, 1, "an invocation is not where its place says");
+      require(previous == nullptr || Order::before(*previous, *item), 2, "a queue is out of order");
       check_invocation(*item);
       previous = item;
       ++count;
-    }
-    require(count == list.size() && list.back() == previous, 1, "a list lost count");
+      return true;
+    });
+    return count;
+  }
+
+  static void require_size(size_t found, size_t size) noexcept {
+    require(found == size, 1, "a queue lost count");
   }
 
   void check_invocation(const Invocation& item) {
@@ -97,8 +106,14 @@ class Checker {
     for (StepIndex i = 0; i < state_.steps.size(); ++i) {
       const StepState& step = state_.steps[i];
       const uint32_t permits = state_.workflow->steps()[i].concurrency_max;
-      require(step.admitted == admitted_[i], 4, "admitted does not count the permits");
-      require(permits == 0 || step.admitted <= permits, 4, "more permits than there are");
+      require(has_ended(state_) || step.admitted == admitted_[i], 4, "admitted does not count the permits");
+      require(has_ended(state_) || permits == 0 || step.admitted <= permits, 4,
+              "more permits than there are");
+      require((step.place != 0) == !step.ready.empty(), 4, "a step is not where its ready ones say");
+      const Invocation* later = step.ready.last();
+      const Invocation* waiting = step.waiting.front();
+      require(later == nullptr || waiting == nullptr || later->id < waiting->id, 4,
+              "one that waits would come first");
       const bool waits = !step.waiting.empty() || interrupted_waiting_[i] != 0;
       require(!waits || (permits != 0 && step.admitted >= permits), 4, "waiting beside a free permit");
       require(step.parked == parked_[i], 5, "parked does not count");
@@ -137,11 +152,12 @@ class Checker {
     require(std::adjacent_find(ids.begin(), ids.end()) == ids.end(), 10, "two questions of one id");
     size_t asking = 0;
     size_t expected = 0;
-    for (const Invocation* item = state_.in_flight.front(); item != nullptr; item = item->next) {
-      if (!item->effects) continue;
+    state_.in_flight.walk([&](const Invocation* item) {
+      if (!item->effects) return true;
       asking += is_asking_in_flight(*item) ? 1 : 0;
       expected += item->effects->called_back;
-    }
+      return true;
+    });
     if (has_ended(state_)) return;
     require(asking == state_.in_flight_asking && expected == called_back, 10, "in_flight_asking lost count");
   }

@@ -99,6 +99,7 @@ struct Invocation {
   uint32_t attempt = 1;
   Place place = Place::free;
   bool has_returned = false;  // its body is back, and it completes later
+  uint8_t level = 0;          // of the tree that it stands in (invocation_queue.hpp)
   uint32_t began_ms = 0;      // when its body was called, by the lower half of the clock
   Ref<Event> event;
   std::unique_ptr<Effects> effects;  // null until it sends or publishes something while it runs
@@ -119,8 +120,7 @@ static_assert(sizeof(void*) != 8 || sizeof(Invocation) == 64);
 // A doubly linked list through the invocations themselves: nothing to allocate, nothing that can fail.
 class InvocationList {
  public:
-  size_t size() const noexcept { return size_; }
-  bool empty() const noexcept { return size_ == 0; }
+  bool empty() const noexcept { return first_ == nullptr; }
   Invocation* front() const noexcept { return first_; }
   Invocation* back() const noexcept { return last_; }
 
@@ -129,53 +129,34 @@ class InvocationList {
     item->previous = last_;
     (last_ != nullptr ? last_->next : first_) = item;
     last_ = item;
-    ++size_;
   }
   // Only where there is one.
   Invocation* pop_front() noexcept {
     Invocation* item = first_;
     first_ = item->next;
     (first_ != nullptr ? first_->previous : last_) = nullptr;
-    --size_;
     return item;
-  }
-  // Both keep their numbers ascending, and are quick where item belongs near the end.
-  void insert_by_id(Invocation* item) noexcept {
-    Invocation* before = last_;
-    while (before != nullptr && before->id > item->id) before = before->previous;
-    insert_after(before, item);
-  }
-  void insert_by_start(Invocation* item) noexcept {
-    Invocation* before = last_;
-    while (before != nullptr && before->start > item->start) before = before->previous;
-    insert_after(before, item);
   }
   void remove(Invocation* item) noexcept {
     (item->previous != nullptr ? item->previous->next : first_) = item->next;
     (item->next != nullptr ? item->next->previous : last_) = item->previous;
-    --size_;
+  }
+  // In order, until `each` answers false.
+  template <class Each>
+  void walk(Each each) const noexcept {
+    for (Invocation* item = first_; item != nullptr && each(item); item = item->next) continue;
   }
   void append(InvocationList& other) noexcept {
     if (other.empty()) return;
     other.first_->previous = last_;
     (last_ != nullptr ? last_->next : first_) = other.first_;
     last_ = other.last_;
-    size_ += other.size_;
     other = InvocationList{};
   }
 
  private:
-  void insert_after(Invocation* before, Invocation* item) noexcept {
-    item->previous = before;
-    item->next = before != nullptr ? before->next : first_;
-    (item->next != nullptr ? item->next->previous : last_) = item;
-    (before != nullptr ? before->next : first_) = item;
-    ++size_;
-  }
-
   Invocation* first_ = nullptr;
   Invocation* last_ = nullptr;
-  size_t size_ = 0;
 };
 
 // Invocations in blocks that grow with the run and are reused in it: routing allocates nothing in the long

@@ -125,7 +125,7 @@ Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms, For wh
   }
   delayed_count_ = state.delayed.size();
   in_flight_count_ = state.in_flight.size();
-  if (whom == For::its_end) in_flight_count_ += state.interrupted.size() + state.interrupted_waiting.size();
+  if (whom == For::its_end) in_flight_count_ += state.interrupted.size() + state.interrupted_waiting_count;
   queued_count_ = state.open - in_flight_count_ - state.backing_off.size() - state.asking.size();
   retry_count_ = state.backing_off.size();
   asking_count_ = state.asking.size();
@@ -176,19 +176,23 @@ Ref<Error> Picture::added_to(Ref<Error> error, const Workflow& workflow) const {
 
 void Picture::copy_work(const RunState& state) {
   std::vector<const Invocation*> found;
-  const auto add_first = [&found](const InvocationList& list) {
+  const auto add_first = [&found](const auto& queue, size_t most = kListedMax) {
+    found.reserve(found.size() + std::min(most, kListedMax));
     size_t count = 0;
-    for (const Invocation* item = list.front(); item != nullptr && count < kListedMax;
-         item = item->next, ++count)
+    queue.walk([&](const Invocation* item) {
       found.push_back(item);
+      return ++count < most;
+    });
+  };
+  // They are not in the order of their start.
+  const auto add_interrupted = [&] {
+    add_first(state.interrupted);
+    add_first(state.interrupted_waiting, SIZE_MAX);
   };
   // At the end of a run, those that were in flight in a snapshot and have not begun again are in flight too.
   const bool is_end = whom_ == For::its_end;
   add_first(state.in_flight);
-  const InvocationList* const interrupted[] = {&state.interrupted, &state.interrupted_waiting};
-  for (const InvocationList* list : interrupted) {
-    if (is_end) add_first(*list);
-  }
+  if (is_end) add_interrupted();
   std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->start < b->start; });
   found.resize(std::min(found.size(), kListedMax));
   for (const Invocation* item : found) {
@@ -197,12 +201,14 @@ void Picture::copy_work(const RunState& state) {
     in_flight_.push_back({item->id, item->step, item->attempt, item->event, is_known ? int64_t{age_ms} : -1});
   }
   found.clear();
-  for (const InvocationList* list : interrupted) {
-    if (!is_end) add_first(*list);
+  if (!is_end) add_interrupted();
+  add_first(state.interrupted_parked);
+  add_first(state.ready);
+  add_first(state.parked);
+  for (const StepState& step : state.steps) {
+    if (!step.ready.empty()) add_first(step.ready);
+    if (!step.waiting.empty()) add_first(step.waiting);
   }
-  for (const InvocationList* list : {&state.interrupted_parked, &state.ready, &state.admitted, &state.parked})
-    add_first(*list);
-  for (const StepState& step : state.steps) add_first(step.waiting);
   std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
   found.resize(std::min(found.size(), kListedMax));
   for (const Invocation* item : found)

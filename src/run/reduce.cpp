@@ -23,22 +23,25 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   const bool has_queued = state.open != state.in_flight.size();
   state.in_flight_asking = 0;
   if (!has_queued && state.delayed.empty() && state.questions.empty()) return;
-  InvocationList& dropped = commands.rare().dropped;
-  for (InvocationList* list : {&state.ready, &state.admitted, &state.parked, &state.interrupted,
-                               &state.interrupted_waiting, &state.interrupted_parked, &state.asking}) {
-    dropped.append(*list);
-  }
-  for (const auto& [due, item] : state.backing_off) dropped.push_back(item);
-  state.backing_off.clear();
-  commands.rare().dropped_delayed.take(state.delayed);
-  commands.rare().dropped_questions.take(state.questions);
+  Commands::Rare& rare = commands.rare();
+  const auto drop = [&rare](auto& queue) noexcept { queue.leave_to(rare.dropped, rare.dropped_late); };
+  drop(state.ready);
+  drop(state.parked);
+  drop(state.interrupted);
+  drop(state.asking);
+  rare.dropped.append(state.interrupted_parked);
+  rare.dropped_late.join(state.interrupted_waiting);
+  state.interrupted_waiting_count = 0;
+  rare.dropped_backing_off.take(state.backing_off);
+  rare.dropped_delayed.take(state.delayed);
+  rare.dropped_questions.take(state.questions);
   for (StepState& step : state.steps) {
-    dropped.append(step.waiting);
+    drop(step.waiting);
+    rare.dropped_late.join(step.ready);
     step.parked = 0;
-    step.admitted = 0;
+    step.place = 0;
   }
-  for (Invocation* item = state.in_flight.front(); item != nullptr; item = item->next)
-    ++state.steps[item->step].admitted;
+  state.permitted.forget();
   state.open = state.in_flight.size();
 }
 
@@ -186,10 +189,18 @@ bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving = 0
                                 state.workflow->policy().limits.queued_events;
 }
 
+// Of a step that needs no permit.
 void make_ready(RunState& state, Invocation* invocation) noexcept {
   invocation->place = Place::ready;
   state.ready.push_back(invocation);
   ++state.steps[invocation->step].admitted;
+}
+
+// It gets a permit.
+void permit(RunState& state, Invocation* invocation) noexcept {
+  invocation->place = Place::ready;
+  ++state.steps[invocation->step].admitted;
+  state.permitted.add(state.steps, invocation);
 }
 
 // Whether outputs find room, whoever takes them: then they need not be counted, and nothing can fail.
@@ -208,11 +219,13 @@ void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
     invocation->place = Place::parked;
     state.parked.push_back(invocation);
     ++step.parked;
-  } else if (definition.concurrency_max != 0 && step.admitted >= definition.concurrency_max) {
+  } else if (definition.concurrency_max == 0) {
+    make_ready(state, invocation);
+  } else if (step.admitted < definition.concurrency_max) {
+    permit(state, invocation);
+  } else {
     invocation->place = Place::waiting;
     step.waiting.push_back(invocation);
-  } else {
-    make_ready(state, invocation);
   }
 }
 
@@ -355,20 +368,18 @@ void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Comma
 // A permit has come free: those that were interrupted come first, then the one that has waited longest.
 [[gnu::noinline]] void hand_on_permit(RunState& state, StepIndex index) noexcept {
   StepState& step = state.steps[index];
-  for (Invocation* item = state.interrupted_waiting.front(); item != nullptr; item = item->next) {
-    if (item->step != index) continue;
+  if (Invocation* item = state.interrupted_waiting.first_of_step(index)) {
     state.interrupted_waiting.remove(item);
+    --state.interrupted_waiting_count;
     item->place = Place::interrupted;
-    state.interrupted.insert_by_start(item);
+    state.interrupted.insert(item);
     ++step.admitted;
     return;
   }
   Invocation* next = step.waiting.front();
   if (next == nullptr) return;
   step.waiting.remove(next);
-  next->place = Place::ready;
-  state.admitted.insert_by_id(next);
-  ++step.admitted;
+  permit(state, next);
 }
 
 // Its body is back, and its permit free.
@@ -417,26 +428,16 @@ void leave_flight(RunState& state, Invocation* invocation, Commands& commands) n
   state.pool.give(invocation);
 }
 
-// The last of this step in the list that comes after this id; null: none.
-Invocation* find_later(const InvocationList& list, StepIndex step, uint64_t id) noexcept {
-  Invocation* item = list.back();
-  while (item != nullptr && item->id > id && item->step != step) item = item->previous;
-  return item != nullptr && item->id > id ? item : nullptr;
-}
-
 // Who holds a permit and has not started is not in a snapshot: on resume the lowest ids get them, and so they
 // do here. False: all that hold one come before this invocation, or run.
 bool take_permit(RunState& state, const Invocation& invocation) noexcept {
-  Invocation* routed = find_later(state.ready, invocation.step, invocation.id);
-  Invocation* admitted = find_later(state.admitted, invocation.step, invocation.id);
-  if (routed == nullptr && admitted == nullptr) return false;
-  const bool is_routed = admitted == nullptr || (routed != nullptr && routed->id > admitted->id);
-  Invocation* later = is_routed ? routed : admitted;
-  (is_routed ? state.ready : state.admitted).remove(later);
-  later->place = Place::waiting;
-  StepState& step = state.steps[later->step];
-  step.waiting.insert_by_id(later);
+  StepState& step = state.steps[invocation.step];
+  Invocation* later = step.ready.last();
+  if (later == nullptr || later->id < invocation.id) return false;
+  state.permitted.remove(state.steps, later);
   --step.admitted;
+  later->place = Place::waiting;
+  step.waiting.insert(later);
   return true;
 }
 
@@ -446,25 +447,29 @@ void requeue(RunState& state, Invocation* invocation) noexcept {
   StepState& step = state.steps[invocation->step];
   if (definition.elsewhere()) {
     invocation->place = Place::parked;
-    state.parked.insert_by_id(invocation);
+    state.parked.insert(invocation);
     ++step.parked;
-  } else if (definition.concurrency_max != 0 && step.admitted >= definition.concurrency_max &&
-             !take_permit(state, *invocation)) {
-    invocation->place = Place::waiting;
-    step.waiting.insert_by_id(invocation);
-  } else {
+  } else if (definition.concurrency_max == 0) {
     invocation->place = Place::ready;
-    state.admitted.insert_by_id(invocation);
+    state.ready.insert(invocation);
     ++step.admitted;
+  } else if (step.admitted < definition.concurrency_max || take_permit(state, *invocation)) {
+    permit(state, invocation);
+  } else {
+    invocation->place = Place::waiting;
+    step.waiting.insert(invocation);
   }
 }
 
 Invocation* take_lowest_id(RunState& state) noexcept {
   Invocation* routed = state.ready.front();
-  Invocation* admitted = state.admitted.front();
-  if (routed == nullptr && admitted == nullptr) return nullptr;
-  const bool is_routed = admitted == nullptr || (routed != nullptr && routed->id < admitted->id);
-  return (is_routed ? state.ready : state.admitted).pop_front();
+  Invocation* permitted = state.permitted.front(state.steps);
+  if (permitted != nullptr && (routed == nullptr || permitted->id < routed->id)) {
+    state.permitted.remove(state.steps, permitted);
+    return permitted;
+  }
+  if (routed != nullptr) state.ready.remove(routed);
+  return routed;
 }
 
 void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
@@ -472,7 +477,7 @@ void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
   Invocation* next = state.interrupted.front();
   if (next != nullptr) {
     state.interrupted.remove(next);
-    state.in_flight.insert_by_start(next);
+    state.in_flight.insert(next);
   } else {
     next = take_lowest_id(state);
     if (next == nullptr) return;
@@ -798,7 +803,7 @@ void suspend(RunState& state, Invocation* invocation) noexcept {
   land(state, invocation);
   if (begin_again(*invocation->effects)) return requeue(state, invocation);
   invocation->place = Place::asking;
-  state.asking.insert_by_id(invocation);
+  state.asking.insert(invocation);
 }
 
 // ----------------------------------------------------------------------------------------------------- time
@@ -1229,7 +1234,8 @@ void restore_in_flight(RunState& state, Invocation* invocation) noexcept {
     ++step.parked;
   } else if (definition.concurrency_max != 0 && step.admitted >= definition.concurrency_max) {
     invocation->place = Place::interrupted_waiting;
-    state.interrupted_waiting.push_back(invocation);
+    state.interrupted_waiting.insert(invocation);
+    ++state.interrupted_waiting_count;
   } else {
     invocation->place = Place::interrupted;
     state.interrupted.push_back(invocation);

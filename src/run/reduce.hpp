@@ -30,8 +30,8 @@
 //
 // Invariants, checked after every tick in debug and test builds (invariants.cpp):
 //   1. An invocation stands in exactly one list, the one that its place names; `open` counts them all.
-//   2. ready, admitted, parked and each waiting list have ascending ids; in_flight and interrupted ascending
-//   starts.
+//   2. ready, parked, asking and what a step has ready and waiting have ascending ids; in_flight and
+//   interrupted ascending starts.
 //   3. Ids are unique and at most invocation_id_last; an invocation's event has an id of at most
 //   event_id_last.
 //   4. A step's `admitted` is the number of its invocations that hold a permit, and at most concurrency_max

@@ -13,6 +13,7 @@
 #include "base/lazy_map.hpp"
 #include "run/invocation.hpp"
 #include "run/key_table.hpp"
+#include "run/permits.hpp"
 #include "run/questions.hpp"
 #include "run/workflow.hpp"
 #include "value/error.hpp"
@@ -41,13 +42,6 @@ enum class RunStatus : int32_t {
 enum class Pause : uint32_t { none = 0, now = 1, drain = 2 };
 
 using RunId = std::array<uint8_t, 16>;
-
-struct StepState {
-  uint32_t admitted = 0;   // invocations that hold a permit: ready, in flight or interrupted
-  uint32_t parked = 0;     // invocations that wait for a host that has the step
-  uint32_t permits = 0;    // concurrency_max of its definition, beside the count
-  InvocationList waiting;  // those without a permit, by id
-};
 
 // An event that is to be routed later. Its key: when, by the clock of the run, and its id.
 struct Delayed {
@@ -100,18 +94,21 @@ struct RunState {
   // The names of what its snapshots and its resume have left out. restore() alone sets it.
   std::vector<std::string> dropped;
 
-  std::vector<StepState> steps;
-  InvocationList ready;        // routed with a permit, by id
-  InvocationList admitted;     // got their permit later, by id
-  InvocationList parked;       // of steps elsewhere, by id
-  InvocationList in_flight;    // their bodies run, or are pending, in the order of their start
-  InvocationList interrupted;  // were in flight in the snapshot that this run comes from, in that order
-  InvocationList interrupted_waiting;  // the same, of steps that have fewer permits here
-  InvocationList interrupted_parked;   // the same, of steps elsewhere
-  InvocationList asking;               // left the body to wait for an answer, by id
-  BackingOff backing_off;              // to be tried again
-  uint64_t open = 0;                   // invocations in any of these lists and in `waiting`
-  uint32_t in_flight_asking = 0;       // of those in flight, which wait for an answer
+  // What an operation costs: behind all others, nothing that grows; between others, the logarithm of their
+  // number. Maps and sets, the logarithm too; what is not ordered, nothing that grows (see each).
+  StepStates steps;
+  InvocationQueue<ById> ready;           // of steps that need no permit
+  Permitted permitted;                   // of the others: ready, with a permit
+  InvocationQueue<ById> parked;          // of steps elsewhere
+  InvocationQueue<ByStart> in_flight;    // their bodies run, or are pending
+  InvocationQueue<ByStart> interrupted;  // were in flight in the snapshot that this run comes from
+  InvocationTree<ByStepAndStart> interrupted_waiting;  // the same, of steps that have fewer permits here
+  InvocationList interrupted_parked;                   // the same, of steps elsewhere, by start
+  InvocationQueue<ById> asking;                        // left the body to wait for an answer
+  BackingOff backing_off;                              // to be tried again
+  uint64_t open = 0;                                   // invocations in any of these lists and in `waiting`
+  uint32_t in_flight_asking = 0;                       // of those in flight, which wait for an answer
+  uint32_t interrupted_waiting_count = 0;
   DelayedEvents delayed;
   DelayedEvents delayed_spares;  // reserved nodes
   Questions questions;
@@ -128,7 +125,12 @@ struct RunState {
 inline void make_steps(RunState& state) {
   const std::vector<StepDefinition>& definitions = state.workflow->steps();
   state.steps.resize(definitions.size());
-  for (size_t i = 0; i < definitions.size(); ++i) state.steps[i].permits = definitions[i].concurrency_max;
+  bool has_permits = false;
+  for (size_t i = 0; i < definitions.size(); ++i) {
+    state.steps[i].permits = definitions[i].concurrency_max;
+    has_permits |= definitions[i].concurrency_max != 0;
+  }
+  if (has_permits) state.permitted.make_room(definitions.size());
 }
 
 inline bool has_ended(const RunState& state) noexcept { return state.phase >= Phase::completed; }
@@ -136,7 +138,7 @@ inline bool has_ended(const RunState& state) noexcept { return state.phase >= Ph
 // How many invocations could be started now.
 inline size_t startable(const RunState& state) noexcept {
   if (state.pause != Pause::none) return 0;
-  return state.interrupted.size() + state.ready.size() + state.admitted.size();
+  return state.interrupted.size() + state.ready.size() + state.permitted.size();
 }
 
 // The same, for whoever would start them.
@@ -162,7 +164,7 @@ inline RunStatus status_of(const RunState& state) noexcept {
   if (state.pause == Pause::now || (state.pause == Pause::drain && busy(state) == 0))
     return RunStatus::paused;
   if (startable(state) + busy(state) != 0 || has_timers(state)) return RunStatus::running;
-  if (state.parked.size() + state.interrupted_parked.size() != 0) return RunStatus::elsewhere;
+  if (!state.parked.empty() || !state.interrupted_parked.empty()) return RunStatus::elsewhere;
   return state.questions.empty() ? RunStatus::waiting : RunStatus::asking;
 }
 

@@ -40,8 +40,12 @@ void add_steps(const RunState& state, const Counts& counts, std::string_view tit
   }
 }
 
-void count(const InvocationList& list, Counts& counts) noexcept {
-  for (const Invocation* item = list.front(); item != nullptr; item = item->next) ++counts[item->step];
+template <class Queue>
+void count(const Queue& queue, Counts& counts) noexcept {
+  queue.walk([&](const Invocation* item) noexcept {
+    ++counts[item->step];
+    return true;
+  });
 }
 
 }  // namespace
@@ -53,11 +57,15 @@ std::string summarize(const RunState& state) {
     add_steps(state, counts, title, text);
     counts.assign(counts.size(), 0);
   };
-  for (const InvocationList* list : {&state.in_flight, &state.interrupted, &state.interrupted_waiting})
-    count(*list, counts);
+  count(state.in_flight, counts);
+  count(state.interrupted, counts);
+  count(state.interrupted_waiting, counts);
   take("in flight");
-  for (const InvocationList* list : {&state.ready, &state.admitted}) count(*list, counts);
-  for (const StepState& step : state.steps) count(step.waiting, counts);
+  count(state.ready, counts);
+  for (const StepState& step : state.steps) {
+    count(step.ready, counts);
+    count(step.waiting, counts);
+  }
   take("queued");
   for (const auto& [key, item] : state.backing_off) ++counts[item->step];
   take("to be tried again");

@@ -136,12 +136,16 @@ struct Commands {
     DelayedEvents dropped_delayed;
     Questions dropped_questions;
     std::unique_ptr<Effects> dropped_effects;  // a list
-    InvocationList dropped;  // invocations that will never run; their nodes die with the run
+    // Invocations that will never run; their nodes die with the run.
+    InvocationList dropped;
+    InvocationTree<ById> dropped_late;  // to be drained
+    BackingOff dropped_backing_off;
 
     bool keeps_nothing() const noexcept {
       return published.empty() && happened.empty() && dropped_events.empty() && dropped_values.empty() &&
              !dropped_table && !late_error && !cause && !answer && dropped_delayed.empty() &&
-             !dropped_effects && dropped.empty();
+             !dropped_effects && dropped.empty() && dropped_late.empty() && dropped_backing_off.empty() &&
+             dropped_questions.empty();
     }
   };
   Rare& rare() noexcept {
@@ -187,11 +191,15 @@ struct Commands {
     rare_->late_error.reset();
     rare_->cause.reset();
     drop_values();
-    for (Invocation* item = rare_->dropped.front(); item != nullptr; item = item->next) {
+    const auto let_go = [](Invocation* item) noexcept {
       item->event.reset();
       item->effects.reset();
-    }
+    };
+    for (Invocation* item = rare_->dropped.front(); item != nullptr; item = item->next) let_go(item);
     rare_->dropped = InvocationList{};
+    rare_->dropped_late.drain(let_go);
+    for (const auto& [due, item] : rare_->dropped_backing_off) let_go(item);
+    rare_->dropped_backing_off.clear();
     rare_->answer.reset();
     if (!rare_->dropped_delayed.empty()) rare_->dropped_delayed.clear();
     rare_->dropped_questions.clear();

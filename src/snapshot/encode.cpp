@@ -27,30 +27,33 @@ SnapshotCut::Queued work_and_effects_of(const Invocation& invocation, SnapshotCu
 }
 
 void cut_in_flight(const RunState& state, SnapshotCut& cut) {
-  const auto lists = {&state.interrupted, &state.interrupted_waiting, &state.interrupted_parked,
-                      &state.in_flight};
-  size_t count = 0;
-  for (const InvocationList* list : lists) count += list->size();
-  cut.in_flight.reserve(count);
-  for (const InvocationList* list : lists) {
-    for (const Invocation* item = list->front(); item != nullptr; item = item->next) {
-      cut.in_flight.push_back({item->start, work_and_effects_of(*item, cut)});
-    }
-  }
+  cut.in_flight.reserve(state.interrupted.size() + state.interrupted_waiting_count + state.in_flight.size());
+  const auto take = [&cut](const Invocation* item) {
+    cut.in_flight.push_back({item->start, work_and_effects_of(*item, cut)});
+    return true;
+  };
+  state.interrupted.walk(take);
+  state.interrupted_waiting.walk(take);
+  state.interrupted_parked.walk(take);
+  state.in_flight.walk(take);
 }
 
-void cut_queue(const InvocationList& list, SnapshotCut& cut) {
-  for (const Invocation* item = list.front(); item != nullptr; item = item->next) {
+template <class Queue>
+void cut_queue(const Queue& queue, SnapshotCut& cut) {
+  queue.walk([&cut](const Invocation* item) {
     cut.queued.push_back(work_and_effects_of(*item, cut));  // reserved
-  }
+    return true;
+  });
 }
 
 void cut_queued(const RunState& state, SnapshotCut& cut) {
   cut.queued.reserve(state.open - cut.in_flight.size());
   cut_queue(state.ready, cut);
-  cut_queue(state.admitted, cut);
   cut_queue(state.parked, cut);
-  for (const StepState& step : state.steps) cut_queue(step.waiting, cut);
+  for (const StepState& step : state.steps) {
+    cut_queue(step.ready, cut);
+    cut_queue(step.waiting, cut);
+  }
   cut_queue(state.asking, cut);
   for (const auto& [key, item] : state.backing_off) cut.queued.push_back(work_and_effects_of(*item, cut));
 }
@@ -59,8 +62,10 @@ void cut_waiting(const RunState& state, SnapshotCut& cut) {
   for (const auto& [key, delayed] : state.delayed)
     cut.delayed.push_back({key.first, delayed.event, delayed.target});
   for (const auto& [key, item] : state.backing_off) cut.backing_off.push_back({key.first, key.second});
-  for (const Invocation* item = state.asking.front(); item != nullptr; item = item->next)
+  state.asking.walk([&cut](const Invocation* item) {
     cut.asking.push_back(item->id);
+    return true;
+  });
   for (const Question& question : state.questions) {
     cut.questions.push_back(
         {question.request, question.asker == nullptr ? 0 : question.asker->id, question.asked_ms});

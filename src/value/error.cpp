@@ -2,6 +2,8 @@
 
 #include <new>
 
+#include "base/limits.hpp"
+
 namespace blazen {
 namespace {
 
@@ -38,9 +40,29 @@ Ref<Error> Error::host(int64_t code, std::string_view message, Ref<Value> detail
   });
 }
 
+void Error::destroy(Error* error) noexcept {
+  Ref<Error> cause = std::move(error->cause);
+  delete error;
+  // The last reference to a cause: nobody else can find it now.
+  while (cause && cause->refs.load(std::memory_order_acquire) == 1) {
+    Ref<Error> next = std::move(cause->cause);
+    cause = std::move(next);
+  }
+}
+
 Ref<Error> Error::step_failed(std::string_view step, uint32_t attempt, Ref<Error> cause) noexcept {
   return build(Status::step_failed, [&](Error& error) {
-    error.message = std::string("step '").append(step).append("' failed: ").append(cause->message);
+    error.message = std::string("step '").append(step).append("' failed: ");
+    error.wraps = cause->wraps == UINT32_MAX ? UINT32_MAX : cause->wraps + 1;
+    std::string_view said = cause->message;
+    if (cause->wraps >= kErrorDepthMax) {
+      said.remove_prefix(cause->first_at);
+      error.message.append("through ").append(std::to_string(cause->wraps)).append(" more steps: ");
+      error.first_at = error.message.size();
+    } else {
+      error.first_at = error.message.size() + cause->first_at;
+    }
+    error.message.append(said);
     error.step = step;
     error.attempt = attempt;
     error.host_code = cause->host_code;

@@ -1,4 +1,8 @@
 // What went wrong: an error travels as a value inside the engine and becomes a handle outside.
+//
+// A step that fails with the error of another step wraps it, and so on, as often as a host likes. Invariants:
+// a wrap costs the same however many are beneath it: the message names the steps of kErrorDepthMax wraps at
+// the most, counts those beneath, and ends with what was said first.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +29,8 @@ class Error final : public Object {
   // Made before it is needed, immortal.
   static Ref<Error> out_of_memory() noexcept;
 
-  static void destroy(Error* error) noexcept { delete error; }
+  // However long the chain of its causes.
+  static void destroy(Error* error) noexcept;
 
   explicit Error(Status error_status, uint32_t references = 1) noexcept
       : Object(Kind::error, references), status(error_status) {}
@@ -35,6 +40,8 @@ class Error final : public Object {
   int64_t host_code = 0;
   uint64_t offset = kNoOffset;
   std::string message;
+  uint32_t wraps = 0;   // of step_failed: how many of these are beneath one another
+  size_t first_at = 0;  // where in the message that begins which was said first
   std::string step;
   Ref<Value> detail;
   Ref<Error> cause;

@@ -303,10 +303,14 @@ class Life {
  private:
   uint32_t below(uint32_t bound) { return static_cast<uint32_t>(random_() % bound); }
   Invocation* pick() {
-    const InvocationList& list = driver_.state.in_flight;
+    const auto& list = driver_.state.in_flight;
     if (list.empty()) return nullptr;
-    Invocation* one = list.front();
-    for (uint32_t left = below(static_cast<uint32_t>(list.size())); left > 0; --left) one = one->next;
+    Invocation* one = nullptr;
+    uint32_t left = below(static_cast<uint32_t>(list.size()));
+    list.walk([&](Invocation* item) {
+      one = item;
+      return left-- > 0;
+    });
     return one;
   }
   std::vector<Output> outputs(uint32_t count) {
