@@ -141,9 +141,9 @@ class InvocationList {
     (item->previous != nullptr ? item->previous->next : first_) = item->next;
     (item->next != nullptr ? item->next->previous : last_) = item->previous;
   }
-  // In order, until `each` answers false.
+  // In order, until `each` answers false, or throws.
   template <class Each>
-  void walk(Each each) const noexcept {
+  void walk(Each each) const {
     for (Invocation* item = first_; item != nullptr && each(item); item = item->next) continue;
   }
   void append(InvocationList& other) noexcept {

@@ -57,9 +57,9 @@ class InvocationTree {
     root_ = remove_from(root_, item);
     item->level = 0;
   }
-  // In order, until `each` answers false.
+  // In order, until `each` answers false, or throws.
   template <class Each>
-  bool walk(Each each) const noexcept {
+  bool walk(Each each) const {
     return walk(root_, each);
   }
 
@@ -151,7 +151,7 @@ class InvocationTree {
     return root;
   }
   template <class Each>
-  static bool walk(Invocation* item, Each& each) noexcept {
+  static bool walk(Invocation* item, Each& each) {
     for (; item != nullptr; item = item->next) {
       if (!walk(item->previous, each) || !each(item)) return false;
     }
@@ -202,9 +202,9 @@ class InvocationQueue {
       return row_.remove(item);
     late_.remove(item);
   }
-  // In order, until `each` answers false.
+  // In order, until `each` answers false, or throws.
   template <class Each>
-  void walk(Each each) const noexcept {
+  void walk(Each each) const {
     Invocation* item = row_.front();
     const bool all = late_.walk([&](Invocation* late) {
       for (; item != nullptr && Order::before(*item, *late); item = item->next) {

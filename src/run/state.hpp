@@ -148,7 +148,7 @@ inline const Invocation* next_startable(const RunState& state) noexcept {
   if (startable_now(state) == 0) return nullptr;
   if (const Invocation* interrupted = state.interrupted.front()) return interrupted;
   const Invocation* routed = state.ready.front();
-  const Invocation* admitted = state.admitted.front();
+  const Invocation* admitted = state.permitted.front(state.steps);
   if (routed == nullptr || admitted == nullptr) return routed != nullptr ? routed : admitted;
   return routed->id < admitted->id ? routed : admitted;
 }

@@ -144,7 +144,7 @@ class Event final : public Object {
 class EndedEvents {
  public:
   EndedEvents() noexcept = default;
-  EndedEvents(const EndedEvents&) = delete;
+  EndedEvents(EndedEvents&& other) noexcept : first_(std::exchange(other.first_, nullptr)) {}
   EndedEvents& operator=(const EndedEvents&) = delete;
   ~EndedEvents() { clear(); }
 
