@@ -211,10 +211,9 @@ int64_t Run::next_step_due() const noexcept {
 
 // Before the call begins, so that nothing can fail once the attempt is in flight.
 bool Run::reserve_timer(Call& call) noexcept {
-  if (!call.timer_.empty()) return true;
   try {
     step_timers_.reserve();
-    call.timer_ = StepTimers::make_node();
+    if (call.timer_.empty()) call.timer_ = StepTimers::make_node();
   } catch (const std::bad_alloc&) {
     return false;
   }

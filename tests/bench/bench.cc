@@ -11,6 +11,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "bench/growth.hpp"
 #include "bench/json_sample.hpp"
 #include "bench/reference.hpp"
 #include "bench/shapes.hpp"
@@ -463,6 +464,23 @@ void add_snapshots() {
   });
 }
 
+// ---------------------------------------------------------------------------------------------------------
+// growth
+
+// Four sizes of each, whose figures tools/bench compares. The reference does as many events.
+void add_growths() {
+  for (const Growth& growth : kGrowths) {
+    for (uint64_t count = growth.least; count <= growth.least * 8; count *= 2) {
+      const std::string name = std::string("growth/") + growth.name + "/" + std::to_string(count);
+      row(name, [growth, count](benchmark::State& state) {
+        compare(
+            state, growth.item, static_cast<double>(count), {}, [&] { return growth.run(count); },
+            [&] { return reference_fan_out(count, 1, CLOCK_THREAD_CPUTIME_ID); });
+      });
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -483,6 +501,7 @@ int main(int argc, char** argv) {
   add_states();
   add_json("json_check", 1 << 20);
   add_snapshots();
+  add_growths();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;

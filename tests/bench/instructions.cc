@@ -5,6 +5,7 @@
 //   cost
 #include <cstring>
 
+#include "bench/growth.hpp"
 #include "bench/shapes.hpp"
 
 namespace {
@@ -108,10 +109,18 @@ constexpr Shape kShapes[] = {
     {"snapshot_in", 1000, 6000, snapshot_in},
 };
 
+// Of what a host may register many of: the counts are so many that a cost which grows would show.
+constexpr uint64_t kGrowthFew = 1000;
+constexpr uint64_t kGrowthMany = 6000;
+
 int list() {
   for (const Shape& shape : kShapes) {
     std::printf("%s %llu %llu\n", shape.name, static_cast<unsigned long long>(shape.few),
                 static_cast<unsigned long long>(shape.many));
+  }
+  for (const Growth& growth : kGrowths) {
+    std::printf("%s %llu %llu\n", growth.name, static_cast<unsigned long long>(kGrowthFew),
+                static_cast<unsigned long long>(kGrowthMany));
   }
   return 0;
 }
@@ -125,6 +134,11 @@ int main(int argc, char** argv) {
     if (count == 0 || std::strcmp(shape.name, argv[1]) != 0) continue;
     const Runtime runtime = make_runtime(BLAZEN_MODE_PUMP);
     shape.run(runtime.get(), count);
+    return 0;
+  }
+  for (const Growth& growth : kGrowths) {
+    if (count == 0 || std::strcmp(growth.name, argv[1]) != 0) continue;
+    growth.run(count);
     return 0;
   }
   std::fprintf(stderr, "usage: blazen_instructions SHAPE COUNT | --list\n");

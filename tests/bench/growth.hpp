@@ -1,0 +1,294 @@
+// What a host may register many of. The cost of one must not grow with their number: each shape does `count`
+// of one kind, and answers how long that took without what was made before and is let go of after.
+#pragma once
+
+#include <ctime>
+#include <functional>
+
+#include "bench/shapes.hpp"
+
+namespace blazen::bench {
+
+using Stream = Owned<blazen_stream, blazen_stream_release>;
+using Invocation = Owned<blazen_invocation, blazen_invocation_release>;
+
+inline double thread_s() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+// A runtime that is pumped, whose time passes when it is told.
+class GrowthRuntime {
+ public:
+  GrowthRuntime() {
+    blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
+    options.mode = BLAZEN_MODE_PUMP;
+    options.user_data = &now_ms_;
+    options.clock = [](void* now_ms) { return *static_cast<int64_t*>(now_ms); };
+    runtime_ = make<Runtime>(blazen_runtime_create, &options);
+  }
+  blazen_runtime* get() const { return runtime_.get(); }
+  void pass(int64_t ms) { now_ms_ += ms; }
+
+ private:
+  int64_t now_ms_ = 1'700'000'000'000;
+  Runtime runtime_;
+};
+
+using GrowthBody = std::function<blazen_status(blazen_context*, const blazen_event*, blazen_error**)>;
+extern "C" inline blazen_status bench_growth_body(void* body, blazen_context* context,
+                                                  const blazen_event* event, blazen_error** error) {
+  return (*static_cast<GrowthBody*>(body))(context, event, error);
+}
+
+// The step "only" starts the run; it may emit jobs for the step "job".
+class GrowthWorkflow {
+ public:
+  explicit GrowthWorkflow(GrowthBody only, GrowthBody job = {})
+      : only_(std::move(only)),
+        job_(std::move(job)),
+        builder_(make<Builder>(blazen_workflow_builder_create, BLAZEN_TEXT("growth"))) {
+    add("only", BLAZEN_START_EVENT, only_);
+    if (job_) add("job", kChild, job_);
+    check(blazen_workflow_builder_set_idle(builder(), BLAZEN_IDLE_WAIT, nullptr));
+    for (const blazen_limit limit : {BLAZEN_LIMIT_QUESTIONS, BLAZEN_LIMIT_SUBSCRIBERS})
+      check(blazen_workflow_builder_set_limit(builder(), limit, 1 << 20, nullptr));
+  }
+  GrowthWorkflow(const GrowthWorkflow&) = delete;
+  GrowthWorkflow& operator=(const GrowthWorkflow&) = delete;
+
+  // To say more of it, until it is built.
+  blazen_workflow_builder* builder() const { return builder_.get(); }
+  blazen_workflow* get() {
+    if (!workflow_) workflow_ = make<Workflow>(blazen_workflow_builder_build, builder());
+    return workflow_.get();
+  }
+
+ private:
+  void add(std::string_view name, std::string_view type, GrowthBody& body) {
+    check(blazen_workflow_builder_add_step(builder(), name.data(), name.size(), type.data(), type.size(),
+                                           bench_growth_body, &body, nullptr, nullptr));
+  }
+  GrowthBody only_;
+  GrowthBody job_;
+  Builder builder_;
+  Workflow workflow_;
+};
+
+inline GrowthBody emits_jobs(uint64_t count) {
+  return [count](blazen_context* context, const blazen_event* event, blazen_error** error) -> blazen_status {
+    for (uint64_t i = 0; i < count; ++i) check(emit(context, kChild, event, error));
+    return BLAZEN_OK;
+  };
+}
+
+inline void close(const Run& run) { check(blazen_run_close(run.get(), nullptr)); }
+
+// Each is asked by a step of its own, and answered from outside.
+inline double grow_questions(uint64_t count) {
+  const auto ask = [](blazen_context* context, const blazen_event*, blazen_error** error) {
+    blazen_question question = BLAZEN_QUESTION_INIT;
+    question.prompt = "?";
+    question.prompt_length = 1;
+    blazen_value* answer = nullptr;
+    const blazen_status status = blazen_context_ask(context, &question, &answer, error);
+    blazen_value_release(answer);
+    return status;
+  };
+  const GrowthRuntime runtime;
+  GrowthWorkflow workflow(emits_jobs(count), ask);
+  const Run run = start_run(runtime.get(), workflow.get());
+  const double begin_s = thread_s();
+  poll(runtime.get());
+  for (uint64_t i = 0; i < count; ++i) {
+    char id[32];
+    const int length = std::snprintf(id, sizeof id, "i%llu.1", static_cast<unsigned long long>(i + 2));
+    check(blazen_run_respond(run.get(), id, static_cast<size_t>(length), nullptr, nullptr));
+  }
+  poll(runtime.get());
+  const double end_s = thread_s();
+  close(run);
+  return end_s - begin_s;
+}
+
+// Of one step, with their commit.
+inline double grow_atomic_writes(uint64_t count) {
+  const std::vector<std::string> keys = make_keys(count);
+  const Value value = make_json("1");
+  GrowthWorkflow workflow([&](blazen_context* context, const blazen_event*, blazen_error**) -> blazen_status {
+    set_all(context, keys, value.get());
+    return BLAZEN_OK;
+  });
+  check(blazen_workflow_builder_step_atomic(workflow.builder(), BLAZEN_TEXT("only"), 1, nullptr));
+  const GrowthRuntime runtime;
+  const Run run = start_run(runtime.get(), workflow.get());
+  const double begin_s = thread_s();
+  poll(runtime.get());
+  const double end_s = thread_s();
+  close(run);
+  return end_s - begin_s;
+}
+
+// All at once, of deferred steps.
+inline double grow_step_timeouts(uint64_t count) {
+  std::vector<Invocation> invocations;
+  invocations.reserve(count);
+  const auto defer = [&](blazen_context* context, const blazen_event*, blazen_error** error) {
+    blazen_invocation* invocation = nullptr;
+    const blazen_status status = blazen_context_defer(context, &invocation, error);
+    invocations.emplace_back(invocation);
+    return status == BLAZEN_OK ? BLAZEN_PENDING : status;
+  };
+  GrowthWorkflow workflow(emits_jobs(count), defer);
+  blazen_retry_options retry = BLAZEN_RETRY_OPTIONS_INIT;
+  retry.max_attempts = 2;
+  retry.initial_delay_ms = 1'000'000;
+  check(blazen_workflow_builder_step_retry(workflow.builder(), BLAZEN_TEXT("job"), &retry, nullptr));
+  check(blazen_workflow_builder_step_timeout(workflow.builder(), BLAZEN_TEXT("job"), 10, nullptr));
+  GrowthRuntime runtime;
+  const Run run = start_run(runtime.get(), workflow.get());
+  const double begin_s = thread_s();
+  poll(runtime.get());
+  runtime.pass(20);
+  poll(runtime.get());
+  const double end_s = thread_s();
+  close(run);
+  return end_s - begin_s;
+}
+
+// All at once, of a step that has four permits.
+inline double grow_retries(uint64_t count) {
+  const auto flaky = [](blazen_context* context, const blazen_event*, blazen_error** error) -> blazen_status {
+    if (blazen_context_attempt(context) != 1) return BLAZEN_OK;
+    return blazen_error_host(1, BLAZEN_TEXT("not yet"), nullptr, error);
+  };
+  GrowthWorkflow workflow(emits_jobs(count), flaky);
+  blazen_retry_options retry = BLAZEN_RETRY_OPTIONS_INIT;
+  retry.max_attempts = 2;
+  retry.initial_delay_ms = 10;
+  check(blazen_workflow_builder_step_retry(workflow.builder(), BLAZEN_TEXT("job"), &retry, nullptr));
+  check(blazen_workflow_builder_step_max_concurrency(workflow.builder(), BLAZEN_TEXT("job"), 4, nullptr));
+  GrowthRuntime runtime;
+  const Run run = start_run(runtime.get(), workflow.get());
+  const double begin_s = thread_s();
+  poll(runtime.get());
+  runtime.pass(20);
+  poll(runtime.get());
+  const double end_s = thread_s();
+  close(run);
+  return end_s - begin_s;
+}
+
+extern "C" inline void bench_count_cancelled(void* count) { ++*static_cast<uint64_t*>(count); }
+extern "C" inline void bench_count_done(void* count, blazen_run*, blazen_run_state) {
+  ++*static_cast<uint64_t*>(count);
+}
+
+// Of one deferred step; the run is aborted.
+inline double grow_cancel_callbacks(uint64_t count) {
+  uint64_t called = 0;
+  Invocation invocation;
+  GrowthWorkflow workflow([&](blazen_context* context, const blazen_event*, blazen_error** error) {
+    blazen_invocation* handle = nullptr;
+    check(blazen_context_defer(context, &handle, error));
+    invocation.reset(handle);
+    for (uint64_t i = 0; i < count; ++i)
+      check(blazen_context_on_cancel(context, bench_count_cancelled, &called, nullptr, error));
+    return BLAZEN_PENDING;
+  });
+  const GrowthRuntime runtime;
+  const Run run = start_run(runtime.get(), workflow.get());
+  const double begin_s = thread_s();
+  poll(runtime.get());
+  check(blazen_run_abort(run.get(), nullptr));
+  const double end_s = thread_s();
+  if (called != count) std::abort();
+  return end_s - begin_s;
+}
+
+// Of one run, which is aborted.
+inline double grow_done_callbacks(uint64_t count) {
+  uint64_t called = 0;
+  GrowthWorkflow workflow(
+      [](blazen_context*, const blazen_event*, blazen_error**) -> blazen_status { return BLAZEN_OK; });
+  const GrowthRuntime runtime;
+  const Run run = start_run(runtime.get(), workflow.get());
+  poll(runtime.get());
+  const double begin_s = thread_s();
+  for (uint64_t i = 0; i < count; ++i)
+    check(blazen_run_on_done(run.get(), bench_count_done, &called, nullptr, nullptr));
+  check(blazen_run_abort(run.get(), nullptr));
+  const double end_s = thread_s();
+  if (called != count) std::abort();
+  return end_s - begin_s;
+}
+
+// Each subscribes, takes ten items one by one, in turn with the others, and goes.
+inline double grow_subscribers(uint64_t count) {
+  constexpr uint64_t kItems = 10;
+  const Event item = make<Event>(blazen_event_create, kLink.data(), kLink.size(), nullptr, nullptr);
+  GrowthWorkflow workflow(
+      [&](blazen_context* context, const blazen_event*, blazen_error** error) -> blazen_status {
+        for (uint64_t i = 0; i < kItems; ++i) check(blazen_context_publish(context, item.get(), error));
+        return BLAZEN_OK;
+      });
+  const GrowthRuntime runtime;
+  const Run run = make<Run>(blazen_run_create, runtime.get(), workflow.get(), nullptr);
+  std::vector<Stream> streams(count);
+  const double begin_s = thread_s();
+  for (Stream& stream : streams) stream = make<Stream>(blazen_run_subscribe, run.get());
+  check(blazen_run_start(run.get(), nullptr, nullptr));
+  poll(runtime.get());
+  for (uint64_t i = 0; i < kItems; ++i) {
+    for (Stream& stream : streams) {
+      blazen_event* taken = nullptr;
+      check(blazen_stream_next(stream.get(), 0, &taken, nullptr, nullptr));
+      blazen_event_release(taken);
+    }
+  }
+  streams.clear();
+  const double end_s = thread_s();
+  close(run);
+  return end_s - begin_s;
+}
+
+// Each run fails with the error of the one before.
+inline double grow_error_chain(uint64_t count) {
+  blazen_error* last = nullptr;
+  GrowthWorkflow workflow([&](blazen_context*, const blazen_event*, blazen_error** error) {
+    if (last == nullptr) return blazen_error_host(1, BLAZEN_TEXT("it broke"), nullptr, error);
+    *error = std::exchange(last, nullptr);
+    return blazen_error_status(*error);
+  });
+  const GrowthRuntime runtime;
+  const double begin_s = thread_s();
+  for (uint64_t i = 0; i < count; ++i) {
+    const Run run = start_run(runtime.get(), workflow.get());
+    poll(runtime.get());
+    blazen_value* result = nullptr;
+    if (blazen_run_result(run.get(), &result, &last) != BLAZEN_ERROR_STEP_FAILED) std::abort();
+  }
+  blazen_error_release(last);
+  return thread_s() - begin_s;
+}
+
+struct Growth {
+  const char* name;
+  const char* item;
+  double (*run)(uint64_t count);
+  uint64_t least;  // the four sizes are this one, twice, four and eight times it
+};
+
+inline constexpr Growth kGrowths[] = {
+    {"questions", "question", grow_questions, 5000},
+    {"atomic_writes", "write", grow_atomic_writes, 5000},
+    {"step_timeouts", "time-out", grow_step_timeouts, 5000},
+    {"retries", "retry", grow_retries, 5000},
+    {"cancel_callbacks", "callback", grow_cancel_callbacks, 5000},
+    {"done_callbacks", "callback", grow_done_callbacks, 5000},
+    {"subscribers", "subscriber", grow_subscribers, 500},
+    {"error_chain", "link", grow_error_chain, 1000},
+};
+
+}  // namespace blazen::bench

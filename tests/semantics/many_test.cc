@@ -1,0 +1,267 @@
+// Many of what a host can register: each is told once, in order, and the run can be looked at meanwhile.
+#include <map>
+#include <numeric>
+#include <random>
+
+#include "support/control.hpp"
+#include "support/streams.hpp"
+
+using namespace bt;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+class Many : public EveryWay {
+ protected:
+  FakeClock clock_;
+};
+INSTANTIATE_TEST_SUITE_P(Ways, Many, testing::ValuesIn(ways()), way_name);
+
+// Writes down who was called, in their order.
+struct Calls {
+  struct One {
+    Calls* calls;
+    int number;
+  };
+  std::vector<std::unique_ptr<One>> made;
+  std::mutex lock;
+  std::vector<int> called;
+  std::vector<int> dropped;
+  std::function<void(int)> then;
+
+  One* next() {
+    made.push_back(std::make_unique<One>(this, static_cast<int>(made.size())));
+    return made.back().get();
+  }
+  static void cancelled(void* data) { static_cast<One*>(data)->calls->call(static_cast<One*>(data)->number); }
+  static void done(void* data, blazen_run*, blazen_run_state) { cancelled(data); }
+  static void drop(void* data) {
+    Calls& calls = *static_cast<One*>(data)->calls;
+    std::lock_guard guard(calls.lock);
+    calls.dropped.push_back(static_cast<One*>(data)->number);
+  }
+  size_t drops() {
+    std::lock_guard guard(lock);
+    return dropped.size();
+  }
+
+ private:
+  void call(int number) {
+    {
+      std::lock_guard guard(lock);
+      called.push_back(number);
+    }
+    if (then) then(number);
+  }
+};
+
+std::vector<int> first_numbers(int count) {
+  std::vector<int> numbers(static_cast<size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
+}
+
+// They wait for different states, and the end is all of theirs.
+TEST_P(Many, CallbacksOfARunComeInTheOrderInWhichTheyCame) {
+  constexpr int kCount = 1000;
+  const uint32_t untils[] = {BLAZEN_UNTIL_ENDED, BLAZEN_UNTIL_ASKING, BLAZEN_UNTIL_ELSEWHERE,
+                             BLAZEN_UNTIL_ASKING | BLAZEN_UNTIL_ELSEWHERE};
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.start([](Ctx&) {});
+  RunHandle run = start(engine, spec.build());
+  EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_WAITING));
+  Calls calls;
+  calls.then = [&](int) { EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_CANCELLED); };
+  std::mt19937 random(1);
+  for (int i = 0; i < kCount; ++i)
+    MUST(blazen_run_on_state(run, untils[random() % 4], Calls::done, calls.next(), Calls::drop, e));
+  EXPECT_TRUE(calls.called.empty());
+  MUST(blazen_run_abort(run, e));
+  EXPECT_TRUE(engine.until(run, [&] { return calls.drops() == kCount; }));
+  EXPECT_EQ(calls.called, first_numbers(kCount));
+  EXPECT_EQ(calls.dropped, first_numbers(kCount));
+}
+
+// Only those that wait for where the run came to are called; the others stay, in their order.
+TEST_P(Many, CallbacksOfOtherStatesStay) {
+  constexpr int kCount = 300;
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.start(
+      [](Ctx& ctx) -> blazen_status { return ctx.ask("?", "q").empty() ? BLAZEN_PENDING : BLAZEN_OK; });
+  const Workflow workflow = spec.build();
+  RunHandle run = create(engine, workflow);
+  Calls calls;
+  for (int i = 0; i < kCount; ++i) {
+    const uint32_t until = i % 3 == 0 ? BLAZEN_UNTIL_ASKING : i % 3 == 1 ? BLAZEN_UNTIL_WAITING : 0;
+    MUST(blazen_run_on_state(run, until, Calls::done, calls.next(), Calls::drop, e));
+  }
+  std::vector<int> expected;
+  const auto expect_those = [&](int rest) {
+    for (int i = rest; i < kCount; i += 3) expected.push_back(i);
+    EXPECT_TRUE(engine.until(run, [&] { return calls.drops() == expected.size(); }));
+    std::lock_guard guard(calls.lock);
+    EXPECT_EQ(calls.called, expected);
+  };
+  MUST(blazen_run_start(run, nullptr, e));
+  expect_those(0);
+  EXPECT_EQ(respond(run, "q"), BLAZEN_OK);
+  expect_those(1);
+  MUST(blazen_run_abort(run, e));
+  expect_those(2);
+}
+
+// Those of each call in their order, each once; meanwhile the run says where it is, and a call that comes
+// back by itself is told too.
+TEST_P(Many, CallsAreToldOfTheEndOnceEach) {
+  constexpr int kCalls = 300;
+  Engine engine(GetParam(), &clock_);
+  Calls calls;
+  std::mutex lock;
+  std::vector<Invocation> invocations;
+  Spec spec;
+  spec.start([](Ctx& ctx) {
+    for (int i = 0; i < kCalls; ++i) ctx.emit("Job");
+  });
+  spec.step("job", {"Job"}, [&](Ctx& ctx) -> blazen_status {
+    std::lock_guard guard(lock);
+    invocations.push_back(ctx.defer());
+    for (int i = 0; i < 2; ++i)
+      MUST(blazen_context_on_cancel(ctx.raw, Calls::cancelled, calls.next(), Calls::drop, e));
+    return BLAZEN_PENDING;
+  });
+  RunHandle run = start(engine, spec.build());
+  EXPECT_TRUE(engine.until(run, [&] { return describe_run(run).at("counters").at("in_flight") == kCalls; }));
+  EXPECT_TRUE(engine.until(run, [&] {
+    std::lock_guard guard(lock);
+    return invocations.size() == kCalls;
+  }));
+  std::atomic<bool> is_first{true};
+  calls.then = [&](int) {
+    EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_CANCELLED);
+    if (!is_first.exchange(false)) return;
+    // Most were not told yet.
+    for (size_t i = 0; i < kCalls; i += 2)
+      EXPECT_EQ(blazen_invocation_complete(invocations[i], nullptr), BLAZEN_ERROR_CANCELLED);
+  };
+  MUST(blazen_run_abort(run, e));
+  EXPECT_TRUE(engine.until(run, [&] { return calls.drops() == 2 * kCalls; }));
+  std::vector<int> at(2 * kCalls, -1);
+  for (size_t i = 0; i < calls.called.size(); ++i) {
+    int& place = at[static_cast<size_t>(calls.called[i])];
+    EXPECT_EQ(place, -1) << "called twice";
+    place = static_cast<int>(i);
+  }
+  for (size_t i = 0; i < at.size(); i += 2) {
+    EXPECT_GE(at[i], 0) << "not called";
+    EXPECT_LT(at[i], at[i + 1]);
+  }
+}
+
+// Each answer finds the callback of its question, whatever the order.
+TEST_P(Many, AnswersFindTheirCallbacks) {
+  constexpr int kCount = 200;
+  struct Asker {
+    std::mutex lock;
+    std::map<std::string, std::string> answers;
+    Invocation invocation;
+    int left = kCount;
+    static void answered(void* self, blazen_context*, const char* id, size_t length, blazen_value* answer) {
+      auto& asker = *static_cast<Asker*>(self);
+      std::lock_guard guard(asker.lock);
+      asker.answers[text_of(id, length)] = data_of(answer);
+      --asker.left;
+    }
+  } asker;
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.start([&](Ctx& ctx) -> blazen_status {
+    std::lock_guard guard(asker.lock);
+    asker.invocation = ctx.defer();
+    for (int i = 0; i < kCount; ++i) {
+      const std::string id = "q" + std::to_string(i);
+      blazen_question question = BLAZEN_QUESTION_INIT;
+      question.request_id = id.data();
+      question.request_id_length = id.size();
+      question.answered = Asker::answered;
+      question.user_data = &asker;
+      Value none;
+      EXPECT_EQ(blazen_context_ask(ctx.raw, &question, none.out(), nullptr), BLAZEN_PENDING);
+    }
+    return BLAZEN_PENDING;
+  });
+  RunHandle run = start(engine, spec.build());
+  EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+  std::vector<int> order = first_numbers(kCount);
+  std::shuffle(order.begin(), order.end(), std::mt19937(5));
+  for (const int number : order)
+    EXPECT_EQ(respond(run, "q" + std::to_string(number), std::to_string(number * 10)), BLAZEN_OK);
+  EXPECT_TRUE(engine.until(run, [&] {
+    std::lock_guard guard(asker.lock);
+    return asker.left == 0;
+  }));
+  for (int i = 0; i < kCount; ++i) EXPECT_EQ(asker.answers["q" + std::to_string(i)], std::to_string(i * 10));
+  MUST(blazen_run_abort(run, e));
+}
+
+// All time-outs are up at one moment: the attempts fail in the order in which they were started, and are
+// tried again.
+TEST_P(Many, TimeOutsAtOnceComeInTheOrderOfTheirStart) {
+  constexpr int kCount = 200;
+  Engine engine(GetParam(), &clock_);
+  std::mutex lock;
+  std::vector<Invocation> invocations;
+  std::vector<std::string> tried_again;
+  Spec spec;
+  spec.start([](Ctx& ctx) {
+    for (int i = 0; i < kCount; ++i) ctx.emit("Job", std::to_string(i));
+  });
+  spec.step("job", {"Job"}, [&](Ctx& ctx) -> blazen_status {
+    std::lock_guard guard(lock);
+    if (blazen_context_attempt(ctx.raw) == 1) {
+      invocations.push_back(ctx.defer());
+      return BLAZEN_PENDING;
+    }
+    tried_again.push_back(ctx.input());
+    return tried_again.size() == kCount ? ctx.stop() : BLAZEN_OK;
+  });
+  spec.retry(retries(2, 1000)).times_out(50);
+  RunHandle run = start(engine, spec.build());
+  Stream stream = subscribe_with(run, {.lifecycle = true});
+  EXPECT_TRUE(engine.until(run, [&] {
+    std::lock_guard guard(lock);
+    return invocations.size() == kCount;
+  }));
+  engine.pass(60);
+  EXPECT_TRUE(engine.until(run, [&] { return describe_run(run).at("counters").at("retrying") == kCount; }));
+  engine.pass(1000);
+  EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
+  EXPECT_EQ(tried_again.size(), kCount);
+  uint64_t before = 0;
+  int failed = 0;
+  for (const Item& item : take(stream)) {
+    const Json event = Json::parse(item.value.substr(item.value.find(' ') + 1), nullptr, false);
+    if (!event.is_object() || event.value("kind", "") != "step_failed") continue;
+    ++failed;
+    EXPECT_GT(event.at("invocation_id").get<uint64_t>(), before);
+    before = event.at("invocation_id").get<uint64_t>();
+  }
+  EXPECT_EQ(failed, kCount);
+}
+
+// What one run leaves to the next has no time-out of its own any more.
+TEST_P(Many, RunsWithTimeOutsFollowOneAnother) {
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.start([](Ctx& ctx) { ctx.emit("Job"); });
+  spec.step("job", {"Job"}, [](Ctx& ctx) { ctx.stop(); }).times_out(50);
+  const Workflow workflow = spec.build();
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(run_to_end(engine, workflow).state, BLAZEN_RUN_COMPLETED);
+    engine.pass(1000);
+  }
+}
+
+}  // namespace
