@@ -837,6 +837,7 @@ BLAZEN_API blazen_status blazen_run_create(blazen_runtime *runtime, blazen_workf
  * invocation ids; what was completed never does; what it had already sent is not sent twice. Its LIVE values are made
  * again here, by options->deserializers: session entries by their keys, then events by their ids. One that was paused
  * goes on when it is started, its clock too, unless options->keep_paused says otherwise, or it is paused before its start.
+ * One whose counters or whose clock leave no room to go on: BLAZEN_ERROR_SNAPSHOT_INVALID.
  * [own: runtime in, workflow in, snapshot in, options in, run out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_resume(blazen_runtime *runtime, blazen_workflow *workflow,
                                            const blazen_snapshot *snapshot, const blazen_run_options *options,

@@ -19,8 +19,6 @@ namespace blazen {
 namespace {
 
 constexpr uint64_t kNoIndex = UINT64_MAX;
-constexpr int64_t kMillisecondsMax = INT64_MAX / 2;
-constexpr int64_t kDueMin = INT64_MIN / 2;
 constexpr size_t kNone = SIZE_MAX;
 
 // The keys of the map as paths name them.
@@ -154,9 +152,9 @@ class Decoder {
 
   bool read_counters() {
     if (!key(Key::counters) || !fields("", kCounterFields)) return false;
-    if (!number("event_id_last", document_.event_id_last)) return false;
-    if (!number("invocation_id_last", document_.invocation_id_last)) return false;
-    if (!number("write_last", document_.write_last) || !number("stream_last", document_.stream_last))
+    if (!counter("event_id_last", document_.event_id_last)) return false;
+    if (!counter("invocation_id_last", document_.invocation_id_last)) return false;
+    if (!counter("write_last", document_.write_last) || !counter("stream_last", document_.stream_last))
       return false;
     if (!key(Key::last_event)) return false;
     if (reader_.peek_null()) return reader_.null();
@@ -644,6 +642,10 @@ class Decoder {
     const std::string name_of_found = "key " + to_text(found);
     if (found >= kSnapshotKeyCount) return refuse(at, "", name_of_found + " is not one of format 1");
     return refuse(at, "", name_of_found + " stands where key " + to_text(wanted) + " belongs");
+  }
+
+  bool counter(const char* field, uint64_t& out) {
+    return number_in(field, 0, kCounterMax, "the most that a counter may have come to", out);
   }
 
   bool number(const char* field, uint64_t& out) { return reader_.unsigned_int(out) || fault(field); }

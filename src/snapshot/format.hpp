@@ -26,6 +26,10 @@
 //   8. A value that was LIVE stands in the session, an event, an answer, the result or a detail, and nowhere
 //      else.
 //   9. Names of what was dropped are there once, and have 1 to kDroppedBytesMax bytes.
+//   10. No counter is above kCounterMax, no clock or date above kMillisecondsMax, no due before kDueMin. A
+//   run that is to go on from it (restore.cpp) has room for as many again: its counters are at most
+//   kCounterMax / 2, and its clock is at most kElapsedMsRoom, so that what it comes to stays within these
+//   bounds and its own snapshots are sound.
 //
 // Whatever the bytes are, reading them and restoring a run from them is in proportion to how many there are:
 // in memory (decode.hpp), and in time, at most kReadNanosecondsPerByteMax each. Ids and names are sorted,
@@ -35,6 +39,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+
+#include "base/limits.hpp"
 
 namespace blazen {
 
@@ -123,6 +129,15 @@ inline constexpr size_t kEffectBytes = 16;  // two digests, identity and payload
 // Of a release build on a processor of 2020: tens of nanoseconds are usual. The sorting is in it, since there
 // are fewer than 2^32 items.
 inline constexpr uint64_t kReadNanosecondsPerByteMax = 1000;
+
+// Nobody counts so far: at one in a nanosecond, the half takes 146 years.
+inline constexpr uint64_t kCounterMax = uint64_t{1} << 63;
+// Sums and differences of any two do not overflow.
+inline constexpr int64_t kMillisecondsMax = INT64_MAX / 2;
+// The clock of the runtime, which is at most kClockMsMax, may add so much to the clock of a run, and a delay
+// kTimeMsMax.
+inline constexpr int64_t kElapsedMsRoom = INT64_MAX / 8;
+static_assert(kElapsedMsRoom + kClockMsMax + kTimeMsMax <= kMillisecondsMax);
 
 // Entries and events are counted in 32 bits.
 inline constexpr uint64_t kItemsMax = UINT32_MAX - 1;

@@ -53,6 +53,27 @@ Ref<Error> check_needed_steps(const SnapshotDocument& document, const std::vecto
                                 "; add them, with their bodies or as steps elsewhere");
 }
 
+// A run that goes on counts on, and its own snapshots have to be sound too.
+Ref<Error> check_room(const SnapshotDocument& document) {
+  const struct {
+    const char* name;
+    uint64_t value;
+    uint64_t most;
+  } kAll[] = {{"counters.event_id_last", document.event_id_last, kCounterMax / 2},
+              {"counters.invocation_id_last", document.invocation_id_last, kCounterMax / 2},
+              {"counters.write_last", document.write_last, kCounterMax / 2},
+              {"counters.stream_last", document.stream_last, kCounterMax / 2},
+              {"clock.elapsed", static_cast<uint64_t>(document.elapsed_ms), kElapsedMsRoom}};
+  if (document.phase >= Phase::completed) return nullptr;
+  for (const auto& each : kAll) {
+    if (each.value <= each.most) continue;
+    return Error::make(Status::snapshot_invalid, std::string(each.name) + ": " + std::to_string(each.value) +
+                                                     " leaves no room for a run that goes on; it may be " +
+                                                     std::to_string(each.most) + " at most");
+  }
+  return nullptr;
+}
+
 // The fingerprint is over the steps; comparing their names as well finds a document that was altered.
 bool is_same_workflow(const SnapshotDocument& document, const Workflow& workflow) noexcept {
   const auto has_name = [](std::string_view name, const StepDefinition& step) { return name == step.name; };
@@ -377,6 +398,7 @@ const char* state_name(const SnapshotDocument& document) noexcept {
 Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& workflow,
                        bool allow_changed_workflow, RunState& out, LiveMaker* maker) {
   const std::vector<StepIndex> steps = find_steps(document, *workflow);
+  if (Ref<Error> error = check_room(document)) return error;
   if (Ref<Error> error = check_workflow(document, *workflow, steps, allow_changed_workflow)) return error;
   // Whatever the host may refuse comes first.
   Revival revival(document, maker);

@@ -807,7 +807,7 @@ TEST(Snapshot, FaultsOfTheTablesAreNamed) {
        10,
        "state[1].version: 2 stands at another key too"},
       {{{11, a({a({t("a"), u(2), one})})}}, 11, 4, "session[0].version: 2 stands at another key too"},
-      {{{7, a({u(9), u(9), u(UINT64_MAX), u(3)})}, {11, a({a({t("a"), u(2), one})})}},
+      {{{7, a({u(9), u(9), u(kCounterMax), u(3)})}, {11, a({a({t("a"), u(2), one})})}},
        11,
        4,
        "session[0].version: 2 stands at another key too"},
@@ -884,7 +884,7 @@ TEST(Snapshot, FaultsOfInvocationsAreNamed) {
        14,
        30,
        "in_flight[2].id: 5 is the id of another invocation in flight"},
-      {{{7, a({u(9), u(UINT64_MAX), u(9), u(3)})}, {14, a({flight(5, ""), flight(4, ""), flight(5, "")})}},
+      {{{7, a({u(9), u(kCounterMax), u(9), u(3)})}, {14, a({flight(5, ""), flight(4, ""), flight(5, "")})}},
        14,
        14,
        "in_flight[2].id: 5 is the id of another invocation in flight"},
@@ -1092,7 +1092,7 @@ TEST(Snapshot, FaultsOfTheClockAndThePauseAreNamed) {
       {ended_with(24, u(2)), 24, 0, "pause: only a running run is paused"},
   });
   Document sound;
-  sound.fields[18] = a({i(most), i(most)});
+  sound.fields[18] = a({i(kElapsedMsRoom), i(most)});
   sound.fields[24] = u(2);
   EXPECT_EQ(snapshot(*restored(sound.bytes(), sample_workflow(Hosting::all))), sound.bytes());
 }
@@ -1361,7 +1361,7 @@ std::string short_name(uint64_t number, uint64_t count) {
 }
 
 TEST(Snapshot, MemoryOfDecodingIsBoundedByItsBytes) {
-  const auto counters = a({u(UINT64_MAX), u(UINT64_MAX), u(UINT64_MAX), u(0)});
+  const auto counters = a({u(kCounterMax), u(kCounterMax), u(kCounterMax), u(0)});
   for (const uint64_t count : {100U, 1000U, 4096U, 100000U}) {
     Document state;
     state.fields[7] = counters;
@@ -1372,7 +1372,7 @@ TEST(Snapshot, MemoryOfDecodingIsBoundedByItsBytes) {
 
     // Versions that neither ascend nor are small: they have to be sorted.
     state.fields[10] = list_of(
-        count, [&](uint64_t n) { return a({t(short_name(n, count)), u(n == 0 ? UINT64_MAX : n), b("")}); });
+        count, [&](uint64_t n) { return a({t(short_name(n, count)), u(n == 0 ? kCounterMax : n), b("")}); });
     expect_bounded(state.bytes(), true, "state, sorted");
 
     Document live;
@@ -1404,7 +1404,7 @@ TEST(Snapshot, MemoryOfDecodingIsBoundedByItsBytes) {
     expect_bounded(queued.bytes(), true, "one event, queued");
     queued.fields[15] = a({});
     queued.fields[14] = list_of(
-        count, [&](uint64_t n) { return a({u(n == 0 ? UINT64_MAX : count - n), u(0), u(0), u(1), b("")}); });
+        count, [&](uint64_t n) { return a({u(n == 0 ? kCounterMax : count - n), u(0), u(0), u(1), b("")}); });
     expect_bounded(queued.bytes(), true, "one event, in flight");
 
     // Of one event, queued and delayed as often as there is a moment.
