@@ -105,13 +105,22 @@ extern "C" {
  * run in between, of every type; {"missed": n, "lifecycle_missed": m} where lifecycle and progress items were lost too.
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_STREAM_GAP "blazen::StreamGap"
-/* On the stream: what happened to the run itself: {"kind": ..., ...}. To every subscriber, and numbered: send_changed and
- * send_diverged {invocation_id, position}, of what a body sends or publishes when it is called again, compared with what it
- * did before at the same position (from 0). The same kind, type and target is the repetition, and has no effect: the first
- * one counts, and send_changed says that the payload (tag, codec, bytes, correlation, delay) is another now. Another kind,
- * type or target counts as well, and send_diverged says so. To those with blazen_stream_options.lifecycle alone, and not numbered: event_routed {event_type}; step_started,
- * step_completed, step_failed {step_name, event_type, invocation_id, attempt}, the latter two with duration_ms where
- * somebody listened from the start of the step on, the last with error.
+/* On the stream: what happened to the run itself: {"kind": ..., ...}, with these members beside it.
+ *   send_changed    invocation_id, position
+ *   send_diverged   invocation_id, position
+ *   event_routed    step_name (where it was sent to that step alone), event_type
+ *   step_started    step_name, event_type, invocation_id, attempt
+ *   step_completed  the same, duration_ms
+ *   step_failed     the same, duration_ms, error (the message)
+ *   step_retrying   as step_started: it failed, and attempt is the one that comes
+ *   run_paused      none: the pause is complete
+ *   run_resumed     none: it is over, by blazen_run_resume_in_place, or by the start of a resumed run
+ * The first two go to every subscriber, and are numbered: of what a body sends or publishes when it is called again,
+ * compared with what it did before at the same position (from 0). The same kind, type and target is the repetition, and has
+ * no effect: the first one counts, and send_changed says that the payload (tag, codec, bytes, correlation, delay) is another
+ * now. Another kind, type or target counts as well, and send_diverged says so. The others go to those with
+ * blazen_stream_options.lifecycle alone, and are not numbered; duration_ms is there where somebody listened from the start
+ * of the step on.
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_LIFECYCLE "blazen::lifecycle"
 /* On the streams with blazen_stream_options.lifecycle, what blazen_context_progress reports: {"kind": "step", "current": n,
@@ -1264,8 +1273,10 @@ BLAZEN_API blazen_status blazen_snapshot_parse(const void *data, size_t data_len
 /* The bytes: CBOR, deterministic, as snapshot.cddl says. The same run at the same point gives the same bytes.
  * [own: snapshot in, length out, return borrow snapshot | thread: any | block: no | since: 0.1] */
 BLAZEN_API const void *blazen_snapshot_data(const blazen_snapshot *snapshot, size_t *length);
-/* What is in it, as a JSON object: format, engine, workflow, fingerprint, run_id, state, queued, in_flight, steps_needed
- * (names of the steps with work), state_keys, stream_sequence, events_routed, dropped (as blazen_run_dropped gives it).
+/* What is in it, as a JSON object: format, engine, workflow, fingerprint, run_id, state ("created", "running", "paused",
+ * "completed", "failed", "cancelled"), queued, in_flight, delayed (events), retrying (of queued), questions (open ones),
+ * paused (a boolean), steps_needed (names of the steps with work), state_keys, stream_sequence, events_routed, dropped (as
+ * blazen_run_dropped gives it).
  * [own: snapshot in, info out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_snapshot_info(const blazen_snapshot *snapshot, blazen_value **info,
                                               blazen_error **error);

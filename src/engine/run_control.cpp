@@ -309,9 +309,9 @@ bool Run::expire_step() noexcept {
 Ref<Error> Run::step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept {
   try {
     Ref<Error> error =
-        Error::make(Status::step_timeout, "step " + in_quotes(step.name) + " did not end within its " +
-                                              std::to_string(step.timeout_ms) + " ms, attempt " +
-                                              std::to_string(attempt));
+        Error::make(Status::step_timeout,
+                    "step " + in_quotes(step.name) + " timed out: it did not end within its " +
+                        std::to_string(step.timeout_ms) + " ms, attempt " + std::to_string(attempt));
     if (error->status != Status::step_timeout) return error;
     error->step = step.name;
     error->attempt = attempt;

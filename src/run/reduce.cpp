@@ -811,9 +811,9 @@ void suspend(RunState& state, Invocation* invocation) noexcept {
 Ref<Error> timed_out(const RunState& state, int64_t now_ms) noexcept {
   try {
     return with_picture(
-        Error::make(Status::run_timeout, "the run did not end within its " +
+        Error::make(Status::run_timeout, "the run timed out: it did not end within its " +
                                              std::to_string(state.workflow->policy().timeout_ms) +
-                                             " ms; it waited for what is open: " + summarize(state)),
+                                             " ms; open: " + summarize(state)),
         state, now_ms);
   } catch (const std::bad_alloc&) {
     return Error::out_of_memory();

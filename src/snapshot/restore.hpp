@@ -20,9 +20,10 @@ namespace blazen {
 Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& workflow,
                        bool allow_changed_workflow, RunState& out, LiveMaker* maker = nullptr);
 
-// A JSON object: format, engine, workflow, fingerprint, run_id, state (created, running, completed, failed,
-// cancelled), queued, in_flight, steps_needed (names of those with queued events or events in flight, in the
-// order of the workflow), state_keys, stream_sequence, events_routed, dropped (names). Throws std::bad_alloc.
+// A JSON object: format, engine, workflow, fingerprint, run_id, state (created, running, paused, completed,
+// failed, cancelled), queued, in_flight, delayed, retrying, questions (counts), paused (true, false),
+// steps_needed (names of those with queued events or events in flight, in the order of the workflow),
+// state_keys, stream_sequence, events_routed, dropped (names). Throws std::bad_alloc.
 std::string describe_snapshot(const SnapshotDocument& document);
 
 }  // namespace blazen

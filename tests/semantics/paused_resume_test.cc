@@ -87,6 +87,8 @@ TEST_P(PausedResume, ItsClockGoesOnFromWhereItStood) {
   engine.pass(1);
   const Outcome ended = finish(engine, run);
   EXPECT_EQ(ended.status, BLAZEN_ERROR_RUN_TIMEOUT);
+  EXPECT_TRUE(ended.error.says("timed out") && ended.error.says("'blazen::StopEvent'"))
+      << ended.error.message();
 }
 
 // Its pause hid that nothing was left to do.

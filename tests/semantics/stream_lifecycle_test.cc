@@ -1,6 +1,8 @@
 // Goal: who listens hears what happens, in its place among what is published; and neither the numbers of the
 // stream nor the snapshots know whether anybody does.
+#include <nlohmann/json.hpp>
 #include <regex>
+#include <set>
 
 #include "support/blazen_test.hpp"
 #include "support/streams.hpp"
@@ -62,6 +64,52 @@ TEST(StreamLifecycleOrder, ItemsStandWhereTheyHappenedBetweenThePublishedOnes) {
                                       "2 " + step_line("step_started", "next", "N", 2), "3 P 3",
                                       "3 " + step_line("step_completed", "next", "N", 2),
                                       "3 " + routed_line("blazen::StopEvent"), "4 blazen::StreamEnd null"}));
+}
+
+// What BLAZEN_LIFECYCLE says in the header: each kind, and the members that it has, in their order.
+TEST(StreamLifecycleKinds, EachHasItsMembersAndNoOther) {
+  FakeClock clock;
+  Engine engine(Way::pump, &clock);
+  Spec spec;
+  spec.start([](Ctx& ctx) {
+    ctx.emit("Try");
+    ctx.emit_to("named", "To");
+  });
+  spec.step("named", {"To"}, [](Ctx& ctx) { MUST(blazen_run_pause(ctx.run(), BLAZEN_PAUSE_NOW, e)); });
+  spec.step("note", {"Note"}, [](Ctx&) {});
+  spec.step("try", {"Try"},
+            [](Ctx& ctx) -> blazen_status {
+              const bool is_first = ctx.attempt() == 1;
+              ctx.send("Note", is_first ? "1" : "2");
+              is_first ? ctx.send("Note", "3") : ctx.publish("Other", "3");
+              return is_first ? ctx.fail(1, "not yet") : ctx.stop();
+            })
+      .retry(retries(2, 10, 1));
+  const RunHandle run = create(engine, spec.build());
+  const Stream stream = subscribe_with(run, {.lifecycle = true});
+  MUST(blazen_run_start(run, nullptr, e));
+  engine.pass(0);
+  MUST(blazen_run_resume_in_place(run, e));
+  engine.pass(0);
+  engine.pass(10);
+  ASSERT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
+  std::set<std::string> seen;
+  for (const Item& item : take(stream)) {
+    if (item.type != BLAZEN_LIFECYCLE) continue;
+    const auto members = nlohmann::ordered_json::parse(item.value.substr(item.value.find(' ') + 1));
+    std::string line;
+    for (const auto& [key, value] : members.items())
+      line += key == "kind" ? value.get<std::string>() : " " + key;
+    seen.insert(line);
+    if (members.at("kind") == "step_retrying") EXPECT_EQ(members.at("attempt"), 2);
+  }
+  const std::string of_step = " step_name event_type invocation_id attempt";
+  EXPECT_EQ(seen,
+            (std::set<std::string>{
+                "event_routed event_type", "event_routed step_name event_type", "run_paused", "run_resumed",
+                "send_changed invocation_id position", "send_diverged invocation_id position",
+                "step_completed" + of_step + " duration_ms", "step_failed" + of_step + " duration_ms error",
+                "step_retrying" + of_step, "step_started" + of_step}));
 }
 
 // What has completed is reported before what its tick publishes, and that before what its tick starts.

@@ -817,8 +817,9 @@ Shape pausing(blazen_pause_mode mode) {
 // What time it has had by then counts, over all lives.
 Shape timing_out() {
   Shape shape = timed(
-      "6 BLAZEN_ERROR_RUN_TIMEOUT[the run did not end within its 1000 ms; it waited for what"
-      " is open: in flight: 'hang'; delayed events: 'Again']",
+      "6 BLAZEN_ERROR_RUN_TIMEOUT[the run timed out: it did not end within its 1000 ms; open: in flight: "
+      "'hang';"
+      " delayed events: 'Again']",
       {"TimingOut", [](Life& life) {
          Spec spec("timeout");
          spec.timeout_ms = 1000;
