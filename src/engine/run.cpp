@@ -722,7 +722,12 @@ void Run::look_at_hold(Notices& notices) noexcept {
 
 void Run::collect_ready(Notices& notices) noexcept {
   if (!stream_) return;
-  for (Stream* stream : stream_->subscribers()) collect_ready(*stream, notices);
+  if (has_ended(state_)) {
+    while (stream_->take_woken() != nullptr) continue;  // they are among all
+    for (Stream* stream : stream_->subscribers()) collect_ready(*stream, notices);
+  } else {
+    while (Stream* stream = stream_->take_woken()) collect_ready(*stream, notices);
+  }
 }
 
 // One callback of a stream at a time: whoever makes it looks again after it.

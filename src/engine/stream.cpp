@@ -14,28 +14,101 @@ namespace blazen {
 
 // ------------------------------------------------------------------------------------------------- the log
 
-bool StreamLog::holds() const noexcept {
-  if (holders_ == 0) return false;
-  return std::any_of(subscribers_.begin(), subscribers_.end(), [](const Stream* stream) {
-    return stream->options_.holds && stream->waiting_ >= stream->options_.capacity;
-  });
+template <class Each>
+void StreamLog::for_each_that_wants(const Wants& wants, std::string_view type, Each each) noexcept {
+  const auto call = [&](std::string_view key) {
+    const auto [first, last] = wants.equal_range(key);
+    for (auto at = first; at != last; ++at) each(*at->second);
+  };
+  call({});
+  call(type);
+}
+
+// All or nothing.
+void StreamLog::enter_wants(Stream& stream) {
+  const std::vector<std::string>& types = stream.options_.types;
+  const auto enter = [&](Wants& wants, std::vector<Wants::iterator>& places) {
+    places.reserve(types.size() + 1);
+    if (types.empty()) places.push_back(wants.emplace(std::string_view(), &stream));
+    for (size_t i = 0; i < types.size(); ++i) {
+      if (i == 0 || types[i] != types[i - 1]) places.push_back(wants.emplace(types[i], &stream));
+    }
+  };
+  try {
+    enter(wants_, stream.wants_);
+    if (stream.options_.lifecycle) enter(news_wants_, stream.news_wants_);
+  } catch (...) {
+    leave_wants(stream);
+    throw;
+  }
+}
+
+void StreamLog::leave_wants(Stream& stream) noexcept {
+  for (const Wants::iterator at : std::exchange(stream.wants_, {})) wants_.erase(at);
+  for (const Wants::iterator at : std::exchange(stream.news_wants_, {})) news_wants_.erase(at);
 }
 
 void StreamLog::add(Stream* stream, uint64_t from) {
+  Cursors::make(stream->cursor_);
+  Cursors::make(stream->news_);
+  if (subscribers_.size() == subscribers_.capacity()) subscribers_.reserve(subscribers_.size() * 2 + 1);
+  enter_wants(*stream);
+  stream->place_ = subscribers_.size();
   subscribers_.push_back(stream);
-  stream->cursor_ = from == 0 ? end() : from;
-  stream->joined_ = end() - 1;
-  stream->news_ = news_end();
-  skip_unwanted(*stream);
+  const StreamOptions& options = stream->options_;
+  stream->cursor_.bound = stream->news_.bound = options.holds ? items_max_ : options.capacity;
+  stream->cursor_.since = end();
+  listeners_ += options.lifecycle ? 1 : 0;
+  holders_ += options.holds ? 1 : 0;
+  stand_at(*stream, from == 0 ? end() : from, news_end());
   count_waiting(*stream);
-  listeners_ += stream->options_.lifecycle ? 1 : 0;
-  holders_ += stream->options_.holds ? 1 : 0;
 }
 
 void StreamLog::remove(Stream* stream) noexcept {
-  subscribers_.erase(std::remove(subscribers_.begin(), subscribers_.end(), stream), subscribers_.end());
+  set_waiting(*stream, 0);
+  cursors_.rest(stream->cursor_);
+  news_cursors_.rest(stream->news_);
+  leave_wants(*stream);
+  Stream* last = subscribers_.back();
+  subscribers_[stream->place_] = last;
+  last->place_ = stream->place_;
+  subscribers_.pop_back();
   listeners_ -= stream->options_.lifecycle ? 1 : 0;
   holders_ -= stream->options_.holds ? 1 : 0;
+}
+
+void StreamLog::wake(Stream& stream) noexcept {
+  if (stream.ready_.function == nullptr || std::exchange(stream.is_woken_, true)) return;
+  stream.next_woken_ = std::exchange(woken_, &stream);
+}
+
+Stream* StreamLog::take_woken() noexcept {
+  Stream* stream = woken_;
+  if (stream == nullptr) return nullptr;
+  woken_ = stream->next_woken_;
+  stream->is_woken_ = false;
+  return stream;
+}
+
+void StreamLog::arrive(Stream& stream, uint64_t at) noexcept {
+  if (!stream.cursor_.waits) cursors_.wait_at(stream.cursor_, at);
+  wake(stream);
+}
+
+void StreamLog::arrive_news(Stream& stream, uint64_t at) noexcept {
+  if (!stream.news_.waits) news_cursors_.wait_at(stream.news_, at);
+  wake(stream);
+}
+
+void StreamLog::set_waiting(Stream& stream, uint64_t waiting) noexcept {
+  holding_ -= stream.holds() ? 1 : 0;
+  stream.waiting_ = waiting;
+  holding_ += stream.holds() ? 1 : 0;
+}
+
+// Memory did not suffice for an item: all have lost it.
+void StreamLog::miss_one(uint64_t sequence) noexcept {
+  for (Stream* stream : subscribers_) arrive(*stream, sequence);
 }
 
 void StreamLog::append(const Published& item, EndedEvents& dropped) noexcept {
@@ -48,13 +121,12 @@ void StreamLog::append(const Published& item, EndedEvents& dropped) noexcept {
   } catch (const std::bad_alloc&) {
     while (!items_.empty()) pop(dropped);
     first_ = item.sequence + 1;
-    return;
+    return miss_one(item.sequence);
   }
-  for (Stream* stream : subscribers_) {
-    const bool wanted = stream->wants(*item.event);
-    stream->waiting_ += wanted ? 1 : 0;
-    if (!wanted && stream->cursor_ == item.sequence) ++stream->cursor_;
-  }
+  for_each_that_wants(wants_, item.event->type(), [&](Stream& stream) {
+    if (stream.options_.holds) set_waiting(stream, stream.waiting_ + 1);
+    arrive(stream, item.sequence);
+  });
   while (items_.size() > total_max_) pop(dropped);
   trim(dropped);
 }
@@ -69,110 +141,101 @@ void StreamLog::append_news(const Ref<Event>& event, uint64_t after, EndedEvents
   }
   if (!kept) {
     while (!news_.empty()) pop_news(dropped);
-    ++news_first_;
+    const uint64_t missed = news_first_++;
+    for (Stream* stream : subscribers_) {
+      if (stream->options_.lifecycle) arrive_news(*stream, missed);
+    }
     return;
   }
-  for (Stream* stream : subscribers_) {
-    if (!stream->options_.lifecycle) continue;
-    const bool wanted = stream->wants(*event);
-    stream->waiting_ += wanted ? 1 : 0;
-    if (!wanted && stream->news_ + 1 == news_end()) ++stream->news_;
-  }
+  for_each_that_wants(news_wants_, event->type(), [&](Stream& stream) {
+    if (stream.options_.holds) set_waiting(stream, stream.waiting_ + 1);
+    arrive_news(stream, news_end() - 1);
+  });
   while (news_.size() > items_max_) pop_news(dropped);
 }
 
 bool StreamLog::has_item(const Stream& stream) const noexcept {
-  return stream.cursor_ < end() || (stream.options_.lifecycle && stream.news_ < news_end());
+  return stream.cursor_.waits || stream.news_.waits;
 }
 
-// What was there when it came does not count: that is bounded by what is retained.
-uint64_t StreamLog::floor_of(const Stream& stream) const noexcept {
-  const uint64_t bound = stream.options_.holds ? items_max_ : stream.options_.capacity;
-  const uint64_t last = end() - 1;
-  const uint64_t taken = std::max(stream.cursor_ - 1, stream.joined_);
-  return last > taken && last - taken > bound ? last + 1 - bound : first_;
-}
-
-uint64_t StreamLog::news_floor_of(const Stream& stream) const noexcept {
-  const uint64_t bound = stream.options_.holds ? items_max_ : stream.options_.capacity;
-  return news_.size() > bound ? news_end() - bound : news_first_;
-}
-
-void StreamLog::skip_unwanted(Stream& stream) const noexcept {
-  if (stream.options_.types.empty()) return;
-  while (stream.cursor_ >= first_ && stream.cursor_ < end() &&
-         !stream.wants(*items_[stream.cursor_ - first_])) {
-    ++stream.cursor_;
+// Both cursors, or behind what the stream does not want, as far as that is there. An item that is passed by
+// is looked at once by each subscriber.
+void StreamLog::stand_at(Stream& stream, uint64_t at, uint64_t news) noexcept {
+  while (at >= first_ && at < end() && !stream.wants(*items_[at - first_])) ++at;
+  if (at < end()) {
+    cursors_.wait_at(stream.cursor_, at);
+  } else {
+    cursors_.rest(stream.cursor_);
   }
   if (!stream.options_.lifecycle) return;
-  while (stream.news_ >= news_first_ && stream.news_ < news_end() &&
-         !stream.wants(*news_at(stream.news_).event)) {
-    ++stream.news_;
+  while (news >= news_first_ && news < news_end() && !stream.wants(*news_at(news).event)) ++news;
+  if (news < news_end()) {
+    news_cursors_.wait_at(stream.news_, news);
+  } else {
+    news_cursors_.rest(stream.news_);
   }
 }
 
-void StreamLog::count_waiting(Stream& stream) const noexcept {
+void StreamLog::count_waiting(Stream& stream) noexcept {
   if (!stream.options_.holds) return;
-  stream.waiting_ = 0;
-  for (uint64_t i = std::max(stream.cursor_, first_); i < end(); ++i)
-    stream.waiting_ += stream.wants(*items_[i - first_]) ? 1 : 0;
-  if (!stream.options_.lifecycle) return;
-  for (uint64_t i = std::max(stream.news_, news_first_); i < news_end(); ++i)
-    stream.waiting_ += stream.wants(*news_at(i).event) ? 1 : 0;
+  uint64_t waiting = 0;
+  for (uint64_t i = std::max(stream.cursor_.at_or(end()), first_); i < end(); ++i)
+    waiting += stream.wants(*items_[i - first_]) ? 1 : 0;
+  if (stream.options_.lifecycle) {
+    for (uint64_t i = std::max(stream.news_.at_or(news_end()), news_first_); i < news_end(); ++i)
+      waiting += stream.wants(*news_at(i).event) ? 1 : 0;
+  }
+  set_waiting(stream, waiting);
 }
 
 // One notice for all that is lost at this point, in both rows.
-bool StreamLog::take_gap(Stream& stream, Item& gap) const {
-  const uint64_t floor = std::max(floor_of(stream), first_);
-  const uint64_t missed = stream.cursor_ < floor ? floor - stream.cursor_ : 0;
-  uint64_t news = stream.news_;
+bool StreamLog::take_gap(Stream& stream, Item& gap) {
+  const uint64_t at = stream.cursor_.at_or(end());
+  const uint64_t floor = stream.cursor_.floor(first_, end());
+  const uint64_t missed = at < floor ? floor - at : 0;
+  const uint64_t news_at_first = stream.news_.at_or(news_end());
+  uint64_t news = news_at_first;
   if (stream.options_.lifecycle) {
-    news = std::max(news, news_floor_of(stream));
+    news = std::max(news, stream.news_.floor(news_first_, news_end()));
     // News from among the items that are lost.
     while (missed != 0 && news < news_end() && news_at(news).sequence + 1 < floor) ++news;
   }
-  const uint64_t news_missed = news - stream.news_;
+  const uint64_t news_missed = news - news_at_first;
   if (missed == 0 && news_missed == 0) return false;
   std::string text = "{\"missed\":" + std::to_string(missed);
   if (news_missed != 0) text += ",\"lifecycle_missed\":" + std::to_string(news_missed);
   gap.event = Event::make(kStreamGap, Value::copy(Tag::json, text + "}"));
-  stream.cursor_ += missed;
-  stream.news_ = news;
-  gap.sequence = stream.cursor_ - 1;
-  skip_unwanted(stream);
+  gap.sequence = at + missed - 1;
+  stand_at(stream, at + missed, news);
   count_waiting(stream);
   return true;
 }
 
 StreamLog::Item StreamLog::take(Stream& stream, EndedEvents& dropped) {
-  const bool news_lost = stream.options_.lifecycle && stream.news_ < news_floor_of(stream);
-  const bool news_first = stream.options_.lifecycle && !news_lost && stream.news_ < news_end() &&
-                          news_at(stream.news_).sequence < stream.cursor_;
+  const uint64_t at = stream.cursor_.at_or(end());
+  const uint64_t news = stream.news_.at_or(news_end());
+  const bool news_lost = stream.news_.waits && news < stream.news_.floor(news_first_, news_end());
+  const bool news_first = stream.news_.waits && !news_lost && news_at(news).sequence < at;
   Item item;
   if (news_first) {
-    item = news_at(stream.news_);
-    ++stream.news_;
+    item = news_at(news);
+    stand_at(stream, at, news + 1);
   } else if (take_gap(stream, item)) {
     trim(dropped);
     return item;
   } else {
-    item = {items_[stream.cursor_ - first_], stream.cursor_};
-    ++stream.cursor_;
+    item = {items_[at - first_], at};
+    stand_at(stream, at + 1, news);
   }
-  if (stream.waiting_ > 0) --stream.waiting_;
-  skip_unwanted(stream);
+  if (stream.waiting_ > 0) set_waiting(stream, stream.waiting_ - 1);
   trim(dropped);
   return item;
 }
 
 void StreamLog::trim(EndedEvents& dropped) noexcept {
-  uint64_t needed = end() - std::min<uint64_t>(items_.size(), retained_);
-  uint64_t news_needed = news_end();
-  for (const Stream* stream : subscribers_) {
-    needed = std::min(needed, std::max(stream->cursor_, floor_of(*stream)));
-    if (stream->options_.lifecycle)
-      news_needed = std::min(news_needed, std::max(stream->news_, news_floor_of(*stream)));
-  }
+  const uint64_t retained = end() - std::min<uint64_t>(items_.size(), retained_);
+  const uint64_t needed = std::min(retained, cursors_.needed(end()));
+  const uint64_t news_needed = news_cursors_.needed(news_end());
   while (!items_.empty() && first_ < needed) pop(dropped);
   while (!news_.empty() && news_first_ < news_needed) pop_news(dropped);
 }

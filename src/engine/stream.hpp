@@ -13,11 +13,13 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/object.hpp"
+#include "engine/cursors.hpp"
 #include "engine/host.hpp"
 #include "run/tick.hpp"
 
@@ -49,11 +51,13 @@ class StreamLog {
   };
 
   const std::vector<Stream*>& subscribers() const noexcept { return subscribers_; }
+  // One of those that have got an item since they were asked for, and have a callback; null: there is none.
+  Stream* take_woken() noexcept;
   // Whether anybody listens to news.
   bool watched() const noexcept { return listeners_ != 0; }
   // Whether a subscriber with back-pressure could hold the run back; whether one does.
   bool may_hold() const noexcept { return holders_ != 0; }
-  bool holds() const noexcept;
+  bool holds() const noexcept { return holding_ != 0; }
 
   // Its cursors are set here. Throws std::bad_alloc, and has changed nothing then.
   void add(Stream* stream, uint64_t from);
@@ -69,15 +73,25 @@ class StreamLog {
   void trim(EndedEvents& dropped) noexcept;
 
  private:
+  friend class Stream;
   uint64_t end() const noexcept { return first_ + items_.size(); }
   uint64_t news_end() const noexcept { return news_first_ + news_.size(); }
   const Item& news_at(uint64_t position) const noexcept { return news_[position - news_first_]; }
-  // What a stream can have at the earliest.
-  uint64_t floor_of(const Stream& stream) const noexcept;
-  uint64_t news_floor_of(const Stream& stream) const noexcept;
-  void skip_unwanted(Stream& stream) const noexcept;
-  void count_waiting(Stream& stream) const noexcept;
-  bool take_gap(Stream& stream, Item& gap) const;
+  // Those that want a type of item: those that want all are under the empty one.
+  using Wants = std::multimap<std::string_view, Stream*>;
+  template <class Each>
+  static void for_each_that_wants(const Wants& wants, std::string_view type, Each each) noexcept;
+  void enter_wants(Stream& stream);
+  void leave_wants(Stream& stream) noexcept;
+  // It has an item, or news, from there on.
+  void arrive(Stream& stream, uint64_t at) noexcept;
+  void arrive_news(Stream& stream, uint64_t at) noexcept;
+  void wake(Stream& stream) noexcept;
+  void set_waiting(Stream& stream, uint64_t waiting) noexcept;
+  void stand_at(Stream& stream, uint64_t at, uint64_t news) noexcept;
+  void count_waiting(Stream& stream) noexcept;
+  bool take_gap(Stream& stream, Item& gap);
+  void miss_one(uint64_t sequence) noexcept;
   void pop(EndedEvents& dropped) noexcept;
   void pop_news(EndedEvents& dropped) noexcept;
 
@@ -88,9 +102,17 @@ class StreamLog {
   std::deque<Ref<Event>> items_;
   uint64_t news_first_ = 0;  // counts the news; a position, not a number that anybody sees
   std::deque<Item> news_;    // sequence: of the item before it
-  std::vector<Stream*> subscribers_;
+  // What an item costs grows with those that want it; what one that takes it costs, with the logarithm of the
+  // number of subscribers.
+  std::vector<Stream*> subscribers_;  // each knows its place
+  Wants wants_;
+  Wants news_wants_;
+  Cursors cursors_;
+  Cursors news_cursors_;
+  Stream* woken_ = nullptr;
   size_t listeners_ = 0;
   size_t holders_ = 0;
+  size_t holding_ = 0;  // that hold the run back
 };
 
 class Stream final : public Object {
@@ -114,13 +136,18 @@ class Stream final : public Object {
   friend class StreamLog;
 
   bool wants(const Event& event) const noexcept;
+  bool holds() const noexcept { return options_.holds && waiting_ >= options_.capacity; }
 
   Ref<Run> run_;
   const StreamOptions options_;
-  uint64_t cursor_ = 1;   // the number of the next item
-  uint64_t joined_ = 0;   // the last number when it came: what is before that does not count as backlog
-  uint64_t news_ = 0;     // the position of the next news
+  Cursor cursor_;         // among the published items
+  Cursor news_;           // among the news
   uint64_t waiting_ = 0;  // with back-pressure: items to take
+  size_t place_ = 0;      // among the subscribers
+  std::vector<StreamLog::Wants::iterator> wants_;
+  std::vector<StreamLog::Wants::iterator> news_wants_;
+  bool is_woken_ = false;
+  Stream* next_woken_ = nullptr;
   bool closed_ = true;    // until the run has taken it into its log
   uint32_t calling_ = 0;  // callbacks of this stream that are under way
   HostCallback ready_;

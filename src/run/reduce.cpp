@@ -953,40 +953,48 @@ class Trial {
   void write(const Write& write) {
     KeyTable::Entry* entry = table_.find(write.key);
     if (write.kind == Write::Kind::remove) {
-      if (entry != nullptr) done_.push_back({Done::removed, write.key, table_.take(*entry)});
+      if (entry == nullptr) return;
+      if (removed_.size() == removed_.capacity()) removed_.reserve(removed_.size() * 2 + 4);
+      removed_.push_back(table_.take(*entry));
+      done_.push_back({write.key, nullptr, kRemoved});
     } else if (entry != nullptr) {
       const uint64_t before = entry->version;
       Ref<Value> value = table_.replace(*entry, write.value, ++version_);
-      done_.push_back({Done::replaced, write.key, {{}, std::move(value), before, 0}});
+      done_.push_back({write.key, std::move(value), before});
     } else {
       table_.insert(write.key, write.value, version_ + 1);
       ++version_;
-      done_.push_back({Done::inserted, write.key, {}});
+      done_.push_back({write.key, nullptr, kInserted});
     }
   }
   // They stay; what they have replaced goes to `dropped`, which has room. The version of the last one.
   uint64_t keep(std::vector<Ref<Value>>& dropped) noexcept {
     for (Done& done : done_) {
-      if (done.before.value) dropped.push_back(std::move(done.before.value));
+      if (done.value) dropped.push_back(std::move(done.value));
     }
+    for (KeyTable::Entry& entry : removed_) dropped.push_back(std::move(entry.value));
     done_.clear();
     return version_;
   }
 
  private:
+  // No versions of a key that is there.
+  static constexpr uint64_t kInserted = 0;
+  static constexpr uint64_t kRemoved = UINT64_MAX;
   struct Done {
-    enum Kind : uint8_t { inserted, replaced, removed } kind;
     std::string_view key;
-    KeyTable::Entry before;
+    Ref<Value> value;  // before; of a key that was replaced
+    uint64_t version;
   };
   void take_back() noexcept {
     Done& last = done_.back();
-    if (last.kind == Done::removed) {
-      table_.put_back(std::move(last.before));
-    } else if (last.kind == Done::replaced) {
-      table_.replace(*table_.find(last.key), std::move(last.before.value), last.before.version);
-    } else {
+    if (last.value) {
+      table_.replace(*table_.find(last.key), std::move(last.value), last.version);
+    } else if (last.version == kInserted) {
       table_.remove(*table_.find(last.key));
+    } else {
+      table_.put_back(std::move(removed_.back()));
+      removed_.pop_back();
     }
     done_.pop_back();
   }
@@ -994,6 +1002,7 @@ class Trial {
   KeyTable& table_;
   uint64_t version_;
   std::vector<Done> done_;
+  std::vector<KeyTable::Entry> removed_;  // in their order
 };
 
 // All or nothing, memory included. What the writes bring goes with them where they are taken back, and is not

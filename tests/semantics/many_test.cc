@@ -264,4 +264,52 @@ TEST_P(Many, RunsWithTimeOutsFollowOneAnother) {
   }
 }
 
+// Each takes what it wants, from where it stands, however many there are; what nobody needs is let go of.
+TEST_P(Many, SubscribersTakeWhatEachWants) {
+  constexpr int kItems = 200;
+  Engine engine(GetParam(), &clock_);
+  PendingStep step;
+  RunHandle run = start(engine, step.spec().limit(BLAZEN_LIMIT_STREAM_RETAINED, 0).build());
+  step.wait_until_there(engine, run);
+  struct One {
+    Stream stream;
+    int modulus;  // it wants the items of this kind: 0 all, 1 odd, 2 even ones
+    std::vector<std::string> taken;
+  };
+  std::vector<One> all;
+  std::mt19937 random(3);
+  for (int i = 0; i < 60; ++i) {
+    const int kind = i % 3;
+    const std::vector<std::string> types =
+        kind == 0 ? std::vector<std::string>{} : std::vector<std::string>{kind == 1 ? "Odd" : "Even"};
+    all.push_back({subscribe_with(run, {.types = types}), kind, {}});
+  }
+  Counted object;
+  for (int i = 1; i <= kItems; ++i) {
+    step.publish_pairs(i, i);
+    for (int k = 0; k < 30; ++k) {
+      One& one = all[random() % all.size()];
+      Event item;
+      const blazen_status status = blazen_stream_next(one.stream, 0, item.out(), nullptr, nullptr);
+      if (status == BLAZEN_OK) one.taken.push_back(input_of(item));
+    }
+  }
+  Event last = event("Odd", live(object).get());
+  step.ctx().publish(last);
+  last.reset();
+  for (One& one : all) {
+    for (const Item& item : take(one.stream))
+      one.taken.push_back(item.value.substr(item.value.find(' ') + 1));
+    std::vector<std::string> expected;
+    for (int i = 1; i <= kItems; ++i) {
+      if (one.modulus == 0 || i % 2 == one.modulus % 2) expected.push_back(std::to_string(i));
+    }
+    if (one.modulus != 2) one.taken.pop_back();  // the last one
+    EXPECT_EQ(one.taken, expected);
+  }
+  EXPECT_EQ(object.drops, 1);
+  step.stop();
+  EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
+}
+
 }  // namespace
