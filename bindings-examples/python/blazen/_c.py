@@ -107,6 +107,9 @@ class RuntimeOptions(_Options):
         ("clock", CLOCK_FN),
         ("log", LOG_FN),
         ("log_level", c_int32),
+        ("thread_stack_bytes", c_size_t),
+        ("thread_name", TEXT),
+        ("thread_name_length", c_size_t),
     ]
 
 
