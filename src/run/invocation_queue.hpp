@@ -26,14 +26,16 @@ struct ByStepAndStart {
   }
 };
 
-// A balanced tree: each operation costs the logarithm of the number. (Arne Andersson, Balanced search trees
-// made simple, 1993: a node's left child is one level below it, its right child at most as high, its right
-// grandchild lower.)
+// A balanced tree, which stays out of the way of those who mostly need none: each operation costs the
+// logarithm of the number. (Arne Andersson, Balanced search trees made simple, 1993: a node's left child is
+// one level below it, its right child at most as high, its right grandchild lower.)
 template <class Order>
 class InvocationTree {
  public:
   bool empty() const noexcept { return root_ == nullptr; }
-  Invocation* first() const noexcept { return root_ == nullptr ? nullptr : first_of(root_); }
+  [[gnu::noinline]] Invocation* first() const noexcept {
+    return root_ == nullptr ? nullptr : first_of(root_);
+  }
   Invocation* last() const noexcept {
     Invocation* item = root_;
     while (item != nullptr && item->next != nullptr) item = item->next;
@@ -48,12 +50,12 @@ class InvocationTree {
     }
     return found;
   }
-  void insert(Invocation* item) noexcept {
+  [[gnu::noinline]] void insert(Invocation* item) noexcept {
     item->next = item->previous = nullptr;
     item->level = 1;
     root_ = insert_into(root_, item);
   }
-  void remove(Invocation* item) noexcept {
+  [[gnu::noinline]] void remove(Invocation* item) noexcept {
     root_ = remove_from(root_, item);
     item->level = 0;
   }
@@ -192,6 +194,10 @@ class InvocationQueue {
   }
   // Only where there is one.
   Invocation* pop_front() noexcept {
+    if (late_.empty()) [[likely]] {
+      --size_;
+      return row_.pop_front();
+    }
     Invocation* item = front();
     remove(item);
     return item;

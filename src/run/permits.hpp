@@ -39,10 +39,10 @@ class Permitted {
   size_t size() const noexcept { return heap_ ? heap_->size : 0; }
   bool empty() const noexcept { return size() == 0; }
   // Of the lowest id; null: there is none.
-  Invocation* front(const StepStates& steps) const noexcept {
+  [[gnu::noinline]] Invocation* front(const StepStates& steps) const noexcept {
     return empty() ? nullptr : steps[heap_->at[0]].ready.first();
   }
-  void add(StepStates& steps, Invocation* item) noexcept {
+  [[gnu::noinline]] void add(StepStates& steps, Invocation* item) noexcept {
     StepState& step = steps[item->step];
     const bool is_first = step.ready.empty() || item->id < step.first_id;
     step.ready.insert(item);
@@ -55,7 +55,7 @@ class Permitted {
     }
     rise(steps, step.place - 1);
   }
-  void remove(StepStates& steps, Invocation* item) noexcept {
+  [[gnu::noinline]] void remove(StepStates& steps, Invocation* item) noexcept {
     StepState& step = steps[item->step];
     step.ready.remove(item);
     --heap_->size;

@@ -462,6 +462,8 @@ void requeue(RunState& state, Invocation* invocation) noexcept {
 }
 
 Invocation* take_lowest_id(RunState& state) noexcept {
+  if (state.permitted.empty()) [[likely]]
+    return state.ready.empty() ? nullptr : state.ready.pop_front();
   Invocation* routed = state.ready.front();
   Invocation* permitted = state.permitted.front(state.steps);
   if (permitted != nullptr && (routed == nullptr || permitted->id < routed->id)) {
