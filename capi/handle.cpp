@@ -188,6 +188,11 @@ Ref<Error> bad_argument(const char* argument, const char* what) noexcept {
   }
 }
 
+Ref<Error> check_timeout(int64_t timeout_ms) noexcept {
+  if (timeout_ms >= 0 || timeout_ms == BLAZEN_FOREVER) return nullptr;
+  return invalid("timeout_ms is negative: give 0 to look, or BLAZEN_FOREVER");
+}
+
 Ref<Error> check_ms(const char* argument, int64_t ms, int64_t most) noexcept {
   if (ms >= 0 && ms <= most) return nullptr;
   try {

@@ -268,6 +268,8 @@ Ref<Error> read_options(const Options* given, Options& options, const char* argu
 
 // Milliseconds from 0 up to a bound.
 Ref<Error> check_ms(const char* argument, int64_t ms, int64_t most) noexcept;
+// For a call that waits.
+Ref<Error> check_timeout(int64_t timeout_ms) noexcept;
 
 inline Ref<Error> read_sending(const blazen_send_options* given, Call::Sending& sending) noexcept {
   blazen_send_options all = BLAZEN_SEND_OPTIONS_INIT;

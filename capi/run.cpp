@@ -162,11 +162,6 @@ class Deserializers final : public LiveMaker {
   const RunOptions& options_;
 };
 
-Ref<Error> check_timeout(int64_t timeout_ms) noexcept {
-  if (timeout_ms >= 0 || timeout_ms == BLAZEN_FOREVER) return nullptr;
-  return invalid("timeout_ms is negative: give 0 to look, or BLAZEN_FOREVER");
-}
-
 constexpr uint32_t kUntilAll =
     BLAZEN_UNTIL_WAITING | BLAZEN_UNTIL_ELSEWHERE | BLAZEN_UNTIL_PAUSED | BLAZEN_UNTIL_ASKING;
 static_assert(BLAZEN_UNTIL_WAITING == 1 << BLAZEN_RUN_WAITING &&
@@ -343,7 +338,16 @@ blazen_status blazen_run_close(blazen_run* run, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
     if (Ref<Error> failure = need_run(run, object)) return failure;
-    return object->close();
+    return object->close(BLAZEN_FOREVER);
+  });
+}
+
+blazen_status blazen_run_close_within(blazen_run* run, int64_t timeout_ms, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
+    return object->close(timeout_ms);
   });
 }
 

@@ -35,6 +35,7 @@ Ref<Error> check_options(const blazen_runtime_options& options) noexcept {
     return invalid("options.mode is none of the values of blazen_mode");
   }
   if (options.threads > kThreadsMax) return invalid("options.threads is more than 256");
+  if (options.threads_max > kThreadsInAllMax) return invalid("options.threads_max is more than 4096");
   if (options.log_level < BLAZEN_LOG_NONE || options.log_level > BLAZEN_LOG_DEBUG)
     return invalid("options.log_level is none of the values of blazen_log_level");
   if (options.mode == BLAZEN_MODE_EXECUTOR && options.post == nullptr) {
@@ -152,10 +153,11 @@ Ref<Hooks> make_hooks(const blazen_runtime_options& options) {
 
 Result<std::unique_ptr<Executor>> make_executor(const blazen_runtime_options& options,
                                                 [[maybe_unused]] const ThreadSettings& settings,
-                                                Ref<Hooks> hooks) {
+                                                Ref<Hooks> hooks, [[maybe_unused]] Log& log) {
   if (options.mode == BLAZEN_MODE_EXECUTOR) return make_host_executor(std::move(hooks));
 #ifndef BLAZEN_NO_THREADS
-  if (options.mode == BLAZEN_MODE_THREADS) return make_threads(options.threads, settings, std::move(hooks));
+  if (options.mode == BLAZEN_MODE_THREADS)
+    return make_threads({options.threads, options.threads_max}, settings, std::move(hooks), log);
 #endif
   return make_pump(std::move(hooks));
 }
@@ -182,10 +184,10 @@ blazen_status blazen_runtime_create(const blazen_runtime_options* options, blaze
     if (Ref<Error> failure = read_thread_settings(all, settings)) return failure;
     std::unique_ptr<Entropy> entropy = make_system_entropy();
     Ref<Hooks> hooks = make_hooks(all);
-    Result<std::unique_ptr<Executor>> executor = make_executor(all, settings, hooks);
+    auto log = std::make_unique<HostLog>(hooks, all.log, static_cast<LogLevel>(all.log_level));
+    Result<std::unique_ptr<Executor>> executor = make_executor(all, settings, hooks, *log);
     if (!executor) return executor.error();
-    Runtime::Ports ports{std::move(*executor), std::move(entropy), make_clock(all, hooks),
-                         std::make_unique<HostLog>(hooks, all.log, static_cast<LogLevel>(all.log_level))};
+    Runtime::Ports ports{std::move(log), std::move(*executor), std::move(entropy), make_clock(all, hooks)};
     Ref<Runtime> made = Ref<Runtime>::adopt(new Runtime(kHostCalls, std::move(ports)));
     made->set_alarm(make_alarm(all, settings, hooks, *made));
     hooks->drop = all.drop;  // from here on, the runtime's hooks see to it
@@ -217,6 +219,20 @@ blazen_status blazen_runtime_close(blazen_runtime* runtime, blazen_error** error
     const Ref<Runtime> kept = Ref<Runtime>::share(object);  // a callback may release the last handle
     object->close();
     return nullptr;
+  });
+}
+
+blazen_status blazen_runtime_close_within(blazen_runtime* runtime, int64_t timeout_ms, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Runtime* object = nullptr;
+    if (Ref<Error> failure = need("runtime", runtime, object)) return failure;
+    if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
+    if (EngineScope::inside()) {
+      return Error::make(Status::wrong_place,
+                         "a runtime cannot be closed from inside a callback: release it instead");
+    }
+    const Ref<Runtime> kept = Ref<Runtime>::share(object);  // a callback may release the last handle
+    return object->close_within(timeout_ms);
   });
 }
 
@@ -263,9 +279,10 @@ blazen_status blazen_runtime_count(blazen_runtime* runtime, blazen_runtime_count
     if (size < sizeof(size_t) || size > 4096 || size % alignof(blazen_runtime_counters) != 0)
       return invalid("counters.struct_size is not the size of the struct: set it to sizeof");
     const Runtime::Counters now = object->count();
-    const blazen_runtime_counters all{
-        size,          now.created, now.running,   now.waiting,       now.elsewhere, now.paused,   now.asking,
-        now.completed, now.failed,  now.cancelled, now.events_routed, now.queued,    now.in_flight};
+    const blazen_runtime_counters all{size,          now.created,   now.running,       now.waiting,
+                                      now.elsewhere, now.paused,    now.asking,        now.completed,
+                                      now.failed,    now.cancelled, now.events_routed, now.queued,
+                                      now.in_flight, now.abandoned, now.hands.threads, now.hands.kept};
     std::memset(static_cast<void*>(counters), 0, size);
     std::memcpy(static_cast<void*>(counters), &all, std::min(size, sizeof all));
     return nullptr;

@@ -235,6 +235,18 @@ blazen_status blazen_workflow_builder_step_timeout(blazen_workflow_builder* buil
       });
 }
 
+blazen_status blazen_workflow_builder_step_abandoned(blazen_workflow_builder* builder, const char* step,
+                                                     size_t step_length, blazen_abandoned abandoned,
+                                                     blazen_error** error) {
+  return change_step(
+      builder, step, step_length, error, [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
+        if (abandoned != BLAZEN_ABANDONED_KEEPS_PERMIT && abandoned != BLAZEN_ABANDONED_FREES_PERMIT)
+          return invalid("abandoned is none of the values of blazen_abandoned");
+        definition.abandoned_keeps_permit = abandoned == BLAZEN_ABANDONED_KEEPS_PERMIT;
+        return nullptr;
+      });
+}
+
 void blazen_retry_options_init(blazen_retry_options* options, size_t struct_size) {
   init_options(options, struct_size);
 }

@@ -503,12 +503,31 @@ BLAZEN_API blazen_status blazen_workflow_builder_step_max_concurrency(blazen_wor
                                                                       const char *step, size_t step_length,
                                                                       uint32_t concurrency_max, blazen_error **error);
 /* How long one attempt of this step may take, waiting for a permit or an answer not counted; 0 (the default): for ever. Past
- * it, the attempt has failed with BLAZEN_ERROR_STEP_TIMEOUT and its body is left to itself: it may ask
- * blazen_context_is_cancelled, and what it still does has no effect.
+ * it, the attempt has failed with BLAZEN_ERROR_STEP_TIMEOUT and its body is abandoned: it may ask
+ * blazen_context_is_cancelled, and what it still does has no effect. Until it returns, it keeps its thread, and maybe its
+ * permit: blazen_run_describe and blazen_runtime_count say so.
  * [own: builder in, step in | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_builder_step_timeout(blazen_workflow_builder *builder, const char *step,
                                                               size_t step_length, int64_t timeout_ms,
                                                               blazen_error **error);
+
+/* What an abandoned body of a step with max_concurrency is to the others.
+ * [own: none | thread: any | block: no | since: 0.1] */
+typedef int32_t blazen_abandoned;
+/* The values of blazen_abandoned.
+ * [own: none | thread: any | block: no | since: 0.1] */
+enum {
+    BLAZEN_ABANDONED_KEEPS_PERMIT = 0, /* it is one of those that run, until it has returned (a deferred one: is completed
+                                          or released): the next attempt waits for it, and the run with it, no longer
+                                          than its own time-out */
+    BLAZEN_ABANDONED_FREES_PERMIT = 1  /* the next attempt does not wait: more bodies than max_concurrency may be at work */
+};
+/* Which of the two a step is; KEEPS_PERMIT where it is not set. Permits are of this process: a run that goes on from a
+ * snapshot has them all.
+ * [own: builder in, step in | thread: any | block: no | since: 0.1] */
+BLAZEN_API blazen_status blazen_workflow_builder_step_abandoned(blazen_workflow_builder *builder, const char *step,
+                                                                size_t step_length, blazen_abandoned abandoned,
+                                                                blazen_error **error);
 
 /* When a step that failed is tried again. The delay before attempt n + 1 is initial_delay_ms times multiplier to the power of
  * n - 1, at most max_delay_ms; up to `jitter` of it is taken off, by a digest of run, invocation and attempt.
@@ -665,10 +684,12 @@ typedef struct blazen_runtime_options {
     const char *thread_name;    /* NULL: "blazen". At most 15 bytes; each adds "-0", "-1", ... or "-time", as far as 15 go.
                                    Shown where the system shows names of threads: Linux, macOS */
     size_t thread_name_length;
+    uint32_t threads_max; /* engine threads in all, at most, with those brought in place of threads that abandoned bodies
+                             keep; 0: 64 more than threads; as many as threads, or fewer: none is replaced. At most 4096 */
 } blazen_runtime_options;
 /* [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_RUNTIME_OPTIONS_INIT \
-    { sizeof(blazen_runtime_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0 }
+    { sizeof(blazen_runtime_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0 }
 /* Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_runtime_options_init(blazen_runtime_options *options, size_t struct_size);
@@ -697,6 +718,13 @@ BLAZEN_API void blazen_runtime_release(blazen_runtime *runtime);
  * inside a callback, that thread closes the runtime on its way out, and nobody can say when it has left the library.
  * [own: runtime in | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_close(blazen_runtime *runtime, blazen_error **error);
+/* The same, for so long (BLAZEN_FOREVER: as blazen_runtime_close). Past it, BLAZEN_ERROR_TIMEOUT, which names the bodies that
+ * are still at work; its detail is an array of {run_id, workflow, step, invocation_id, attempt, event_type, age_ms}. Every run
+ * has been cancelled then, and none can be created; but the runtime is not closed: callbacks may still be under way, and
+ * come back. It may be called again; blazen_runtime_close, and the last release, wait for ever.
+ * [own: runtime in | thread: outside | block: yes | since: 0.1] */
+BLAZEN_API blazen_status blazen_runtime_close_within(blazen_runtime *runtime, int64_t timeout_ms,
+                                                     blazen_error **error);
 /* Sees to whatever is due by now, and runs up to steps_max steps (0: until there is nothing to run) on this thread; *steps
  * (may be NULL) says how many. Works in every mode, from several threads at once too; in a library built without threads, and in
  * BLAZEN_MODE_PUMP, it is what runs the steps.
@@ -730,10 +758,13 @@ typedef struct blazen_runtime_counters {
     uint64_t cancelled;
     uint64_t events_routed; /* so far */
     uint64_t queued;        /* invocations now: those that wait */
-    uint64_t in_flight;     /* and those whose bodies run or are pending: busy workers */
+    uint64_t in_flight;     /* and those whose bodies run or are pending, of runs and attempts that are not over */
+    uint64_t abandoned;     /* bodies at work now whose attempt or run is over: each keeps its thread until it returns */
+    uint64_t threads;       /* engine threads now, but for the one that tells the time */
+    uint64_t threads_kept;  /* those of them that abandoned bodies keep */
 } blazen_runtime_counters;
 /* [own: none | thread: any | block: no | since: 0.1] */
-#define BLAZEN_RUNTIME_COUNTERS_INIT { sizeof(blazen_runtime_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define BLAZEN_RUNTIME_COUNTERS_INIT { sizeof(blazen_runtime_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 /* Sets struct_size (give sizeof *counters) and zeroes the rest.
  * [own: counters out | thread: any | block: no | since: 0.1] */
 BLAZEN_API void blazen_runtime_counters_init(blazen_runtime_counters *counters, size_t struct_size);
@@ -864,6 +895,9 @@ BLAZEN_API void blazen_run_release(blazen_run *run);
 /* Cancels the run where it has not ended, and waits until its last callback has returned. Twice: the same answer.
  * [own: run in | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_close(blazen_run *run, blazen_error **error);
+/* The same, for so long, as blazen_runtime_close_within does it for all runs.
+ * [own: run in | thread: outside | block: yes | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_close_within(blazen_run *run, int64_t timeout_ms, blazen_error **error);
 
 /* Waits until the run has ended or has parked elsewhere; *state (may be NULL) says which. timeout_ms: 0 only looks,
  * BLAZEN_FOREVER has no deadline; past it, BLAZEN_ERROR_TIMEOUT. Meanwhile this thread runs steps of the run instead of
@@ -961,9 +995,11 @@ BLAZEN_API blazen_status blazen_run_fail_question(blazen_run *run, const char *r
  * [own: run in, questions out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_questions(const blazen_run *run, blazen_value **questions, blazen_error **error);
 /* What the run is doing, without stopping it: a JSON object {run_id, workflow, status, pause?, error?, in_flight: [{step,
- * invocation_id, attempt, event_type, age_ms?}], queued, retrying: [{..., due_in_ms}], delayed: [{event_type, event_id,
- * due_in_ms}], questions, elsewhere: [step], counters}. At most 100 of each are listed; counters has them all. age_ms is
- * exact for bodies that take milliseconds; of those that take less, it may be that of some before.
+ * invocation_id, attempt, event_type, age_ms?}], abandoned: [{..., at_work, keeps_permit}], queued, retrying: [{...,
+ * due_in_ms}], delayed: [{event_type, event_id, due_in_ms}], questions, elsewhere: [step], counters}. At most 100 of each
+ * are listed; counters has them all. age_ms is exact for bodies that take milliseconds; of those that take less, it may be
+ * that of some before. abandoned are those whose attempt is over, and all that an ended run has in flight: at_work, their
+ * bodies have not returned; else whoever deferred them has not completed them.
  * [own: run in, description out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_describe(const blazen_run *run, blazen_value **description, blazen_error **error);
 

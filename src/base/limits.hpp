@@ -14,6 +14,7 @@ inline constexpr uint32_t kStepsMax = 4096;
 inline constexpr uint32_t kAcceptsMax = 4096;
 inline constexpr size_t kDeserializersMax = 4096;
 inline constexpr uint32_t kThreadsMax = 256;
+inline constexpr uint32_t kThreadsInAllMax = 4096;
 inline constexpr int64_t kTimeMsMax = 3'155'760'000'000;  // a hundred years
 inline constexpr int64_t kClockMsMax = INT64_MAX / 4;     // further, nothing could be due later
 inline constexpr uint32_t kAttemptsMax = 1'000'000;

@@ -391,6 +391,10 @@ Ref<Error> Call::complete(Ref<Error> failure) noexcept {
   }
   const bool finished = returned_;
   const bool was_abandoned = abandoned_;
+  if (finished && was_abandoned) {
+    run_->let_go_abandoned(*this, commands, notices);
+    run_->offer(notices);
+  }
   std::unique_ptr<Extras> spent = finished ? std::move(was_abandoned ? extras_ : spent_) : nullptr;
   guard.unlock();
   if (finished) outputs_.clear();

@@ -184,6 +184,14 @@ class Call final : public Object {
   bool leaves_ = false;      // spent_, or event_kept_ of an abandoned one
   bool timed_ = false;       // in the run's step timers, at timer_at_
   bool listed_ = false;      // in the run's list of calls that something outside may have to do with
+  // While its body is at work, and what it does counts no more: it is counted, keeps a thread of the
+  // executor, and the log knows.
+  bool is_kept_ = false;
+  bool keeps_hand_ = false;
+  bool is_told_ = false;
+  bool keeps_permit_ = false;  // abandoned, and its step counts it still
+  bool lingers_ = false;       // abandoned, its body is back, and somebody may still complete it
+  uint32_t began_ms_ = 0;      // of an abandoned one: as its invocation said
   Ref<Error> failure_;
   // A step often emits one type many times: its number and, where it has one, its name.
   TypeId emitted_last_ = kUnknownType;

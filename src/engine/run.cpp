@@ -144,7 +144,7 @@ void Run::release_handle() noexcept {
 bool Run::is_lost() const noexcept {
   return handles_.load(std::memory_order_relaxed) == 0 && lent_ == 0 && started_ &&
          state_.phase == Phase::running && startable(state_) + state_.in_flight.size() == 0 &&
-         (state_.pause != Pause::none || !has_timers(state_));
+         (state_.pause != Pause::none || !is_moving(state_));
 }
 
 // Without the lock, when all that the last tick wanted has been done.
@@ -221,7 +221,7 @@ void Run::cancel(std::string_view why) noexcept {
   end(Phase::cancelled, std::move(error));
 }
 
-Ref<Error> Run::close() noexcept {
+Ref<Error> Run::close(int64_t timeout_ms) {
   if (EngineScope::inside()) {
     return Error::make(Status::wrong_place,
                        "a run cannot be closed from inside a callback: it would wait for itself");
@@ -229,11 +229,18 @@ Ref<Error> Run::close() noexcept {
   cancel("it was closed");
   if (is_inherited()) return forked_here();
   closing_.store(true);
-  Guard guard(lock_);
-  ++waiters_;
-  while (busy_.load() != 0) changed_.wait(guard, -1);
-  --waiters_;
-  return nullptr;
+  const int64_t deadline_ms = timeout_ms < 0 ? -1 : deadline_after(timeout_ms);
+  bool in_time = true;
+  {
+    Guard guard(lock_);
+    ++waiters_;
+    while (busy_.load() != 0 && in_time) in_time = changed_.wait(guard, deadline_ms);
+    --waiters_;
+  }
+  if (in_time || busy_.load() == 0) return nullptr;
+  StuckBodies bodies;
+  add_stuck(bodies);
+  return bodies.error("the run");
 }
 
 void Run::enter() noexcept {
@@ -292,9 +299,11 @@ class Run::Watch {
   bool was_for_one_ = false;
 };
 
-uint64_t Run::work(uint64_t steps_max) noexcept { return work_as(Worker::anybody, steps_max); }
+uint64_t Run::work(uint64_t steps_max, Hand hand) noexcept {
+  return work_as(Worker::anybody, hand, steps_max);
+}
 
-uint64_t Run::work_as(Worker worker, uint64_t steps_max) noexcept {
+uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
   if (is_inherited()) return 0;
   EngineScope scope(*this, true);
   Commands commands;
@@ -304,13 +313,16 @@ uint64_t Run::work_as(Worker worker, uint64_t steps_max) noexcept {
   Call::Leavings leavings;
   bool left_is_done = false;
   uint64_t steps = 0;
+  AtWork at_work(hand, scope);
   Guard guard(lock_);
+  add(at_work);
   if (tasks_ > 0) --tasks_;
   bool hand_free = started_;
   Watch watch(runtime_->clock(), std::exchange(started_ms_, 0));
   looked_ms_ = watch.now();
   if (hand_free && (worker == Worker::anybody || next_is_quick())) dispatch(commands, notices);
   while (take_next(call, leavings, commands, notices)) {
+    at_work.call = call;
     guard.unlock();
     // Call out, with nothing of the last tick left behind.
     if (left) clear_left(left, left_is_done);
@@ -345,6 +357,7 @@ uint64_t Run::work_as(Worker worker, uint64_t steps_max) noexcept {
     if (!left_is_done || call->deferred_) left = Ref<Call>::adopt(std::exchange(call, nullptr));
     if (picks ? hand_free && next_is_quick() : !left_is_done && hand_free) dispatch(commands, notices);
   }
+  remove(at_work);
   offer(notices);
   guard.unlock();
   if (left) clear_left(left, left_is_done);
@@ -473,7 +486,8 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
   }
   if (call.deferred_ && (status == Status::ok || status == Status::pending)) {
     if (status == Status::pending && !call.completed_) {
-      if (!has_ended(state_)) rest(call, commands, notices);
+      rest(call, commands, notices);
+      if (call.is_kept_) come_back(call, notices);
       return false;
     }
     failure = std::move(call.failure_);
@@ -490,9 +504,15 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
 // Its body is back, and nothing that it did counts. False: the host has a handle of it still.
 [[gnu::noinline]] bool Run::leave_abandoned(Call& call, Ref<Error>& error, bool hand_free, Commands& commands,
                                             Notices& notices) noexcept {
+  if (call.is_kept_) come_back(call, notices);
   if (error) remark(LogLevel::warning, error, ": too late, the time of that attempt was up", notices);
   commands.rare().late_error = std::move(error);
   commands.more = true;
+  if (call.deferred_ && !call.completed_) {
+    linger(call);
+    return false;
+  }
+  let_go_abandoned(call, commands, notices);
   if (call.deferred_) return false;
   call.completed_ = true;
   call.spend_extras();
@@ -555,6 +575,7 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
   if (call.timed_) stop_timer(call);
   Output handled;
   if (has_ended(state_)) {
+    if (call.is_kept_) come_back(call, notices);
     done.kind = Tick::Kind::discard;
     if (failure) remark(LogLevel::warning, failure, ": too late, the run had ended", notices);
     commands.rare().late_error = std::move(failure);
@@ -659,6 +680,7 @@ inline void Run::after_reduce(Commands& commands, Notices& notices) noexcept {
     if (notices.ended) ended_.store(true, std::memory_order_release);
     if (!done_.empty()) collect_done(notices);
     if (notices.ended && calls_ != nullptr) notices.cancels = true;
+    if (notices.ended) keep_bodies(notices);
   }
   if (!news) {
     // A body of a paused run is back: was it the last one that a wait had hopes of?
@@ -763,6 +785,16 @@ void Run::offer_rest(Notices& notices) noexcept {
   notices.more = true;
 }
 
+// The same from wherever it comes: maybe a body of this run, whose thread will look for more work when the
+// body is back, and that may take for ever.
+void Run::offer_from_inside(Notices& notices) noexcept {
+  if (EngineScope::works_on(*this) && !runtime_->executor().wants_each_step()) {
+    offer_rest(notices);
+  } else {
+    offer(notices);
+  }
+}
+
 void Run::notify(Notices& notices) noexcept {
   if (!std::exchange(notices.more, false)) return;
   // First, so that whoever is called back finds what there is to do, and when.
@@ -772,6 +804,12 @@ void Run::notify(Notices& notices) noexcept {
     runtime_->arm(*this, due_ms);
   if (std::exchange(notices.sets_alarm, false)) runtime_->set_alarm();
   if (is_inherited()) return;
+  if (std::exchange(notices.came_back, false)) runtime_->look_at_leaving(*this);
+  if (std::exchange(notices.kept, false)) {
+    runtime_->executor().replace_hands();
+    if (runtime_->log().hears(LogLevel::info)) tell_kept();
+    if (is_inherited()) return;
+  }
   if (notices.remark.what != nullptr) tell_remark(std::exchange(notices.remark, {}));
   if (notices.lends_run || notices.answered_call || notices.cancels || !notices.cancelled.empty())
     call_back(notices);
@@ -861,7 +899,7 @@ Ref<Error> Run::post(const Event& event, const Call::Sending& sending) {
   tick.is_special = sending.delay_ms != 0;
   if (tick.is_special) tick.now_ms = now_ms();
   if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
-  if (!EngineScope::works_on(*this)) offer(visit.notices);
+  offer_from_inside(visit.notices);
   return visit.leave();
 }
 
@@ -872,11 +910,7 @@ Ref<Error> Run::effect(Call& call, Tick& tick) noexcept {
   tick.invocation = call.invocation_;
   if (tick.is_special) tick.now_ms = now_ms();
   if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
-  if (EngineScope::works_on(*this) && !runtime_->executor().wants_each_step()) {
-    offer_rest(visit.notices);
-  } else {
-    offer(visit.notices);
-  }
+  offer_from_inside(visit.notices);
   return visit.leave();
 }
 
@@ -949,7 +983,7 @@ bool Run::wait_until(Guard& guard, int64_t timeout_ms, bool can_come_early,
     const bool help = helps(timeout_ms);
     if (help && takes_next(left_lying)) {
       guard.unlock();
-      work_as(shares_work_ && !left_lying.is_taken ? Worker::waiter : Worker::anybody,
+      work_as(shares_work_ && !left_lying.is_taken ? Worker::waiter : Worker::anybody, Hand::guest,
               left_lying.is_taken ? 1 : steps_max);
       if (is_inherited()) return false;
       guard.lock();
@@ -1065,7 +1099,7 @@ Result<RunStatus> Run::wait(uint32_t until, int64_t timeout_ms) {
   const std::string_view why = why_too_late();
   if (timeout_ms == 0) return Error::make(Status::timeout, why);
   const std::string open = summarize(state_);
-  const Picture picture(state_, status_of(state_), now_ms());
+  const Picture picture = this->picture();
   guard.unlock();
   Ref<Error> error = Error::make(Status::timeout, std::string(why) + "; open: " + open);
   return picture.added_to(std::move(error), workflow());
@@ -1084,7 +1118,7 @@ bool Run::is_reached(uint32_t until) const noexcept {
 }
 
 Ref<Error> Run::wait_ended_or_stuck() {
-  if (helps(-1)) work_as(shares_work_ ? Worker::waiter : Worker::anybody, 0);
+  if (helps(-1)) work_as(shares_work_ ? Worker::waiter : Worker::anybody, Hand::guest, 0);
   if (is_inherited()) return forked_here();
   Guard guard(lock_);
   const auto is_over = [this] {

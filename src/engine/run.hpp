@@ -25,12 +25,15 @@
 #include "engine/host.hpp"
 #include "engine/runtime.hpp"
 #include "engine/stream.hpp"
+#include "engine/stuck_bodies.hpp"
 #include "port/executor.hpp"
+#include "run/picture.hpp"
 #include "run/reduce.hpp"
 #include "snapshot/encode.hpp"
 
 namespace blazen {
 
+class EngineScope;
 struct SnapshotDocument;
 
 // For a type that the library itself puts on streams.
@@ -75,7 +78,10 @@ class Run final : public Object, public Work {
   Result<Ref<Value>> result() const noexcept;
   std::string elsewhere() const;
   std::string dropped() const;
-  Ref<Error> close() noexcept;
+  // Negative: without a deadline. Throws std::bad_alloc past it.
+  Ref<Error> close(int64_t timeout_ms);
+  // Its bodies that are at work and count no more. Throws std::bad_alloc.
+  void add_stuck(StuckBodies& bodies) const;
   Ref<Error> pause(Pause how) noexcept;
   Ref<Error> unpause() noexcept;
   void abort() noexcept;
@@ -112,7 +118,7 @@ class Run final : public Object, public Work {
   std::vector<std::string> keys(Call& call, std::string_view prefix, bool session) const;
 
   // Work.
-  uint64_t work(uint64_t steps_max) noexcept override;
+  uint64_t work(uint64_t steps_max, Hand hand) noexcept override;
   void give_up(Ref<Error> error) noexcept override;
   void keep() noexcept override { retain(static_cast<Object*>(this)); }
   void let_go() noexcept override { Ref<Run>::adopt(this).reset(); }
@@ -149,6 +155,8 @@ class Run final : public Object, public Work {
     RunStatus status = RunStatus::running;
     size_t hands = 0;
     bool ended = false;
+    bool kept = false;       // bodies are at work whose outcome counts no more
+    bool came_back = false;  // and one of those before is back
     Remark remark;
     Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
     bool more = false;           // whoever sets one of the others sets it
@@ -156,9 +164,19 @@ class Run final : public Object, public Work {
     bool any() const noexcept { return more; }
     // Whether there is something for the host's callbacks of the run, or of its log.
     bool call_out() const noexcept {
-      return lends_run || ended || ready != nullptr || remark.what != nullptr || cancels ||
+      return lends_run || ended || kept || ready != nullptr || remark.what != nullptr || cancels ||
              !cancelled.empty() || answered_call;
     }
+  };
+
+  // A thread inside work(). Under the lock.
+  struct AtWork {
+    AtWork(Hand its_hand, const EngineScope& its_scope) noexcept : hand(its_hand), scope(its_scope) {}
+    const Hand hand;
+    const EngineScope& scope;
+    Call* call = nullptr;  // whose body it calls, or has called last
+    AtWork* next = nullptr;
+    AtWork* previous = nullptr;
   };
 
   class FirstHandle;
@@ -181,6 +199,7 @@ class Run final : public Object, public Work {
   // Sees to it that whatever can be started will be.
   void offer(Notices& notices) noexcept;
   void offer_rest(Notices& notices) noexcept;
+  void offer_from_inside(Notices& notices) noexcept;
   Ref<Event> make_start_event(Ref<Value> input);
   void end(Phase phase, Ref<Error> error) noexcept;
   // A send or a publication of a step that runs.
@@ -226,6 +245,20 @@ class Run final : public Object, public Work {
   int64_t next_step_due() const noexcept;
   static Ref<Error> step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept;
   void abandon(Call& call, Notices& notices) noexcept;
+  void add(AtWork& worker) noexcept;
+  void remove(AtWork& worker) noexcept;
+  AtWork* find_at_work(const Call& call) const noexcept;
+  // Abandoned bodies: run_abandoned.cpp.
+  void keep_body(Call& call, Notices& notices) noexcept;
+  void keep_bodies(Notices& notices) noexcept;
+  void come_back(Call& call, Notices& notices) noexcept;
+  void linger(Call& call) noexcept;
+  void let_go_abandoned(Call& call, Commands& commands, Notices& notices) noexcept;
+  void tell_kept() const noexcept;
+  Call* find_untold() const noexcept;
+  Picture picture() const;
+  // Those whose attempts are over; all are counted.
+  uint64_t put_abandoned(std::vector<AbandonedBody>& bodies) const;
   void cancel_call(Call& call, Notices& notices) noexcept;
   // Without the lock.
   void cancel_calls() noexcept;
@@ -233,7 +266,7 @@ class Run final : public Object, public Work {
 
   // Who works: a thread that waits starts only what is known to be quick.
   enum class Worker : uint8_t { anybody, waiter };
-  uint64_t work_as(Worker worker, uint64_t steps_max) noexcept;
+  uint64_t work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept;
   bool next_is_quick() const noexcept;
   bool is_quick(const Call& call) const noexcept;
   StepIndex index_of(const StepDefinition& step) const noexcept;
@@ -290,6 +323,7 @@ class Run final : public Object, public Work {
 
   Ref<Runtime> runtime_;
   mutable Lock lock_;
+  std::atomic<uint32_t> kept_{0};  // bodies at work whose outcome counts no more
   Condition changed_;
   RunState state_;
   bool started_ = false;              // in this process
@@ -301,23 +335,26 @@ class Run final : public Object, public Work {
   bool owned_ = false;                // started and not ended: the runtime has a reference
   std::atomic<bool> ended_{false};    // has_ended(), for a look without the lock
   std::atomic<bool> closing_{false};  // somebody waits for them to leave
+  bool time_has_passed_ = false;
+  bool ends_pause_ = false;           // the start does: the pause is that of the snapshot
+  bool is_observed_ = false;          // watched, or a subscriber may hold the run back
+  std::atomic<bool> watched_{false};  // as state_.watched, for a look without the lock
+  bool is_leaving_ = false;           // it has ended, and bodies are at work: the runtime's, under its lock
   size_t tasks_ = 0;                  // steps that a host's scheduler was told of and has not run yet
   std::atomic<uint32_t> handles_{1};
   uint32_t lent_ = 0;  // rounds of callbacks that have the run meanwhile, and may move it on
   Call* spare_call_ = nullptr;
   std::unique_ptr<StreamLog> stream_;
-  bool is_observed_ = false;          // watched, or a subscriber may hold the run back
-  std::atomic<bool> watched_{false};  // as state_.watched, for a look without the lock
   CallbackGroups done_;
   std::unique_ptr<PendingCallback> input_;
-  Call* calls_ = nullptr;  // listed ones
+  Call* calls_ = nullptr;      // listed ones
+  Call* lingering_ = nullptr;  // abandoned, and not completed by whoever has their invocations
+  AtWork* at_work_ = nullptr;  // threads inside work()
   StepTimers step_timers_;
   int64_t known_due_ms_ = INT64_MAX;  // the runtime will tell the time then at the latest
   int64_t started_ms_ = 0;            // when start() looked at the clock, for the first thread that works
   int64_t looked_ms_ = 0;             // when a body began last, or little before
-  bool time_has_passed_ = false;
-  bool ends_pause_ = false;    // the start does: the pause is that of the snapshot
-  bool helpers_know_ = false;  // that something can be started
+  bool helpers_know_ = false;         // that something can be started
   const bool times_steps_;
   const bool shares_work_;      // as the executor says
   mutable UuidText id_text_{};  // made when somebody asks; empty until then

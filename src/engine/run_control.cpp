@@ -294,6 +294,7 @@ bool Run::expire_step() noexcept {
   Output handled;
   make_step_failed(*call, tick, handled);
   abandon(*call, visit.notices);
+  tick.keeps_permit = call->keeps_permit_;
   if (!this->tick(tick, visit.commands, visit.notices)) {
     tick.error = Error::out_of_memory();
     tick.outputs = {};
@@ -344,6 +345,8 @@ void Run::unlist(Call& call) noexcept {
 void Run::abandon(Call& call, Notices& notices) noexcept {
   if (!call.event_kept_) call.event_kept_ = Ref<Event>::share(call.event_);
   call.leaves_ = true;
+  call.began_ms_ = call.invocation_->began_ms;
+  call.keeps_permit_ = call.step_->concurrency_max != 0 && call.step_->abandoned_keeps_permit;
   if (call.timed_) stop_timer(call);
   if (Effects* effects = call.invocation_->effects.get()) effects->call = nullptr;
   call.invocation_ = nullptr;
@@ -351,6 +354,11 @@ void Run::abandon(Call& call, Notices& notices) noexcept {
   call.open_.store(false, std::memory_order_release);
   cancel_call(call, notices);
   unlist(call);
+  if (call.returned_) {
+    linger(call);
+  } else {
+    keep_body(call, notices);
+  }
 }
 
 void Run::cancel_call(Call& call, Notices& notices) noexcept {

@@ -8,13 +8,22 @@
 namespace blazen {
 
 std::string Run::describe() const {
-  const int64_t now = now_ms();
   std::optional<Picture> picture;  // outlives the lock
   {
     Guard guard(lock_);
-    picture.emplace(state_, started_ || has_ended(state_) ? status_of(state_) : RunStatus::created, now);
+    picture.emplace(this->picture());
   }
   return picture->json(workflow());
+}
+
+// Under the lock.
+Picture Run::picture() const {
+  Picture picture(state_, started_ || has_ended(state_) ? status_of(state_) : RunStatus::created, now_ms());
+  if (kept_.load(std::memory_order_relaxed) == 0 && lingering_ == nullptr) return picture;
+  std::vector<AbandonedBody> bodies;
+  const uint64_t count = put_abandoned(bodies);
+  picture.add(std::move(bodies), count);
+  return picture;
 }
 
 std::string Run::questions() const {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/steady.hpp"
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/scope.hpp"
@@ -68,6 +69,44 @@ void Runtime::close() noexcept {
   finish_close();
 }
 
+Ref<Error> Runtime::close_within(int64_t timeout_ms) {
+  if (is_inherited()) return nullptr;
+  begin_close();
+  if (is_inherited()) return nullptr;
+  if (timeout_ms >= 0 && !wait_quiet(timeout_ms)) {
+    StuckBodies bodies;
+    for (const Ref<Run>& run : find_stuck()) run->add_stuck(bodies);
+    return bodies.error("the runtime");
+  }
+  finish_close();
+  return nullptr;
+}
+
+// No run moves any more: who is inside comes out, and nobody enters for long.
+bool Runtime::wait_quiet(int64_t timeout_ms) noexcept {
+  const int64_t now = steady_ms();
+  const int64_t deadline_ms = timeout_ms > INT64_MAX / 2 ? INT64_MAX / 2 : now + timeout_ms;
+  Guard guard(lock_);
+  while (inside_.load(std::memory_order_acquire) != 0 && !closed_) {
+    if (!quiet_.wait(guard, deadline_ms)) return inside_.load(std::memory_order_acquire) == 0;
+  }
+  return true;
+}
+
+// The runs with bodies at work that count no more.
+std::vector<Ref<Run>> Runtime::find_stuck() {
+  std::vector<Ref<Run>> runs;
+  Guard guard(lock_);
+  for (Run* list : {active_, leaving_}) {
+    for (Run* run = list; run != nullptr; run = run->next_active_) {
+      if (run->kept_.load(std::memory_order_relaxed) == 0) continue;
+      if (runs.size() == runs.capacity()) runs.reserve(runs.size() * 2 + 8);
+      if (try_retain(run)) runs.push_back(Ref<Run>::adopt(run));
+    }
+  }
+  return runs;
+}
+
 // Cancels whatever may still move.
 void Runtime::begin_close() noexcept {
   closing_.store(true);
@@ -125,6 +164,7 @@ void Runtime::delist(Run& run, Call* spare_call) noexcept {
     Guard guard(lock_);
     keep_call(spare_call);
     unlink(run);
+    if (run.kept_.load(std::memory_order_relaxed) != 0) see_off(run);
   }
   if (spare_call != nullptr) Ref<Call>::adopt(spare_call).reset();
 }
@@ -134,6 +174,24 @@ void Runtime::unlink(Run& run) noexcept {
   if (run.armed_ms_ != INT64_MAX) armed_.erase({std::exchange(run.armed_ms_, INT64_MAX), &run});
   count_ended(run);
   (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : active_) = run.next_active_;
+  if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
+}
+
+// Under the lock. The run has ended, and some of its bodies are at work.
+void Runtime::see_off(Run& run) noexcept {
+  if (std::exchange(run.is_leaving_, true)) return;
+  run.previous_active_ = nullptr;
+  run.next_active_ = leaving_;
+  if (leaving_ != nullptr) leaving_->previous_active_ = &run;
+  leaving_ = &run;
+}
+
+// Either delist() comes later, and sees that none is left, or the run is in the list.
+void Runtime::look_at_leaving(Run& run) noexcept {
+  if (run.kept_.load(std::memory_order_relaxed) != 0) return;
+  Guard guard(lock_);
+  if (!std::exchange(run.is_leaving_, false)) return;
+  (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : leaving_) = run.next_active_;
   if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
 }
 
@@ -336,6 +394,8 @@ Runtime::Counters Runtime::count() {
     counters = ended_;
   }
   for (const Ref<Run>& run : runs) run->count(counters);
+  counters.abandoned = kept_.load(std::memory_order_relaxed);
+  counters.hands = ports_.executor->count_hands();
   return counters;
 }
 

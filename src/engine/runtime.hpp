@@ -2,8 +2,9 @@
 //
 // Invariants: `handles` counts what the host holds (the runtime's own handles, and those of its runs, streams
 // and invocations); when it falls to zero, the runtime closes. Every run that may still move is in `active`;
-// one that has started is kept alive until it ends. Once closed, nothing of the host is called any more, and
-// no run starts.
+// one that has started is kept alive until it ends. One that has ended, and whose bodies are still at work,
+// is in `leaving` until the last is back; they keep it alive. Once closed, nothing of the host is called any
+// more, and no run starts.
 //
 // Time: a run that has something due is in `armed`, by the moment; a time-out that is far away, as every run
 // has one by default, costs less: the run keeps it, and `arm_by` is the earliest of them, when those that are
@@ -17,6 +18,7 @@
 #include <memory>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "base/fork.hpp"
 #include "base/lock.hpp"
@@ -35,10 +37,10 @@ class Run;
 class Runtime final : public Object {
  public:
   struct Ports {
+    std::unique_ptr<Log> log;  // outlives the executor
     std::unique_ptr<Executor> executor;
     std::unique_ptr<Entropy> entropy;
     std::unique_ptr<Clock> clock;
-    std::unique_ptr<Log> log;
   };
   Runtime(const HostCalls& calls, Ports ports) noexcept;
   // Before anything else; target() is what it tells the time.
@@ -64,6 +66,9 @@ class Runtime final : public Object {
 
   // Not from inside a callback. Waits until nothing of it is being called.
   void close() noexcept;
+  // The same, for so long (negative: for ever). Past it, the error names the bodies that are still at work,
+  // and it is not closed yet. Throws std::bad_alloc then.
+  Ref<Error> close_within(int64_t timeout_ms);
 
   // new_id: that the run gets; may be null. Refused where the runtime is closed.
   Ref<Error> enlist(Run& run, RunId* new_id) noexcept;
@@ -124,9 +129,18 @@ class Runtime final : public Object {
     uint64_t events_routed = 0;
     uint64_t queued = 0;
     uint64_t in_flight = 0;
+    uint64_t abandoned = 0;
+    Executor::Hands hands;
   };
   // Throws std::bad_alloc.
   Counters count();
+
+  // Under the lock of a run: one body more, or less, is at work whose outcome counts no more.
+  void count_kept(int32_t change) noexcept {
+    kept_.fetch_add(static_cast<uint32_t>(change), std::memory_order_relaxed);
+  }
+  // One of them is back: the run may be out of `leaving`.
+  void look_at_leaving(Run& run) noexcept;
 
   // A thread enters the engine for a run of this runtime, and leaves it.
   void enter() noexcept { inside_.fetch_add(1, std::memory_order_acq_rel); }
@@ -139,12 +153,15 @@ class Runtime final : public Object {
   void unlist(Sleeper& sleeper) noexcept;
   void wake_sleepers() noexcept;
   Ref<Run> take_sleeper() noexcept;
+  void see_off(Run& run) noexcept;
   void count_ended(const Run& run) noexcept;
   bool arm_listed(Run& run, int64_t due_ms) noexcept;
   void arm_those_far() noexcept;
   Ref<Run> take_due(int64_t now_ms) noexcept;
   int64_t find_next_due() noexcept;
   void begin_close() noexcept;
+  bool wait_quiet(int64_t timeout_ms) noexcept;
+  std::vector<Ref<Run>> find_stuck();
   void finish_close() noexcept;
 
   const HostCalls calls_;
@@ -156,6 +173,8 @@ class Runtime final : public Object {
   Lock lock_;
   Condition quiet_;
   Run* active_ = nullptr;
+  Run* leaving_ = nullptr;
+  std::atomic<uint32_t> kept_{0};
   std::set<std::pair<int64_t, Run*>> armed_;
   std::atomic<int64_t> arm_by_{INT64_MAX};
   std::atomic<int64_t> next_due_{INT64_MAX};

@@ -34,6 +34,12 @@ bool EngineScope::works_on(const Run& run) noexcept {
   return false;
 }
 
+bool EngineScope::is_here() const noexcept {
+  const EngineScope* scope = current_;
+  while (scope != nullptr && scope != this) scope = scope->outer_;
+  return scope == this;
+}
+
 void EngineScope::finish_later(Runtime* runtime) noexcept {
   EngineScope* outermost = current_;
   while (outermost->outer_ != nullptr) outermost = outermost->outer_;

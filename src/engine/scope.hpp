@@ -19,6 +19,8 @@ class EngineScope {
   EngineScope& operator=(const EngineScope&) = delete;
 
   static bool inside() noexcept { return current_ != nullptr; }
+  // Whether it was opened on this thread.
+  bool is_here() const noexcept;
   // Is this thread working on run, so that it will come back to it by itself?
   static bool works_on(const Run& run) noexcept;
   // The last handle of runtime went away inside a callback: its close ends when this thread has left the

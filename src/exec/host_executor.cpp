@@ -9,7 +9,7 @@
 namespace blazen {
 
 void Task::run() noexcept {
-  work_.work(1);
+  work_.work(1, Hand::guest);
   discard();
 }
 

@@ -102,7 +102,7 @@ class Pump final : public Executor {
       const bool was_last = queue_.empty();
       const uint64_t pushed = pushed_.load(std::memory_order_relaxed);
       guard.unlock();
-      steps += work->work(steps_max == 0 ? 0 : steps_max - steps);
+      steps += work->work(steps_max == 0 ? 0 : steps_max - steps, Hand::guest);
       if (is_inherited()) return steps;
       work->let_go();
       // Whatever comes from now on signals by itself.

@@ -11,12 +11,15 @@
 
 namespace blazen {
 
+// Whose thread works: one that the executor has for that, or any other.
+enum class Hand : uint8_t { own, guest };
+
 // A run, seen from whoever has a hand free.
 class Work {
  public:
   virtual ~Work() = default;
   // Runs up to steps_max steps (0: until none is left) on this thread; answers how many.
-  virtual uint64_t work(uint64_t steps_max) noexcept = 0;
+  virtual uint64_t work(uint64_t steps_max, Hand hand) noexcept = 0;
   // The executor can run no step of it any more: the run ends with this error.
   virtual void give_up(Ref<Error> error) noexcept = 0;
   virtual void keep() noexcept = 0;
@@ -56,6 +59,19 @@ class Executor {
   virtual uint64_t poll(uint64_t steps_max) noexcept = 0;
   // A descriptor that is readable while there is work to poll.
   virtual Result<int> descriptor() noexcept = 0;
+
+  // One of its own hands is kept by a body whose outcome counts no more, or has come back from it. May come
+  // under the lock of a run.
+  virtual void hand_kept() noexcept {}
+  virtual void hand_came_back() noexcept {}
+  // Some were kept: sees to it that others do their work. Comes without a lock of the engine.
+  virtual void replace_hands() noexcept {}
+  struct Hands {
+    uint32_t threads = 0;  // its own, now
+    uint32_t kept = 0;     // of those
+  };
+  virtual Hands count_hands() noexcept { return {}; }
+
   // When it returns, no thread of the executor is in the engine or will be; what is queued is let go of.
   virtual void stop() noexcept = 0;
 

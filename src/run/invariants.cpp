@@ -103,11 +103,15 @@ class Checker {
   }
 
   void check_permits() {
+    uint64_t abandoned = 0;
     for (StepIndex i = 0; i < state_.steps.size(); ++i) {
       const StepState& step = state_.steps[i];
       const uint32_t permits = state_.workflow->steps()[i].concurrency_max;
+      const uint64_t given = uint64_t{step.admitted} + step.abandoned;
+      abandoned += step.abandoned;
+      require(step.permits == permits, 4, "permits is not what the workflow says");
       require(has_ended(state_) || step.admitted == admitted_[i], 4, "admitted does not count the permits");
-      require(has_ended(state_) || permits == 0 || step.admitted <= permits, 4,
+      require(permits == 0 ? step.abandoned == 0 : has_ended(state_) || given <= permits, 4,
               "more permits than there are");
       require((step.place != 0) == !step.ready.empty(), 4, "a step is not where its ready ones say");
       const Invocation* later = step.ready.last();
@@ -115,9 +119,11 @@ class Checker {
       require(later == nullptr || waiting == nullptr || later->id < waiting->id, 4,
               "one that waits would come first");
       const bool waits = !step.waiting.empty() || interrupted_waiting_[i] != 0;
-      require(!waits || (permits != 0 && step.admitted >= permits), 4, "waiting beside a free permit");
+      require(!waits || (permits != 0 && given >= permits), 4, "waiting beside a free permit");
       require(step.parked == parked_[i], 5, "parked does not count");
     }
+    require(abandoned == state_.abandoned, 4, "abandoned is not the sum");
+    require(abandoned == 0 || state_.phase == Phase::running, 4, "permits kept beyond the end");
   }
 
   void check_phase() {

@@ -20,8 +20,11 @@ struct StepState {
                           // goes on
   uint32_t parked = 0;    // invocations that wait for a host that has the step
   uint32_t permits = 0;   // concurrency_max of its definition, beside the count
-  uint32_t place = 0;     // in the heap, counted from 1; 0: it is not there
-  uint64_t first_id = 0;  // of ready, while it is there
+  // Permits that bodies have whose attempts are over, and which are still at work. They exist in this process
+  // alone: not stored.
+  uint32_t abandoned = 0;
+  uint32_t place = 0;             // in the heap, counted from 1; 0: it is not there
+  uint64_t first_id = 0;          // of ready, while it is there
   InvocationTree<ById> ready;     // of a step with permits: those that have one
   InvocationQueue<ById> waiting;  // those without
 };

@@ -27,9 +27,6 @@ const char* name_of(RunStatus status) noexcept {
   return "unknown";
 }
 
-// So many of each kind are listed; all are counted.
-constexpr size_t kListedMax = 100;
-
 // The members of the request, without the braces.
 std::string_view members_of(const Event& request) noexcept {
   const std::string_view json = request.value()->data();
@@ -71,6 +68,10 @@ class JsonWriter {
   void count(std::string_view name, uint64_t value) {
     key(name);
     raw(std::to_string(value));
+  }
+  void flag(std::string_view name, bool value) {
+    key(name);
+    raw(value ? "true" : "false");
   }
   std::string take() { return std::move(json_); }
 
@@ -119,14 +120,16 @@ Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms, For wh
   elapsed_ms_ = state.clock.at(now_ms);
   if (whom == For::its_end) elapsed_ms_ = std::min(elapsed_ms_, deadline_of(state));
   copy_work(state);
+  if (has_ended(state)) copy_left(state);
   for (const auto& [key, delayed] : state.delayed) {
     if (timers_.size() == kListedMax) break;
     timers_.push_back({delayed.event, std::max<int64_t>(0, key.first - elapsed_ms_)});
   }
   delayed_count_ = state.delayed.size();
-  in_flight_count_ = state.in_flight.size();
+  if (!has_ended(state)) in_flight_count_ = state.in_flight.size();
   if (whom == For::its_end) in_flight_count_ += state.interrupted.size() + state.interrupted_waiting_count;
-  queued_count_ = state.open - in_flight_count_ - state.backing_off.size() - state.asking.size();
+  if (!has_ended(state))
+    queued_count_ = state.open - in_flight_count_ - state.backing_off.size() - state.asking.size();
   retry_count_ = state.backing_off.size();
   asking_count_ = state.asking.size();
   question_count_ = state.questions.size();
@@ -154,6 +157,7 @@ std::string Picture::json(const Workflow& workflow) const {
   if (pause_ != Pause::none) json.member("pause", pause_ == Pause::now ? "now" : "drain");
   if (error_) json.member("error", error_->message);
   put_list(workflow, json, "in_flight", in_flight_, "age_ms");
+  if (whom_ == For::anybody) put_abandoned(workflow, json);
   put_list(workflow, json, "queued", queued_, nullptr);
   put_list(workflow, json, "retrying", retrying_, "due_in_ms");
   put_timers(json);
@@ -236,6 +240,41 @@ void Picture::put_list(const Workflow& workflow, JsonWriter& json, std::string_v
   json.close(']');
 }
 
+// The run has ended: what is in flight still counts no more.
+void Picture::copy_left(const RunState& state) {
+  in_flight_.clear();
+  abandoned_count_ = state.in_flight.size();
+  state.in_flight.walk([this](const Invocation* item) {
+    if (abandoned_.size() == kListedMax) return false;
+    abandoned_.push_back({item->id, item->step, item->attempt, item->event,
+                          static_cast<uint32_t>(now_ms_) - item->began_ms, !item->has_returned, false});
+    return true;
+  });
+}
+
+void Picture::add(std::vector<AbandonedBody> bodies, uint64_t count) {
+  abandoned_count_ += count;
+  const size_t room = std::min(bodies.size(), kListedMax - abandoned_.size());
+  abandoned_.insert(abandoned_.end(), bodies.begin(), bodies.begin() + static_cast<ptrdiff_t>(room));
+}
+
+void Picture::put_abandoned(const Workflow& workflow, JsonWriter& json) const {
+  json.key("abandoned");
+  json.open('[');
+  for (const AbandonedBody& body : abandoned_) {
+    json.open('{');
+    json.member("step", workflow.steps()[body.step].name);
+    json.count("invocation_id", body.invocation_id);
+    json.count("attempt", body.attempt);
+    json.member("event_type", body.event->type());
+    json.member("age_ms", body.age_ms);
+    json.flag("at_work", body.is_at_work);
+    json.flag("keeps_permit", body.keeps_permit);
+    json.close('}');
+  }
+  json.close(']');
+}
+
 void Picture::put_timers(JsonWriter& json) const {
   json.key("delayed");
   json.open('[');
@@ -253,6 +292,7 @@ void Picture::put_counters(JsonWriter& json) const {
   json.key("counters");
   json.open('{');
   json.count("in_flight", in_flight_count_);
+  if (whom_ == For::anybody) json.count("abandoned", abandoned_count_);
   json.count("queued", queued_count_);
   json.count("retrying", retry_count_);
   json.count("asking", asking_count_);

@@ -31,6 +31,17 @@ class QuestionList {
   std::vector<Asked> questions_;
 };
 
+// What is done for an attempt that is over: by a body at work, or by whoever has its invocation.
+struct AbandonedBody {
+  uint64_t invocation_id;
+  StepIndex step;
+  uint32_t attempt;
+  Ref<Event> event;
+  int64_t age_ms;
+  bool is_at_work;
+  bool keeps_permit;
+};
+
 // All of it. It may have the last reference to an event: it outlives the lock under which it is taken.
 class Picture {
  public:
@@ -40,6 +51,10 @@ class Picture {
   enum class For { anybody, its_end };
   // status: as its callers see it. now_ms: of the runtime's clock. Throws std::bad_alloc.
   Picture(const RunState& state, RunStatus status, int64_t now_ms, For whom = For::anybody);
+  // What the state does not know, since their attempts are over: of so many bodies, the first. Throws
+  // std::bad_alloc.
+  void add(std::vector<AbandonedBody> bodies, uint64_t count);
+  static constexpr size_t kListedMax = 100;  // so many of each kind are listed; all are counted
   // A JSON object. Throws std::bad_alloc.
   std::string json(const Workflow& workflow) const;
   // As its detail. Throws std::bad_alloc.
@@ -60,8 +75,10 @@ class Picture {
   using WorkList = std::vector<Work>;
 
   void copy_work(const RunState& state);
+  void copy_left(const RunState& state);
   static void put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,
                        const WorkList& list, const char* ms_name);
+  void put_abandoned(const Workflow& workflow, JsonWriter& json) const;
   void put_timers(JsonWriter& json) const;
   void put_counters(JsonWriter& json) const;
 
@@ -73,6 +90,7 @@ class Picture {
   int64_t timeout_ms_ = 0;
   Pause pause_ = Pause::none;
   WorkList in_flight_;
+  std::vector<AbandonedBody> abandoned_;
   WorkList queued_;
   WorkList retrying_;
   std::vector<Timer> timers_;
@@ -80,6 +98,7 @@ class Picture {
   std::vector<StepIndex> elsewhere_;
   uint64_t delayed_count_ = 0;
   uint64_t in_flight_count_ = 0;
+  uint64_t abandoned_count_ = 0;
   uint64_t queued_count_ = 0;
   uint64_t retry_count_ = 0;
   uint64_t asking_count_ = 0;

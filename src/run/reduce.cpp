@@ -45,6 +45,12 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   state.open = state.in_flight.size();
 }
 
+// Nobody waits for their permits any more.
+[[gnu::noinline]] void forget_abandoned(RunState& state) noexcept {
+  for (StepState& step : state.steps) step.abandoned = 0;
+  state.abandoned = 0;
+}
+
 [[gnu::noinline]] void finish(RunState& state, Phase phase, Ref<Value> result, Ref<Error> error,
                               Commands& commands) noexcept {
   commands.more = true;
@@ -54,6 +60,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   state.clock.runs = false;
   state.result = std::move(result);
   state.error = std::move(error);
+  if (state.abandoned != 0) forget_abandoned(state);
   drop_queued(state, commands);
 }
 
@@ -212,6 +219,11 @@ bool has_room_for_all(const RunState& state, size_t outputs, size_t leaving) noe
          state.open - leaving + state.delayed.size() + most <= policy.limits.queued_events;
 }
 
+// One for somebody more.
+bool has_permit(const StepState& step) noexcept {
+  return step.permits == 0 || step.admitted + step.abandoned < step.permits;
+}
+
 void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
   const StepDefinition& definition = state.workflow->steps()[invocation->step];
   StepState& step = state.steps[invocation->step];
@@ -219,9 +231,9 @@ void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
     invocation->place = Place::parked;
     state.parked.push_back(invocation);
     ++step.parked;
-  } else if (definition.concurrency_max == 0) {
+  } else if (step.permits == 0) {
     make_ready(state, invocation);
-  } else if (step.admitted < definition.concurrency_max) {
+  } else if (has_permit(step)) {
     permit(state, invocation);
   } else {
     invocation->place = Place::waiting;
@@ -382,12 +394,17 @@ void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Comma
   permit(state, next);
 }
 
-// Its body is back, and its permit free.
-void land(RunState& state, Invocation* invocation) noexcept {
+// Its body is back, and its permit free; or it keeps its permit.
+void land(RunState& state, Invocation* invocation, bool keeps_permit = false) noexcept {
   StepState& step = state.steps[invocation->step];
   state.in_flight.remove(invocation);
   --step.admitted;
-  if (step.permits != 0 && !has_ended(state)) hand_on_permit(state, invocation->step);
+  if (keeps_permit) {
+    ++step.abandoned;
+    ++state.abandoned;
+  } else if (step.permits != 0 && !has_ended(state)) {
+    hand_on_permit(state, invocation->step);
+  }
 }
 
 // Its next execution begins with what it has asked and sent before; whether there are answers that this one
@@ -420,8 +437,9 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
 }
 
 // The invocation is done.
-void leave_flight(RunState& state, Invocation* invocation, Commands& commands) noexcept {
-  land(state, invocation);
+void leave_flight(RunState& state, Invocation* invocation, Commands& commands,
+                  bool keeps_permit = false) noexcept {
+  land(state, invocation, keeps_permit);
   --state.open;
   if (invocation->effects) leave_effects(state, invocation, commands);
   commands.released = std::move(invocation->event);
@@ -449,11 +467,11 @@ void requeue(RunState& state, Invocation* invocation) noexcept {
     invocation->place = Place::parked;
     state.parked.insert(invocation);
     ++step.parked;
-  } else if (definition.concurrency_max == 0) {
+  } else if (step.permits == 0) {
     invocation->place = Place::ready;
     state.ready.insert(invocation);
     ++step.admitted;
-  } else if (step.admitted < definition.concurrency_max || take_permit(state, *invocation)) {
+  } else if (has_permit(step) || take_permit(state, *invocation)) {
     permit(state, invocation);
   } else {
     invocation->place = Place::waiting;
@@ -562,7 +580,7 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
                                : retry_delay_ms(policy, state.id, invocation->id, invocation->attempt);
   state.backing_off.emplace(std::make_pair(state.clock.at(tick.now_ms) + delay_ms, invocation->id),
                             invocation);
-  land(state, invocation);
+  land(state, invocation, tick.keeps_permit);
   invocation->place = Place::backing_off;
   ++invocation->attempt;
   if (invocation->effects) {
@@ -581,14 +599,21 @@ void fail(RunState& state, Tick& tick, Commands& commands) {
   if (may_retry(policy, invocation.attempt, cause)) return back_off(state, tick, commands);
   const bool is_handled = !tick.outputs.empty() && invocation.event->type() != kStepFailed;
   if (!is_handled) {
-    leave_flight(state, tick.invocation, commands);
+    leave_flight(state, tick.invocation, commands, tick.keeps_permit);
     return fail_run(state, std::move(tick.error), commands);
   }
   reserve_for(state, tick, count_deliveries(state, tick.outputs), commands);
-  leave_flight(state, tick.invocation, commands);
+  leave_flight(state, tick.invocation, commands, tick.keeps_permit);
   commands.more = true;
   commands.rare().late_error = std::move(tick.error);
   route_all(state, tick.outputs, tick.now_ms, commands);
+}
+
+// The body of an attempt that was over long before.
+void come_back(RunState& state, StepIndex step) noexcept {
+  --state.steps[step].abandoned;
+  --state.abandoned;
+  hand_on_permit(state, step);
 }
 
 // ------------------------------------------------------------------------------------- while a step runs
@@ -1066,6 +1091,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::unpause: state.pause = Pause::none; return;
     case Tick::Kind::time: return advance(state, tick, commands);
     case Tick::Kind::discard: return leave_flight(state, tick.invocation, commands);
+    case Tick::Kind::back: return come_back(state, tick.step);
     case Tick::Kind::end: return finish(state, tick.phase, nullptr, std::move(tick.error), commands);
     case Tick::Kind::write: return write_state(state, tick.writes, commands);
     case Tick::Kind::clear:
@@ -1243,7 +1269,7 @@ void restore_in_flight(RunState& state, Invocation* invocation) noexcept {
     invocation->place = Place::interrupted_parked;
     state.interrupted_parked.push_back(invocation);
     ++step.parked;
-  } else if (definition.concurrency_max != 0 && step.admitted >= definition.concurrency_max) {
+  } else if (!has_permit(step)) {
     invocation->place = Place::interrupted_waiting;
     state.interrupted_waiting.insert(invocation);
     ++state.interrupted_waiting_count;

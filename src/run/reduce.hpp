@@ -24,6 +24,10 @@
 //   in_flight --fail, and attempts are left--> backing_off --its time--> ready or waiting, same id
 //   in_flight --suspend--> asking --respond--> ready or waiting, same id
 //
+// Where the time of an attempt is up, its body may still be at work: abandoned. It is no invocation any more,
+// and has the permit of its step until it comes back (Tick::Kind::back), unless the step says otherwise. A
+// snapshot knows nothing of it: a run that goes on elsewhere has all its permits.
+//
 // Of those that could start, interrupted ones come first, in the order in which they had started; then the
 // lowest id. So the order is a function of ids and permits alone, and a snapshot needs no list but "queued"
 // and "in flight".
@@ -34,9 +38,10 @@
 //   interrupted ascending starts.
 //   3. Ids are unique and at most invocation_id_last; an invocation's event has an id of at most
 //   event_id_last.
-//   4. A step's `admitted` is the number of its invocations that hold a permit, and at most concurrency_max
-//   if that is set;
-//      a step has waiting ones, interrupted or not, only while it has no permit left.
+//   4. A step's `admitted` is the number of its invocations that hold a permit; with its `abandoned`, the
+//   bodies that keep one, it is at most concurrency_max if that is set;
+//      a step has waiting ones, interrupted or not, only while it has no permit left. The run's `abandoned`
+//      is the sum, and 0 when it has ended.
 //   5. Invocations of steps elsewhere are parked or interrupted_parked, and only they.
 //   6. A run that was not started, and one that has ended, has nothing queued. An ended one has a result or
 //   an error, the

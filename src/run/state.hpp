@@ -109,6 +109,7 @@ struct RunState {
   uint64_t open = 0;                                   // invocations in any of these lists and in `waiting`
   uint32_t in_flight_asking = 0;                       // of those in flight, which wait for an answer
   uint32_t interrupted_waiting_count = 0;
+  uint32_t abandoned = 0;  // the sum over the steps; not stored
   DelayedEvents delayed;
   DelayedEvents delayed_spares;  // reserved nodes
   Questions questions;
@@ -159,11 +160,27 @@ inline bool has_timers(const RunState& state) noexcept {
   return !state.delayed.empty() || !state.backing_off.empty();
 }
 
+// Somebody waits for a permit that an abandoned body has. It will come when the body is back.
+[[gnu::noinline]] inline bool waits_for_abandoned(const RunState& state) noexcept {
+  for (const StepState& step : state.steps) {
+    if (step.abandoned == 0) continue;
+    const auto index = static_cast<StepIndex>(&step - state.steps.data());
+    if (!step.waiting.empty() || state.interrupted_waiting.first_of_step(index) != nullptr) return true;
+  }
+  return false;
+}
+
+// Something will move by itself, sooner or later.
+inline bool is_moving(const RunState& state) noexcept {
+  return startable(state) + busy(state) != 0 || has_timers(state) ||
+         (state.abandoned != 0 && waits_for_abandoned(state));
+}
+
 inline RunStatus status_of(const RunState& state) noexcept {
   if (state.phase != Phase::running) return static_cast<RunStatus>(state.phase);
   if (state.pause == Pause::now || (state.pause == Pause::drain && busy(state) == 0))
     return RunStatus::paused;
-  if (startable(state) + busy(state) != 0 || has_timers(state)) return RunStatus::running;
+  if (is_moving(state)) return RunStatus::running;
   if (!state.parked.empty() || !state.interrupted_parked.empty()) return RunStatus::elsewhere;
   return state.questions.empty() ? RunStatus::waiting : RunStatus::asking;
 }

@@ -67,6 +67,8 @@ std::string summarize(const RunState& state) {
     count(step.waiting, counts);
   }
   take("queued");
+  for (StepIndex step = 0; step < counts.size(); ++step) counts[step] = state.steps[step].abandoned;
+  take("abandoned and still at work");
   for (const auto& [key, item] : state.backing_off) ++counts[item->step];
   take("to be tried again");
   count(state.parked, counts);

@@ -43,6 +43,7 @@ struct Tick {
     fail,      // invocation failed with error; outputs: the event for who handles that, where somebody does
     suspend,   // the body of invocation has returned, to be called again when what it asked is answered
     discard,   // invocation is done, and its run has ended before
+    back,      // an abandoned body of step is back, and its permit is free
     respond,   // the question whose id is the correlation of outputs[0] is answered with value
     pause,     // nothing starts any more: pause says how
     unpause,   // it goes on
@@ -61,10 +62,12 @@ struct Tick {
   std::span<Write> writes{};
   Effect effect{};
   Phase phase = Phase::cancelled;
+  StepIndex step = kNoStep;  // back
   Ref<Error> error{};
   // The runtime's clock. Of the ticks above, those say when that start, delay, retry, time or ask something.
   int64_t now_ms = 0;
   int64_t retry_after_ms = -1;  // fail: as the step said; -1: as its policy says
+  bool keeps_permit = false;    // fail: its body is still at work, and has its permit until it is back
   bool calls_back = false;      // ask: the answer goes to a callback
   bool clears_session = false;  // pause
   bool ends_pause = false;      // resume: a run that was paused in its snapshot goes on

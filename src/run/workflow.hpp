@@ -67,8 +67,9 @@ struct StepDefinition {
   std::string name;
   Ref<StepBody> body;  // null: elsewhere
   uint32_t concurrency_max = 0;
-  int64_t timeout_ms = 0;  // of an attempt; 0: none
-  bool atomic = false;     // writes and sends count when it completes
+  int64_t timeout_ms = 0;              // of an attempt; 0: none
+  bool atomic = false;                 // writes and sends count when it completes
+  bool abandoned_keeps_permit = true;  // an attempt that is over has its permit until its body is back
   RetryPolicy retry;
   std::vector<std::string> accepts;
   std::vector<std::string> emits;

@@ -435,6 +435,7 @@ const std::vector<Row>& table() {
       ROW(blazen_workflow_builder_step_emits),
       ROW(blazen_workflow_builder_step_max_concurrency),
       ROW(blazen_workflow_builder_step_timeout),
+      ROW(blazen_workflow_builder_step_abandoned),
       ROW(blazen_retry_options_init),
       ROW(blazen_workflow_builder_step_retry),
       ROW(blazen_workflow_builder_step_atomic),
@@ -454,6 +455,7 @@ const std::vector<Row>& table() {
       ROW(blazen_runtime_retain),
       ROW(blazen_runtime_release),
       ROW(blazen_runtime_close),
+      ROW(blazen_runtime_close_within),
       ROW(blazen_runtime_poll),
       ROW(blazen_runtime_descriptor),
       ROW(blazen_runtime_next_timer),
@@ -469,6 +471,7 @@ const std::vector<Row>& table() {
       ROW(blazen_run_retain),
       ROW(blazen_run_release),
       ROW(blazen_run_close),
+      ROW(blazen_run_close_within),
       ROW(blazen_run_wait),
       ROW(blazen_run_on_done),
       ROW(blazen_run_wait_until),
@@ -819,7 +822,7 @@ TEST(BadInput, NegativeTimeoutsAreRefused) {
       }
     }
   }
-  EXPECT_EQ(found, 6);
+  EXPECT_EQ(found, 8);
 }
 
 // The arguments that the table calls good are good, and a success leaves *error alone.
@@ -893,6 +896,9 @@ TEST_F(BadFields, UnknownEnumsAndBoundsAreRefused) {
     });
     refused(BLAZEN_ERROR_INVALID_ARGUMENT, "atomic", [&](auto error) {
       return blazen_workflow_builder_step_atomic(world.builder, "ask", 3, number, error);
+    });
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "abandoned", [&](auto error) {
+      return blazen_workflow_builder_step_abandoned(world.builder, "ask", 3, number, error);
     });
   }
   for (const int32_t number : {-1, 0, 3, INT32_MAX}) {
@@ -1280,6 +1286,9 @@ TEST_F(BadFields, TheOptionsOfARuntimeAreCheckedAndItsDataIsDropped) {
   options.threads = 257;
   drops_once("threads");
   options.threads = 0;
+  options.threads_max = 4097;
+  drops_once("threads_max");
+  options.threads_max = 0;
   for (const blazen_log_level level : {-1, 5, INT32_MAX, INT32_MIN}) {
     options.log_level = level;
     drops_once("log_level");
@@ -1501,6 +1510,8 @@ struct Places {
     want(blazen_workflow_run(world.workflow, world.runtime, nullptr, result.out(), nullptr),
          "blazen_workflow_run");
     want(blazen_run_close(world.run, nullptr), "blazen_run_close");
+    want(blazen_run_close_within(world.run, 10, nullptr), "blazen_run_close_within");
+    want(blazen_runtime_close_within(world.runtime, 10, nullptr), "blazen_runtime_close_within");
     want(blazen_run_wait(world.run, 10, nullptr, nullptr), "blazen_run_wait");
     want(blazen_run_wait_until(world.run, BLAZEN_UNTIL_ASKING, 10, nullptr, nullptr),
          "blazen_run_wait_until");
@@ -1550,8 +1561,9 @@ TEST_F(Place, TheListOfCallsFromOutsideIsComplete) {
     if (declared(row.name).thread == "outside") outside.insert(row.name);
   }
   EXPECT_EQ(outside,
-            (std::set<std::string>{"blazen_runtime_close", "blazen_runtime_poll", "blazen_workflow_run",
-                                   "blazen_run_close", "blazen_run_wait", "blazen_run_wait_until",
+            (std::set<std::string>{"blazen_runtime_close", "blazen_runtime_close_within",
+                                   "blazen_runtime_poll", "blazen_workflow_run", "blazen_run_close",
+                                   "blazen_run_close_within", "blazen_run_wait", "blazen_run_wait_until",
                                    "blazen_stream_next", "blazen_stream_close", "blazen_task_run"}));
 }
 

@@ -485,6 +485,8 @@ void build(Life& life) {
   MUST(blazen_workflow_builder_add_elsewhere(builder, BLAZEN_TEXT("remote"), BLAZEN_TEXT("Remote"), error));
   MUST(blazen_workflow_builder_step_accepts(builder, BLAZEN_TEXT("note"), BLAZEN_TEXT("OtherNote"), error));
   MUST(blazen_workflow_builder_step_max_concurrency(builder, BLAZEN_TEXT("work"), 2, error));
+  MUST(blazen_workflow_builder_step_abandoned(builder, BLAZEN_TEXT("work"), BLAZEN_ABANDONED_FREES_PERMIT,
+                                              error));
   MUST(blazen_workflow_builder_set_unhandled(builder, BLAZEN_UNHANDLED_IGNORE, error));
   MUST(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_STREAM_ITEMS, 8, error));
   MUST(blazen_workflow_builder_build(builder, life.workflow.out(), error));
@@ -734,7 +736,7 @@ bool resume_once(Life& life, blazen_snapshot* snapshot) {
   register_callbacks(run, stream);
   MUST(blazen_run_start(run, nullptr, error));
   const bool finished = answer_and_finish(life, run);
-  MUST(blazen_run_close(run, error));
+  MUST(blazen_run_close_within(run, 60'000, error));
   release_deferred(life);
   release(run);
   release(stream);
@@ -1066,6 +1068,7 @@ void live(blazen_mode mode, bool with_mismatch) {
   if (with_mismatch) mismatch_once(life, snapshot);
   if (with_mismatch) skip_once(life, snapshot);
   release(snapshot);
+  MUST(blazen_runtime_close_within(life.runtime, 60'000, error));
   MUST(blazen_runtime_close(life.runtime, error));
   release(life.workflow);
   release(life.runtime);

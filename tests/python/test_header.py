@@ -19,7 +19,7 @@ FUNCTIONS = {name: item for name, item in ITEMS.items() if item.kind == "functio
 UNUSED = {
     r"\w+_init": "ctypes zeroes a struct, and _Options sets its size",
     r"(?!(value|run)_retain)\w+_retain": "one Python object owns each handle, and Python counts that object",
-    "value_live|context_emit|run_subscribe|run_wait|run_on_done": "short for a general form",
+    "value_live|context_emit|run_subscribe|run_wait|run_on_done|run_close": "short for a general form",
     "context_emit_json|context_set_json|context_set_bytes": "short for two calls; tiers.py chooses the form",
     "workflow_run": "short for create, start, wait and result; and Ctrl-C would not get through",
     "value_adopt": "what Python packs is copied once, and needs nobody to drop it",
@@ -115,6 +115,7 @@ class HeaderTest(unittest.TestCase):
             (of(blazen.LogLevel), "BLAZEN_LOG_NONE", "BLAZEN_LOG_"),
             (workflow._LIMITS, "BLAZEN_LIMIT_QUEUED_EVENTS", "BLAZEN_LIMIT_"),
             (workflow._UNHANDLED, "BLAZEN_UNHANDLED_FAIL", "BLAZEN_UNHANDLED_"),
+            (workflow._ABANDONED, "BLAZEN_ABANDONED_KEEPS_PERMIT", "BLAZEN_ABANDONED_"),
             (workflow._IDLE, "BLAZEN_IDLE_FAIL", "BLAZEN_IDLE_"),
             (workflow._SESSION_POLICIES, "BLAZEN_SESSION_PICKLE_OR_ERROR", "BLAZEN_SESSION_"),
             (workflow._SESSION_ON_PAUSE, "BLAZEN_SESSION_KEEP", "BLAZEN_SESSION_"),

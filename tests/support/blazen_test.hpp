@@ -434,6 +434,7 @@ struct Step {
   int64_t timeout_ms = 0;
   std::optional<blazen_retry_options> retry{};
   bool atomic = false;
+  blazen_abandoned abandoned = BLAZEN_ABANDONED_KEEPS_PERMIT;
 };
 
 inline blazen_retry_options retries(uint32_t max_attempts, int64_t initial_delay_ms = 0,
@@ -490,6 +491,10 @@ struct Spec {
     steps.back().atomic = true;
     return *this;
   }
+  Spec& abandoned(blazen_abandoned policy) {
+    steps.back().abandoned = policy;
+    return *this;
+  }
   Spec& limit(blazen_limit limit, uint64_t bound) {
     limits.emplace_back(limit, bound);
     return *this;
@@ -541,6 +546,8 @@ struct Spec {
     if (step.retry)
       MUST(blazen_workflow_builder_step_retry(builder, name.data(), name.size(), &*step.retry, e));
     if (step.atomic) MUST(blazen_workflow_builder_step_atomic(builder, name.data(), name.size(), 1, e));
+    if (step.abandoned != BLAZEN_ABANDONED_KEEPS_PERMIT)
+      MUST(blazen_workflow_builder_step_abandoned(builder, name.data(), name.size(), step.abandoned, e));
     if (step.concurrency_max != 0) {
       MUST(blazen_workflow_builder_step_max_concurrency(builder, name.data(), name.size(),
                                                         step.concurrency_max, e));

@@ -110,12 +110,13 @@ class RuntimeOptions(_Options):
         ("thread_stack_bytes", c_size_t),
         ("thread_name", TEXT),
         ("thread_name_length", c_size_t),
+        ("threads_max", c_uint32),
     ]
 
 
 class RuntimeCounters(_Options):
     NAMES = """created running waiting elsewhere paused asking completed failed cancelled
-            events_routed queued in_flight""".split()
+            events_routed queued in_flight abandoned threads threads_kept""".split()
     _fields_ = [("struct_size", c_size_t), *[(name, c_uint64) for name in NAMES]]
 
 
@@ -164,6 +165,7 @@ FALLIBLE = {
     "workflow_builder_step_emits": ((HANDLE,) + _NAMED + _NAMED, ()),
     "workflow_builder_step_max_concurrency": ((HANDLE,) + _NAMED + (c_uint32,), ()),
     "workflow_builder_step_timeout": ((HANDLE,) + _NAMED + (c_int64,), ()),
+    "workflow_builder_step_abandoned": ((HANDLE,) + _NAMED + (c_int32,), ()),
     "workflow_builder_step_retry": ((HANDLE,) + _NAMED + (POINTER(RetryOptions),), ()),
     "workflow_builder_step_atomic": ((HANDLE,) + _NAMED + (c_int32,), ()),
     "workflow_builder_set_timeout": ((HANDLE, c_int64), ()),
@@ -175,6 +177,7 @@ FALLIBLE = {
     "workflow_builder_build": ((HANDLE,), (HANDLE,)),
     "runtime_create": ((POINTER(RuntimeOptions),), (HANDLE,)),
     "runtime_close": ((HANDLE,), ()),
+    "runtime_close_within": ((HANDLE, c_int64), ()),
     "runtime_poll": ((HANDLE, c_uint64), (c_uint64,)),
     "runtime_descriptor": ((HANDLE,), (c_int32,)),
     "runtime_next_timer": ((HANDLE,), (c_int64,)),
@@ -182,7 +185,7 @@ FALLIBLE = {
     "run_create": ((HANDLE, HANDLE, POINTER(RunOptions)), (HANDLE,)),
     "run_resume": ((HANDLE, HANDLE, HANDLE, POINTER(RunOptions)), (HANDLE,)),
     "run_start": ((HANDLE, HANDLE), ()),
-    "run_close": ((HANDLE,), ()),
+    "run_close_within": ((HANDLE, c_int64), ()),
     "run_wait_until": ((HANDLE, c_uint32, c_int64), (c_int32,)),
     "run_on_state": ((HANDLE, c_uint32, DONE_FN, c_void_p, DROP_FN), ()),
     "run_result": ((HANDLE,), (HANDLE,)),

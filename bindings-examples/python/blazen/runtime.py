@@ -4,7 +4,7 @@ import enum
 import inspect
 
 from . import _interrupts, _live, _make, _objects, _read, errors
-from ._arguments import choice, flag, function, whole
+from ._arguments import choice, flag, function, milliseconds, whole
 from ._c import INPUT_FN, LOG_FN, POST_FN, RunOptions, RuntimeCounters, RuntimeOptions, c
 from ._calls import lib
 from ._handles import Handle
@@ -109,6 +109,7 @@ class Runtime:
     clock      a Clock, on which this runtime's time-outs, delays and back-offs go by; None: the system's
     log        function(level, message), on any thread: what the library has to say without being asked
     log_level  the most that it is told
+    threads_max  threads in all, with those in place of threads that abandoned steps keep; 0: 64 more than threads
 
     An input_handler is a function that gets the InputRequestEvent of each question of a run, and returns the answer; or
     None: run.respond() answers later.
@@ -117,9 +118,18 @@ class Runtime:
     """
 
     def __init__(
-        self, mode="threads", threads=0, *, executor=None, clock=None, log=None, log_level=LogLevel.WARNING
+        self,
+        mode="threads",
+        threads=0,
+        *,
+        executor=None,
+        clock=None,
+        log=None,
+        log_level=LogLevel.WARNING,
+        threads_max=0,
     ):
         options = RuntimeOptions(mode=choice("mode", mode, _MODES), threads=whole("threads", threads, 32))
+        options.threads_max = whole("threads_max", threads_max, 32)
         if (mode == "executor") != (executor is not None):
             raise ValueError('executor is given in the mode "executor", and there alone')
         if clock is not None and not isinstance(clock, Clock):
@@ -205,14 +215,18 @@ class Runtime:
         return None if delay_ms < 0 else delay_ms / 1000
 
     def counters(self):
-        """What it does, as a dict: runs by their state (ended ones: so far), events_routed, queued, in_flight."""
+        """What it does, as a dict: runs by their state (ended ones: so far), events_routed, queued, in_flight; abandoned
+        (steps at work that count no more), threads, and threads_kept by those."""
         counters = RuntimeCounters()
         lib.runtime_count(self._handle.pointer, counters)
         return {name: getattr(counters, name) for name in RuntimeCounters.NAMES}
 
-    def close(self):
-        """Cancels every run that has not ended, and waits until no step runs any more."""
-        lib.runtime_close(self._handle.pointer)
+    def close(self, timeout=None):
+        """Cancels every run that has not ended, and waits until no step runs any more; no longer than so many seconds: then
+        BlazenTimeout, which names the steps that are still at work. It may be closed again."""
+        if timeout is None:
+            return lib.runtime_close(self._handle.pointer)
+        return lib.runtime_close_within(self._handle.pointer, milliseconds("timeout", timeout))
 
     def __enter__(self):
         return self

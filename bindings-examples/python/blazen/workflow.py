@@ -16,6 +16,7 @@ from .events import read_event
 _SESSION_POLICIES = {"pickle_or_error": 0, "pickle_or_serialize": 1, "warn_drop": 2, "hard_error": 3}
 _SESSION_ON_PAUSE = {"keep": 0, "clear": 1}
 _UNHANDLED = {"fail": 0, "ignore": 1, "stream": 2}
+_ABANDONED = {"keeps_permit": 0, "frees_permit": 1}
 _IDLE = {"fail": 0, "wait": 1}
 _LIMITS = {
     "queued_events": 1,
@@ -137,6 +138,8 @@ class Workflow:
         max_concurrency  how many of it run at once in one run; 0: any number
         emits            the event types that it emits, if they should be checked
         timeout          how many seconds an attempt may take; None: for ever
+        abandoned        what a body beyond its time is to the others: it "keeps_permit", one of max_concurrency, until it
+                         returns; or "frees_permit"
         retries          a Retry: when it is tried again
         atomic           what it writes and sends is held back until it completes, and discarded when it fails
         """
@@ -164,7 +167,17 @@ class Workflow:
         self._add(lib.workflow_builder_add_step, name, accepts, lambda: call, **options)
 
     def _add(
-        self, function, name, accepts, body, max_concurrency=0, emits=(), timeout=None, retries=None, atomic=False
+        self,
+        function,
+        name,
+        accepts,
+        body,
+        max_concurrency=0,
+        emits=(),
+        timeout=None,
+        abandoned="keeps_permit",
+        retries=None,
+        atomic=False,
     ):
         if self._built is not None:
             raise errors.BlazenError(f"workflow {self.name!r} is built already", errors.Status.WRONG_STATE)
@@ -175,6 +188,7 @@ class Workflow:
             raise TypeError(f"retries is a Retry, not {retries!r}")
         concurrency = whole("max_concurrency", max_concurrency, 32)
         timeout_ms, atomic = _milliseconds_or_0("timeout", timeout), flag("atomic", atomic)
+        abandoned = choice("abandoned", abandoned, _ABANDONED)
         retries = None if retries is None else retries.options()
         step = (self._builder.pointer, *text("name", name))
         function(*step, *accepted[0], *body())
@@ -184,6 +198,7 @@ class Workflow:
             lib.workflow_builder_step_emits(*step, *given)
         lib.workflow_builder_step_max_concurrency(*step, concurrency)
         lib.workflow_builder_step_timeout(*step, timeout_ms)
+        lib.workflow_builder_step_abandoned(*step, abandoned)
         lib.workflow_builder_step_atomic(*step, atomic)
         if retries is not None:
             lib.workflow_builder_step_retry(*step, retries)

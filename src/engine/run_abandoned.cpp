@@ -1,0 +1,174 @@
+// Bodies whose outcome counts no more: the time of their attempt is up, or their run has ended, and the host
+// has not returned from them. Nobody can end them, so they are counted as what they are: each is at work, has
+// a thread, and maybe a permit of its step, until it is back.
+//
+// Invariants: `kept_` counts the calls of this run with is_kept_, each the call of one of the workers; the
+// runtime counts them all. A run that has ended with some is in the runtime's list until the last is back.
+// `lingering_` are abandoned calls whose bodies are back and which their host has deferred: they keep no
+// thread, and maybe a permit, until they are completed or their invocation is released.
+#include <new>
+#include <string>
+
+#include "base/quotes.hpp"
+#include "engine/run.hpp"
+
+namespace blazen {
+namespace {
+
+std::string words_for(const StepDefinition& step, uint32_t attempt) {
+  return "step " + in_quotes(step.name) + ", attempt " + std::to_string(attempt);
+}
+
+}  // namespace
+
+void Run::add(AtWork& worker) noexcept {
+  worker.next = at_work_;
+  if (at_work_ != nullptr) at_work_->previous = &worker;
+  at_work_ = &worker;
+}
+
+void Run::remove(AtWork& worker) noexcept {
+  (worker.previous != nullptr ? worker.previous->next : at_work_) = worker.next;
+  if (worker.next != nullptr) worker.next->previous = worker.previous;
+}
+
+Run::AtWork* Run::find_at_work(const Call& call) const noexcept {
+  AtWork* worker = at_work_;
+  while (worker != nullptr && worker->call != &call) worker = worker->next;
+  return worker;
+}
+
+// Under the lock. From now on, what this body does counts no more.
+void Run::keep_body(Call& call, Notices& notices) noexcept {
+  const AtWork* worker = find_at_work(call);
+  if (worker == nullptr || call.is_kept_) return;
+  call.is_kept_ = true;
+  kept_.fetch_add(1, std::memory_order_relaxed);
+  runtime_->count_kept(1);
+  call.keeps_hand_ = worker->hand == Hand::own;
+  if (call.keeps_hand_) runtime_->executor().hand_kept();
+  notices.kept = true;
+  notices.more = true;
+}
+
+// Under the lock: the run has ended.
+void Run::keep_bodies(Notices& notices) noexcept {
+  for (AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
+    if (worker->call != nullptr && !worker->call->returned_) keep_body(*worker->call, notices);
+  }
+}
+
+// Under the lock: the body has returned.
+void Run::come_back(Call& call, Notices& notices) noexcept {
+  call.is_kept_ = false;
+  kept_.fetch_sub(1, std::memory_order_relaxed);
+  runtime_->count_kept(-1);
+  if (std::exchange(call.keeps_hand_, false)) runtime_->executor().hand_came_back();
+  notices.came_back = true;
+  notices.more = true;
+  if (!std::exchange(call.is_told_, false) || !runtime_->log().hears(LogLevel::info)) return;
+  try {
+    remark(LogLevel::info, Error::make(Status::cancelled, words_for(*call.step_, call.attempt_)),
+           ", has returned at last", notices);
+  } catch (const std::bad_alloc&) {
+    remark(LogLevel::info, nullptr, "an abandoned body has returned at last", notices);
+  }
+}
+
+// Under the lock: somebody may complete it, which will come to nothing.
+void Run::linger(Call& call) noexcept {
+  if (std::exchange(call.lingers_, true)) return;
+  call.previous_listed_ = nullptr;
+  call.next_listed_ = lingering_;
+  if (lingering_ != nullptr) lingering_->previous_listed_ = &call;
+  lingering_ = &call;
+}
+
+// Under the lock: an abandoned call whose body is back, and that nobody completes any more. Its permit is
+// free.
+void Run::let_go_abandoned(Call& call, Commands& commands, Notices& notices) noexcept {
+  if (std::exchange(call.lingers_, false)) {
+    (call.previous_listed_ != nullptr ? call.previous_listed_->next_listed_ : lingering_) = call.next_listed_;
+    if (call.next_listed_ != nullptr) call.next_listed_->previous_listed_ = call.previous_listed_;
+  }
+  if (!std::exchange(call.keeps_permit_, false) || has_ended(state_)) return;
+  Tick tick{Tick::Kind::back};
+  tick.step = index_of(*call.step_);
+  this->tick(tick, commands, notices);
+}
+
+// Without the lock, from body to body; that of this thread, which has ended its run itself, does not hang.
+// Who was told to stop should stop; who is cut short by an ordinary end of the run may need a moment.
+void Run::tell_kept() const noexcept {
+  for (;;) {
+    const StepDefinition* step = nullptr;
+    uint32_t attempt = 0;
+    bool is_late = false;
+    bool is_told_to_stop = false;
+    {
+      Guard guard(lock_);
+      Call* const call = find_untold();
+      if (call == nullptr) return;
+      call->is_told_ = true;
+      step = call->step_;
+      attempt = call->attempt_;
+      is_late = call->abandoned_.load(std::memory_order_relaxed);
+      is_told_to_stop = is_late || state_.phase == Phase::cancelled ||
+                        (state_.error && state_.error->status == Status::run_timeout);
+    }
+    const LogLevel level = is_told_to_stop ? LogLevel::warning : LogLevel::info;
+    try {
+      tell_log(level, words_for(*step, attempt),
+               is_late ? ", is still at work after its time-out, and keeps its thread"
+                       : ", is still at work, the run has ended, and it keeps its thread");
+    } catch (const std::bad_alloc&) {
+      tell_log(level, "an abandoned body is still at work, and keeps its thread");
+    }
+    if (is_inherited()) return;
+  }
+}
+
+// Under the lock.
+Call* Run::find_untold() const noexcept {
+  for (const AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
+    Call* const call = worker->call;
+    if (call != nullptr && call->is_kept_ && !call->is_told_ && !worker->scope.is_here()) return call;
+  }
+  return nullptr;
+}
+
+void Run::add_stuck(StuckBodies& bodies) const {
+  std::vector<AbandonedBody> mine;
+  {
+    Guard guard(lock_);
+    const int64_t now = now_ms();
+    for (const AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
+      if (worker->call == nullptr || !worker->call->is_kept_) continue;
+      const Call& call = *worker->call;
+      const uint32_t began_ms = call.invocation_ == nullptr ? call.began_ms_ : call.invocation_->began_ms;
+      mine.push_back({call.invocation_id_, index_of(*call.step_), call.attempt_,
+                      Ref<Event>::share(call.event_), static_cast<uint32_t>(now) - began_ms, true,
+                      call.keeps_permit_});
+    }
+  }
+  for (const AbandonedBody& body : mine) bodies.add(id(), workflow(), body);
+}
+
+// Under the lock.
+uint64_t Run::put_abandoned(std::vector<AbandonedBody>& bodies) const {
+  uint64_t count = 0;
+  const auto now = static_cast<uint32_t>(now_ms());
+  const auto put = [&](const Call& call, bool is_at_work) {
+    if (++count > Picture::kListedMax) return;
+    bodies.push_back({call.invocation_id_, index_of(*call.step_), call.attempt_, call.event_kept_,
+                      now - call.began_ms_, is_at_work, call.keeps_permit_});
+  };
+  for (const AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
+    if (worker->call == nullptr || !worker->call->is_kept_) continue;
+    if (worker->call->abandoned_.load(std::memory_order_relaxed)) put(*worker->call, true);
+  }
+  for (const Call* call = lingering_; call != nullptr; call = call->next_listed_) put(*call, false);
+  return count;
+}
+
+}  // namespace blazen
