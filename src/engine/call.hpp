@@ -116,8 +116,8 @@ class Call final : public Object {
     bool is_special = false;  // one of the outputs is an InputRequestEvent, or delayed
     size_t sends = 0;         // of an atomic step: so many of the outputs come first
     Draft draft;
-    CallbackList on_cancel;
-    AnswerCallbacks on_answer;
+    CallbackList on_cancel;     // taken out at once, however many
+    AnswerCallbacks on_answer;  // the logarithm of the number of open questions of this call
     Signal signal;
   };
   Extras& extras();

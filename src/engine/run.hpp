@@ -344,6 +344,9 @@ class Run final : public Object, public Work {
   std::atomic<uint32_t> handles_{1};
   uint32_t lent_ = 0;  // rounds of callbacks that have the run meanwhile, and may move it on
   Call* spare_call_ = nullptr;
+  // What a host may register many of. Callbacks: an addition, a removal and the end cost the same however
+  // many there are. Calls: so does each; those that are told of the end are, so many at a time. Timers: the
+  // logarithm of the number of attempts. The stream: see StreamLog.
   std::unique_ptr<StreamLog> stream_;
   CallbackGroups done_;
   std::unique_ptr<PendingCallback> input_;

@@ -172,9 +172,12 @@ class Runtime final : public Object {
   std::atomic<uint32_t> inside_{0};
   Lock lock_;
   Condition quiet_;
+  // A list: to come and to go costs the same however many there are. count(), and the moment at which those
+  // that were far away come near, walk over all.
   Run* active_ = nullptr;
   Run* leaving_ = nullptr;
   std::atomic<uint32_t> kept_{0};
+  // The logarithm of the number of runs that have something due.
   std::set<std::pair<int64_t, Run*>> armed_;
   std::atomic<int64_t> arm_by_{INT64_MAX};
   std::atomic<int64_t> next_due_{INT64_MAX};
