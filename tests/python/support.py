@@ -37,11 +37,15 @@ def one_step(function):
     return workflow
 
 
+def environment():
+    """That of an interpreter which finds what the tests find."""
+    return dict(os.environ, PYTHONPATH=os.pathsep.join([str(BINDING), str(RELAY), str(Path(__file__).parent)]))
+
+
 def run_python(*arguments):
     """Runs a script in an interpreter of its own; answers what it printed."""
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(BINDING), str(RELAY), str(Path(__file__).parent)]))
     done = subprocess.run(
-        [sys.executable, *map(str, arguments)], env=environment, capture_output=True, timeout=60, check=False
+        [sys.executable, *map(str, arguments)], env=environment(), capture_output=True, timeout=60, check=False
     )
     if done.returncode != 0:
         raise AssertionError(f"it ended with {done.returncode}: {done.stderr.decode()}")

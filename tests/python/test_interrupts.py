@@ -87,6 +87,29 @@ class InterruptsTest(unittest.TestCase):
                     run.result(TIMEOUT_S)
                 self.assertEqual(run.state, blazen.RunState.WAITING)
 
+    @needs_threads
+    def test_ctrl_c_comes_to_a_thread_that_closes(self):
+        for close in ("run", "runtime"):
+            entered, told, leave = threading.Event(), threading.Event(), threading.Event()
+
+            def step(ctx, event):
+                ctx.on_cancel(told.set)
+                entered.set()
+                leave.wait(TIMEOUT_S)
+
+            workflow = blazen.Workflow("stays")
+            workflow.step(name="only", accepts=blazen.START_EVENT)(step)
+            with self.subTest(close), blazen.Runtime(threads=1) as runtime:
+                run = runtime.run(workflow)
+                entered.wait(TIMEOUT_S)
+                interrupting = threading.Thread(target=lambda: told.wait(TIMEOUT_S) and os.kill(os.getpid(), signal.SIGINT))
+                interrupting.start()
+                with self.assertRaises(KeyboardInterrupt):
+                    (run if close == "run" else runtime).close()
+                self.assertFalse(leave.is_set())
+                leave.set()
+                interrupting.join()
+
     def test_what_is_no_exception_comes_out_of_result_and_is_not_tried_again(self):
         for raises, expected in ((lambda: exit(3), SystemExit), (quit_all, Quit)):
             for mode in ("pump", "threads") if blazen.has_feature("threads") else ("pump",):

@@ -14,11 +14,11 @@ def owned(pointer, release):
 
 
 class Handle:
-    """Owns a handle for as long as the Python object lives, at most until the interpreter exits.
+    """Owns a handle for as long as the Python object lives.
 
-    Closing never releases: a call of another thread may still be using the handle.
+    Neither closing nor the exit of the interpreter releases: a call of another thread may still be using the handle.
     """
 
     def __init__(self, pointer, release):
         self.pointer = pointer
-        weakref.finalize(self, release, pointer)
+        weakref.finalize(self, release, pointer).atexit = False

@@ -4,7 +4,7 @@ import ctypes
 import enum
 
 from . import _interrupts, _make, _objects, _read, _waiting, errors
-from ._arguments import flag, milliseconds, text, texts, whole
+from ._arguments import flag, text, texts, whole
 from ._c import DONE_FN, HANDLE, TEXT, StreamOptions, c
 from ._calls import lib
 from ._handles import Handle, owned
@@ -30,7 +30,6 @@ class RunState(enum.IntEnum):
 ENDED = 0  # the `until` of a wait for the end alone
 _PAUSE_NOW, _PAUSE_DRAIN = 1, 2
 _GAP, _HOLD = 0, 1
-_FOREVER = -1
 
 
 def until_bits(states):
@@ -205,7 +204,7 @@ class Run:
     def close(self, timeout=None):
         """Cancels it where it has not ended, and waits until no step of it runs any more; no longer than so many seconds:
         then BlazenTimeout, which names the steps that are still at work."""
-        lib.run_close_within(self._handle.pointer, _FOREVER if timeout is None else milliseconds("timeout", timeout))
+        _waiting.wait(lambda slice_ms: lib.run_close_within(self._handle.pointer, slice_ms), timeout)
 
     def __enter__(self):
         return self

@@ -3,8 +3,8 @@
 import enum
 import inspect
 
-from . import _interrupts, _live, _make, _objects, _read, errors
-from ._arguments import choice, flag, function, milliseconds, whole
+from . import _exit, _interrupts, _live, _make, _objects, _read, _waiting, errors
+from ._arguments import choice, flag, function, whole
 from ._c import INPUT_FN, LOG_FN, POST_FN, RunOptions, RuntimeCounters, RuntimeOptions, c
 from ._calls import lib
 from ._handles import Handle
@@ -69,10 +69,11 @@ class _Callbacks:
 def _call_input_handler(user_data, run, request, answer_out, error_out):
     """The blazen_input_fn of every handler. No exception leaves it."""
     try:
-        answer = _objects.find(user_data)(run, read_event(request))
-        if answer is not None:
-            with _make.value(answer) as made:
-                answer_out[0] = c.value_retain(made)
+        with _exit.inside():
+            answer = _objects.find(user_data)(run, read_event(request))
+            if answer is not None:
+                with _make.value(answer) as made:
+                    answer_out[0] = c.value_retain(made)
         return errors.Status.OK
     except BaseException as exception:
         _interrupts.note(exception)
@@ -114,7 +115,8 @@ class Runtime:
     An input_handler is a function that gets the InputRequestEvent of each question of a run, and returns the answer; or
     None: run.respond() answers later.
 
-    Closed by a `with` block, or when nothing uses it any more: every run that has not ended is then cancelled.
+    Closed by a `with` block, when nothing uses it any more, or when the interpreter exits: every run that has not ended is
+    then cancelled. At exit, SystemExit is raised in a body that does not return within a second.
     """
 
     def __init__(
@@ -144,7 +146,8 @@ class Runtime:
             options.user_data = _Callbacks(executor, clock, log).number
             options.drop = _objects.drop
         self.is_pump = mode == "pump"
-        self._handle = Handle(lib.runtime_create(options), _close_and_release)
+        self._handle = Handle(lib.runtime_create(options), _exit.close_and_release)
+        _exit.opened(self._handle.pointer)
 
     def run(self, workflow, input=None, *, metadata=None, input_handler=None):
         """A run, started with its input."""
@@ -224,9 +227,7 @@ class Runtime:
     def close(self, timeout=None):
         """Cancels every run that has not ended, and waits until no step runs any more; no longer than so many seconds: then
         BlazenTimeout, which names the steps that are still at work. It may be closed again."""
-        if timeout is None:
-            return lib.runtime_close(self._handle.pointer)
-        return lib.runtime_close_within(self._handle.pointer, milliseconds("timeout", timeout))
+        _waiting.wait(lambda slice_ms: lib.runtime_close_within(self._handle.pointer, slice_ms), timeout)
 
     def __enter__(self):
         return self
@@ -251,9 +252,3 @@ def _run_options(answering, deserializers=None, **fields):
         options.user_data = _objects.keep(answering)
         options.drop = _objects.drop
     return options
-
-
-def _close_and_release(pointer):
-    """Before the interpreter goes away, the engine's threads must be gone: they call into it."""
-    c.runtime_close(pointer, None)
-    c.runtime_release(pointer)

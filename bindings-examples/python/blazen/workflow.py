@@ -5,7 +5,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from . import _coroutines, _interrupts, _objects, _read, errors
+from . import _coroutines, _exit, _interrupts, _objects, _read, errors
 from ._arguments import choice, flag, milliseconds, percent, real, text, texts, whole
 from ._c import DROP_FN, STEP_FN, RetryOptions, c
 from ._calls import lib
@@ -34,6 +34,15 @@ _NO_DROP = DROP_FN()
 @STEP_FN
 def _call_step(user_data, context, event, error):
     """The blazen_step_fn of every step in Python: user_data says which. No exception leaves it."""
+    try:
+        with _exit.inside():
+            return _run_body(user_data, context, event, error)
+    except BaseException as exception:  # raised from outside, when the body was over
+        _interrupts.note(exception)
+        return errors.report(exception, error)
+
+
+def _run_body(user_data, context, event, error):
     body, kind_of_context = _objects.find(user_data)
     ctx = kind_of_context(context)
     try:
