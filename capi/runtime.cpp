@@ -84,6 +84,7 @@ class HostClock final : public Clock {
     while (now > last && !last_.compare_exchange_weak(last, now)) continue;
     return std::max(now, last);
   }
+  int64_t date_ms() noexcept override { return now_ms(); }
   // Whoever is asking the host comes back first: either it sees that the clock is stopped, or it is seen
   // here.
   void stop() noexcept override {

@@ -116,6 +116,7 @@ class Driver {
 
   void apply(Tick tick) {
     tick.now_ms = now_ms;
+    tick.date_ms = now_ms;
     for (const Output& output : tick.outputs)
       tick.is_special |= output.delay_ms != 0 || output.type == kInputRequestType;
     commands.clear();
@@ -211,7 +212,7 @@ inline std::span<const uint8_t> bytes_of(std::string_view text) {
 // The snapshot, as the engine takes it. engine: who is said to have written it.
 inline Result<std::string> try_snapshot(const RunState& state, std::string_view engine = kEngineVersion,
                                         int64_t now_ms = 0) {
-  SnapshotCut cut = cut_snapshot(state, now_ms);
+  SnapshotCut cut = cut_snapshot(state, now_ms, now_ms);
   cut.engine = engine;
   Result<CborBuffer> encoded = encode_snapshot(cut, serialize);
   keep_orders(cut, state);
@@ -440,7 +441,7 @@ inline std::unique_ptr<RunState> waiting_run() {
 // answers go to callbacks.
 inline std::unique_ptr<RunState> asking_run() {
   Driver driver(waiting_run());
-  driver.now_ms = driver.state.clock.set_ms;
+  driver.now_ms = driver.state.clock.set_date_ms;
   driver.pass(100);  // the attempts are due
   Invocation* remote = nullptr;
   while (Invocation* started = driver.dispatch()) {
@@ -458,7 +459,7 @@ inline void add_waiting(std::vector<Sample>& samples) {
   samples.push_back({"asking", asking_run()});
   for (const Pause how : {Pause::now, Pause::drain}) {
     Driver paused(asking_run());
-    paused.now_ms = paused.state.clock.set_ms + 7;
+    paused.now_ms = paused.state.clock.set_date_ms + 7;
     paused.pause(how);
     samples.push_back({how == Pause::now ? "paused" : "draining", std::move(paused.holder)});
   }

@@ -562,7 +562,8 @@ BLAZEN_API blazen_status blazen_workflow_builder_step_atomic(blazen_workflow_bui
                                                              size_t step_length, int32_t atomic,
                                                              blazen_error **error);
 /* How long a run may take; 0: for ever. 300,000 where it is not set. The clock of a run stands still while it is paused,
- * parked elsewhere, or waits only for a human.
+ * parked elsewhere, or waits only for a human. It is never over early; one of ten seconds or more may be a tenth of a second
+ * late.
  * [own: builder in | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_builder_set_timeout(blazen_workflow_builder *builder, int64_t timeout_ms,
                                                              blazen_error **error);
@@ -642,8 +643,11 @@ typedef void (*blazen_wake_fn)(void *user_data);
  * [own: user_data borrow the runtime, task keep | thread: any | block: no | since: 0.1] */
 typedef blazen_status (*blazen_post_fn)(void *user_data, blazen_task *task);
 
-/* What time it is, in milliseconds since 1970, never falling (past INT64_MAX / 4, it stands still). It comes from any
- * thread, also while the engine holds a lock: it must not call this library.
+/* What time it is, in milliseconds since 1970, never falling (past INT64_MAX / 4, it stands still): durations and dates are
+ * both read from it. Without one, dates (asked_ms, and what time_has_passed counts by) are the system's date as it is then,
+ * and durations come from a clock that nobody sets; on Linux, that one stands still while the machine is suspended. Nothing
+ * that lasts is over before its whole time has passed.
+ * It comes from any thread, also while the engine holds a lock: it must not call this library.
  * [own: user_data borrow the runtime | thread: any | block: no | since: 0.1] */
 typedef int64_t (*blazen_clock_fn)(void *user_data);
 

@@ -2,7 +2,10 @@
 
 #ifndef BLAZEN_NO_THREADS
 
+#include <algorithm>
 #include <chrono>
+
+#include "base/steady.hpp"
 
 namespace blazen {
 
@@ -22,8 +25,12 @@ bool Condition::wait(Guard& guard, int64_t deadline_ms) {
   if (deadline_ms < 0) {
     condition_.wait(asleep);
   } else {
-    const std::chrono::steady_clock::time_point deadline{std::chrono::milliseconds(deadline_ms)};
-    in_time = condition_.wait_until(asleep, deadline) == std::cv_status::no_timeout;
+    // The clock counts smaller units, of which it has fewer than there are milliseconds.
+    constexpr int64_t kLongestMs = 86'400'000;
+    const int64_t latest_ms = steady_ms() + kLongestMs;
+    const std::chrono::steady_clock::time_point until{
+        std::chrono::milliseconds(std::min(deadline_ms, latest_ms))};
+    in_time = condition_.wait_until(asleep, until) == std::cv_status::no_timeout || deadline_ms > latest_ms;
   }
   asleep.unlock();
   guard.lock();

@@ -98,8 +98,8 @@ class Condition {
 // wakes only those who sleep already.
 class Condition {
  public:
-  // Sleeps until woken or until deadline_ms of the steady clock (negative: none). False when the deadline has
-  // passed.
+  // Sleeps until woken or until deadline_ms of the steady clock (negative: none), a day at the most. False
+  // when the deadline has passed.
   bool wait(Guard& guard, int64_t deadline_ms);
   void wake_one() noexcept;
   void wake_all() noexcept;

@@ -21,11 +21,8 @@
 namespace blazen {
 namespace {
 
-// Saturates: a deadline beyond the end of time is as good as none.
-int64_t deadline_after(int64_t timeout_ms) noexcept {
-  const int64_t now = steady_ms();
-  return timeout_ms > INT64_MAX / 2 ? INT64_MAX / 2 : now + timeout_ms;
-}
+// No earlier than so long from now; a deadline beyond the end of time is as good as none.
+int64_t deadline_after(int64_t timeout_ms) noexcept { return add_ms(steady_ms() + 1, timeout_ms); }
 
 // Of nlohmann's, only the strings: its arrays do not stand a failed allocation.
 std::string json_names(const std::vector<std::string>& names) {
@@ -169,9 +166,13 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   const bool is_new = state_.phase == Phase::created;
   if (is_new) first = {make_start_event(std::move(input)), kStartType};
   Tick start{is_new ? Tick::Kind::start : Tick::Kind::resume, false, nullptr, {&first, 1}};
-  start.now_ms = runtime_->clock().coarse_ms();
+  // Most time-outs are far away, and do not mind that the coarse clock is behind.
+  const int64_t timeout_ms = workflow().policy().timeout_ms;
+  const bool is_near = !is_new || (timeout_ms != 0 && timeout_ms < Runtime::kFarMs);
+  start.now_ms = is_near ? begin_ms() : runtime_->clock().coarse_ms();
+  if (!is_new) start.date_ms = date_ms();
   start.ends_pause = ends_pause_;
-  if (!is_new && time_has_passed_) pass_time(state_, start.now_ms);
+  if (!is_new && time_has_passed_) pass_time(state_, start.date_ms);
   time_has_passed_ = false;  // a second try, after a first without memory, does not let it pass twice
   const bool will_move = !has_ended(state_);
   if (!tick(start, visit.commands, visit.notices)) return Error::out_of_memory();
@@ -440,7 +441,7 @@ inline bool Run::take_next(Call*& call, Call::Leavings& leavings, Commands& comm
   call->begin(*this, invocation);
   if (is_timed) {
     call->is_special_ = true;
-    set_timer(*call, now_ms(), notices);
+    set_timer(*call, begin_ms(), notices);
   }
   call->started_ms_ = state_.watched ? now_ms() : -1;
   if (shares_work_) offer_rest(notices);
@@ -565,9 +566,10 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
   // and the tick of an atomic step may be refused.
   const bool apart = hand_free && (may_be_held() || call.extras_);
   Tick done{Tick::Kind::complete, hand_free && !apart, call.invocation_};
-  done.now_ms = now_ms();
+  done.now_ms = begin_ms();
   if (state_.watched && call.started_ms_ >= 0) done.duration_ms = done.now_ms - call.started_ms_;
   if (call.extras_) prepare_finish(call, done);
+  if (done.is_special) done.date_ms = date_ms();
   if (call.listed_) {
     if (has_ended(state_)) cancel_call(call, notices);  // nobody else has come to it yet
     unlist(call);
@@ -660,7 +662,9 @@ inline void Run::after_reduce(Commands& commands, Notices& notices) noexcept {
 [[gnu::noinline]] void Run::after_tick(Commands& commands, Notices& notices) noexcept {
   if (std::exchange(commands.clock, false) && started_) {
     Tick time{Tick::Kind::time};
-    time.now_ms = now_ms();
+    time.now_ms = clock_should_run(status_of(state_)) ? begin_ms() : now_ms();
+    time.date_ms = date_ms();
+    time.slack_ms = slack_ms();
     this->tick(time, commands, notices);
   }
   if (commands.asked) hand_out_requests(notices);
@@ -897,7 +901,7 @@ Ref<Error> Run::post(const Event& event, const Call::Sending& sending) {
   if (!started_) return Error::make(Status::wrong_state, "the run was not started yet");
   Tick tick{Tick::Kind::post, false, nullptr, {&*output, 1}};
   tick.is_special = sending.delay_ms != 0;
-  if (tick.is_special) tick.now_ms = now_ms();
+  if (tick.is_special) tick.now_ms = begin_ms();
   if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
   offer_from_inside(visit.notices);
   return visit.leave();
@@ -908,7 +912,10 @@ Ref<Error> Run::effect(Call& call, Tick& tick) noexcept {
   if (has_ended(state_)) return ended_before();
   if (call.abandoned_) return call.check_open();
   tick.invocation = call.invocation_;
-  if (tick.is_special) tick.now_ms = now_ms();
+  if (tick.is_special) {
+    tick.now_ms = begin_ms();
+    tick.date_ms = date_ms();
+  }
   if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
   offer_from_inside(visit.notices);
   return visit.leave();
@@ -1036,7 +1043,7 @@ bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
     is_due = left_ms <= 0;
     if (!is_due && clock.is_hosts() && has_timers(state_) && busy(state_) == 0) return false;
     if (!is_due && !clock.is_hosts() && left_ms != INT64_MAX) {
-      const int64_t wake_ms = deadline_after(left_ms);
+      const int64_t wake_ms = add_ms(steady_ms(), left_ms);
       if (until_ms < 0 || wake_ms < until_ms) until_ms = wake_ms;
     }
   }
@@ -1206,7 +1213,7 @@ Result<CborBuffer> Run::snapshot() {
   SnapshotCut cut;
   {
     Guard guard(lock_);
-    cut = cut_snapshot(state_, now_ms());
+    cut = cut_snapshot(state_, now_ms(), date_ms());
   }
   Result<CborBuffer> bytes = encode_snapshot(cut, runtime_->calls().serialize);
   if (is_inherited()) return forked_here();

@@ -232,6 +232,9 @@ class Run final : public Object, public Work {
   void arm(int64_t due_ms, Notices& notices) noexcept;
   int64_t next_due() const noexcept;
   int64_t now_ms() const noexcept { return runtime_->clock().now_ms(); }
+  int64_t begin_ms() const noexcept { return runtime_->clock().begin_ms(); }
+  int64_t date_ms() const noexcept { return runtime_->clock().date_ms(); }
+  int64_t slack_ms() const noexcept;
   // Calls that something outside may have to do with.
   void list(Call& call) noexcept;
   void unlist(Call& call) noexcept;
@@ -276,7 +279,7 @@ class Run final : public Object, public Work {
   // The invocation that a tick has dispatched gets its call. False: there is none.
   bool take_next(Call*& call, Call::Leavings& leavings, Commands& commands, Notices& notices) noexcept;
   bool may_be_held() const noexcept { return stream_ && stream_->may_hold(); }
-  int64_t dispatch_ms() const noexcept { return times_steps_ ? now_ms() : looked_ms_; }
+  int64_t dispatch_ms() const noexcept { return times_steps_ ? begin_ms() : looked_ms_; }
   void fail_without_memory(Invocation* invocation, bool hand_free, Commands& commands,
                            Notices& notices) noexcept;
   Call* take_call() noexcept;

@@ -51,7 +51,8 @@ Ref<Error> Run::steer(Tick& tick) noexcept {
   if (has_ended(state_)) return ended_before();
   if (state_.phase == Phase::created) return Error::make(Status::wrong_state, "the run was not started yet");
   if (tick.kind == Tick::Kind::unpause && state_.pause == Pause::none) return nullptr;
-  tick.now_ms = started_ ? now_ms() : 0;
+  if (started_) tick.now_ms = tick.kind == Tick::Kind::pause ? now_ms() : begin_ms();
+  tick.date_ms = date_ms();
   ends_pause_ = false;  // what the host says since the resume holds
   this->tick(tick, visit.commands, visit.notices);
   if (started_ && !has_ended(state_)) rearm(visit.notices);
@@ -68,7 +69,8 @@ Ref<Error> Run::ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback,
   if (has_ended(state_)) return ended_before();
   if (call.abandoned_) return call.check_open();
   tick.invocation = call.invocation_;
-  tick.now_ms = now_ms();
+  tick.now_ms = begin_ms();
+  tick.date_ms = date_ms();
   if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
   if (visit.commands.status == Status::pending && !callback.empty()) {
     call.extras_->on_answer.insert(std::move(callback));
@@ -91,7 +93,8 @@ Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
   tick.value = std::move(answer);
   Visit visit(*this);
   if (has_ended(state_)) return ended_before();
-  tick.now_ms = started_ ? now_ms() : 0;
+  tick.now_ms = started_ ? begin_ms() : 0;
+  tick.date_ms = date_ms();
   if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
   if (visit.commands.status == Status::not_found) return no_question(request_id);
   if (visit.commands.answered != nullptr)
@@ -123,7 +126,7 @@ void Run::hand_over_answer(const Invocation& invocation, std::string_view reques
     notices.answered.add(std::move(waiting->second));
   }
   call->extras_->on_answer.erase(first, last);
-  if (call->step_->timeout_ms != 0) set_timer(*call, now_ms(), notices);  // its time begins again
+  if (call->step_->timeout_ms != 0) set_timer(*call, begin_ms(), notices);  // its time begins again
   notices.answered_call = Ref<Call>::share(call);
   notices.more = true;
 }
@@ -189,20 +192,25 @@ void Run::begin_time(Notices& notices) noexcept {
 int64_t Run::next_due() const noexcept {
   int64_t due_ms = INT64_MAX;
   if (state_.clock.runs) {
-    int64_t at_ms = deadline_of(state_);
+    int64_t at_ms = add_ms(deadline_of(state_), slack_ms());
     if (!state_.delayed.empty()) at_ms = std::min(at_ms, state_.delayed.begin()->first.first);
     if (!state_.backing_off.empty()) at_ms = std::min(at_ms, state_.backing_off.begin()->first.first);
-    if (at_ms != INT64_MAX) due_ms = state_.clock.set_ms + (at_ms - state_.clock.elapsed_ms);
+    if (at_ms != INT64_MAX) due_ms = add_ms(state_.clock.set_ms, at_ms - state_.clock.elapsed_ms);
   }
   return due_ms;
+}
+
+// A run whose time-out is far away begins by the coarse clock, and its time is up so much later.
+int64_t Run::slack_ms() const noexcept {
+  const bool is_far = workflow().policy().timeout_ms >= Runtime::kFarMs;
+  return is_far && !runtime_->clock().is_hosts() ? Clock::kCoarseLagMs : 0;
 }
 
 // When the time of an attempt began, by the whole clock: began_ms is its lower half.
 int64_t Run::left_of_step(const Invocation& invocation, int64_t now) const noexcept {
   const int64_t timeout_ms = workflow().steps()[invocation.step].timeout_ms;
   if (timeout_ms == 0 || is_asking_in_flight(invocation)) return INT64_MAX;
-  const uint32_t passed_ms = static_cast<uint32_t>(now) - invocation.began_ms;
-  return timeout_ms - static_cast<int64_t>(passed_ms);
+  return timeout_ms - int64_t{passed_since(invocation.began_ms, now)};
 }
 
 int64_t Run::next_step_due() const noexcept {
@@ -265,6 +273,8 @@ void Run::on_time() noexcept {
   if (!started_ || has_ended(state_)) return;
   Tick tick{Tick::Kind::time};
   const int64_t now = tick.now_ms = now_ms();
+  tick.date_ms = date_ms();
+  tick.slack_ms = slack_ms();
   if (!this->tick(tick, visit.commands, visit.notices)) {
     // Without memory now, once more in a while.
     constexpr int64_t kOnceMoreMs = 100;
@@ -289,7 +299,7 @@ bool Run::expire_step() noexcept {
   Invocation* late = call->invocation_;
   Tick tick{Tick::Kind::fail};
   tick.invocation = late;
-  tick.now_ms = now;
+  tick.now_ms = begin_ms();
   tick.error = step_timed_out(workflow().steps()[late->step], late->attempt);
   Output handled;
   make_step_failed(*call, tick, handled);

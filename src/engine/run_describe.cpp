@@ -18,7 +18,8 @@ std::string Run::describe() const {
 
 // Under the lock.
 Picture Run::picture() const {
-  Picture picture(state_, started_ || has_ended(state_) ? status_of(state_) : RunStatus::created, now_ms());
+  Picture picture(state_, started_ || has_ended(state_) ? status_of(state_) : RunStatus::created, now_ms(),
+                  date_ms());
   if (kept_.load(std::memory_order_relaxed) == 0 && lingering_ == nullptr) return picture;
   std::vector<AbandonedBody> bodies;
   const uint64_t count = put_abandoned(bodies);
@@ -28,10 +29,11 @@ Picture Run::picture() const {
 
 std::string Run::questions() const {
   const int64_t now = now_ms();
+  const int64_t date = date_ms();
   std::optional<QuestionList> questions;
   {
     Guard guard(lock_);
-    questions.emplace(state_, now);
+    questions.emplace(state_, now, date);
   }
   return questions->json();
 }

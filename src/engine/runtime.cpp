@@ -350,8 +350,7 @@ int64_t Runtime::find_next_due() noexcept {
 
 void Runtime::tell_time() noexcept {
   if (next_due() == INT64_MAX || is_inherited()) return;
-  constexpr int64_t kCoarseMs = 20;  // how far the coarse clock may be behind, and more
-  if (ports_.clock->coarse_ms() < next_due() - kCoarseMs) return;
+  if (ports_.clock->coarse_ms() < next_due() - Clock::kCoarseLagMs) return;
   const int64_t now_ms = ports_.clock->now_ms();
   if (now_ms < next_due() || !try_retain(this)) return;
   const Ref<Runtime> self = Ref<Runtime>::adopt(this);  // a callback may let go of the last handle

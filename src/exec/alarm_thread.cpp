@@ -4,6 +4,7 @@
 
 #ifndef BLAZEN_NO_THREADS
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -33,7 +34,7 @@ bool sleep_until_due(Sleeper& shared, Clock& clock, Alarm::Target target) noexce
     const int64_t left_ms = due_ms - clock.now_ms();
     if (left_ms <= 0) return true;
     constexpr int64_t kLongest = 3'600'000;
-    shared.changed.wait(guard, steady_ms() + (left_ms < kLongest ? left_ms + 1 : kLongest));
+    shared.changed.wait(guard, steady_ms() + std::min(left_ms, kLongest));
   }
   return false;
 }

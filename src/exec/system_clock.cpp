@@ -1,5 +1,6 @@
 #include "exec/system_clock.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 
@@ -8,29 +9,23 @@
 namespace blazen {
 namespace {
 
-int64_t to_ms(const timespec& time) noexcept {
-  return static_cast<int64_t>(time.tv_sec) * 1000 + time.tv_nsec / 1'000'000;
-}
-
 class SystemClock final : public Clock {
  public:
-  SystemClock() noexcept : Clock(false), base_ms_(date_ms() - steady_ms()) {}
+  SystemClock() noexcept : Clock(false) {}
 
-  int64_t now_ms() noexcept override { return base_ms_ + steady_ms(); }
+  int64_t now_ms() noexcept override { return steady_ms(); }
+  int64_t begin_ms() noexcept override { return steady_ms() + 1; }
 #ifdef CLOCK_MONOTONIC_COARSE
   int64_t coarse_ms() noexcept override {
     timespec now{};
-    return clock_gettime(CLOCK_MONOTONIC_COARSE, &now) == 0 ? base_ms_ + to_ms(now) : now_ms();
+    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0) return now_ms();
+    return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
   }
 #endif
-
- private:
-  static int64_t date_ms() noexcept {
+  int64_t date_ms() noexcept override {
     const auto since = std::chrono::system_clock::now().time_since_epoch();
-    return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
+    return std::max<int64_t>(0, std::chrono::duration_cast<std::chrono::milliseconds>(since).count());
   }
-
-  const int64_t base_ms_;
 };
 
 }  // namespace

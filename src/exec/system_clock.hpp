@@ -1,4 +1,4 @@
-// The clock of the operating system: steady, with the date that it had when it was made.
+// The clocks of the operating system: the steady one, and the date.
 #pragma once
 
 #include <memory>

@@ -89,6 +89,14 @@ struct Effects {
   }
 };
 
+// How long ago a moment was, of which the lower half is known: less than 49 days. One that was rounded up may
+// still be to come.
+inline uint32_t passed_since(uint32_t began_ms, int64_t now_ms) noexcept {
+  constexpr uint32_t kAheadMs = 1000;
+  const uint32_t passed_ms = static_cast<uint32_t>(now_ms) - began_ms;
+  return passed_ms > UINT32_MAX - kAheadMs ? 0 : passed_ms;
+}
+
 // One cache line: a fan-out is as many of these.
 struct Invocation {
   Invocation* next = nullptr;

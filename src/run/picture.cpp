@@ -84,12 +84,12 @@ class JsonWriter {
   bool first_ = true;
 };
 
-QuestionList::QuestionList(const RunState& state, int64_t now_ms, size_t most) {
+QuestionList::QuestionList(const RunState& state, int64_t now_ms, int64_t date_ms, size_t most) {
   questions_.reserve(std::min(most, state.questions.size()));
   for (const Question& question : state.questions) {
     if (questions_.size() == most) break;
     questions_.push_back({question.request, question.asker == nullptr ? 0 : question.asker->id,
-                          question.asked_ms, now_ms - question.asked_ms});
+                          question.asked_ms, question.age_ms(now_ms, date_ms)});
   }
 }
 
@@ -115,8 +115,12 @@ void QuestionList::put(JsonWriter& json, bool dates) const {
   json.close(']');
 }
 
-Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms, For whom)
-    : whom_(whom), id_(state.id), status_(status), now_ms_(now_ms), questions_(state, now_ms, kListedMax) {
+Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms, int64_t date_ms, For whom)
+    : whom_(whom),
+      id_(state.id),
+      status_(status),
+      now_ms_(now_ms),
+      questions_(state, now_ms, date_ms, kListedMax) {
   elapsed_ms_ = state.clock.at(now_ms);
   if (whom == For::its_end) elapsed_ms_ = std::min(elapsed_ms_, deadline_of(state));
   copy_work(state);
@@ -201,7 +205,7 @@ void Picture::copy_work(const RunState& state) {
   found.resize(std::min(found.size(), kListedMax));
   for (const Invocation* item : found) {
     const bool is_known = !is_end && item->began_ms != 0;
-    const auto age_ms = static_cast<uint32_t>(now_ms_) - item->began_ms;
+    const uint32_t age_ms = passed_since(item->began_ms, now_ms_);
     in_flight_.push_back({item->id, item->step, item->attempt, item->event, is_known ? int64_t{age_ms} : -1});
   }
   found.clear();

@@ -16,7 +16,8 @@ class JsonWriter;
 class QuestionList {
  public:
   // The first `most` of them. Throws std::bad_alloc.
-  QuestionList(const RunState& state, int64_t now_ms, size_t most = SIZE_MAX);
+  // Times as in Picture.
+  QuestionList(const RunState& state, int64_t now_ms, int64_t date_ms, size_t most = SIZE_MAX);
   // A JSON array. Throws std::bad_alloc.
   std::string json() const;
   void put(JsonWriter& json, bool dates) const;
@@ -49,8 +50,9 @@ class Picture {
   // not. Which run it is, its holder knows; bodies begin again after a resume, and clocks stand still
   // between.
   enum class For { anybody, its_end };
-  // status: as its callers see it. now_ms: of the runtime's clock. Throws std::bad_alloc.
-  Picture(const RunState& state, RunStatus status, int64_t now_ms, For whom = For::anybody);
+  // status: as its callers see it. now_ms: of the runtime's clock, and date_ms, for ages.
+  // Throws std::bad_alloc.
+  Picture(const RunState& state, RunStatus status, int64_t now_ms, int64_t date_ms, For whom = For::anybody);
   // What the state does not know, since their attempts are over: of so many bodies, the first. Throws
   // std::bad_alloc.
   void add(std::vector<AbandonedBody> bodies, uint64_t count);

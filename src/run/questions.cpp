@@ -89,13 +89,14 @@ void Questions::Table::grow(size_t count) {
   }
 }
 
-Question& Questions::add(Ref<Event> request, Invocation* asker, int64_t asked_ms) noexcept {
+Question& Questions::add(Ref<Event> request, Invocation* asker, int64_t asked_ms, int64_t since_ms) noexcept {
   Table& table = *table_;
   Question& question = *std::exchange(table.spares, table.spares->next_);
   --table.spare_count;
   question.request = std::move(request);
   question.asker = asker;
   question.asked_ms = asked_ms;
+  question.since_ms = since_ms;
   question.calls_back = false;
   question.handed_out = false;
   table.link(question);

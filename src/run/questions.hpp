@@ -6,6 +6,7 @@
 // the list that Effects::questions of its asker begins.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,10 +24,16 @@ struct Invocation;
 struct Question {
   Ref<Event> request;
   Invocation* asker = nullptr;  // null: an event asks, and an event will answer
-  int64_t asked_ms = 0;         // of the runtime's clock
+  int64_t asked_ms = 0;         // the date
+  int64_t since_ms = kNoTime;   // the same moment by the runtime's clock; not stored
   bool calls_back = false;      // its body waits in flight
   bool handed_out = false;      // the engine's, and not stored: the host's handler has it
 
+  static constexpr int64_t kNoTime = INT64_MIN;  // in another process
+
+  int64_t age_ms(int64_t now_ms, int64_t date_ms) const noexcept {
+    return std::max<int64_t>(0, since_ms != kNoTime ? now_ms - since_ms : date_ms - asked_ms);
+  }
   const Question* next() const noexcept { return next_; }
   const Question* previous() const noexcept { return previous_; }
   Question* next() noexcept { return next_; }
@@ -59,7 +66,8 @@ class Questions {
   // Makes sure that the next `count` adds cannot fail. Throws std::bad_alloc.
   void reserve(size_t count);
   // Only after a reserve that covers it, and where no other of its id is open. asker: with effects, or null.
-  Question& add(Ref<Event> request, Invocation* asker, int64_t asked_ms) noexcept;
+  Question& add(Ref<Event> request, Invocation* asker, int64_t asked_ms,
+                int64_t since_ms = Question::kNoTime) noexcept;
   void remove(Question& question) noexcept;
   // Those of this invocation, which has effects.
   void remove_of(Invocation& asker) noexcept;

@@ -106,7 +106,7 @@ Ref<Error> no_handler(const Event& event) noexcept {
 // Its detail is what the run looked like.
 Ref<Error> with_picture(Ref<Error> error, const RunState& state, int64_t now_ms) {
   const int64_t at_ms = std::max(now_ms, state.clock.set_ms);
-  const Picture picture(state, status_of(state), at_ms, Picture::For::its_end);
+  const Picture picture(state, status_of(state), at_ms, 0, Picture::For::its_end);
   return picture.added_to(std::move(error), *state.workflow);
 }
 
@@ -279,7 +279,7 @@ void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
                                           int64_t now_ms, Commands& commands) noexcept {
   publish(state, request, commands);
   commands.asked = true;
-  return state.questions.add(request, asker, now_ms);
+  return state.questions.add(request, asker, commands.date_ms, now_ms);
 }
 
 Ref<Error> refuse_count(const RunState& state, size_t count) noexcept {
@@ -316,7 +316,7 @@ Ref<Error> refuse_question(const RunState& state, const Output& output) noexcept
 // An event that has its id goes where it belongs later.
 [[gnu::noinline]] void delay(RunState& state, Output& output, int64_t now_ms, Commands& commands) noexcept {
   auto node = state.delayed_spares.extract(state.delayed_spares.begin());  // reserved
-  node.key() = {state.clock.at(now_ms) + output.delay_ms, output.event->id};
+  node.key() = {add_ms(state.clock.at(now_ms), output.delay_ms), output.event->id};
   node.mapped() = {std::move(output.event), output.type, output.target};
   state.delayed.insert(std::move(node));
   commands.more = true;
@@ -578,7 +578,7 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
   const int64_t delay_ms = tick.retry_after_ms >= 0
                                ? tick.retry_after_ms
                                : retry_delay_ms(policy, state.id, invocation->id, invocation->attempt);
-  state.backing_off.emplace(std::make_pair(state.clock.at(tick.now_ms) + delay_ms, invocation->id),
+  state.backing_off.emplace(std::make_pair(add_ms(state.clock.at(tick.now_ms), delay_ms), invocation->id),
                             invocation);
   land(state, invocation, tick.keeps_permit);
   invocation->place = Place::backing_off;
@@ -731,7 +731,7 @@ void post(RunState& state, Tick& tick, Commands& commands) {
   }
   if (tick.kind == Tick::Kind::start) {
     state.phase = Phase::running;
-    state.clock.set(tick.now_ms, true);
+    state.clock.set(tick.now_ms, tick.date_ms, true);
   }
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
@@ -895,7 +895,8 @@ void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& comm
 void advance(RunState& state, Tick& tick, Commands& commands) {
   if (state.phase != Phase::running || !state.clock.runs) return;
   const int64_t time_ms = state.clock.at(tick.now_ms);
-  if (time_ms >= deadline_of(state)) return fail_run(state, timed_out(state, tick.now_ms), commands);
+  if (time_ms - tick.slack_ms >= deadline_of(state))
+    return fail_run(state, timed_out(state, tick.now_ms), commands);
   reserve_for_due(state, time_ms, commands);
   fire_due(state, tick, time_ms, commands);
 }
@@ -1074,7 +1075,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::post: return post(state, tick, commands);
     case Tick::Kind::resume:
       if (tick.ends_pause) state.pause = Pause::none;
-      return state.clock.set(tick.now_ms, clock_should_run(status_of(state)));
+      return state.clock.set(tick.now_ms, tick.date_ms, clock_should_run(status_of(state)));
     case Tick::Kind::dispatch: return dispatch(state, tick.now_ms, commands);
     case Tick::Kind::send: return send(state, tick, commands);
     case Tick::Kind::publish: return publish_from_step(state, tick, commands);
@@ -1124,7 +1125,7 @@ bool is_stalled(const RunState& state) noexcept {
   if (state.phase != Phase::running || (state.clock.runs == clock_should_run(now) && !knows_time)) return;
   commands.more = true;
   if (knows_time) {
-    state.clock.set(now_ms, clock_should_run(now));
+    state.clock.set(now_ms, commands.date_ms, clock_should_run(now));
   } else {
     commands.clock = true;
   }
@@ -1241,6 +1242,7 @@ void reduce_dispatch(RunState& state, int64_t now_ms, Commands& commands) noexce
 void reduce(RunState& state, Tick& tick, Commands& commands) {
   if (state.watched && tick.kind < Tick::Kind::write) [[unlikely]]
     return reduce_watched(state, tick, commands);
+  commands.date_ms = tick.date_ms;
   apply(state, tick, commands);
   if (tick.kind >= Tick::Kind::write)
     return check(state);  // nothing that the other phases look at has changed

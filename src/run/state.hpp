@@ -4,6 +4,7 @@
 // write it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/lazy_map.hpp"
+#include "base/milliseconds.hpp"
 #include "run/invocation.hpp"
 #include "run/key_table.hpp"
 #include "run/permits.hpp"
@@ -58,15 +60,19 @@ using BackingOff = LazyMap<std::pair<int64_t, uint64_t>, Invocation*>;
 // all the same, by the runtime's.
 struct RunClock {
   bool runs = false;
-  int64_t elapsed_ms = 0;  // when it was set last
-  int64_t set_ms = 0;      // that moment, by the runtime's clock
+  int64_t elapsed_ms = 0;   // when it was set last
+  int64_t set_ms = 0;       // that moment, by the runtime's clock
+  int64_t set_date_ms = 0;  // that moment, as a date; of a clock that runs, it means nothing
 
   int64_t at(int64_t now_ms) const noexcept {
-    return runs && now_ms > set_ms ? elapsed_ms + (now_ms - set_ms) : elapsed_ms;
+    return runs && now_ms > set_ms ? add_ms(elapsed_ms, now_ms - set_ms) : elapsed_ms;
   }
-  void set(int64_t now_ms, bool running) noexcept {
+  // One that runs, and goes on, keeps a moment that was rounded up.
+  void set(int64_t now_ms, int64_t date_ms, bool running) noexcept {
+    if (runs && running && now_ms < set_ms) return;
     elapsed_ms = at(now_ms);
     set_ms = now_ms;
+    set_date_ms = date_ms;
     runs = running;
   }
 };
@@ -199,8 +205,8 @@ inline int64_t deadline_of(const RunState& state) noexcept {
 inline constexpr int64_t kDueMin = INT64_MIN / 2;
 
 // The run comes from a snapshot, and its timers count by the date: what has passed since, they have missed.
-inline void pass_time(RunState& state, int64_t now_ms) {
-  const int64_t passed_ms = now_ms - state.clock.set_ms;
+inline void pass_time(RunState& state, int64_t date_ms) {
+  const int64_t passed_ms = date_ms - state.clock.set_date_ms;
   if (passed_ms <= 0) return;
   const auto passed = [passed_ms](int64_t due_ms) {
     return due_ms > kDueMin + passed_ms ? due_ms - passed_ms : kDueMin;

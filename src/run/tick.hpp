@@ -65,7 +65,10 @@ struct Tick {
   StepIndex step = kNoStep;  // back
   Ref<Error> error{};
   // The runtime's clock. Of the ticks above, those say when that start, delay, retry, time or ask something.
+  // What begins with them begins at a moment that was rounded up; what is over, by one that was cut.
   int64_t now_ms = 0;
+  int64_t date_ms = 0;          // of those that ask something, or may stop the clock of the run
+  int64_t slack_ms = 0;         // time: by how much the run may have begun later than its clock says
   int64_t retry_after_ms = -1;  // fail: as the step said; -1: as its policy says
   bool keeps_permit = false;    // fail: its body is still at work, and has its permit until it is back
   bool calls_back = false;      // ask: the answer goes to a callback
@@ -111,6 +114,7 @@ struct Happened {
 struct Commands {
   Invocation* start = nullptr;  // the invocation to run next; null for none
   Ref<Event> released;          // the event of the invocation that is done
+  int64_t date_ms = 0;          // of the tick, as it says it
 
   // Whoever sets one of these sets `more`.
   bool more = false;

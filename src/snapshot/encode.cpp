@@ -579,7 +579,7 @@ void keep_order(const Ref<KeyTable>& cut, const Ref<KeyTable>& now,
 
 }  // namespace
 
-SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms) {
+SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms) {
   SnapshotCut cut;
   cut.workflow = state.workflow;
   cut.id = state.id;
@@ -599,7 +599,7 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms) {
   // What a body still does after the end of its run counts no more.
   if (has_ended(state)) return cut;
   cut.elapsed_ms = state.clock.at(now_ms);
-  cut.taken_ms = state.clock.runs ? std::max(now_ms, state.clock.set_ms) : state.clock.set_ms;
+  cut.taken_ms = state.clock.runs ? date_ms : state.clock.set_date_ms;
   cut_in_flight(state, cut);
   cut_queued(state, cut);
   cut_waiting(state, cut);

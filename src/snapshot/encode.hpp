@@ -95,7 +95,7 @@ struct SnapshotCut {
 };
 
 // Under the lock of the run. now_ms: by the clock of the runtime. Throws std::bad_alloc.
-SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms);
+SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms);
 
 // Outside every lock; once for a cut. Status::not_serializable names everything that the session policy of
 // the workflow does not let pass, with the first serializer's failure as its cause. serialize: null where no

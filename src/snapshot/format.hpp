@@ -58,26 +58,27 @@ inline constexpr std::string_view kFormatMagic = "blazen/run";
 
 // The keys of the map, in the order of the bytes. Stored: never renumber.
 enum class SnapshotKey : uint64_t {
-  magic = 0,         // kFormatMagic
-  format = 1,        // kFormatVersion
-  engine = 2,        // kEngineVersion of the writer
-  workflow = 3,      // its name
-  fingerprint = 4,   // 16 hexadecimal digits
-  run_id = 5,        // 16 bytes
-  phase = 6,         // Phase
-  counters = 7,      // [event_id_last, invocation_id_last, write_last, stream_last]
-  last_event = 8,    // [type] of the event routed last, for a stall to name; or null
-  metadata = 9,      // value or null
-  state = 10,        // [* [key, version, value]]
-  session = 11,      // the same
-  steps = 12,        // [* name], all of the workflow, in its order
-  events = 13,       // [* [id, type, value, source or null, correlation or null]]
-  in_flight = 14,    // [* [id, step, event, attempt, effects]]: indices into 12 and 13
-  queued = 15,       // [* [id, step, event, attempt, effects]]
-  outcome = 16,      // null, [value] or error
-  dropped = 17,      // [* name], of values that snapshots of this run left out, or a resume, in that order
-  clock = 18,        // [milliseconds that the run has had, date of the snapshot in milliseconds since 1970]
-  delayed = 19,      // [* [due, event, step or null]], by the clock of the run
+  magic = 0,        // kFormatMagic
+  format = 1,       // kFormatVersion
+  engine = 2,       // kEngineVersion of the writer
+  workflow = 3,     // its name
+  fingerprint = 4,  // 16 hexadecimal digits
+  run_id = 5,       // 16 bytes
+  phase = 6,        // Phase
+  counters = 7,     // [event_id_last, invocation_id_last, write_last, stream_last]
+  last_event = 8,   // [type] of the event routed last, for a stall to name; or null
+  metadata = 9,     // value or null
+  state = 10,       // [* [key, version, value]]
+  session = 11,     // the same
+  steps = 12,       // [* name], all of the workflow, in its order
+  events = 13,      // [* [id, type, value, source or null, correlation or null]]
+  in_flight = 14,   // [* [id, step, event, attempt, effects]]: indices into 12 and 13
+  queued = 15,      // [* [id, step, event, attempt, effects]]
+  outcome = 16,     // null, [value] or error
+  dropped = 17,     // [* name], of values that snapshots of this run left out, or a resume, in that order
+  clock = 18,    // [milliseconds that the run has had, date in milliseconds since 1970: of the snapshot, or
+                 // since when the clock stands]
+  delayed = 19,  // [* [due, event, step or null]], by the clock of the run
   backing_off = 20,  // [* [due, id]] of queued invocations
   asking = 21,       // [* id] of queued invocations, ascending
   questions = 22,    // [* [event, id of the invocation that asks or 0, date]], in the order of asking

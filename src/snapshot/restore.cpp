@@ -371,7 +371,7 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
 void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
                   const std::vector<Ref<Event>>& events, RunState& state) {
   state.clock.elapsed_ms = document.elapsed_ms;
-  state.clock.set_ms = document.taken_ms;
+  state.clock.set_date_ms = document.taken_ms;
   state.pause = document.pause;
   for (const SnapshotDocument::Delayed& item : document.delayed) {
     const Ref<Event>& event = events[item.event];

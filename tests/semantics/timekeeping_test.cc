@@ -266,6 +266,7 @@ class Crowd {
     for (RunHandle& run : runs_) MUST(blazen_run_abort(run, e));
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(arrived_, kRuns * kCallsOfARun);
+    EXPECT_EQ(early_, 0) << "the earliest by " << -earliest_us_ << " us";
     EXPECT_LT(latest_us_, 10'000'000);
   }
 
@@ -397,6 +398,143 @@ INSTANTIATE_TEST_SUITE_P(Ways, Timekeeping,
 TEST_P(Timekeeping, NothingIsToldMuchLaterThanItIsDueWhoeverSetsIt) {
   NEEDS_THREADS();
   for (int round = 0; round < 2; ++round) Crowd(GetParam()).play();
+}
+
+// ---------------------------------------------------------------------------------------------- nothing
+// early
+
+// From before the call that begins it until it comes about, each in its own way; the phase against the tick
+// of the clocks is another in every round.
+Deferred hung;
+struct Lasts {
+  const char* name;
+  void (*configure)(Spec&, int64_t ms);
+  void (*begin)(blazen_run*, int64_t ms);  // null: the start
+};
+const Lasts kLasting[] = {
+    {"run", [](Spec& spec, int64_t ms) { spec.timeout_ms = ms; }, nullptr},
+    {"delay", [](Spec&, int64_t) {},
+     [](blazen_run* run, int64_t ms) { EXPECT_EQ(send_in(run, ms, "End"), BLAZEN_OK); }},
+    {"step",
+     [](Spec& spec, int64_t ms) {
+       spec.step("slow", {"Slow"}, [](Ctx& ctx) { return hung.put(ctx); });
+       spec.times_out(ms);
+     },
+     [](blazen_run* run, int64_t) { EXPECT_EQ(send_in(run, 0, "Slow"), BLAZEN_OK); }},
+    {"retry",
+     [](Spec& spec, int64_t ms) {
+       spec.step("fails", {"Fails"},
+                 [](Ctx& ctx) { return ctx.attempt() == 1 ? ctx.fail(1, "once more") : ctx.stop(); });
+       spec.retry(retries(2, ms));
+     },
+     [](blazen_run* run, int64_t) { EXPECT_EQ(send_in(run, 0, "Fails"), BLAZEN_OK); }},
+};
+
+class NothingEarly : public testing::TestWithParam<std::tuple<Lasts, bt::Way>> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, NothingEarly,
+                         testing::Combine(testing::ValuesIn(kLasting),
+                                          testing::Values(bt::Way::waiter, bt::Way::descriptor,
+                                                          bt::Way::threads_4)),
+                         [](const auto& info) {
+                           return std::string(std::get<0>(info.param).name) +
+                                  name_of(std::get<1>(info.param));
+                         });
+
+TEST_P(NothingEarly, NoTimeIsUpBeforeItHasPassed) {
+  const auto& [lasts, way] = GetParam();
+  if (is_threaded(way)) NEEDS_THREADS();
+  for (const int64_t ms : {1, 2, 5, 11}) {
+    Spec spec;
+    spec.idle = BLAZEN_IDLE_WAIT;
+    spec.start([](Ctx&) {});
+    lasts.configure(spec, ms);
+    spec.step("end", {"End"}, [](Ctx& ctx) { ctx.stop(); });
+    const Workflow workflow = spec.build();
+    Engine engine(way);
+    for (int i = 0; i < 20; ++i) {
+      std::this_thread::sleep_for(std::chrono::microseconds(i * 137 % 4000));
+      std::atomic<int64_t> ended_us{0};
+      Told told;
+      told.then = [&](blazen_run*) { ended_us = now_us(); };
+      RunHandle run = create(engine, workflow);
+      told.wait_for(run, BLAZEN_UNTIL_ENDED);
+      int64_t began_us = now_us();
+      MUST(blazen_run_start(run, nullptr, e));
+      if (lasts.begin != nullptr) {
+        ASSERT_TRUE(engine.reach(run, BLAZEN_RUN_WAITING));
+        began_us = now_us();
+        lasts.begin(run, ms);
+      }
+      ASSERT_TRUE(engine.until(run, [&] { return ended_us != 0; }));
+      EXPECT_GE(ended_us - began_us, ms * 1000);
+      hung.take();
+    }
+  }
+}
+
+TEST(Deadlines, NoWaitEndsBeforeItsDeadline) {
+  Engine engine(Way::pump);
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.start([](Ctx&) {});
+  RunHandle run = start(engine, spec.build());
+  Stream stream = subscribe(run);
+  if (!has_threads()) GTEST_SKIP() << "a library without threads does not sleep";
+  for (int i = 0; i < 40; ++i) {
+    std::this_thread::sleep_for(std::chrono::microseconds(i * 137 % 1000));
+    const int64_t began_us = now_us();
+    Event item;
+    const blazen_status status = i % 2 == 0 ? blazen_run_wait(run, 3, nullptr, nullptr)
+                                            : blazen_stream_next(stream, 3, item.out(), nullptr, nullptr);
+    EXPECT_EQ(status, BLAZEN_ERROR_TIMEOUT);
+    EXPECT_GE(now_us() - began_us, 3000);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------- very long
+
+int64_t cpu_us() {
+  timespec used{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return used.tv_sec * 1'000'000 + used.tv_nsec / 1000;
+}
+
+// A time-out that ends after the end of time sleeps, and does not turn in circles.
+TEST(LongWaits, SleepHoweverLongTheyMayTake) {
+  NEEDS_THREADS();
+  for (const bt::Way way : {bt::Way::pump, bt::Way::threads_1}) {
+    for (const int64_t timeout_ms : {INT64_MAX, INT64_MAX - 1, INT64_MAX / 2, int64_t{922'337'203'685'477},
+                                     int64_t{922'337'203'685'478}, INT64_MAX / 1000}) {
+      Engine engine(way);
+      Spec spec;
+      spec.idle = BLAZEN_IDLE_WAIT;
+      spec.start([](Ctx&) {});
+      RunHandle run = start(engine, spec.build());
+      EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_WAITING));
+      Stream stream = subscribe(run);
+      std::atomic<int> back{0};
+      std::atomic<int64_t> used_us{0};
+      std::thread waiter([&, timeout_ms = timeout_ms] {
+        const int64_t before_us = cpu_us();
+        MUST(blazen_run_wait(run, timeout_ms, nullptr, e));
+        used_us += cpu_us() - before_us;
+        ++back;
+      });
+      std::thread reader([&, timeout_ms = timeout_ms] {
+        const int64_t before_us = cpu_us();
+        Event item;
+        MUST(blazen_stream_next(stream, timeout_ms, item.out(), nullptr, e));
+        used_us += cpu_us() - before_us;
+        ++back;
+      });
+      nap(50);
+      EXPECT_EQ(back, 0);
+      MUST(blazen_run_abort(run, e));
+      waiter.join();
+      reader.join();
+      EXPECT_LT(used_us, 25'000) << timeout_ms;
+    }
+  }
 }
 
 }  // namespace

@@ -433,7 +433,7 @@ TEST(Snapshot, TheRunGoesOnWhileItsSnapshotIsEncoded) {
   driver.set("b", samples::json("1"));
   driver.set("a", samples::json("2"));
   const std::string expected = snapshot(driver.state);
-  SnapshotCut cut = cut_snapshot(driver.state, 0);
+  SnapshotCut cut = cut_snapshot(driver.state, 0, 0);
   driver.set("a", samples::json("3"));
   driver.set("c", samples::json("4"));
   driver.send(work, driver.output("Note", samples::json("1"), "work"), {5, 1});
@@ -448,9 +448,9 @@ TEST(Snapshot, TheOrderThatAnEncodingMadeIsKept) {
   Driver driver(sample_workflow(Hosting::all));
   driver.start(samples::json("1"));
   for (const char* key : {"c", "a", "b"}) driver.set(key, samples::json("1"));
-  SnapshotCut first = cut_snapshot(driver.state, 0);
-  SnapshotCut second = cut_snapshot(driver.state, 0);
-  SnapshotCut late = cut_snapshot(driver.state, 0);
+  SnapshotCut first = cut_snapshot(driver.state, 0, 0);
+  SnapshotCut second = cut_snapshot(driver.state, 0, 0);
+  SnapshotCut late = cut_snapshot(driver.state, 0, 0);
   EXPECT_FALSE(first.state_order_known);
   ASSERT_TRUE(encode_snapshot(first) && encode_snapshot(second) && encode_snapshot(late));
   ASSERT_TRUE(first.state_order && second.state_order);
@@ -461,7 +461,7 @@ TEST(Snapshot, TheOrderThatAnEncodingMadeIsKept) {
   // Somebody may be reading the kept one by now: it stays where it is.
   keep_orders(second, driver.state);
   EXPECT_EQ(driver.state.state->order()->data(), memory);
-  EXPECT_TRUE(cut_snapshot(driver.state, 0).state_order_known);
+  EXPECT_TRUE(cut_snapshot(driver.state, 0, 0).state_order_known);
   // The run has another table by now.
   driver.set("d", samples::json("1"));
   driver.remove("a");
@@ -545,7 +545,7 @@ TEST(Snapshot, TruncatedAnywhereItIsRefused) {
 
 // Whatever may happen to it happens, and every invariant holds after each tick.
 void expect_goes_on(Driver driver) {
-  driver.now_ms = driver.state.clock.set_ms;
+  driver.now_ms = driver.state.clock.set_date_ms;
   driver.apply({.kind = Tick::Kind::resume});
   driver.apply({.kind = Tick::Kind::unpause});
   for (int round = 0; round < 3 && !has_ended(driver.state); ++round) {
