@@ -128,12 +128,12 @@ std::unique_ptr<Clock> make_clock(const blazen_runtime_options& options, const R
 }
 
 // Who tells a runtime the time.
-std::unique_ptr<Alarm> make_alarm(const blazen_runtime_options& options,
-                                  [[maybe_unused]] const ThreadSettings& settings,
-                                  [[maybe_unused]] const Ref<Hooks>& hooks, Runtime& runtime) {
+Result<std::unique_ptr<Alarm>> make_alarm(const blazen_runtime_options& options,
+                                          [[maybe_unused]] const ThreadSettings& settings,
+                                          [[maybe_unused]] const Ref<Hooks>& hooks, Runtime& runtime) {
 #ifndef BLAZEN_NO_THREADS
   if (options.mode != BLAZEN_MODE_PUMP && options.clock == nullptr)
-    return make_alarm_thread(runtime.clock(), settings, hooks, runtime.target());
+    return make_alarm_thread(runtime.clock(), runtime.log(), settings, hooks, runtime.target());
 #endif
   const bool is_pump =
       options.mode != BLAZEN_MODE_EXECUTOR && (options.mode == BLAZEN_MODE_PUMP || !kThreads);
@@ -190,7 +190,9 @@ blazen_status blazen_runtime_create(const blazen_runtime_options* options, blaze
     if (!executor) return executor.error();
     Runtime::Ports ports{std::move(log), std::move(*executor), std::move(entropy), make_clock(all, hooks)};
     Ref<Runtime> made = Ref<Runtime>::adopt(new Runtime(kHostCalls, std::move(ports)));
-    made->set_alarm(make_alarm(all, settings, hooks, *made));
+    Result<std::unique_ptr<Alarm>> alarm = make_alarm(all, settings, hooks, *made);
+    if (!alarm) return alarm.error();
+    made->set_alarm(std::move(*alarm));
     hooks->drop = all.drop;  // from here on, the runtime's hooks see to it
     guard.taken();
     *runtime = handle_of(made.take());

@@ -629,7 +629,10 @@ enum {
 };
 
 /* Called on an engine thread, once before its first step (attach) and once after its last (detach), so that a foreign
- * runtime is attached to it only once. The thread that tells the time does the same around its first callback and its last.
+ * runtime is attached to it only once. A thread that tells the time does the same around its first callback and its last;
+ * there is one more of these than callbacks that were under way on them at once, so that none is in the way of another
+ * run's time. There are 64 at most; past that, and where the system has no further thread, those that follow wait, and the
+ * log says so.
  * An engine thread has every signal blocked but those that it raises itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
  * SIGSYS), so that signals of the host come to threads of the host. Who needs one here unblocks it in attach.
  * [own: user_data borrow the runtime | thread: any | block: no | since: 0.1] */

@@ -525,7 +525,7 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
 [[gnu::noinline]] void Run::rest(Call& call, Commands& commands, Notices& notices) noexcept {
   Tick tick{Tick::Kind::rest, false, call.invocation_};
   this->tick(tick, commands, notices);
-  if (call.timed_) set_timer(call, now_ms(), notices);
+  if (call.timed_) set_timer(call, begin_ms(), notices);
 }
 
 // It will be called again, with the answer.
@@ -567,6 +567,7 @@ void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& comma
   const bool apart = hand_free && (may_be_held() || call.extras_);
   Tick done{Tick::Kind::complete, hand_free && !apart, call.invocation_};
   done.now_ms = begin_ms();
+  done.rounded_ms = runtime_->clock().rounded_ms();
   if (state_.watched && call.started_ms_ >= 0) done.duration_ms = done.now_ms - call.started_ms_;
   if (call.extras_) prepare_finish(call, done);
   if (done.is_special) done.date_ms = date_ms();

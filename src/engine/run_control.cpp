@@ -284,7 +284,8 @@ void Run::on_time() noexcept {
   if (!has_ended(state_))
     arm(std::min(next_due(), times_steps_ ? next_step_due() : INT64_MAX), visit.notices);
   offer(visit.notices);
-  visit.leave();
+  visit.leave(true);
+  if (handles_.load(std::memory_order_relaxed) == 0) runtime_->hand_over_time();
   cancel_if_lost();
 }
 
@@ -300,6 +301,7 @@ bool Run::expire_step() noexcept {
   Tick tick{Tick::Kind::fail};
   tick.invocation = late;
   tick.now_ms = begin_ms();
+  tick.rounded_ms = runtime_->clock().rounded_ms();
   tick.error = step_timed_out(workflow().steps()[late->step], late->attempt);
   Output handled;
   make_step_failed(*call, tick, handled);
@@ -313,7 +315,7 @@ bool Run::expire_step() noexcept {
   if (visit.commands.has_rare() && visit.commands.rare().late_error)
     remark(LogLevel::info, visit.commands.rare().late_error, kGoesOn, visit.notices);
   offer(visit.notices);
-  visit.leave();
+  visit.leave(true);
   return true;
 }
 

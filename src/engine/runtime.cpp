@@ -363,6 +363,7 @@ void Runtime::tell_time() noexcept {
   while (const Ref<Run> run = take_due(now_ms)) {
     run->on_time();
     if (is_inherited()) return;
+    if (run->ended()) hand_over_time();  // this may be its last reference
   }
   next_timer();
   alarm_->set();

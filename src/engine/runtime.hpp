@@ -87,6 +87,8 @@ class Runtime final : public Object {
   void set_alarm() noexcept;
   // When tell_time() will have something to do; INT64_MAX: never.
   int64_t next_due() const noexcept { return next_due_.load(); }
+  // Whoever tells the time is about to call the host, or may be.
+  void hand_over_time() noexcept { alarm_->hand_over(); }
   // Whether a thread of the runtime's own sees to tell_time().
   bool has_timekeeper() const noexcept { return alarm_->has_thread(); }
 

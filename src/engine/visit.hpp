@@ -15,11 +15,12 @@ class Run::Visit {
   explicit Visit(Run& run) noexcept : run_(run), guard_(run.lock_) {}
 
   // Opens the lock, lets go of what the ticks let go of, and calls whoever has to be called. What the last
-  // tick refused; null: nothing.
-  Ref<Error> leave() noexcept {
+  // tick refused; null: nothing. tells_time: this thread may be the one that sees to the time.
+  Ref<Error> leave(bool tells_time = false) noexcept {
     std::optional<EngineScope> scope;
     if (commands.any() || notices.call_out()) scope.emplace(run_);
     guard_.unlock();
+    if (tells_time && (notices.call_out() || commands.may_drop())) run_.runtime_->hand_over_time();
     Ref<Error> refused = refused_tick(commands);
     commands.clear();
     run_.notify(notices);

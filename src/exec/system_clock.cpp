@@ -14,7 +14,6 @@ class SystemClock final : public Clock {
   SystemClock() noexcept : Clock(false) {}
 
   int64_t now_ms() noexcept override { return steady_ms(); }
-  int64_t begin_ms() noexcept override { return steady_ms() + 1; }
 #ifdef CLOCK_MONOTONIC_COARSE
   int64_t coarse_ms() noexcept override {
     timespec now{};

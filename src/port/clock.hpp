@@ -20,7 +20,9 @@ class Clock {
   // thread, under locks of the engine too.
   virtual int64_t now_ms() noexcept = 0;
   // The same, rounded up: the moment of what begins now.
-  virtual int64_t begin_ms() noexcept { return now_ms(); }
+  int64_t begin_ms() noexcept { return now_ms() + rounded_ms(); }
+  // By how much.
+  int64_t rounded_ms() const noexcept { return is_hosts_ ? 0 : 1; }
   // As now_ms(), quicker and up to kCoarseLagMs behind.
   virtual int64_t coarse_ms() noexcept { return now_ms(); }
   // More than it mostly is: the coarse clock goes with the ticks of a processor, which may be kept away.

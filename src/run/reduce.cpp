@@ -578,8 +578,9 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
   const int64_t delay_ms = tick.retry_after_ms >= 0
                                ? tick.retry_after_ms
                                : retry_delay_ms(policy, state.id, invocation->id, invocation->attempt);
-  state.backing_off.emplace(std::make_pair(add_ms(state.clock.at(tick.now_ms), delay_ms), invocation->id),
-                            invocation);
+  // At once is at once: nothing is rounded up.
+  const int64_t began_ms = state.clock.at(delay_ms == 0 ? tick.now_ms - tick.rounded_ms : tick.now_ms);
+  state.backing_off.emplace(std::make_pair(add_ms(began_ms, delay_ms), invocation->id), invocation);
   land(state, invocation, tick.keeps_permit);
   invocation->place = Place::backing_off;
   ++invocation->attempt;

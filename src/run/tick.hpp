@@ -1,6 +1,7 @@
 // What comes into the state machine, and what comes out.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -67,6 +68,7 @@ struct Tick {
   // The runtime's clock. Of the ticks above, those say when that start, delay, retry, time or ask something.
   // What begins with them begins at a moment that was rounded up; what is over, by one that was cut.
   int64_t now_ms = 0;
+  int64_t rounded_ms = 0;       // fail: by how much it was rounded up
   int64_t date_ms = 0;          // of those that ask something, or may stop the clock of the run
   int64_t slack_ms = 0;         // time: by how much the run may have begun later than its clock says
   int64_t retry_after_ms = -1;  // fail: as the step said; -1: as its policy says
@@ -148,6 +150,15 @@ struct Commands {
     InvocationTree<ById> dropped_late;  // to be drained
     BackingOff dropped_backing_off;
 
+    bool may_drop() const noexcept {
+      const auto is_last = [](const auto& entry) {
+        return entry.second.event && entry.second.event->refs.load(std::memory_order_relaxed) == 1;
+      };
+      return late_error || answer || dropped_table || dropped_effects || !dropped_events.empty() ||
+             !dropped_values.empty() || dropped.front() != nullptr ||
+             std::any_of(dropped_delayed.begin(), dropped_delayed.end(), is_last);
+    }
+
     bool keeps_nothing() const noexcept {
       return published.empty() && happened.empty() && dropped_events.empty() && dropped_values.empty() &&
              !dropped_table && !late_error && !cause && !answer && dropped_delayed.empty() &&
@@ -162,6 +173,9 @@ struct Commands {
   bool has_rare() const noexcept { return rare_.has_value(); }
 
   bool any() const noexcept { return more || released; }
+  // Whether clear() may let go of the last reference to something of the host's. Of delayed events that went
+  // their way, it does not.
+  bool may_drop() const noexcept { return released || replaced || (rare_ && rare_->may_drop()); }
   void clear() noexcept {
     start = nullptr;
     released.reset();

@@ -537,4 +537,93 @@ TEST(LongWaits, SleepHoweverLongTheyMayTake) {
   }
 }
 
+// ------------------------------------------------------------------------------------------- slow callbacks
+
+// Callbacks stay in `hold` until the test lets them go, or for so long that it has failed.
+class Held {
+ public:
+  void hold() {
+    std::unique_lock guard(lock_);
+    ++inside_;
+    changed_.wait_for(guard, std::chrono::seconds(10), [this] { return open_; });
+    --inside_;
+  }
+  void open() {
+    std::lock_guard guard(lock_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  int inside() {
+    std::lock_guard guard(lock_);
+    return inside_;
+  }
+
+ private:
+  std::mutex lock_;
+  std::condition_variable changed_;
+  int inside_ = 0;
+  bool open_ = false;
+};
+
+enum class Calls { done, cancelled, drop };
+class ASlowCallback : public testing::TestWithParam<std::tuple<Calls, bt::Way>> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, ASlowCallback,
+                         testing::Combine(testing::Values(Calls::done, Calls::cancelled, Calls::drop),
+                                          testing::Values(bt::Way::threads_1, bt::Way::pool)));
+
+// Several runs, one after the other, have a time-out whose callback does not come back; the time of the next
+// one is up all the same. A close waits for them all.
+TEST_P(ASlowCallback, StandsInNoOtherRunsTime) {
+  NEEDS_THREADS();
+  const auto [calls, way] = GetParam();
+  Held held;
+  blazen_send_options after_all = BLAZEN_SEND_OPTIONS_INIT;
+  after_all.delay_ms = 60'000;
+  constexpr int kSlow = 3;
+  std::vector<RunHandle> runs;
+  auto engine = std::make_unique<Engine>(way);
+  Spec slow;
+  slow.timeout_ms = 20;
+  slow.idle = BLAZEN_IDLE_WAIT;
+  Deferred pending;
+  slow.start([&, calls = calls](Ctx& ctx) -> blazen_status {
+    const auto cancelled = [](void* self) { static_cast<Held*>(self)->hold(); };
+    if (calls != Calls::cancelled) return BLAZEN_OK;
+    const blazen_status status = pending.put(ctx);
+    MUST(blazen_context_on_cancel(ctx.raw, cancelled, &held, nullptr, e));
+    return status;
+  });
+  slow.step("never", {"Never"}, [](Ctx&) {});
+  const Workflow workflow = slow.build();
+  for (int i = 1; i <= kSlow; ++i) {
+    RunHandle run = create(*engine, workflow);
+    if (calls == Calls::done) {
+      MUST(blazen_run_on_done(
+          run, [](void* self, blazen_run*, blazen_run_state) { static_cast<Held*>(self)->hold(); }, &held,
+          nullptr, e));
+    }
+    MUST(blazen_run_start(run, nullptr, e));
+    if (calls == Calls::drop) {
+      // It is to come later than the end of the run, and goes with that.
+      Value value;
+      const auto drop = [](void* self) { static_cast<Held*>(self)->hold(); };
+      MUST(blazen_value_live(&held, nullptr, 0, drop, value.out(), e));
+      MUST(blazen_run_send_event(run, event("Never", value.get()), &after_all, e));
+    }
+    runs.push_back(std::move(run));
+    ASSERT_TRUE(engine->until(runs.back(), [&] { return held.inside() == i; }))
+        << "the callbacks before this one stand in its way";
+  }
+  std::thread opener([&] {
+    nap(20);
+    held.open();
+  });
+  MUST(blazen_runtime_close(engine->runtime(), e));
+  EXPECT_EQ(held.inside(), 0);
+  opener.join();
+  while (pending.take().get() != nullptr) continue;
+  runs.clear();
+  engine.reset();
+}
+
 }  // namespace
