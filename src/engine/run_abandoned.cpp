@@ -147,8 +147,7 @@ void Run::add_stuck(StuckBodies& bodies) const {
       const Call& call = *worker->call;
       const uint32_t began_ms = call.invocation_ == nullptr ? call.began_ms_ : call.invocation_->began_ms;
       mine.push_back({call.invocation_id_, index_of(*call.step_), call.attempt_,
-                      Ref<Event>::share(call.event_), static_cast<uint32_t>(now) - began_ms, true,
-                      call.keeps_permit_});
+                      Ref<Event>::share(call.event_), passed_since(began_ms, now), true, call.keeps_permit_});
     }
   }
   for (const AbandonedBody& body : mine) bodies.add(id(), workflow(), body);
@@ -157,11 +156,11 @@ void Run::add_stuck(StuckBodies& bodies) const {
 // Under the lock.
 uint64_t Run::put_abandoned(std::vector<AbandonedBody>& bodies) const {
   uint64_t count = 0;
-  const auto now = static_cast<uint32_t>(now_ms());
+  const int64_t now = now_ms();
   const auto put = [&](const Call& call, bool is_at_work) {
     if (++count > Picture::kListedMax) return;
     bodies.push_back({call.invocation_id_, index_of(*call.step_), call.attempt_, call.event_kept_,
-                      now - call.began_ms_, is_at_work, call.keeps_permit_});
+                      passed_since(call.began_ms_, now), is_at_work, call.keeps_permit_});
   };
   for (const AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
     if (worker->call == nullptr || !worker->call->is_kept_) continue;
