@@ -178,7 +178,8 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   if (!tick(start, visit.commands, visit.notices)) return Error::out_of_memory();
   if (visit.commands.status != Status::ok) return visit.leave();
   started_ = true;
-  started_ms_ = start.now_ms;
+  looked_ms_ = start.now_ms;
+  has_just_looked_ = true;
   if (will_move && !has_ended(state_)) begin_time(visit.notices);
   if (will_move) {
     owned_ = true;
@@ -319,7 +320,7 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
   add(at_work);
   if (tasks_ > 0) --tasks_;
   bool hand_free = started_;
-  Watch watch(runtime_->clock(), std::exchange(started_ms_, 0));
+  Watch watch(runtime_->clock(), std::exchange(has_just_looked_, false) ? looked_ms_ : 0);
   looked_ms_ = watch.now();
   if (hand_free && (worker == Worker::anybody || next_is_quick())) dispatch(commands, notices);
   while (take_next(call, leavings, commands, notices)) {

@@ -332,6 +332,7 @@ class Run final : public Object, public Work {
   bool started_ = false;              // in this process
   bool enlisted_ = false;             // in the runtime's list, under its lock
   bool delisted_ = false;             // it has ended: nobody finds it there any more
+  bool helpers_know_ = false;         // that something can be started
   uint32_t waiters_ = 0;              // threads that sleep on changed_
   uint32_t helpers_ = 0;              // those of them that would rather work
   std::atomic<uint32_t> busy_{0};     // threads that call out for this run, or are about to
@@ -358,9 +359,8 @@ class Run final : public Object, public Work {
   AtWork* at_work_ = nullptr;  // threads inside work()
   StepTimers step_timers_;
   int64_t known_due_ms_ = INT64_MAX;  // the runtime will tell the time then at the latest
-  int64_t started_ms_ = 0;            // when start() looked at the clock, for the first thread that works
   int64_t looked_ms_ = 0;             // when a body began last, or little before
-  bool helpers_know_ = false;         // that something can be started
+  bool has_just_looked_ = false;      // start() has, for the first thread that works
   const bool times_steps_;
   const bool shares_work_;      // as the executor says
   mutable UuidText id_text_{};  // made when somebody asks; empty until then
