@@ -32,6 +32,8 @@ namespace {
 // The context of a call that is still open.
 Ref<Error> need_open(const blazen_context* context, KeptCall& call) noexcept {
   if (Ref<Error> failure = need_context(context, call)) return failure;
+  if (call->is_open() && !call->run().ended()) [[likely]]
+    return nullptr;
   return call->check_open();
 }
 

@@ -162,6 +162,11 @@ Ref<Error> bad_handle(const char* argument, const char* type, const void* handle
   }
 }
 
+void KeptCall::let_go() noexcept {
+  const Ref<Run> run = Ref<Run>::adopt(&call_->run());  // the last to go
+  Ref<Call>::adopt(call_).reset();
+}
+
 Ref<Error> inherited(const char* argument) noexcept {
   try {
     return Error::make(

@@ -129,7 +129,8 @@ template <class T>
 // this thread or another one, may release the last handle meanwhile. And it belongs to this process.
 Ref<Error> inherited(const char* argument) noexcept;
 
-inline Ref<Error> need_runtime(const blazen_runtime* handle, Ref<Runtime>& runtime) noexcept {
+[[gnu::always_inline]] inline Ref<Error> need_runtime(const blazen_runtime* handle,
+                                                      Ref<Runtime>& runtime) noexcept {
   Runtime* object = nullptr;
   if (Ref<Error> error = need("runtime", handle, object)) return error;
   if (object->is_inherited()) [[unlikely]]
@@ -138,7 +139,7 @@ inline Ref<Error> need_runtime(const blazen_runtime* handle, Ref<Runtime>& runti
   return nullptr;
 }
 
-inline Ref<Error> need_run(const blazen_run* handle, Ref<Run>& run) noexcept {
+[[gnu::always_inline]] inline Ref<Error> need_run(const blazen_run* handle, Ref<Run>& run) noexcept {
   Run* object = nullptr;
   if (Ref<Error> error = need("run", handle, object)) return error;
   if (object->is_inherited()) [[unlikely]]
@@ -160,22 +161,30 @@ inline Ref<Error> need_stream(const blazen_stream* handle, Ref<Stream>& stream) 
 // nothing here; one that is deferred is kept by the handle of its invocation, which others may release.
 class KeptCall {
  public:
+  KeptCall() noexcept = default;
+  KeptCall(const KeptCall&) = delete;
+  KeptCall& operator=(const KeptCall&) = delete;
+  ~KeptCall() {
+    if (keeps_) [[unlikely]]
+      let_go();
+  }
   Call* operator->() const noexcept { return call_; }
   Call& operator*() const noexcept { return *call_; }
   void keep(Call* call) noexcept {
     call_ = call;
     if (!call->is_deferred()) return;
-    run_ = Ref<Run>::share(&call->run());
-    kept_ = Ref<Call>::share(call);
+    retain(&call->run());
+    retain(call);
+    keeps_ = true;
   }
 
  private:
+  void let_go() noexcept;
   Call* call_ = nullptr;
-  Ref<Run> run_;  // the last to go
-  Ref<Call> kept_;
+  bool keeps_ = false;
 };
 
-inline Ref<Error> need_context(const blazen_context* handle, KeptCall& call) noexcept {
+[[gnu::always_inline]] inline Ref<Error> need_context(const blazen_context* handle, KeptCall& call) noexcept {
   Call* object = nullptr;
   if (Ref<Error> error = need("context", handle, object)) return error;
   if (object->run().is_inherited()) [[unlikely]]

@@ -416,8 +416,9 @@ blazen_run_state blazen_run_state_now(const blazen_run* run) {
 
 blazen_status blazen_run_result(const blazen_run* run, blazen_value** result, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    Run* object = nullptr;  // nothing is called, and no lock taken
+    if (Ref<Error> failure = need("run", run, object)) return failure;
+    if (object->is_inherited()) return inherited("run");
     if (Ref<Error> failure = need_out("result", result)) return failure;
     Result<Ref<Value>> value = object->result();
     if (!value) return value.error();

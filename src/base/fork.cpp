@@ -1,6 +1,8 @@
 #include "base/fork.hpp"
 
-#if defined(__unix__) && !defined(BLAZEN_NO_THREADS)
+// A library without threads is forked too: the child has no part in what its parent's host polls.
+#if (defined(__unix__) || defined(__APPLE__)) && !defined(__EMSCRIPTEN__)
+#define BLAZEN_FORKS 1
 #include <pthread.h>
 #endif
 
@@ -12,7 +14,7 @@ namespace {
 
 // The system forgets the handler when the library is unloaded.
 bool register_handler() noexcept {
-#if defined(__unix__) && !defined(BLAZEN_NO_THREADS)
+#ifdef BLAZEN_FORKS
   return pthread_atfork(nullptr, nullptr, [] { fork_count.fetch_add(1); }) == 0;
 #else
   return true;

@@ -13,7 +13,7 @@
 
 namespace blazen {
 
-inline uint64_t fold_multiply(uint64_t a, uint64_t b) noexcept {
+[[gnu::always_inline]] inline uint64_t fold_multiply(uint64_t a, uint64_t b) noexcept {
 #ifdef __SIZEOF_INT128__
   __extension__ using Wide = unsigned __int128;
   const Wide product = static_cast<Wide>(a) * b;
@@ -34,7 +34,7 @@ struct TextSeeds {
 #endif
 extern TextSeeds text_seeds;
 
-inline uint64_t hash_text(std::string_view text) noexcept {
+[[gnu::always_inline]] inline uint64_t hash_text(std::string_view text) noexcept {
   const uint64_t factor = text_seeds.factor;
   uint64_t sum = text_seeds.sum ^ text.size();
   const char* at = text.data();

@@ -427,8 +427,8 @@ void Run::dispatch(Commands& commands, Notices& notices) noexcept {
   tick(next, commands, notices);
 }
 
-inline bool Run::take_next(Call*& call, Call::Leavings& leavings, Commands& commands,
-                           Notices& notices) noexcept {
+[[gnu::always_inline]] inline bool Run::take_next(Call*& call, Call::Leavings& leavings, Commands& commands,
+                                                  Notices& notices) noexcept {
   Invocation* invocation = commands.start;
   if (invocation == nullptr) return false;
   if (call == nullptr) call = take_call();

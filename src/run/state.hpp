@@ -129,7 +129,7 @@ struct RunState {
   InvocationPool pool;
 };
 
-inline void make_steps(RunState& state) {
+[[gnu::always_inline]] inline void make_steps(RunState& state) {
   const std::vector<StepDefinition>& definitions = state.workflow->steps();
   state.steps.resize(definitions.size());
   bool has_permits = false;

@@ -157,6 +157,7 @@ class EndedEvents {
   }
   void clear() noexcept {
     while (first_ != nullptr) {
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): add() has put it there
       auto* next = reinterpret_cast<Event*>(static_cast<uintptr_t>(first_->id));
       Event::destroy(std::exchange(first_, next));
     }
