@@ -153,11 +153,13 @@ class Driver {
     output.delay_ms = delay_ms;
     return output;
   }
-  void ask(Invocation* invocation, std::string_view id, bool calls_back = false) {
+  void ask(Invocation* invocation, std::string_view id, bool calls_back = false, uint64_t digest = 7) {
     Output question = request(id, state.workflow->steps()[invocation->step].name);
+    const Asked asked{digest};
     apply({.kind = Tick::Kind::ask,
            .invocation = invocation,
            .outputs = {&question, 1},
+           .question = &asked,
            .calls_back = calls_back});
   }
   void suspend(Invocation* invocation) { apply({.kind = Tick::Kind::suspend, .invocation = invocation}); }

@@ -87,7 +87,7 @@ extern "C" {
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_STOP_EVENT "blazen::StopEvent"
 /* A step that emits or sends one asks a human: {"request_id", "prompt", "metadata"}, all of them optional. It is published
- * on the stream with its id, and the run waits for blazen_run_respond; other branches go on.
+ * on the stream with its id (one is made where it has none), and the run waits for blazen_run_respond; other branches go on.
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_INPUT_REQUEST_EVENT "blazen::InputRequestEvent"
 /* The answer to it, for whoever accepts it: {"request_id", "response"}; an answer that is not JSON is the value itself.
@@ -107,7 +107,7 @@ extern "C" {
 #define BLAZEN_STREAM_GAP "blazen::StreamGap"
 /* On the stream: what happened to the run itself: {"kind": ..., ...}, with these members beside it.
  *   send_changed    invocation_id, position
- *   send_diverged   invocation_id, position
+ *   send_diverged   invocation_id, position; of a question, request_id and instead_of as well, or in place of the position
  *   event_routed    step_name (where it was sent to that step alone), event_type
  *   step_started    step_name, event_type, invocation_id, attempt
  *   step_completed  the same, duration_ms
@@ -118,7 +118,8 @@ extern "C" {
  * The first two go to every subscriber, and are numbered: of what a body sends or publishes when it is called again,
  * compared with what it did before at the same position (from 0). The same kind, type and target is the repetition, and has
  * no effect: the first one counts, and send_changed says that the payload (tag, codec, bytes, correlation, delay) is another
- * now. Another kind, type or target counts as well, and send_diverged says so. The others go to those with
+ * now. Another kind, type or target, or an InputRequestEvent that asks something else, counts as well, and send_diverged
+ * says so. Where a question took the place of another, what was open under instead_of is withdrawn. The others go to those with
  * blazen_stream_options.lifecycle alone, and are not numbered; duration_ms is there where somebody listened from the start
  * of the step on.
  * [own: none | thread: any | block: no | since: 0.1] */
@@ -1076,7 +1077,7 @@ typedef void (*blazen_answer_fn)(void *user_data, blazen_context *context, const
  * [own: none | thread: any | block: no | since: 0.1] */
 typedef struct blazen_question {
     size_t struct_size;
-    const char *request_id; /* NULL: one is made, the same when the step runs again */
+    const char *request_id; /* NULL: one is made, the same when the step asks the same again */
     size_t request_id_length;
     const char *prompt;
     size_t prompt_length;
@@ -1094,6 +1095,10 @@ BLAZEN_API void blazen_question_init(blazen_question *question, size_t struct_si
  * may ask more before), and is called again, from its beginning and with the same invocation id, when an answer has come;
  * what it has sent is not sent twice, and this call then has the answer. So a question outlives its process. A deferred
  * step may set `answered` instead, and stays in flight. A question that is open under this id: BLAZEN_ERROR_CONFLICT.
+ * No question gets the answer to another (prompt or metadata differ). An id that is made follows the question: where the body
+ * asks something else in the same place (counting what it asks without an id) when it is called again, that is asked anew under
+ * another id, the first one is withdrawn where it is open, and the stream says send_diverged. Under an id that you give there
+ * is one question of this step: another one, while that is open or answered, is BLAZEN_ERROR_CONFLICT.
  * [own: context in, question in, answer out | thread: step | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_ask(blazen_context *context, const blazen_question *question,
                                             blazen_value **answer, blazen_error **error);

@@ -10,7 +10,6 @@
 #include <unistd.h>
 #endif
 
-#include "engine/effect_digest.hpp"
 #include "engine/lifecycle.hpp"
 #include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
@@ -36,8 +35,8 @@ bool unescape(std::string_view token, std::string& text) {
   return true;
 }
 
-// Finds the request_id of an InputRequestEvent: that of the object itself, and the last of several, as
-// readers of JSON do. What is read was checked before; it is not parsed, since there are numbers that no
+// Finds the members of an InputRequestEvent: those of the object itself, and the last of several of one name,
+// as readers of JSON do. What is read was checked before; it is not parsed, since there are numbers that no
 // parser can hold.
 class RequestReader {
  public:
@@ -46,6 +45,8 @@ class RequestReader {
   bool has_id = false;
   bool id_is_text = false;
   std::string id;
+  std::string_view prompt;  // as it stands there; empty: none
+  std::string_view metadata;
 
   explicit RequestReader(std::string_view json) : json_(json) {
     is_object = json_[skip_space(0)] == '{';
@@ -83,16 +84,24 @@ class RequestReader {
   std::string_view string_at(size_t at) const noexcept {
     return json_.substr(at, end_of_string(at) + 1 - at);
   }
+  // Without the space behind it.
+  std::string_view trimmed(size_t at, size_t end) const noexcept {
+    return json_.substr(at, json_.find_last_not_of(" \t\r\n", end - 1) + 1 - at);
+  }
   // Where the next member begins, or the bracket that ends the object.
   size_t read_member(size_t at) {
     std::string key;
-    const bool is_id = unescape(string_at(at), key) && key == "request_id";
+    if (!unescape(string_at(at), key)) key.clear();
     const size_t value = skip_space(skip_space(end_of_string(at) + 1) + 1);
-    if (is_id) {
+    const size_t end = skip_value(value);
+    if (key == "request_id") {
       has_id = true;
       id_is_text = json_[value] == '"' && unescape(string_at(value), id);
+    } else if (key == "prompt") {
+      prompt = trimmed(value, end);
+    } else if (key == "metadata") {
+      metadata = trimmed(value, end);
     }
-    const size_t end = skip_value(value);
     return json_[end] == ',' ? skip_space(end + 1) : end;
   }
 
@@ -188,7 +197,7 @@ Ref<Error> Call::emit(std::string_view type, Ref<Value> value) {
   return nullptr;
 }
 
-Result<Ref<Event>> Call::make_request(std::string_view correlation, const Value& value) {
+Result<Call::Request> Call::make_request(Asks how, std::string_view correlation, const Value& value) {
   if (value.tag() != Tag::json)
     return bad_request("value: an InputRequestEvent has a JSON object {request_id, prompt, metadata}");
   const RequestReader reader(value.data());
@@ -198,13 +207,21 @@ Result<Ref<Event>> Call::make_request(std::string_view correlation, const Value&
   if (Ref<Error> error = check_nested("value", value.data())) return error;
   std::string id = reader.has_id ? reader.id : std::string(correlation);
   std::string text(value.data());
+  Request request;
+  request.digest = digest_of_question(how, reader.prompt, reader.metadata);
   if (!reader.has_id) {
-    if (id.empty()) id = "i" + std::to_string(invocation_id_) + "." + std::to_string(++extras().questions);
+    if (id.empty()) {
+      Result<QuestionName> name = run_->name_question(*this, ++extras().questions, request.digest);
+      if (!name) return name.error();
+      id = std::move(name->id);
+      request.instead_of = std::move(name->instead_of);
+    }
     text.insert(text.find('{') + 1,
                 "\"request_id\":" + nlohmann::json(id).dump() + (reader.is_empty ? "" : ","));
   }
   if (Ref<Error> error = check_name("value: request_id", id)) return error;
-  return Event::make(kInputRequest, Value::copy(Tag::json, text), step_->name, id);
+  request.event = Event::make(kInputRequest, Value::copy(Tag::json, text), step_->name, id);
+  return request;
 }
 
 Ref<Error> Call::emit_output(Output output, const Sending& sending, bool at_once) {
@@ -212,9 +229,9 @@ Ref<Error> Call::emit_output(Output output, const Sending& sending, bool at_once
   if (sending.delay_ms != 0) extras().is_special = true;
   if (outputs_.size() >= outputs_max_) return outputs_full(output.event->type());
   if (output.type == kInputRequestType) {
-    Result<Ref<Event>> request = make_request(output.event->correlation(), *output.event->value());
+    Result<Request> request = make_request(Asks::emit, output.event->correlation(), *output.event->value());
     if (!request) return request.error();
-    output.event = std::move(*request);
+    output.event = std::move(request->event);
     extras().is_special = true;
   }
   if (at_once) {
@@ -241,13 +258,20 @@ Ref<Error> Call::send_event(const Event& event, const Sending& sending) {
   Tick tick{Tick::Kind::send, false, nullptr, {&*output, 1}};
   output->delay_ms = sending.delay_ms;
   tick.is_special = sending.delay_ms != 0;
-  if (output->type == kInputRequestType) {
-    Result<Ref<Event>> request = make_request(event.correlation(), *event.value());
-    if (!request) return request.error();
-    output->event = std::move(*request);
-    tick.is_special = true;
-  }
+  if (output->type == kInputRequestType) return send_request(tick, sending);
   tick.effect = digest_of_send(*output->event, sending.target, sending.delay_ms);
+  return run_->effect(*this, tick);
+}
+
+Ref<Error> Call::send_request(Tick& tick, const Sending& sending) {
+  Output& output = tick.outputs.front();
+  Result<Request> request = make_request(Asks::send, output.event->correlation(), *output.event->value());
+  if (!request) return request.error();
+  output.event = std::move(request->event);
+  const Asked question{request->digest, request->instead_of};
+  tick.question = &question;
+  tick.is_special = true;
+  tick.effect = digest_of_request(*output.event, sending.target, sending.delay_ms, question.digest);
   return run_->effect(*this, tick);
 }
 
@@ -284,8 +308,16 @@ Result<Status> Call::ask(const Asking& asking, std::unique_ptr<PendingCallback> 
     return Error::make(Status::wrong_state,
                        "question.answered: a step that is called back has to be deferred first");
   }
-  std::string id(asking.request_id);
-  if (id.empty()) id = "i" + std::to_string(invocation_id_) + "." + std::to_string(++extras().questions);
+  Asked question{digest_of_question(Asks::body, asking.prompt,
+                                    asking.metadata ? asking.metadata->data() : std::string_view())};
+  QuestionName name{std::string(asking.request_id), {}};
+  if (name.id.empty()) {
+    Result<QuestionName> made = run_->name_question(*this, ++extras().questions, question.digest);
+    if (!made) return made.error();
+    name = std::move(*made);
+    question.instead_of = name.instead_of;
+  }
+  const std::string& id = name.id;
   std::string text =
       "{\"request_id\":" + nlohmann::json(id).dump() + ",\"prompt\":" + nlohmann::json(asking.prompt).dump();
   if (asking.metadata) text.append(",\"metadata\":").append(asking.metadata->data());
@@ -294,6 +326,7 @@ Result<Status> Call::ask(const Asking& asking, std::unique_ptr<PendingCallback> 
   Output request{Event::make(kInputRequest, Value::copy(Tag::json, text), step_->name, id),
                  kInputRequestType};
   Tick tick{Tick::Kind::ask, false, nullptr, {&request, 1}};
+  tick.question = &question;
   tick.calls_back = callback != nullptr;
   AnswerCallbacks::node_type waiting;
   if (callback) {

@@ -12,13 +12,16 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/lazy_map.hpp"
 #include "base/object.hpp"
 #include "engine/draft.hpp"
+#include "engine/effect_digest.hpp"
 #include "engine/host.hpp"
+#include "run/question_name.hpp"
 #include "run/tick.hpp"
 
 namespace blazen {
@@ -112,7 +115,7 @@ class Call final : public Object {
   // What most calls never need.
   struct Extras {
     int64_t retry_after_ms = -1;
-    uint32_t questions = 0;   // for their ids
+    uint32_t questions = 0;   // that were given no id
     bool is_special = false;  // one of the outputs is an InputRequestEvent, or delayed
     size_t sends = 0;         // of an atomic step: so many of the outputs come first
     Draft draft;
@@ -163,7 +166,13 @@ class Call final : public Object {
   bool stops() const noexcept { return outputs_.size() == 1 && outputs_.front().type == kStopType; }
   Ref<Error> emit_output(Output output, const Sending& sending, bool at_once);
   // An InputRequestEvent as it goes out: with an id.
-  Result<Ref<Event>> make_request(std::string_view correlation, const Value& value);
+  struct Request {
+    Ref<Event> event;
+    uint64_t digest = 0;
+    std::string instead_of{};  // see QuestionName
+  };
+  Ref<Error> send_request(Tick& tick, const Sending& sending);
+  Result<Request> make_request(Asks how, std::string_view correlation, const Value& value);
 
   Run* run_ = nullptr;  // between two runs: none
   const Workflow* workflow_ = nullptr;

@@ -24,8 +24,19 @@ Effect digest_of_send(const Event& event, std::string_view target, int64_t delay
   return {identity_of("send", event, target), payload_of(event, delay_ms)};
 }
 
+Effect digest_of_request(const Event& event, std::string_view target, int64_t delay_ms,
+                         uint64_t question) noexcept {
+  Digest identity;
+  identity.add_text("send").add_text(event.type()).add_text(target).add_number(question);
+  return {identity.finish(), payload_of(event, delay_ms)};
+}
+
 Effect digest_of_publication(const Event& event) noexcept {
   return {identity_of("publish", event, {}), payload_of(event, 0)};
+}
+
+uint64_t digest_of_question(Asks how, std::string_view prompt, std::string_view metadata) noexcept {
+  return Digest().add_number(static_cast<uint64_t>(how)).add_text(prompt).add_text(metadata).finish();
 }
 
 }  // namespace blazen

@@ -13,6 +13,14 @@ namespace blazen {
 
 // target: the step that it is sent to; empty: everybody who accepts it.
 Effect digest_of_send(const Event& event, std::string_view target, int64_t delay_ms) noexcept;
+// question: of the InputRequestEvent that is sent. Another one is another effect.
+Effect digest_of_request(const Event& event, std::string_view target, int64_t delay_ms,
+                         uint64_t question) noexcept;
 Effect digest_of_publication(const Event& event) noexcept;
+
+// How a question is asked. What is asked in another way is another question.
+enum class Asks : uint64_t { body = 1, send = 2, emit = 3 };
+// Of what it says; whatever the id. metadata: JSON, as it was given; empty: none.
+uint64_t digest_of_question(Asks how, std::string_view prompt, std::string_view metadata) noexcept;
 
 }  // namespace blazen

@@ -28,6 +28,7 @@
 #include "engine/stuck_bodies.hpp"
 #include "port/executor.hpp"
 #include "run/picture.hpp"
+#include "run/question_name.hpp"
 #include "run/reduce.hpp"
 #include "snapshot/encode.hpp"
 
@@ -204,6 +205,8 @@ class Run final : public Object, public Work {
   void end(Phase phase, Ref<Error> error) noexcept;
   // A send or a publication of a step that runs.
   Ref<Error> effect(Call& call, Tick& tick) noexcept;
+  // Of the question that the body asks next without an id. Throws std::bad_alloc.
+  Result<QuestionName> name_question(const Call& call, uint64_t place, uint64_t digest);
   Ref<Error> steer(Tick& tick) noexcept;
   void begin_time(Notices& notices) noexcept;
   // callback: may be empty.

@@ -63,6 +63,13 @@ Ref<Error> Run::steer(Tick& tick) noexcept {
 
 // ------------------------------------------------------------------------------------------------- questions
 
+Result<QuestionName> Run::name_question(const Call& call, uint64_t place, uint64_t digest) {
+  Guard guard(lock_);
+  if (has_ended(state_)) return ended_before();
+  if (call.abandoned_) return call.check_open();
+  return blazen::name_question(*call.invocation_, place, digest);
+}
+
 Ref<Error> Run::ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback,
                     Ref<Value>& answer) noexcept {
   Visit visit(*this);

@@ -93,6 +93,9 @@ class Checker {
     require(repeated == 0 || repeated <= item.effects->made.size(), 8,
             "more effects repeated than there are");
     require(repeated == 0 || item.place == Place::in_flight, 8, "effects repeated by one that does not run");
+    if (!item.effects) return;
+    for (const Effects::Answer& answer : item.effects->answers)
+      require(item.effects->asked.contains(answer.request_id), 10, "an answer to what nobody has asked");
   }
 
   void check_ids() {
@@ -153,6 +156,8 @@ class Checker {
               "one that failed asks still");
       require(state_.questions.find(question.request->correlation()) == &question, 10,
               "a question is not found");
+      require(question.asker == nullptr || question.asker->effects->asked.contains(ids.back()), 10,
+              "who asks does not know it");
     }
     std::sort(ids.begin(), ids.end());
     require(std::adjacent_find(ids.begin(), ids.end()) == ids.end(), 10, "two questions of one id");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -34,15 +35,18 @@ enum class Place : uint8_t {
   interrupted_parked,
 };
 
-// One thing that an invocation has sent or published, as two digests (engine/effect_digest.hpp). Stored in
-// snapshots.
+// One thing that an invocation has sent or published, as two digests (engine/effect_digest.hpp), and what was
+// said of its repetitions. Stored in snapshots.
 struct Effect {
   uint64_t identity = 0;  // kind, type and target: what makes it a repetition
   uint64_t payload = 0;   // tag, codec, bytes, correlation and delay: whether the repetition is an exact one
+  // The payload that was reported last, plus its attempt; 0: none was. An attempt that is interrupted and
+  // runs again says what it has said already, and the stream is that of the run that nobody interrupts.
+  uint64_t reported = 0;
 };
 
 // What outlives one execution of an invocation: each thing that it has sent and published so far, in order,
-// and how many of them its present execution has come to; the answers to what it asked.
+// and how many of them its present execution has come to; what it asked, and the answers.
 struct Effects {
   struct Answer {
     std::string request_id;
@@ -52,8 +56,11 @@ struct Effects {
 
   std::vector<Effect> made;
   size_t repeated = 0;
-  std::vector<Answer> answers;      // in the order in which they came
-  TextIndex answer_index;           // of their ids, once there are many
+  std::vector<Answer> answers;  // in the order in which they came
+  TextIndex answer_index;       // of their ids, once there are many
+  // By its id, the digest of each question that it has asked (engine/effect_digest.hpp), withdrawn ones
+  // included: nobody is given the answer to another question. Stored in snapshots.
+  std::map<std::string, uint64_t, std::less<>> asked;
   bool has_asked = false;           // in its present execution, without a callback
   uint32_t called_back = 0;         // open questions whose answers go to a callback
   Question* questions = nullptr;    // its open ones, the newest first (Questions); of a run that goes on

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
@@ -125,15 +126,21 @@ Ref<Error> stalled(const RunState& state, int64_t now_ms) noexcept {
   }
 }
 
-Ref<Error> question_is_open(std::string_view id) noexcept {
+Ref<Error> question_conflict(std::string_view before, std::string_view id, std::string_view after) noexcept {
   try {
-    return Error::make(Status::conflict,
-                       std::string("a question '")
-                           .append(id)
-                           .append("' is open already: give each its own request_id, or none"));
+    return Error::make(Status::conflict, std::string(before).append(id).append(after));
   } catch (const std::bad_alloc&) {
     return Error::out_of_memory();
   }
+}
+
+Ref<Error> question_is_open(std::string_view id) noexcept {
+  return question_conflict("a question '", id, "' is open already: give each its own request_id, or none");
+}
+
+Ref<Error> question_is_another(std::string_view id) noexcept {
+  return question_conflict("this step has asked another question under '", id,
+                           "', and an answer to that is none to this: give each its own request_id, or none");
 }
 
 // ----------------------------------------------------------------------------------------------------
@@ -626,17 +633,24 @@ void come_back(RunState& state, StepIndex step) noexcept {
 // itself: after an effect that others have not had, all behind it are one further on, and diverge where their
 // kinds do.
 
-// Throws std::bad_alloc, and has changed nothing then.
-[[gnu::noinline]] void report_effect(RunState& state, const Tick& tick, std::string_view kind,
-                                     Commands& commands) {
-  const Invocation& invocation = *tick.invocation;
+// With a place for it on the stream, beside what is reserved already. Throws std::bad_alloc.
+Ref<Event> make_report(std::string_view kind, const Invocation& invocation, const std::string& members,
+                       Commands& commands) {
   const std::string report = "{\"kind\":\"" + std::string(kind) +
-                             "\",\"invocation_id\":" + std::to_string(invocation.id) +
-                             ",\"position\":" + std::to_string(invocation.effects->repeated) + "}";
-  Ref<Event> event = Event::make(kLifecycle, Value::copy(Tag::json, report));
-  commands.rare().published.reserve(commands.rare().published.capacity() +
-                                    1);  // beside what is reserved already
-  publish(state, std::move(event), commands);
+                             "\",\"invocation_id\":" + std::to_string(invocation.id) + members + "}";
+  commands.rare().published.reserve(commands.rare().published.capacity() + 1);
+  return Event::make(kLifecycle, Value::copy(Tag::json, report));
+}
+
+std::string position_member(const Invocation& invocation) {
+  return ",\"position\":" + std::to_string(invocation.effects->repeated);
+}
+
+// With room for what is withdrawn.
+std::string question_members(std::string_view id, std::string_view instead_of, Commands& commands) {
+  commands.rare().dropped_delayed.reserve();
+  return ",\"request_id\":" + nlohmann::json(id).dump() +
+         ",\"instead_of\":" + nlohmann::json(instead_of).dump();
 }
 
 // The effect that the executions before this one had at the position which it has come to; null: none.
@@ -646,17 +660,34 @@ Effect* earlier_effect(const Invocation& invocation) noexcept {
   return &effects->made[effects->repeated];
 }
 
-// Then there is nothing to do, whatever the limits say by now, but to say where it is not an exact one.
+// Then there is nothing to do, whatever the limits say by now, but to say where it is not an exact one: once
+// for each attempt that says the same.
 bool is_repetition(RunState& state, const Tick& tick, Commands& commands) {
-  const Effect* earlier = earlier_effect(*tick.invocation);
+  const Invocation& invocation = *tick.invocation;
+  Effect* earlier = earlier_effect(invocation);
   if (earlier == nullptr || earlier->identity != tick.effect.identity) return false;
-  if (earlier->payload != tick.effect.payload) report_effect(state, tick, "send_changed", commands);
+  const uint64_t reported = tick.effect.payload + invocation.attempt;
+  if (earlier->payload != tick.effect.payload && earlier->reported != reported) {
+    publish(state, make_report("send_changed", invocation, position_member(invocation), commands), commands);
+    earlier->reported = reported;
+  }
   ++tick.invocation->effects->repeated;
   return true;
 }
 
-void report_divergence(RunState& state, const Tick& tick, Commands& commands) {
-  if (earlier_effect(*tick.invocation) != nullptr) report_effect(state, tick, "send_diverged", commands);
+// Null: there is nothing to report.
+Ref<Event> make_divergence(const Tick& tick, Commands& commands) {
+  const Invocation& invocation = *tick.invocation;
+  const std::string_view instead_of = tick.question == nullptr ? "" : tick.question->instead_of;
+  if (earlier_effect(invocation) == nullptr && instead_of.empty()) return nullptr;
+  std::string members = position_member(invocation);
+  if (!instead_of.empty())
+    members += question_members(tick.outputs.front().event->correlation(), instead_of, commands);
+  return make_report("send_diverged", invocation, members, commands);
+}
+
+void report(RunState& state, Ref<Event> report, Commands& commands) noexcept {
+  if (report) publish(state, std::move(report), commands);
 }
 
 void note_effect(Invocation& invocation, const Effect& effect) noexcept {
@@ -687,8 +718,38 @@ void reserve_effect(Invocation& invocation) {
   if (made.size() == made.capacity()) made.reserve(made.size() * 2 + 4);
 }
 
+void note_question(Effects& effects, std::string_view id, uint64_t digest) {
+  effects.asked.insert_or_assign(std::string(id), digest);
+}
+
+// Another question has taken its place: nobody would use its answer, and no run waits for that. Where nothing
+// is open under this id, nothing is left of it but the answer.
+[[gnu::noinline]] void withdraw_question(RunState& state, const Invocation& invocation, std::string_view id,
+                                         Commands& commands) noexcept {
+  if (id.empty()) return;
+  Question* open = state.questions.find(id);
+  if (open != nullptr && !open->calls_back && (open->asker == nullptr || open->asker == &invocation))
+    state.questions.remove(*open);
+  const auto is_it = [&](const auto& delayed) {
+    return delayed.second.type == kInputRequestType && delayed.second.event->correlation() == id;
+  };
+  const auto delayed = std::find_if(state.delayed.begin(), state.delayed.end(), is_it);
+  if (delayed == state.delayed.end()) return;
+  commands.more = true;
+  commands.rare().dropped_delayed.insert(state.delayed.extract(delayed));
+}
+
+// One that takes the place of another does not count beside it.
 bool refuse_asking(const RunState& state, const Tick& tick, Commands& commands) {
-  Ref<Error> error = refuse_questions(state, tick.outputs);
+  const bool replaces =
+      tick.question != nullptr && state.questions.find(tick.question->instead_of) != nullptr;
+  const std::string_view id = tick.outputs.front().event->correlation();
+  Ref<Error> error;
+  if (!replaces) {
+    error = refuse_questions(state, tick.outputs);
+  } else if (state.questions.find(id) != nullptr) {
+    error = question_is_open(id);
+  }
   if (!error) return false;
   refuse(commands, error->status, "BLAZEN_LIMIT_QUESTIONS");
   commands.rare().late_error = std::move(error);
@@ -706,7 +767,13 @@ void send(RunState& state, Tick& tick, Commands& commands) {
   reserve_effect(*tick.invocation);
   reserve_for(state, tick, deliveries, commands);
   if (tick.is_special && refuse_asking(state, tick, commands)) return;
-  report_divergence(state, tick, commands);
+  Ref<Event> divergence = make_divergence(tick, commands);
+  if (tick.question != nullptr) {
+    note_question(*tick.invocation->effects, tick.outputs.front().event->correlation(),
+                  tick.question->digest);
+    withdraw_question(state, *tick.invocation, tick.question->instead_of, commands);
+  }
+  report(state, std::move(divergence), commands);
   note_effect(*tick.invocation, tick.effect);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
@@ -715,8 +782,8 @@ void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
   if (is_repetition(state, tick, commands)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   reserve_effect(*tick.invocation);
-  commands.rare().published.reserve(2);
-  report_divergence(state, tick, commands);
+  commands.rare().published.reserve(1);
+  report(state, make_divergence(tick, commands), commands);
   note_effect(*tick.invocation, tick.effect);
   publish(state, std::move(tick.outputs.front().event), commands);
 }
@@ -752,29 +819,51 @@ void attach(RunState& state, Question& question, Tick& tick, Commands& commands)
   }
 }
 
-void ask(RunState& state, Tick& tick, Commands& commands) {
+void refuse_with(Commands& commands, Ref<Error> error) noexcept {
+  refuse(commands, Status::conflict, nullptr);
+  commands.rare().late_error = std::move(error);
+}
+
+// One that is not open, and has no answer. Where the invocation has asked another in its place, the stream
+// says so; that one may have been withdrawn since.
+void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) {
   Invocation& invocation = *tick.invocation;
   const Ref<Event>& request = tick.outputs.front().event;
   const std::string_view id = request->correlation();
+  if (refuse_asking(state, tick, commands)) return;
+  reserve_for_questions(state, 1, commands);
+  const std::string_view instead_of = is_another ? id : tick.question->instead_of;
+  Ref<Event> divergence;
+  if (!instead_of.empty())
+    divergence =
+        make_report("send_diverged", invocation, question_members(id, instead_of, commands), commands);
+  note_question(*invocation.effects, id, tick.question->digest);
+  withdraw_question(state, invocation, tick.question->instead_of, commands);
+  report(state, std::move(divergence), commands);
+  request->id = ++state.event_id_last;
+  attach(state, open_question(state, request, &invocation, tick.now_ms, commands), tick, commands);
+}
+
+// An id is that of one question for as long as this one is open or answered: what else is asked under it, by
+// whomever, is a conflict.
+void ask(RunState& state, Tick& tick, Commands& commands) {
+  Invocation& invocation = *tick.invocation;
+  const std::string_view id = tick.outputs.front().event->correlation();
   if (!invocation.effects) invocation.effects = std::make_unique<Effects>();
+  const auto asked = invocation.effects->asked.find(id);
+  const bool is_another = asked != invocation.effects->asked.end() && asked->second != tick.question->digest;
   if (Effects::Answer* answer = invocation.effects->find_answer(id)) {
+    if (is_another) return refuse_with(commands, question_is_another(id));
     answer->is_news = false;
     commands.more = true;
     commands.rare().answer = answer->value;
     return;
   }
-  if (Question* known = state.questions.find(id)) {
-    if (known->asker != &invocation) {
-      refuse(commands, Status::conflict, nullptr);
-      commands.rare().late_error = question_is_open(id);
-      return;
-    }
-    return attach(state, *known, tick, commands);
-  }
-  if (refuse_asking(state, tick, commands)) return;
-  reserve_for_questions(state, 1, commands);
-  request->id = ++state.event_id_last;
-  attach(state, open_question(state, request, &invocation, tick.now_ms, commands), tick, commands);
+  Question* known = state.questions.find(id);
+  if (known == nullptr) return ask_anew(state, tick, is_another, commands);
+  if (known->asker != &invocation) return refuse_with(commands, question_is_open(id));
+  if (is_another) return refuse_with(commands, question_is_another(id));
+  attach(state, *known, tick, commands);
 }
 
 // An event asked, and an event answers.

@@ -50,7 +50,8 @@
 //   8. An invocation has repeated at most as many effects as it has; one that is not in flight has repeated
 //   none.
 //   9. Versions of state keys are unique and at most write_last; LIVE values stand in the session only.
-//   10. Ids of open questions are unique; who asked one is in flight, asking, or queued again.
+//   10. Ids of open questions are unique; who asked one is in flight, asking, or queued again, and knows what
+//   it has asked under each id.
 //   in_flight_asking counts those in flight that have called_back, and whose bodies have returned.
 #pragma once
 

@@ -30,6 +30,12 @@ struct Write {
   uint64_t expected = 0;  // expect: the version the key must have beforehand; 0: it must not be there
 };
 
+// A question, beside the event that asks it.
+struct Asked {
+  uint64_t digest = 0;               // of what it says
+  std::string_view instead_of = {};  // the id of the question that was asked in its place before; empty: none
+};
+
 struct Tick {
   enum class Kind : uint8_t {
     start,     // outputs: the StartEvent
@@ -62,6 +68,7 @@ struct Tick {
   std::span<Output> outputs{};
   std::span<Write> writes{};
   Effect effect{};
+  const Asked* question = nullptr;  // ask; send: of an InputRequestEvent
   Phase phase = Phase::cancelled;
   StepIndex step = kNoStep;  // back
   Ref<Error> error{};

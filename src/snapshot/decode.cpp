@@ -26,7 +26,7 @@ constexpr const char* kSections[kSnapshotKeyCount] = {
     "magic",     "format",     "engine",   "workflow", "fingerprint", "run_id",  "phase",
     "counters",  "last_event", "metadata", "state",    "session",     "steps",   "events",
     "in_flight", "queued",     "outcome",  "dropped",  "clock",       "delayed", "backing_off",
-    "asking",    "questions",  "answers",  "pause"};
+    "asking",    "questions",  "answers",  "pause",    "asked"};
 
 std::string to_text(uint64_t number) { return std::to_string(number); }
 
@@ -269,7 +269,7 @@ class Decoder {
     const size_t at = reader_.offset();
     if (!reader_.bytes(out)) return fault("effects");
     return out.size() % kEffectBytes == 0 ||
-           refuse(at, "effects", to_text(out.size()) + " bytes, which is no multiple of 16");
+           refuse(at, "effects", to_text(out.size()) + " bytes, which is no multiple of 24");
   }
 
   bool check_in_flight_ids() {
@@ -326,7 +326,7 @@ class Decoder {
 
   bool read_waiting() {
     return read_clock() && read_delayed() && read_backing_off() && read_asking() && read_questions() &&
-           read_answers() && read_pause() && check_events_used();
+           read_answers() && read_pause() && read_asked() && check_asked() && check_events_used();
   }
 
   bool milliseconds(const char* field, int64_t min, int64_t& out) {
@@ -538,6 +538,50 @@ class Decoder {
       return refuse(at, "", "only a running run is paused");
     document_.pause = static_cast<Pause>(pause);
     return true;
+  }
+
+  bool read_asked() {
+    uint64_t count = 0;
+    if (!key(Key::asked) || !list_of_running(kAskedBytesMin, count)) return false;
+    document_.asked.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Asked& item = document_.asked.emplace_back();
+      if (!fields("", kAskedFields)) return false;
+      const size_t at = reader_.offset();
+      if (!number("id", item.id)) return false;
+      if (!is_queued(item.id) && !is_in_flight(item.id))
+        return refuse(at, "id", to_text(item.id) + " is no invocation");
+      if (!name("request_id", item.request_id) || !number("digest", item.digest)) return false;
+      if (index_ > 0 && !comes_before(document_.asked[index_ - 1], item))
+        return refuse(at, "", "does not come after the one before it");
+    }
+    return true;
+  }
+
+  static bool comes_before(const Document::Asked& a, const Document::Asked& b) noexcept {
+    return a.id != b.id ? a.id < b.id : a.request_id < b.request_id;
+  }
+
+  // Who does not know what it has asked would take an answer for another question's.
+  bool check_asked() {
+    const auto was_asked = [this](uint64_t id, std::string_view request_id) {
+      return std::binary_search(document_.asked.begin(), document_.asked.end(),
+                                Document::Asked{id, request_id, 0}, comes_before);
+    };
+    for (const Document::Question& item : document_.questions) {
+      const std::string_view request_id = document_.events[item.event].correlation;
+      if (item.asker != 0 && !was_asked(item.asker, request_id)) return refuse_unasked(item.asker);
+    }
+    for (const Document::Answer& item : document_.answers) {
+      if (!was_asked(item.id, item.request_id)) return refuse_unasked(item.id);
+    }
+    return true;
+  }
+
+  bool refuse_unasked(uint64_t id) {
+    index_ = kNoIndex;
+    return refuse(reader_.offset(), "",
+                  to_text(id) + " has an open question, or an answer, that is not here");
   }
 
   bool check_events_used() {

@@ -49,7 +49,7 @@ struct SnapshotDocument {
     uint32_t step;   // index into steps
     uint32_t event;  // index into events
     uint32_t attempt;
-    std::span<const uint8_t> effects;  // kEffectBytes each: identity and payload, big-endian
+    std::span<const uint8_t> effects;  // kEffectBytes each: see Effect, big-endian
   };
   struct Delayed {
     int64_t due_ms;
@@ -69,6 +69,11 @@ struct SnapshotDocument {
     uint64_t id;
     std::string_view request_id;
     SnapshotValue value;
+  };
+  struct Asked {
+    uint64_t id;
+    std::string_view request_id;
+    uint64_t digest;
   };
   static constexpr uint32_t kNoIndex = UINT32_MAX;
 
@@ -109,6 +114,7 @@ struct SnapshotDocument {
   std::vector<uint64_t> asking;
   std::vector<Question> questions;
   std::vector<Answer> answers;
+  std::vector<Asked> asked;
   Pause pause = Pause::none;
 };
 

@@ -23,6 +23,8 @@ SnapshotCut::Queued work_and_effects_of(const Invocation& invocation, SnapshotCu
   uint64_t position = 0;
   for (const Effects::Answer& answer : invocation.effects->answers)
     cut.answers.push_back({invocation.id, position++, answer.request_id, answer.value, nullptr});
+  for (const auto& [request_id, digest] : invocation.effects->asked)
+    cut.asked.push_back({invocation.id, request_id, digest});
   return work;
 }
 
@@ -259,6 +261,7 @@ class Encoder {
     }
     for (const SnapshotCut::Answer& item : cut_.answers)
       bytes += 2 * kHeadSizeMax + text_bound(item.request_id) + value_bound(item.value);
+    for (const SnapshotCut::Asked& item : cut_.asked) bytes += 3 * kHeadSizeMax + text_bound(item.request_id);
     bytes += 4 * kHeadSizeMax *
              (cut_.delayed.size() + cut_.backing_off.size() + cut_.asking.size() + cut_.questions.size());
     for (const SnapshotCut::Queued& item : cut_.queued) bytes += item.effects.size() * kEffectBytes;
@@ -389,7 +392,8 @@ class Encoder {
   void put_effects(const std::vector<Effect>& effects) {
     bytes_.resize(effects.size() * kEffectBytes);
     for (size_t i = 0; i < effects.size(); ++i) {
-      const uint64_t stored[] = {cbor::big_endian(effects[i].identity), cbor::big_endian(effects[i].payload)};
+      const uint64_t stored[] = {cbor::big_endian(effects[i].identity), cbor::big_endian(effects[i].payload),
+                                 cbor::big_endian(effects[i].reported)};
       std::memcpy(bytes_.data() + i * kEffectBytes, stored, kEffectBytes);
     }
     writer_.bytes(bytes_.data(), bytes_.size());
@@ -423,6 +427,7 @@ class Encoder {
     put_answers();
     key(SnapshotKey::pause);
     writer_.unsigned_int(static_cast<uint64_t>(cut_.pause));
+    put_asked();
   }
 
   void put_questions() {
@@ -452,6 +457,20 @@ class Encoder {
       } else {
         item.kept ? put_kept(*item.value, item.kept) : put_value(Value::null());
       }
+    }
+  }
+
+  // Those of one invocation are in their order already.
+  void put_asked() {
+    const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };
+    std::stable_sort(cut_.asked.begin(), cut_.asked.end(), by_id);
+    key(SnapshotKey::asked);
+    writer_.array(cut_.asked.size());
+    for (const SnapshotCut::Asked& item : cut_.asked) {
+      writer_.array(kAskedFields);
+      writer_.unsigned_int(item.id);
+      writer_.text(item.request_id);
+      writer_.unsigned_int(item.digest);
     }
   }
 

@@ -84,6 +84,12 @@ struct SnapshotCut {
   std::vector<uint64_t> asking;
   std::vector<Question> questions;
   std::vector<Answer> answers;
+  struct Asked {
+    uint64_t id;
+    std::string request_id;
+    uint64_t digest;
+  };
+  std::vector<Asked> asked;
   Pause pause = Pause::none;
 
   // Names; encode_snapshot adds those of what it leaves out.

@@ -22,7 +22,9 @@
 //   7. Delayed events and those that back off ascend strictly by (due, id). Those that back off or ask are
 //      queued, none is both, and each that asks has an open question. A question, and an InputRequestEvent
 //      that is delayed, has a correlation, which is its id, and a JSON object. Ids of open questions are
-//      unique; who asked and who was answered is in flight or queued.
+//      unique; who asked and who was answered is in flight or queued. What an invocation has asked, with the
+//      question's digest, ascends strictly by (id, request id); its open questions and its answers are
+//      among it.
 //   8. A value that was LIVE stands in the session, an event, an answer, the result or a detail, and nowhere
 //      else.
 //   9. Names of what was dropped are there once, and have 1 to kDroppedBytesMax bytes.
@@ -84,8 +86,9 @@ enum class SnapshotKey : uint64_t {
   questions = 22,    // [* [event, id of the invocation that asks or 0, date]], in the order of asking
   answers = 23,      // [* [id, request id, value]], which an invocation was given
   pause = 24,        // Pause
+  asked = 25,        // [* [id, request id, digest]], what each invocation has asked, by id and the bytes
 };
-inline constexpr uint64_t kSnapshotKeyCount = 25;
+inline constexpr uint64_t kSnapshotKeyCount = 26;
 
 // Around what a LIVE value was serialized to. Stored; not registered with IANA: 0xb1a2, as in "blaz".
 inline constexpr uint64_t kCborTagLive = 45474;
@@ -102,6 +105,7 @@ inline constexpr uint64_t kDelayedFields = 3;
 inline constexpr uint64_t kBackingOffFields = 2;
 inline constexpr uint64_t kQuestionFields = 3;
 inline constexpr uint64_t kAnswerFields = 3;
+inline constexpr uint64_t kAskedFields = 3;
 inline constexpr uint64_t kResultFields = 1;
 inline constexpr uint64_t kErrorFields =
     8;  // [status, message, step, attempt, host_code, offset, detail, cause]
@@ -120,12 +124,13 @@ inline constexpr size_t kBackingOffBytesMin = 3;
 inline constexpr size_t kAskingBytesMin = 1;
 inline constexpr size_t kQuestionBytesMin = 4;
 inline constexpr size_t kAnswerBytesMin = 5;
+inline constexpr size_t kAskedBytesMin = 5;
 inline constexpr size_t kDroppedBytesMin = 2;
 
 inline constexpr size_t kDroppedBytesMax = 4096;  // a name has others in it
 inline constexpr size_t kFingerprintDigits = 16;
 inline constexpr size_t kRunIdBytes = 16;
-inline constexpr size_t kEffectBytes = 16;  // two digests, identity and payload, each big-endian
+inline constexpr size_t kEffectBytes = 24;  // identity, payload and reported, each big-endian
 
 // Of a release build on a processor of 2020: tens of nanoseconds are usual. The sorting is in it, since there
 // are fewer than 2^32 items.

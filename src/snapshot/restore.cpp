@@ -250,9 +250,9 @@ std::unique_ptr<Effects> restore_effects(std::span<const uint8_t> bytes) {
   std::vector<Effect>& made = effects->made;
   made.resize(bytes.size() / kEffectBytes);
   for (size_t i = 0; i < made.size(); ++i) {
-    uint64_t stored[2];
+    uint64_t stored[3];
     std::memcpy(stored, bytes.data() + i * kEffectBytes, kEffectBytes);
-    made[i] = {cbor::big_endian(stored[0]), cbor::big_endian(stored[1])};
+    made[i] = {cbor::big_endian(stored[0]), cbor::big_endian(stored[1]), cbor::big_endian(stored[2])};
   }
   return effects;
 }
@@ -333,7 +333,7 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
                          RunState& state) {
   Waiting waiting(document);
   Invocations invocations;
-  const bool finds = !document.questions.empty() || !document.answers.empty();
+  const bool finds = !document.questions.empty() || !document.asked.empty();
   if (finds) invocations.reserve(document.in_flight.size() + document.queued.size());
   const auto take = [&](const SnapshotDocument::Queued& work) {
     std::unique_ptr<Effects> effects = restore_effects(work.effects);
@@ -360,9 +360,10 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
     const SnapshotDocument::Answer& item = document.answers[i];
     effects_of(item.id).add_answer(item.request_id, answers[i]);
   }
+  for (const SnapshotDocument::Asked& item : document.asked)
+    effects_of(item.id).asked.emplace(item.request_id, item.digest);
   state.questions.reserve(document.questions.size());
   for (const SnapshotDocument::Question& item : document.questions) {
-    if (item.asker != 0) effects_of(item.asker);
     Invocation* asker = item.asker == 0 ? nullptr : invocations.at(item.asker);
     state.questions.add(events[item.event], asker, item.asked_ms);
   }

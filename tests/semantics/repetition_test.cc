@@ -177,17 +177,17 @@ TEST_P(Repetition, OfARetryIsToldFromTheFirstInEachDimension) {
     Spec spec;
     spec.start([&](Ctx& ctx) -> blazen_status {
           (ctx.attempt() == 1 ? pair.first : pair.second).perform(ctx);
-          return ctx.attempt() == 1 ? ctx.fail(1, "no") : ctx.emit("End");
+          return ctx.attempt() == 1 ? ctx.fail(1, "no") : BLAZEN_OK;
         })
         .retry(retries(2));
     add_receivers(spec, deliveries, lock, got);
-    spec.step("end", {"End"}, [](Ctx& ctx) { ctx.emit_in(10, BLAZEN_STOP_EVENT); });
+    spec.idle = BLAZEN_IDLE_WAIT;
     RunHandle run = create(engine, spec.build());
     const Stream stream = subscribe(run);
     MUST(blazen_run_start(run, nullptr, e));
     ASSERT_TRUE(engine.until(run, [&] {
       engine.pass(1);
-      return is_ended(blazen_run_state_now(run));
+      return blazen_run_state_now(run) == BLAZEN_RUN_WAITING;  // nothing more can come
     }));
     const Reports reports(stream);
     expect_reports(reports, pair.is, "");
@@ -216,10 +216,9 @@ TEST(RepetitionResumed, IsToldFromTheFirstInEachDimension) {
       made.start([&](Ctx& ctx) {
         (again ? pair.second : pair.first).perform(ctx);
         if (!again) bytes = snapshot_bytes(ctx.run());
-        ctx.emit("End");
       });
       add_receivers(made, deliveries, lock, got);
-      made.step("end", {"End"}, [](Ctx& ctx) { ctx.emit_in(10, BLAZEN_STOP_EVENT); });
+      made.idle = BLAZEN_IDLE_WAIT;
       return made;
     };
     FakeClock clock;
@@ -239,7 +238,7 @@ TEST(RepetitionResumed, IsToldFromTheFirstInEachDimension) {
     MUST(blazen_run_start(run, nullptr, e));
     ASSERT_TRUE(second.until(run, [&] {
       second.pass(1);
-      return is_ended(blazen_run_state_now(run));
+      return blazen_run_state_now(run) == BLAZEN_RUN_WAITING;  // nothing more can come
     }));
     const Reports reports(stream);
     expect_reports(reports, pair.is, "");
@@ -287,6 +286,31 @@ TEST(RepetitionOfAttempts, TheFirstPayloadStaysTheOneThatCounts) {
   const Attempts all = run_attempts({{{"A", "1"}}, {{"A", "2"}}, {{"A", "1"}}, {{"A", "2"}}});
   EXPECT_EQ(all.got, "A1 ");
   EXPECT_EQ(all.reports, report("send_changed", 0) + report("send_changed", 0));
+}
+
+// An attempt that is called again says it once: after an answer, or a resume, it does the same as before.
+TEST(RepetitionOfAttempts, AnAttemptThatSaysTheSameAgainIsReportedOnce) {
+  Engine engine;
+  std::string bytes;
+  Spec spec;
+  spec.start([&](Ctx& ctx) -> blazen_status {
+        ctx.publish("P", std::to_string(ctx.attempt()));
+        if (ctx.attempt() == 1) return ctx.fail(1, "no");
+        if (bytes.empty()) bytes = snapshot_bytes(ctx.run());
+        return ctx.ask("?").empty() ? BLAZEN_PENDING : ctx.stop();
+      })
+      .retry(retries(2));
+  const Workflow workflow = spec.build();
+  const auto end_of = [&](const RunHandle& run) {
+    const Stream stream = subscribe(run);
+    MUST(blazen_run_start(run, nullptr, e));
+    EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+    EXPECT_EQ(respond(run, "i1.1"), BLAZEN_OK);
+    EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
+    return Reports(stream).text;
+  };
+  EXPECT_EQ(end_of(create(engine, workflow)), report("send_changed", 0));
+  EXPECT_EQ(end_of(resume(engine, workflow, bytes)), "") << "it was said before the snapshot";
 }
 
 // What has diverged has counted: from then on it is what others are compared with.

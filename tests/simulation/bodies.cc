@@ -20,11 +20,16 @@ std::string path_of(const blazen_event* event, bool relaxed) {
          std::to_string(object["invocation_id"].get<uint64_t>());
 }
 
-std::string prompt_of(const std::string& own, size_t index) {
-  return "ask " + own + " " + std::to_string(index);
-}
-
 }  // namespace
+
+// Of a plan that diverges, some later attempts ask something else. What the handler answers at once is looked
+// for under the id of the first (ask).
+std::string Driver::prompt_of(const std::string& own, size_t index, uint32_t attempt) const {
+  std::string prompt = "ask " + own + " " + std::to_string(index);
+  if (plan_.diverges_percent == 0 || attempt == 1 || mix_text(plan_.seed, prompt) % 100 >= 50) return prompt;
+  const std::string other = prompt + " *" + std::to_string(attempt);
+  return plan_.handler_percent >= 0 && handle(plan_, other) == Handling::at_once ? prompt : other;
+}
 
 bool Driver::Held::is_asking() const {
   return std::any_of(answers.begin(), answers.end(), [](const std::string& each) { return each.empty(); });
@@ -206,7 +211,7 @@ blazen_status Driver::ask(Ctx& ctx, const std::string& own, const Behaviour& b) 
   const auto held = held_.find(ctx.id());
   bool waits = false;
   for (size_t i = 0; i < static_cast<size_t>(b.asks); ++i) {
-    const std::string prompt = prompt_of(own, i);
+    const std::string prompt = prompt_of(own, i, ctx.attempt());
     std::string answer = held != held_.end() ? held->second.answers[i] : ctx.ask(prompt);
     if (answer.empty() && ctx.failed == BLAZEN_PENDING && !ended() &&
         handle(plan_, prompt) == Handling::at_once && plan_.handler_percent >= 0) {
@@ -259,7 +264,7 @@ std::string Driver::answer_to(const std::string& prompt) const {
 
 void Driver::ask_later(Ctx& ctx, uint64_t id, size_t index) {
   const Held& held = held_.at(id);
-  const std::string prompt = prompt_of(held.path + "." + plan_.steps[held.step].name, index);
+  const std::string prompt = prompt_of(held.path + "." + plan_.steps[held.step].name, index, held.attempt);
   Asked& asked = asked_.emplace_back(this, id, index, prompt);
   blazen_question question = BLAZEN_QUESTION_INIT;
   question.prompt = prompt.data();

@@ -84,7 +84,7 @@ void Driver::take() {
     if (item.sequence != now_.items.size() + 1)
       fail("stream item " + std::to_string(item.sequence) + " comes after " +
            std::to_string(now_.items.size()));
-    for (const char* kind : {"send_changed", "send_diverged"}) {
+    for (const char* kind : {"send_changed", "send_diverged", "instead_of"}) {
       if (item.type == BLAZEN_LIFECYCLE && item.value.find(kind) != std::string::npos) count(kind);
     }
     now_.items.push_back(std::move(item));

@@ -150,6 +150,7 @@ class Driver {
   void log(const std::string& what, size_t index, uint64_t id, const std::string& path, uint32_t attempt,
            const std::string& how);
   void landed(size_t index, uint64_t id, const std::string& path, uint32_t attempt, bool is_done);
+  std::string prompt_of(const std::string& own, size_t index, uint32_t attempt) const;
   std::string answer_to(const std::string& prompt) const;
 
   // driver.cc

@@ -253,6 +253,7 @@ const char* const kFeatures[] = {
     "runs in a crowd",
     "questions handed out again",
     "resumes",
+    "instead_of",
     "send_changed",
     "send_diverged",
     "slow followers",

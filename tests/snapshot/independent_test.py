@@ -132,7 +132,7 @@ def check_what_waits(kept):
         (500, "Work", 1),
     ], moments
     attempts = {id: (attempt, len(effects)) for id, _, _, attempt, effects in waiting[15]}
-    assert all(attempts[id] == (2, 16) for _, id in waiting[20]) and len(waiting[20]) == 2, (waiting[20], attempts)
+    assert all(attempts[id] == (2, 24) for _, id in waiting[20]) and len(waiting[20]) == 2, (waiting[20], attempts)
     open_questions = [(events[event][4], asker) for event, asker, _ in waiting[22]]
     (body,) = waiting[21]
     assert ("of an event", 0) in open_questions and ("of a body", body) in open_questions, open_questions
@@ -140,13 +140,16 @@ def check_what_waits(kept):
         ("b", '"yes"'),
         ("a", cbor2.CBORTag(LIVE, ["answer", b"no"])),
     ]
+    asker = waiting[23][0][0]
+    assert [entry for entry in waiting[25] if entry[0] == asker] == [[asker, name, 7] for name in "abc"], waiting[25]
+    assert [body, "of a body", 7] in waiting[25], waiting[25]
     assert (waiting[24], kept["paused"][24], kept["draining"][24]) == (0, 1, 2)
     one = [[1, "T", "1", None, None]]
     # Laws that no grammar can say.
-    for fault in [{20: [[1, 1]]}, {21: [1]}, {22: [[0, 0, 0]]}, {23: [[1, "q", "1"]]}, {13: one, 22: [[0, 0, 0]]}]:
+    for fault in [{20: [[1, 1]]}, {21: [1]}, {22: [[0, 0, 0]]}, {23: [[1, "q", "1"]]}, {13: one, 22: [[0, 0, 0]]}, {25: [[1, "q", 7]]}]:
         data = SELF_DESCRIBED + cbor2.dumps({**kept["idle"], **fault}, canonical=True)
         assert ours(data) is None, fault
-    for fault in [{18: [0]}, {18: [-1, 0]}, {19: [[1]]}, {21: [0]}, {24: 3}]:
+    for fault in [{18: [0]}, {18: [-1, 0]}, {19: [[1]]}, {21: [0]}, {24: 3}, {25: [[0, "q", 7]]}, {25: [[1, "q"]]}]:
         data = SELF_DESCRIBED + cbor2.dumps({**kept["idle"], **fault}, canonical=True)
         assert ours(data) is None and grammar_refuses(data), fault
 

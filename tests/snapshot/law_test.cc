@@ -728,6 +728,35 @@ Shape asking() {
        }});
 }
 
+// Attempts that send, publish and ask something else than those before them, each after its answer.
+Shape diverging() {
+  return timed("5 json [\"again.5,part.2,part.7\",\"re i1.2.41f7bc5aa3edb089\"]",
+               {"AttemptsThatDiverge", [](Life& life) {
+                  Spec spec("diverging");
+                  spec.start(life.track([](Ctx& ctx) -> blazen_status {
+                        const std::string attempt = std::to_string(ctx.attempt());
+                        ctx.send(ctx.attempt() == 2 ? "Again" : "Part", attempt);
+                        ctx.publish("Progress", attempt);
+                        const std::string same = ctx.ask("same?");
+                        const std::string answer = ctx.ask("attempt " + attempt + "?");
+                        if (same.empty() || answer.empty()) return BLAZEN_PENDING;
+                        if (ctx.attempt() < 3) return ctx.fail(1, "not yet");
+                        return ctx.emit("End", answer);
+                      }))
+                      .retry(retries(3, 100));
+                  const auto note = [](const char* prefix) {
+                    return [prefix](Ctx& ctx) {
+                      ctx.set_once(prefix + std::to_string(ctx.event_id()), ctx.input());
+                    };
+                  };
+                  spec.step("part", {"Part"}, life.track(note("part.")));
+                  spec.step("again", {"Again"}, life.track(note("again.")));
+                  return spec.step("end", {"End"}, life.track([](Ctx& ctx) {
+                    ctx.stop("[\"" + ctx.keys() + "\"," + ctx.input() + "]");
+                  }));
+                }});
+}
+
 // Three questions of default ids, of one step; each answer is an event.
 Shape events_that_ask() {
   return timed(
@@ -862,6 +891,7 @@ const std::vector<Shape>& shapes() {
                                          retrying(1),
                                          delayed(),
                                          asking(),
+                                         diverging(),
                                          events_that_ask(),
                                          failure_that_is_handled(),
                                          atomic_step(),

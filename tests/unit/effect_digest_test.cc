@@ -37,11 +37,29 @@ TEST(EffectDigest, IsTheSameForEver) {
        0x33eeddb5fe4db328, 0xee944e39d4efb678},
       {"a publication", digest_of_publication(*event(Tag::json, "{\"id\":7}")), 0x1a0227e731f42210,
        0xf6e7f5a3b2d2201a},
+      {"a question that is sent", digest_of_request(*event(Tag::json, "{}", {}, "q"), "ship", 5, 77),
+       0x44077f5baa641d72, 0xaf7a65234eccc6d1},
   };
   for (const Known& each : known) {
     EXPECT_EQ(each.effect.identity, each.identity) << each.name << std::hex << " 0x" << each.effect.identity;
     EXPECT_EQ(each.effect.payload, each.payload) << each.name << std::hex << " 0x" << each.effect.payload;
   }
+}
+
+TEST(EffectDigest, OfAQuestionIsTheSameForEver) {
+  struct Known {
+    const char* name;
+    uint64_t digest;
+    uint64_t known;
+  };
+  const Known known[] = {
+      {"asked by a body", digest_of_question(Asks::body, "900?", {}), 0xef8b5604e45de30e},
+      {"with metadata", digest_of_question(Asks::body, "900?", "{\"n\":1}"), 0x83ad00aa9772a148},
+      {"sent", digest_of_question(Asks::send, "\"900?\"", {}), 0x3dbbe85d1659c8e8},
+      {"emitted", digest_of_question(Asks::emit, "\"900?\"", {}), 0x29a96973a26b0388},
+  };
+  for (const Known& each : known)
+    EXPECT_EQ(each.digest, each.known) << each.name << std::hex << " 0x" << each.digest;
 }
 
 }  // namespace

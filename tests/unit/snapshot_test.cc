@@ -660,7 +660,7 @@ struct Document {
       {11, a({a({t("a"), u(3), a({t("c"), b("x")})})})},
       {12, a({t("split"), t("work"), t("check"), t("remote"), t("join")})},
       {13, a({a({u(1), t("T"), t("1"), kNil, kNil})})},
-      {14, a({a({u(2), u(0), u(0), u(1), b("1234567812345678")})})},
+      {14, a({a({u(2), u(0), u(0), u(1), b("123456781234567812345678")})})},
       {15, a({a({u(3), u(1), u(0), u(1), b("")})})},
       {16, kNil},
       {17, a({})},
@@ -671,6 +671,7 @@ struct Document {
       {22, a({})},
       {23, a({})},
       {24, u(0)},
+      {25, a({})},
   };
 
   std::string head() const {
@@ -784,7 +785,7 @@ TEST(Snapshot, FaultsOfTheTablesAreNamed) {
   const std::string one = t("1");
   expect_faults({
       {{{10, u(1)}}, 10, 0, "state: expected an array, found an unsigned integer"},
-      {{{10, head(60)}}, 10, 0, "state: 60 items, and the bytes left hold at most 21"},
+      {{{10, head(60)}}, 10, 0, "state: 60 items, and the bytes left hold at most 23"},
       {{{10, head(UINT64_MAX)}}, 10, 0, "state: more items than bytes left"},
       {{{10, a({a({t("a"), u(1)})})}}, 10, 1, "state[0]: an array of 2 instead of 3"},
       {{{10, a({a({t(""), u(1), one})})}}, 10, 2, "state[0].key: empty"},
@@ -880,9 +881,9 @@ TEST(Snapshot, FaultsOfInvocationsAreNamed) {
       {{{14, a({a({u(2), u(0), u(0), u(1)})})}}, 14, 1, "in_flight[0]: an array of 4 instead of 5"},
       {{{14, a({flight(0, "")})}}, 14, 2, "in_flight[0].id: 0, and they count from 1"},
       {{{14, a({flight(10, "")})}}, 14, 2, "in_flight[0].id: 10 is more than 9, invocation_id_last"},
-      {{{14, a({flight(5, ""), flight(4, "1234567812345678"), flight(5, "")})}},
+      {{{14, a({flight(5, ""), flight(4, "123456781234567812345678"), flight(5, "")})}},
        14,
-       30,
+       39,
        "in_flight[2].id: 5 is the id of another invocation in flight"},
       {{{7, a({u(9), u(kCounterMax), u(9), u(3)})}, {14, a({flight(5, ""), flight(4, ""), flight(5, "")})}},
        14,
@@ -904,18 +905,18 @@ TEST(Snapshot, FaultsOfInvocationsAreNamed) {
        14,
        5,
        "in_flight[0].attempt: 4294967296 is more than 4294967295, 32 bits"},
-      {{{14, a({flight(2, "1234567")})}}, 14, 6, "in_flight[0].effects: 7 bytes, which is no multiple of 16"},
+      {{{14, a({flight(2, "1234567")})}}, 14, 6, "in_flight[0].effects: 7 bytes, which is no multiple of 24"},
       {{{14, a({a({u(2), u(0), u(0), u(1), kNil})})}},
        14,
        6,
        "in_flight[0].effects: expected a byte string, found null"},
       {{{14, head(1000000)}}, 14, 0, "in_flight: more items than bytes left"},
-      {{{15, head(4)}}, 15, 0, "queued: 4 items, and the bytes left hold at most 3"},
+      {{{15, head(5)}}, 15, 0, "queued: 5 items, and the bytes left hold at most 4"},
       {{{15, a({a({u(3), u(1), u(0), u(1)})})}}, 15, 1, "queued[0]: an array of 4 instead of 5"},
       {{{15, a({a({u(3), u(1), u(0), u(1), b("123456789")})})}},
        15,
        6,
-       "queued[0].effects: 9 bytes, which is no multiple of 16"},
+       "queued[0].effects: 9 bytes, which is no multiple of 24"},
       {{{15, a({queued(4), queued(4)})}}, 15, 8, "queued[1].id: 4 does not come after 4 before it"},
       {{{15, a({queued(4), queued(3)})}}, 15, 8, "queued[1].id: 3 does not come after 4 before it"},
       {{{15, a({queued(1), queued(2)})}}, 15, 8, "queued[1].id: 2 is the id of another invocation in flight"},
@@ -1087,7 +1088,7 @@ TEST(Snapshot, FaultsOfTheClockAndThePauseAreNamed) {
       {{{24, u(3)}}, 24, 0, "pause: 3 is none of 0, 1, 2"},
       {{{24, u(UINT64_MAX)}}, 24, 0, "pause: 18446744073709551615 is none of 0, 1, 2"},
       {{{24, kNil}}, 24, 0, "pause: expected an unsigned integer, found null"},
-      {{{24, ""}}, 24, 0, "pause: missing: the map ends after 24 keys"},
+      {{{25, ""}}, 25, 0, "asked: missing: the map ends after 25 keys"},
       {ended_with(24, u(1)), 24, 0, "pause: only a running run is paused"},
       {ended_with(24, u(2)), 24, 0, "pause: only a running run is paused"},
   });
@@ -1108,7 +1109,7 @@ TEST(Snapshot, FaultsOfTimersAreNamed) {
   expect_faults({
       {{{19, u(0)}}, 19, 0, "delayed: expected an array, found an unsigned integer"},
       {{{19, head(100)}}, 19, 0, "delayed: more items than bytes left"},
-      {{{19, head(4)}}, 19, 0, "delayed: 4 items, and the bytes left hold at most 2"},
+      {{{19, head(4)}}, 19, 0, "delayed: 4 items, and the bytes left hold at most 3"},
       {{{19, a({a({u(1), u(0)})})}}, 19, 1, "delayed[0]: an array of 2 instead of 3"},
       {{{19, a({a({t("1"), u(0), kNil})})}}, 19, 2, "delayed[0].due: expected an integer, found text"},
       {{{19, a({delayed(least - 1, 0)})}},
@@ -1150,7 +1151,7 @@ TEST(Snapshot, FaultsOfTimersAreNamed) {
        3,
        "delayed[0].event: its value is no JSON object"},
       {{{20, kNil}}, 20, 0, "backing_off: expected an array, found null"},
-      {{{20, head(4)}}, 20, 0, "backing_off: 4 items, and the bytes left hold at most 3"},
+      {{{20, head(5)}}, 20, 0, "backing_off: 5 items, and the bytes left hold at most 4"},
       {{{20, a({a({u(1)})})}}, 20, 1, "backing_off[0]: an array of 1 instead of 2"},
       {{{20, a({a({i(least - 1), u(3)})})}},
        20,
@@ -1189,6 +1190,7 @@ TEST(Snapshot, FaultsOfQuestionsAndAnswersAreNamed) {
   const std::string three = a({queued_item(3), queued_item(4), queued_item(5)});
   const std::string both = a({question(1, 3), question(2, 0)});
   const size_t first = 1 + 8;  // where the second event stands
+  const auto asked = [](uint64_t id, std::string_view name) { return a({u(id), t(name), u(7)}); };
   expect_faults({
       {{{21, kNil}}, 21, 0, "asking: expected an array, found null"},
       {{{21, a({u(2)})}}, 21, 1, "asking[0].id: 2 is no queued invocation"},
@@ -1272,6 +1274,31 @@ TEST(Snapshot, FaultsOfQuestionsAndAnswersAreNamed) {
        12,
        "answers[0].value.kept: expected a value: text, a byte string or an array of two"},
       {{{23, a({a({u(3), t("q"), t("{")})})}}, 23, 7, "answers[0].value: not JSON: ends inside an object"},
+      {{{25, kNil}}, 25, 0, "asked: expected an array, found null"},
+      {{{25, head(1)}}, 25, 0, "asked: more items than bytes left"},
+      {{{25, a({a({u(3), t("long enough")})})}}, 25, 1, "asked[0]: an array of 2 instead of 3"},
+      {{{25, a({a({u(1), t("q"), u(7)})})}}, 25, 2, "asked[0].id: 1 is no invocation"},
+      {{{25, a({a({u(3), t(""), u(UINT64_MAX)})})}}, 25, 3, "asked[0].request_id: empty"},
+      {{{25, a({a({u(3), t("q"), i(-1)})})}},
+       25,
+       5,
+       "asked[0].digest: expected an unsigned integer, found a negative integer"},
+      {{{25, a({asked(3, "q"), asked(3, "q")})}}, 25, 7, "asked[1]: does not come after the one before it"},
+      {{{25, a({asked(3, "q"), asked(3, "p")})}}, 25, 7, "asked[1]: does not come after the one before it"},
+      {{{25, a({asked(3, "p"), asked(2, "q")})}}, 25, 7, "asked[1]: does not come after the one before it"},
+      {{{6, u(5)}, {13, a({})}, {14, a({})}, {15, a({})}, {16, a({t("1")})}, {25, a({asked(3, "q")})}},
+       25,
+       0,
+       "asked: 1 items, and only a running run has any"},
+      // Who does not know what it has asked would take the answer to another question.
+      {{{23, a({a({u(3), t("q"), t("1")})})}, {25, a({asked(2, "q"), asked(3, "p"), asked(3, "r")})}},
+       25,
+       16,
+       "asked: 3 has an open question, or an answer, that is not here"},
+      {{{13, requests}, {22, both}, {25, a({asked(3, "q")})}},
+       25,
+       6,
+       "asked: 3 has an open question, or an answer, that is not here"},
   });
   Document sound;
   sound.fields[13] = requests;
@@ -1280,6 +1307,8 @@ TEST(Snapshot, FaultsOfQuestionsAndAnswersAreNamed) {
   sound.fields[22] = a({question(2, 4), question(1, 2)});
   sound.fields[23] =
       a({a({u(2), t("b"), t("1")}), a({u(2), t("a"), b("1")}), a({u(3), t("a"), l({t(""), t("1")})})});
+  sound.fields[25] = a({asked(2, "a"), asked(2, "b"), asked(2, "p"), asked(3, "a"), asked(3, "withdrawn"),
+                        a({u(4), t("q"), u(UINT64_MAX)})});
   EXPECT_EQ(snapshot(*restored(sound.bytes(), sample_workflow(Hosting::all))), sound.bytes());
 }
 
@@ -1302,21 +1331,21 @@ TEST(Snapshot, FaultsOfTheMapAreNamed) {
   EXPECT_EQ(fault_of(tag + "\xbf"), "snapshot: indefinite length is not allowed at 3");
   EXPECT_EQ(fault_of(tag + "\xa0"), "magic: missing: the map ends after 0 keys at 4");
   EXPECT_EQ(fault_of(tag + "\xb9\xff\xff"), "snapshot: more items than bytes left at 3");
-  EXPECT_EQ(fault_of(tag + "\xb8\x1a" + body + u(25) + u(1)),
-            "snapshot: key 25 is not one of format 1 at " + size_text(sound.size()));
+  EXPECT_EQ(fault_of(tag + "\xb8\x1b" + body + u(26) + u(1)),
+            "snapshot: key 26 is not one of format 1 at " + size_text(sound.size()));
   EXPECT_EQ(fault_of(sound + u(0)), "snapshot: 1 bytes follow its end at " + size_text(sound.size()));
-  EXPECT_EQ(fault_of(tag + "\xb8\x18" + body.substr(0, body.size() - 3)),
-            "pause: missing: the map ends after 24 keys at " + size_text(sound.size() - 3));
+  EXPECT_EQ(fault_of(tag + "\xb8\x19" + body.substr(0, body.size() - 3)),
+            "asked: missing: the map ends after 25 keys at " + size_text(sound.size() - 3));
 
   Document lacking;
   lacking.fields.erase(9);
   EXPECT_EQ(fault_of(lacking.bytes()),
             "metadata: key 10 stands where key 9 belongs at " + size_text(lacking.offset(10) - 1));
   Document unknown;
-  unknown.fields.erase(24);
+  unknown.fields.erase(25);
   unknown.fields[40] = kNil;
   EXPECT_EQ(fault_of(unknown.bytes()),
-            "pause: key 40 is not one of format 1 at " + size_text(unknown.offset(40) - 2));
+            "asked: key 40 is not one of format 1 at " + size_text(unknown.offset(40) - 2));
 }
 
 // A newer format is told before anything that it may have changed.
@@ -1426,11 +1455,15 @@ TEST(Snapshot, MemoryOfDecodingIsBoundedByItsBytes) {
     questions.fields[21] = list_of(count, [](uint64_t n) { return u(n + 1); });
     questions.fields[22] = list_of(count, [&](uint64_t n) { return a({u(count - 1 - n), u(n + 1), u(0)}); });
     questions.fields[23] = list_of(count, [](uint64_t n) { return a({u(n + 1), t("a"), b("")}); });
+    questions.fields[25] = list_of(2 * count, [&](uint64_t n) {
+      return a({u(n / 2 + 1), t(n % 2 == 0 ? "a" : "q" + std::to_string(count - 1 - n / 2)), u(n)});
+    });
     expect_bounded(questions.bytes(), true, "questions and answers");
     questions.fields[13] = a({request_item(1, "q")});
     questions.fields[15] = a({queued_item(1)});
     questions.fields[21] = questions.fields[22] = a({});
     questions.fields[23] = list_of(count, [](uint64_t) { return a({u(1), t("a"), b("")}); });
+    questions.fields[25] = a({a({u(1), t("a"), u(0)})});
     expect_bounded(questions.bytes(), true, "answers to one");
 
     Document steps;
@@ -1447,7 +1480,7 @@ TEST(Snapshot, MemoryOfDecodingIsBoundedByItsBytes) {
 // Counts that promise more than the bytes hold cost no memory, or a bounded one.
 TEST(Snapshot, MemoryOfARefusalIsBoundedByItsBytes) {
   const std::string filler(100000, '\0');
-  for (const uint64_t key : {10, 11, 12, 13, 14, 15, 17, 19, 20, 21, 22, 23}) {
+  for (const uint64_t key : {10, 11, 12, 13, 14, 15, 17, 19, 20, 21, 22, 23, 25}) {
     for (const uint64_t divisor : {1, 2, 3, 4, 5, 6, 7, 8}) {
       Document document;
       std::string bytes = document.bytes().substr(0, document.offset(key));
