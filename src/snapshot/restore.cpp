@@ -244,6 +244,11 @@ std::vector<Ref<Value>> restore_answers(const SnapshotDocument& document, Reviva
   return answers;
 }
 
+// They come in their order.
+void take_asked(Effects& effects, const SnapshotDocument::Asked& item) {
+  effects.asked.emplace_hint(effects.asked.end(), item.request_id, item.digest);
+}
+
 std::unique_ptr<Effects> restore_effects(std::span<const uint8_t> bytes) {
   if (bytes.empty()) return nullptr;
   auto effects = std::make_unique<Effects>();
@@ -360,8 +365,7 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
     const SnapshotDocument::Answer& item = document.answers[i];
     effects_of(item.id).add_answer(item.request_id, answers[i]);
   }
-  for (const SnapshotDocument::Asked& item : document.asked)
-    effects_of(item.id).asked.emplace(item.request_id, item.digest);
+  for (const SnapshotDocument::Asked& item : document.asked) take_asked(effects_of(item.id), item);
   state.questions.reserve(document.questions.size());
   for (const SnapshotDocument::Question& item : document.questions) {
     Invocation* asker = item.asker == 0 ? nullptr : invocations.at(item.asker);

@@ -83,6 +83,7 @@ struct Bytes {
   std::string asking = kEmpty;
   std::string questions = kEmpty;
   std::string answers = kEmpty;
+  std::string asked = kEmpty;
 
   std::string all() const {
     constexpr uint64_t most = uint64_t{1} << 60;
@@ -110,7 +111,8 @@ struct Bytes {
                                   asking,
                                   questions,
                                   answers,
-                                  u(0)};
+                                  u(0),
+                                  asked};
     std::string bytes = "\xd9\xd9\xf7" + item([&](CborWriter& writer) { writer.map(std::size(fields)); });
     for (size_t key = 0; key < std::size(fields); ++key) bytes += u(key) + fields[key];
     return bytes;
@@ -182,6 +184,7 @@ std::string answered(size_t count, uint64_t (*id)(uint64_t)) {
   bytes.events = a({event(1, "Work", "1", {})});
   bytes.queued = list(count, [&](uint64_t i) { return a({u(id(i)), u(1), u(0), u(1), "\x40"}); });
   bytes.answers = list(count, [&](uint64_t i) { return a({u(id(i)), t("q"), t("1")}); });
+  bytes.asked = list(count, [&](uint64_t i) { return a({u(id(i)), t("q"), u(7)}); });
   return bytes.all();
 }
 
@@ -192,6 +195,7 @@ std::string asking(size_t count, uint64_t (*id)(uint64_t)) {
   bytes.queued = list(count, [&](uint64_t i) { return a({u(id(i)), u(1), u(0), u(1), "\x40"}); });
   bytes.asking = list(count, [&](uint64_t i) { return u(id(i)); });
   bytes.questions = list(count, [&](uint64_t i) { return a({u(i), u(id(i)), u(0)}); });
+  bytes.asked = list(count, [&](uint64_t i) { return a({u(id(i)), t(name(i)), u(7)}); });
   return bytes.all();
 }
 
