@@ -82,7 +82,8 @@ std::string bytes_with(const Numbers& numbers, const Workflow& workflow, std::ve
       a({}),
       a({}),
       a({}),
-      u(0)};
+      u(0),
+      a({})};
   std::string bytes = "\xd9\xd9\xf7" + head(5, std::size(fields));
   for (size_t key = 0; key < std::size(fields); ++key) bytes += u(key) + fields[key];
   return bytes;
