@@ -160,7 +160,6 @@ void Call::begin(Run& run, Invocation* invocation) noexcept {
 }
 
 Ref<Error> Call::check_open() const noexcept {
-  if (run_->is_inherited()) return forked_here();
   if (abandoned_.load(std::memory_order_acquire))
     return Error::make(Status::cancelled,
                        "the time of this attempt is up: nothing that it does counts any more");

@@ -332,33 +332,29 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     leavings.let_go();
     call->stash_.put(std::move(commands.released));
     commands.clear();
-    if (notices.any()) {
-      notify(notices);
-      if (is_inherited()) return steps;
-    }
+    if (notices.any() && !notify_unforked(notices)) break;
     Ref<Error> error;
     const Status status =
         shares_work_ && !is_quick(*call) ? call_slow_body(*call, error) : call_body(*call, error);
-    if (is_inherited()) [[unlikely]] {  // the body has forked, and this is the child: it leaves all as it is
-      (void)error.take();
-      return steps;
-    }
     ++steps;
     hand_free = steps_max == 0 || steps < steps_max;
     // Not after the last one, unless somebody waits for it.
     if (watch.is_time() &&
-        (worker == Worker::waiter || status != Status::ok || call->deferred_ || !call->stops())) {
+        (worker == Worker::waiter || status != Status::ok || call->deferred_ || !call->stops()))
       look(watch, *call);
-      if (is_inherited()) return steps;
-    }
     // Bring back, and take the next: one that waits takes those that are quick.
     const bool picks = worker == Worker::waiter && !workflow().is_quick();
+    if (is_inherited()) {  // forked by the body, and this is the child: it leaves all as it is
+      (void)error.take();
+      break;
+    }
     guard.lock();
     looked_ms_ = watch.now();
     left_is_done = bring_back(*call, status, error, hand_free && !picks, commands, notices);
     if (!left_is_done || call->deferred_) left = Ref<Call>::adopt(std::exchange(call, nullptr));
     if (picks ? hand_free && next_is_quick() : !left_is_done && hand_free) dispatch(commands, notices);
   }
+  if (is_inherited()) return steps;  // without the lock, which may be held for ever
   remove(at_work);
   offer(notices);
   guard.unlock();
@@ -839,6 +835,12 @@ void Run::notify(Notices& notices) noexcept {
     delisted_ = true;
     if (std::exchange(owned_, false)) let_go();
   }
+}
+
+// Between two bodies. False: this is a child that was forked in a callback.
+[[gnu::noinline]] bool Run::notify_unforked(Notices& notices) noexcept {
+  notify(notices);
+  return !is_inherited();
 }
 
 void Run::call_back(Notices& notices) noexcept {

@@ -226,6 +226,7 @@ class Run final : public Object, public Work {
   std::unique_ptr<PendingCallback> take_unforked(List& list) const noexcept {
     return is_inherited() ? nullptr : list.take();
   }
+  bool notify_unforked(Notices& notices) noexcept;
   void call_back(Notices& notices) noexcept;
   void collect_done(Notices& notices) noexcept;
   // Under the lock: until the callbacks of these notices are back, somebody has the run.

@@ -57,7 +57,13 @@ class Runtime final : public Object {
   Log& log() noexcept { return *ports_.log; }
 
   // In a child of the process that made it: nothing can be done with it but to forget it.
-  bool is_inherited() const noexcept { return generation_ != fork_generation(); }
+  // Most processes are nobody's child, and look no further.
+  bool is_inherited() const noexcept {
+    const uint32_t generation = fork_generation();
+    if (generation == 0) [[likely]]
+      return false;
+    return generation_ != generation;
+  }
 
   void hold() noexcept {
     if (handles_.fetch_add(1, std::memory_order_relaxed) == 0) retain(this);
