@@ -11,6 +11,7 @@
 
 #include "base/quotes.hpp"
 #include "engine/run.hpp"
+#include "engine/scope.hpp"
 
 namespace blazen {
 namespace {

@@ -97,7 +97,7 @@ Thread::Thread(const ThreadSettings& settings, std::string_view role, std::funct
   if (settings.stack_bytes != 0) attributes.set_stack(settings.stack_bytes);
   const SignalsBlocked blocked;
   must(::pthread_create(&thread_, &attributes.all, run_start, start.get()));
-  (void)start.release();  // the thread has it
+  start.release();  // NOLINT(bugprone-unused-return-value): the thread has it
   joinable_ = true;
 }
 

@@ -59,13 +59,13 @@ Ref<Error> check_room(const SnapshotDocument& document) {
     const char* name;
     uint64_t value;
     uint64_t most;
-  } kAll[] = {{"counters.event_id_last", document.event_id_last, kCounterMax / 2},
-              {"counters.invocation_id_last", document.invocation_id_last, kCounterMax / 2},
-              {"counters.write_last", document.write_last, kCounterMax / 2},
-              {"counters.stream_last", document.stream_last, kCounterMax / 2},
-              {"clock.elapsed", static_cast<uint64_t>(document.elapsed_ms), kElapsedMsRoom}};
+  } all[] = {{"counters.event_id_last", document.event_id_last, kCounterMax / 2},
+             {"counters.invocation_id_last", document.invocation_id_last, kCounterMax / 2},
+             {"counters.write_last", document.write_last, kCounterMax / 2},
+             {"counters.stream_last", document.stream_last, kCounterMax / 2},
+             {"clock.elapsed", static_cast<uint64_t>(document.elapsed_ms), kElapsedMsRoom}};
   if (document.phase >= Phase::completed) return nullptr;
-  for (const auto& each : kAll) {
+  for (const auto& each : all) {
     if (each.value <= each.most) continue;
     return Error::make(Status::snapshot_invalid, std::string(each.name) + ": " + std::to_string(each.value) +
                                                      " leaves no room for a run that goes on; it may be " +
@@ -154,8 +154,10 @@ class Revival {
     }
     Ref<Value> live;
     Ref<Error> cause = maker_->make(value.label(), value.make(), live);
-    if (!cause && !live) skipped_.push_back(std::move(place));
-    if (!cause) return live;
+    if (!cause) {
+      if (!live) skipped_.push_back(std::move(place));
+      return live;
+    }
     if (cause->status == Status::out_of_memory) throw std::bad_alloc();
     failure_ =
         Error::make(Status::not_serializable, place + " cannot be made again: the deserializer of label " +
