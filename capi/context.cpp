@@ -58,7 +58,8 @@ Ref<Error> give_keys(const blazen_context* context, const char* prefix, size_t p
   KeptCall call;
   std::string_view text;
   if (Ref<Error> failure = need_open(context, call)) return failure;
-  if (Ref<Error> failure = need_label("prefix", prefix, prefix_length, text)) return failure;
+  if (Ref<Error> failure = need_data("prefix", prefix, prefix_length, text)) return failure;
+  if (Ref<Error> failure = check_prefix("prefix", text)) return failure;
   if (Ref<Error> failure = need_out("keys", keys)) return failure;
   Ref<Keys> list = Ref<Keys>::adopt(new Keys);
   list->texts = call->run().keys(*call, text, session);
@@ -71,7 +72,7 @@ Ref<Error> find_value(const blazen_context* context, const char* key, size_t key
   KeptCall call;
   std::string_view name;
   if (Ref<Error> failure = need_open(context, call)) return failure;
-  if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+  if (Ref<Error> failure = need_key(key, key_length, name)) return failure;
   found = call->run().find(*call, name, session);
   return nullptr;
 }
@@ -91,7 +92,7 @@ Ref<Error> remove_key(blazen_context* context, const char* key, size_t key_lengt
   Write write{Write::Kind::remove, {}, nullptr};
   bool was_there = false;
   if (Ref<Error> failure = need_open(context, call)) return failure;
-  if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
+  if (Ref<Error> failure = need_key(key, key_length, write.key)) return failure;
   Ref<Error> refused = session ? call->run().write_session(*call, std::move(write), &was_there)
                                : call->run().write(*call, {&write, 1}, nullptr, &was_there);
   if (!refused && removed != nullptr) *removed = was_there ? 1 : 0;
@@ -102,7 +103,7 @@ Ref<Error> add_to_batch(blazen_batch* batch, const char* key, size_t key_length,
   Batch* object = nullptr;
   std::string_view name;
   if (Ref<Error> failure = need("batch", batch, object)) return failure;
-  if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+  if (Ref<Error> failure = need_key(key, key_length, name)) return failure;
   item.key = name;
   object->items.push_back(std::move(item));
   return nullptr;
@@ -258,8 +259,10 @@ blazen_status blazen_context_progress(blazen_context* context, const char* label
     KeptCall call;
     std::string_view text;
     if (Ref<Error> failure = need_context(context, call)) return failure;
-    if (Ref<Error> failure = need_label("label", label, label_length, text)) return failure;
-    return call->progress(text, current, total);
+    if (Ref<Error> failure = need_data("label", label, label_length, text)) return failure;
+    if (text.size() > kNameBytesMax) return name_fault("label", text);
+    const std::string mended = utf8_mended(text);  // for people to read
+    return call->progress(mended, current, total);
   });
 }
 
@@ -273,7 +276,7 @@ blazen_status blazen_context_set_value(blazen_context* context, const char* key,
     std::string_view name;
     Ref<Value> kept;
     if (Ref<Error> failure = need_open(context, call)) return failure;
-    if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+    if (Ref<Error> failure = need_key(key, key_length, name)) return failure;
     if (Ref<Error> failure = need_state_value(value, kept)) return failure;
     return set_state(*call, name, std::move(kept));
   });
@@ -285,7 +288,7 @@ blazen_status blazen_context_set_json(blazen_context* context, const char* key, 
     KeptCall call;
     std::string_view name;
     if (Ref<Error> failure = need_open(context, call)) return failure;
-    if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+    if (Ref<Error> failure = need_key(key, key_length, name)) return failure;
     Result<Ref<Value>> value = make_json("json", json, json_length);
     if (!value) return value.error();
     return set_state(*call, name, std::move(*value));
@@ -299,7 +302,7 @@ blazen_status blazen_context_set_bytes(blazen_context* context, const char* key,
     std::string_view name;
     std::string_view bytes;
     if (Ref<Error> failure = need_open(context, call)) return failure;
-    if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+    if (Ref<Error> failure = need_key(key, key_length, name)) return failure;
     if (Ref<Error> failure = need_data("data", data, data_length, bytes)) return failure;
     if (Ref<Error> failure = check_value_size("data", bytes.size())) return failure;
     return set_state(*call, name, Value::copy(Tag::bytes, bytes));
@@ -349,7 +352,7 @@ blazen_status blazen_context_compare_and_set(blazen_context* context, const char
     std::string_view name;
     Ref<Value> kept;
     if (Ref<Error> failure = need_open(context, call)) return failure;
-    if (Ref<Error> failure = need_name("key", key, key_length, name)) return failure;
+    if (Ref<Error> failure = need_key(key, key_length, name)) return failure;
     if (Ref<Error> failure = need_state_value(value, kept)) return failure;
     const bool removes = value == nullptr;
     Write writes[2] = {{Write::Kind::expect, name, nullptr, expected},
@@ -385,7 +388,7 @@ blazen_status blazen_context_set_session(blazen_context* context, const char* ke
     KeptCall call;
     Write write{Write::Kind::set, {}, nullptr};
     if (Ref<Error> failure = need_open(context, call)) return failure;
-    if (Ref<Error> failure = need_name("key", key, key_length, write.key)) return failure;
+    if (Ref<Error> failure = need_key(key, key_length, write.key)) return failure;
     if (Ref<Error> failure = need_value_or_null("value", value, write.value)) return failure;
     return call->run().write_session(*call, std::move(write), nullptr);
   });

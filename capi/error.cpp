@@ -11,9 +11,6 @@ blazen_status blazen_error_host(int64_t host_code, const char* message, size_t m
   if (Ref<Error> failure = need_data("message", message, message_length, text))
     return give(std::move(failure), error);
   if (Ref<Error> failure = check_value_size("message", text.size())) return give(std::move(failure), error);
-  if (const size_t valid = utf8_valid_prefix(text.data(), text.size()); valid != text.size()) {
-    return give(Error::at(Status::invalid_utf8, "message is not UTF-8", valid), error);
-  }
   Ref<Value> kept;
   if (detail != nullptr) {
     Value* value = nullptr;

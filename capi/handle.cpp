@@ -132,11 +132,7 @@ Ref<Error> failure_of(blazen_status status, blazen_error* given) noexcept {
   return Error::host(status, "it answered a status that this library does not know", nullptr);
 }
 
-// The text of an exception may be anything; that of an error is UTF-8.
-Ref<Error> thrown_by_host(std::string_view what) noexcept {
-  const size_t valid = utf8_valid_prefix(what.data(), what.size());
-  return Error::host(0, valid == what.size() ? what : what.substr(0, valid), nullptr);
-}
+Ref<Error> thrown_by_host(std::string_view what) noexcept { return Error::host(0, what, nullptr); }
 
 Ref<Error> take_answer(Ref<Error> failure, blazen_value* answer, Ref<Value>& value) noexcept {
   Ref<Value> given = Ref<Value>::adopt(object_of<Value>(answer));

@@ -214,11 +214,17 @@ inline Ref<Error> need_data(const char* argument, const void* data, size_t lengt
   return nullptr;
 }
 
-// A name, a type, a key: not empty, UTF-8, not too long.
+// A name, a type, an id: not empty, UTF-8, without a NUL, not too long.
 inline Ref<Error> need_name(const char* argument, const char* text, size_t length,
                             std::string_view& view) noexcept {
   if (Ref<Error> error = need_data(argument, text, length, view)) return error;
   return check_name(argument, view);
+}
+
+// A key of the state or the session.
+inline Ref<Error> need_key(const char* text, size_t length, std::string_view& view) noexcept {
+  if (Ref<Error> error = need_data("key", text, length, view)) return error;
+  return check_key("key", view);
 }
 
 // A text that may be missing.

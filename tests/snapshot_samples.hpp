@@ -214,7 +214,7 @@ inline std::span<const uint8_t> bytes_of(std::string_view text) {
 // The snapshot, as the engine takes it. engine: who is said to have written it.
 inline Result<std::string> try_snapshot(const RunState& state, std::string_view engine = kEngineVersion,
                                         int64_t now_ms = 0) {
-  SnapshotCut cut = cut_snapshot(state, now_ms, now_ms);
+  SnapshotCut cut = cut_snapshot(state, now_ms, now_ms != 0 ? now_ms : state.clock.set_date_ms);
   cut.engine = engine;
   Result<CborBuffer> encoded = encode_snapshot(cut, serialize);
   keep_orders(cut, state);

@@ -95,7 +95,8 @@ extern "C" {
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_INPUT_RESPONSE_EVENT "blazen::InputResponseEvent"
 /* A step has failed for good, for whoever accepts it: {"step", "attempt", "invocation_id", "event_type", "status",
- * "message", "host_code", "detail"}. Where nobody does, or where that step fails too, the run fails.
+ * "message", "host_code", "detail"}; in place of a detail that is no JSON, or too deep or long to stand inside another value,
+ * {"detail_omitted": why}. Where nobody does, or where that step fails too, the run fails.
  * [own: none | thread: any | block: no | since: 0.1] */
 #define BLAZEN_STEP_FAILED_EVENT "blazen::StepFailedEvent"
 /* The last item of every stream, on every path.
@@ -135,7 +136,8 @@ extern "C" {
 
 /* Bounds that are the same for everybody. Past one, a call answers BLAZEN_ERROR_LIMIT and names the bound.
  * [own: none | thread: any | block: no | since: 0.1] */
-#define BLAZEN_NAME_BYTES_MAX 1024          /* a name, an event type, a key, a codec, a correlation id */
+#define BLAZEN_NAME_BYTES_MAX 1024          /* a name, an event type, a key, a codec, a correlation id. None has a NUL (a
+                                               terminator that was counted in), but for the inside of a key */
 #define BLAZEN_VALUE_BYTES_MAX 0x40000000   /* a value: 1 GiB */
 #define BLAZEN_JSON_DEPTH_MAX 512           /* arrays and objects inside one another; 504 in a question and in an answer */
 #define BLAZEN_STEPS_MAX 4096               /* steps of one workflow */
@@ -231,7 +233,9 @@ typedef blazen_status (*blazen_step_fn)(void *user_data, blazen_context *context
 
 /* Makes a failure of the host's own, for a step to return: its code, message and detail value, which may be LIVE (the
  * caller of the run gets the very same object back). Answers BLAZEN_ERROR_HOST, so that a step can say
- * `return blazen_error_host(7, BLAZEN_TEXT("disk is gone"), NULL, error);`. detail may be NULL.
+ * `return blazen_error_host(7, BLAZEN_TEXT("disk is gone"), NULL, error);`. detail may be NULL. A message that is not UTF-8 costs
+ * neither code nor detail: each bad sequence becomes U+FFFD, the message says so at its end, and blazen_error_offset is the
+ * byte at fault.
  * [own: message in, detail in | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_error_host(int64_t host_code, const char *message, size_t message_length,
                                            blazen_value *detail, blazen_error **error);
@@ -1108,7 +1112,7 @@ BLAZEN_API blazen_status blazen_context_ask(blazen_context *context, const blaze
 BLAZEN_API blazen_status blazen_context_publish(blazen_context *context, const blazen_event *event,
                                                 blazen_error **error);
 /* Says how far this step is, to the streams with lifecycle; while there is none, it costs nothing. total 0: not known;
- * current is not more than it. label may be empty.
+ * current is not more than it. label may be empty; what is not UTF-8 in it becomes U+FFFD.
  * [own: context in, label in | thread: step | block: no | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_progress(blazen_context *context, const char *label, size_t label_length,
                                                  uint64_t current, uint64_t total, blazen_error **error);

@@ -74,6 +74,23 @@ size_t utf8_valid_prefix(const char* text, size_t length) noexcept {
   return length;
 }
 
+std::string utf8_mended(std::string_view text) {
+  std::string mended;
+  mended.reserve(text.size() + 2);
+  while (!text.empty()) {
+    const size_t valid = utf8_valid_prefix(text.data(), text.size());
+    mended.append(text.substr(0, valid));
+    text.remove_prefix(valid);
+    if (text.empty()) break;
+    mended += "\xef\xbf\xbd";
+    const auto* at = reinterpret_cast<const uint8_t*>(text.data());
+    size_t bad = text.size() < 3 ? text.size() : 3;
+    while (bad > 1 && !utf8_is_cut_short(at, at + bad)) --bad;
+    text.remove_prefix(bad);
+  }
+  return mended;
+}
+
 bool utf8_is_cut_short(const uint8_t* at, const uint8_t* end) noexcept {
   const auto left = static_cast<size_t>(end - at);
   if (left >= 4) return false;

@@ -3,11 +3,13 @@
 //
 // Invariants:
 //   * nothing outside [text, text + length) is read, so exact-size buffers need no padding;
-//   * pure functions: no allocation, no state, no exception; safe from any thread.
+//   * pure functions: no state; safe from any thread. utf8_mended alone allocates.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 namespace blazen {
 
@@ -15,6 +17,10 @@ namespace blazen {
 /// well-formed. A sequence cut short by the end of the text is ill-formed. `text` may be null when
 /// `length` is 0.
 size_t utf8_valid_prefix(const char* text, size_t length) noexcept;
+
+/// The text with U+FFFD in place of each ill-formed sequence (the longest beginning of a well-formed one, or
+/// one byte, as the Unicode standard has it). Throws std::bad_alloc.
+std::string utf8_mended(std::string_view text);
 
 /// Length (2 to 4) of the well-formed multi-byte sequence at `at`, or 0 when it is ill-formed or
 /// does not end before `end`. Needs at < end; an ASCII byte is no multi-byte sequence: 0.

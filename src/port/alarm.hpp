@@ -29,8 +29,8 @@ class Alarm {
   virtual void set() noexcept = 0;
   // Whether a thread of its own tells the time. Otherwise, whoever polls or helps does.
   virtual bool has_thread() const noexcept { return false; }
-  // From inside tell_time: the host is about to be called, for as long as it likes. Where this thread is the one
-  // that sees to the time, another one does so meanwhile.
+  // From inside tell_time: the host is about to be called, for as long as it likes. Where this thread is the
+  // one that sees to the time, another one does so meanwhile.
   virtual void hand_over() noexcept {}
   // When it returns, the time is not told any more.
   virtual void stop() noexcept = 0;

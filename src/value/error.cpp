@@ -3,6 +3,7 @@
 #include <new>
 
 #include "base/limits.hpp"
+#include "base/utf8.hpp"
 
 namespace blazen {
 namespace {
@@ -34,7 +35,14 @@ Ref<Error> Error::at(Status status, std::string_view message, uint64_t offset) n
 
 Ref<Error> Error::host(int64_t code, std::string_view message, Ref<Value> detail) noexcept {
   return build(Status::host, [&](Error& error) {
-    error.message = message;
+    const size_t valid = utf8_valid_prefix(message.data(), message.size());
+    if (valid == message.size()) {
+      error.message = message;
+    } else {
+      error.message =
+          utf8_mended(message) + " (mended: it was not UTF-8 from byte " + std::to_string(valid) + ")";
+      error.offset = valid;
+    }
     error.host_code = code;
     error.detail = std::move(detail);
   });

@@ -24,6 +24,7 @@ class Error final : public Object {
   // Never fails: without memory for the error itself, it is the out-of-memory error.
   static Ref<Error> make(Status status, std::string_view message) noexcept;
   static Ref<Error> at(Status status, std::string_view message, uint64_t offset) noexcept;
+  // A message that is not UTF-8 is mended, and says so: code and detail are what counts.
   static Ref<Error> host(int64_t code, std::string_view message, Ref<Value> detail) noexcept;
   static Ref<Error> step_failed(std::string_view step, uint32_t attempt, Ref<Error> cause) noexcept;
   // Made before it is needed, immortal.

@@ -15,6 +15,13 @@ Ref<Error> name_fault(std::string_view argument, std::string_view text) noexcept
                                             std::to_string(kNameBytesMax));
     }
     const size_t valid = utf8_valid_prefix(text.data(), text.size());
+    if (valid == text.size()) {
+      const size_t nul = text.back() == '\0' ? text.size() - 1 : text.find('\0');
+      return Error::at(Status::invalid_argument,
+                       name + " has a NUL at byte " + std::to_string(nul) +
+                           ": is its terminator counted in? A length is that of the text alone",
+                       nul);
+    }
     return Error::at(Status::invalid_utf8, name + " is not UTF-8 from byte " + std::to_string(valid), valid);
   } catch (const std::bad_alloc&) {
     return Error::out_of_memory();

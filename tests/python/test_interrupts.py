@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 import unittest
 
 from support import TIMEOUT_S, blazen, needs_threads, nothing_left
@@ -102,7 +103,9 @@ class InterruptsTest(unittest.TestCase):
             with self.subTest(close), blazen.Runtime(threads=1) as runtime:
                 run = runtime.run(workflow)
                 entered.wait(TIMEOUT_S)
-                interrupting = threading.Thread(target=lambda: told.wait(TIMEOUT_S) and os.kill(os.getpid(), signal.SIGINT))
+                # Not while the close is calling back: an interrupt that comes at the beginning of a callback is lost.
+                interrupting = threading.Thread(target=lambda: told.wait(TIMEOUT_S) and (
+                    time.sleep(0.3), os.kill(os.getpid(), signal.SIGINT)))
                 interrupting.start()
                 with self.assertRaises(KeyboardInterrupt):
                     (run if close == "run" else runtime).close()

@@ -779,7 +779,8 @@ Shape events_that_ask() {
 Shape failure_that_is_handled() {
   return timed(
       "5 json [\"failure,tried.1,tried.2\",{\"step\":\"work\",\"attempt\":2,\"invocation_id\":2,\"event"
-      "_type\":\"Work\",\"status\":\"BLAZEN_ERROR_HOST\",\"message\":\"never\",\"host_code\":-3}]",
+      "_type\":\"Work\",\"status\":\"BLAZEN_ERROR_HOST\",\"message\":\"never\",\"host_code\":-3,\"detail_"
+      "omitted\":\"detail is NATIVE; only JSON can stand inside another value\"}]",
       {"FailureThatIsHandled", [](Life& life) {
          Spec spec("handled");
          spec.start(life.track([](Ctx& ctx) { ctx.emit("Work"); }));

@@ -586,12 +586,12 @@ TEST(LivePolicy, NamesAreKeptThroughManySnapshotsEachOnce) {
     spec.session = BLAZEN_SESSION_PICKLE_OR_SERIALIZE;
     spec.idle = BLAZEN_IDLE_WAIT;
     spec.start([](Ctx&) {}).step("put", {"Put"}, [&](Ctx& ctx) {
-      ctx.set_session(std::string("z\"\n\0", 4), live(never));
+      ctx.set_session(std::string("z\"\0\n", 4), live(never));
       if (ctx.input() == "2") ctx.set_session("a", live(never));
     });
     const Workflow workflow = spec.build();
     RunHandle run = started(engine, workflow);
-    const std::string z = "\"session 'z\\\"\\n\\u0000'\"";
+    const std::string z = "\"session 'z\\\"\\u0000\\n'\"";
     const std::string expected[] = {"[]", "[" + z + "]", "[" + z + ",\"session 'a'\"]",
                                     "[" + z + ",\"session 'a'\"]"};
     for (int round = 1; round <= 3; ++round) {
