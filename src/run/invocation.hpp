@@ -214,13 +214,11 @@ class InvocationPool {
     blocks_ = std::move(blocks);
     for (const Block& block : blocks_) available_ += block.size();
   }
-  // Nothing of the host's goes with them.
+  // As new: nothing of the host's goes with them, nor where they stood. A run that never started has had no
+  // end, and its invocations stand in their queues still.
   Blocks hand_on() noexcept {
     for (size_t i = 0; i < next_block_; ++i) {
-      for (Invocation& item : blocks_[i]) {
-        item.event.reset();
-        item.effects.reset();
-      }
+      for (Invocation& item : blocks_[i]) item = Invocation{};
     }
     return std::exchange(blocks_, {});
   }

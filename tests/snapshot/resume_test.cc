@@ -945,4 +945,48 @@ TEST(Memory, RunsThatWereWaitedForAreLetGoWithTheirHandles) {
 }
 
 }  // namespace
+// A run that was resumed and never started leaves its invocations to the next run, which must not find them
+// where they stood: those that were in flight wait in a tree where the step has fewer permits now.
+TEST(ResumedAndNeverStarted, LeavesNothingOfItsQueuesToTheNextRun) {
+  constexpr int kMany = 40;
+  std::vector<Invocation> held;
+  bool holds = true;
+  int done = 0;
+  const auto spec = [&](uint32_t permits) {
+    Spec made;
+    made.start([](Ctx& ctx) {
+      for (int i = 0; i < kMany; ++i) ctx.emit("A", std::to_string(i));
+    });
+    made.step(
+        "a", {"A"},
+        [&](Ctx& ctx) -> blazen_status {
+          if (holds) {
+            held.push_back(ctx.defer());
+            return BLAZEN_PENDING;
+          }
+          if (++done == kMany) ctx.stop();
+          return BLAZEN_OK;
+        },
+        permits);
+    made.idle = BLAZEN_IDLE_WAIT;
+    return made;
+  };
+  Engine first(Way::pump);
+  RunHandle run = start(first, spec(kMany).build());
+  MUST(blazen_runtime_poll(first.runtime(), 0, nullptr, e));
+  ASSERT_EQ(held.size(), static_cast<size_t>(kMany));
+  const std::string bytes = snapshot_bytes(run);
+  MUST(blazen_run_close(run, e));
+  held.clear();
+
+  holds = false;
+  Engine other(Way::pump);
+  {
+    const RunHandle never_started = resume(other, spec(1).build(), bytes);
+  }
+  RunHandle next = start(other, spec(1).build());
+  finish(other, next);
+  EXPECT_EQ(done, kMany);
+}
+
 }  // namespace bt
