@@ -193,8 +193,11 @@ TEST_P(Abandoned, KeepsItsPermitUntilItIsBack) {
   Host host(GetParam());
   RunHandle run = host.start(hangs_once(gate_).build());
   gate_.wait_for(1);
-  ASSERT_TRUE(comes_true([&] { return describe_run(run).at("counters").at("abandoned") == 1; }));
-  const Json all = describe_run(run);
+  Json all;  // once the next attempt has had its back-off, of no time, and waits for the permit
+  ASSERT_TRUE(comes_true([&] {
+    all = describe_run(run);
+    return all.at("counters").at("abandoned") == 1 && !all.at("queued").empty();
+  }));
   EXPECT_EQ(all.at("status"), "running");
   EXPECT_TRUE(all.at("in_flight").empty());
   EXPECT_EQ(all.at("queued").at(0).at("attempt"), 2);
