@@ -460,10 +460,12 @@ class Encoder {
     }
   }
 
-  // Those of one invocation are in their order already.
+  // By invocation, and those of one by their own ids.
   void put_asked() {
-    const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };
-    std::stable_sort(cut_.asked.begin(), cut_.asked.end(), by_id);
+    const auto by_id = [](const auto& a, const auto& b) {
+      return a.id != b.id ? a.id < b.id : a.request_id < b.request_id;
+    };
+    std::sort(cut_.asked.begin(), cut_.asked.end(), by_id);
     key(SnapshotKey::asked);
     writer_.array(cut_.asked.size());
     for (const SnapshotCut::Asked& item : cut_.asked) {
