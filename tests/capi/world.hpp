@@ -172,6 +172,9 @@ class World {
       static_cast<World*>(user_data)->task = posted;
       return BLAZEN_OK;
     };
+    options.clock = [](void*) -> int64_t {
+      return 1'700'000'000'000;
+    };  // no thread tells the time: children use it
     OK(blazen_runtime_create(&options, executor_.out(), error));
     task_run_ = RunHandle(make_run(executor_, workflow));
     OK(blazen_run_start(task_run_, nullptr, error));
