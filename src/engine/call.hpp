@@ -156,7 +156,7 @@ class Call final : public Object {
   void check_keeps_nothing() const noexcept {}
 #endif
   // What it emitted and nobody has taken.
-  void clear_outputs() noexcept {
+  [[gnu::always_inline]] void clear_outputs() noexcept {
     for (Output& output : outputs_) {
       if (output.event) stash_.put(std::move(output.event));
     }
