@@ -355,7 +355,7 @@ TEST(ForkInAStep, OnAnEngineThreadEndsTheChildWhereItComesBack) {
 }
 
 TEST(ForkInAStep, OfAPollComesBackToTheHost) {
-  if (HOST_TSAN) GTEST_SKIP();
+  if (HOST_TSAN) GTEST_SKIP() << "the sanitizer does not follow a fork of several threads";
   Forking forking;
   WorkflowHandle workflow = make_forking(forking);
   RuntimeHandle runtime(make_runtime(BLAZEN_MODE_PUMP));
@@ -370,7 +370,7 @@ TEST(ForkInAStep, OfAPollComesBackToTheHost) {
 }
 
 TEST(ForkInAStep, OfAWaitComesBackToTheHost) {
-  if (HOST_TSAN) GTEST_SKIP();
+  if (HOST_TSAN) GTEST_SKIP() << "the sanitizer does not follow a fork of several threads";
   for (const int64_t timeout_ms : {static_cast<int64_t>(BLAZEN_FOREVER), int64_t{20000}}) {
     Forking forking;
     WorkflowHandle workflow = make_forking(forking);
@@ -386,7 +386,7 @@ TEST(ForkInAStep, OfAWaitComesBackToTheHost) {
 }
 
 TEST(ForkInAStep, OfAStreamsReaderComesBackToTheHost) {
-  if (HOST_TSAN) GTEST_SKIP();
+  if (HOST_TSAN) GTEST_SKIP() << "the sanitizer does not follow a fork of several threads";
   Forking forking;
   WorkflowHandle workflow = make_forking(forking);
   RuntimeHandle runtime(make_runtime(BLAZEN_MODE_PUMP));
@@ -402,7 +402,7 @@ TEST(ForkInAStep, OfAStreamsReaderComesBackToTheHost) {
 }
 
 TEST(ForkInAStep, OfAShortRunComesBackToTheHost) {
-  if (HOST_TSAN) GTEST_SKIP();
+  if (HOST_TSAN) GTEST_SKIP() << "the sanitizer does not follow a fork of several threads";
   Forking forking;
   WorkflowHandle workflow = make_forking(forking);
   RuntimeHandle runtime(make_runtime(BLAZEN_MODE_PUMP));
@@ -414,7 +414,7 @@ TEST(ForkInAStep, OfAShortRunComesBackToTheHost) {
 }
 
 TEST(ForkInAStep, OfATaskComesBackToTheHost) {
-  if (HOST_TSAN) GTEST_SKIP();
+  if (HOST_TSAN) GTEST_SKIP() << "the sanitizer does not follow a fork of several threads";
   static blazen_task* task;
   Forking forking;
   WorkflowHandle workflow = make_forking(forking);
@@ -437,7 +437,7 @@ TEST(ForkInAStep, OfATaskComesBackToTheHost) {
 
 // Other callbacks, on a thread of the host.
 TEST(ForkInACallback, ComesBackToTheHostAndCallsNobodyElse) {
-  if (HOST_TSAN) GTEST_SKIP();
+  if (HOST_TSAN) GTEST_SKIP() << "the sanitizer does not follow a fork of several threads";
   Forking forking;
   const auto fork_done = [](void* self, blazen_run*, blazen_run_state) { forking_of(self).fork_once(); };
   RuntimeHandle runtime(make_runtime(BLAZEN_MODE_PUMP));
