@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/text_index.hpp"
 #include "capi/handle.hpp"
 
 using namespace blazen;        // NOLINT(google-build-using-namespace)
@@ -16,6 +17,10 @@ struct WorkflowBuilder final : Object {
 
   std::string name;
   std::vector<StepDefinition> steps;
+  TextIndex step_index;  // the latest step of each name
+  auto name_at() const noexcept {
+    return [this](size_t place) { return std::string_view(steps[place].name); };
+  }
   WorkflowPolicy policy;
   size_t types = 0;  // that the steps accept or emit
 };
@@ -44,7 +49,9 @@ Ref<Error> add_step(WorkflowBuilder& builder, std::string_view name, std::string
   step.name = name;
   step.body = std::move(body);
   step.accepts.emplace_back(accepts);
+  builder.step_index.reserve(1, builder.name_at());
   builder.steps.push_back(std::move(step));
+  builder.step_index.put(name, builder.steps.size() - 1, builder.name_at());
   ++builder.types;  // only now: nothing above has changed the builder where memory failed
   return nullptr;
 }
@@ -53,12 +60,11 @@ Ref<Error> add_step(WorkflowBuilder& builder, std::string_view name, std::string
 Ref<Error> need_step(WorkflowBuilder& builder, const char* text, size_t length, StepDefinition*& step) {
   std::string_view name;
   if (Ref<Error> failure = need_name("step", text, length, name)) return failure;
-  const auto found = std::find_if(builder.steps.rbegin(), builder.steps.rend(),
-                                  [&](const StepDefinition& candidate) { return candidate.name == name; });
-  if (found == builder.steps.rend()) {
+  const size_t place = builder.step_index.find(name, builder.name_at());
+  if (place == TextIndex::kNone) {
     return Error::make(Status::not_found, std::string("step: no step '").append(name).append("' was added"));
   }
-  step = &*found;
+  step = &builder.steps[place];
   return nullptr;
 }
 

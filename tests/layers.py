@@ -34,6 +34,11 @@ PURE = "run"
 IMPURE_HEADERS = {"chrono", "condition_variable", "fstream", "future", "iostream", "mutex", "random", "semaphore",
                   "shared_mutex", "stop_token", "thread", "time.h", "ctime", "pthread.h", "unistd.h"}
 
+# Threads are made in one place, which blocks signals and sets their stacks and names; two files ask the system of
+# forks, and of the number of processors.
+THREAD_HEADERS = {"thread", "future", "stop_token", "pthread.h"}
+HAVE_THREADS = {"src/exec/thread.hpp", "src/exec/thread.cpp", "src/base/fork.cpp", "src/exec/threads.cpp"}
+
 PUBLIC_HEADER = "blazen/blazen.h"
 SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".cc", ".inc"}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
@@ -95,6 +100,8 @@ def faults(root):
             continue
         for quote, name, line in includes(path):
             why = direct_fault(folder, quote, name)
+            if not why and quote == "<" and name in THREAD_HEADERS and folder != PURE and str(where) not in HAVE_THREADS:
+                why = "threads are made by exec/thread alone"
             if why:
                 found.append(f"{where}:{line}: includes {name}: {why}")
         if folder == PURE:
@@ -128,6 +135,8 @@ PLANTS = [
     ("src/engine/a.cpp", '"blazen/blazen.h"', "only capi knows the C header"),
     ("src/engine/a.cpp", '"e.hpp"', "is to be written from the root"),
     ("src/engine/a.cpp", '"tests/t.hpp"', "tests is not a folder of the engine"),
+    ("src/exec/a.cpp", "<thread>", "threads are made by exec/thread alone"),
+    ("capi/a.cpp", "<pthread.h>", "threads are made by exec/thread alone"),
     ("src/misc/a.cpp", '"base/b.hpp"', "misc is not a folder of the engine"),
     ("capi/a.cpp", '"tests/t.hpp"', "tests is not a folder of the engine"),
 ]

@@ -82,6 +82,18 @@ class Guard {
   bool held_ = true;
 };
 
+// While it lives, the lock of a guard is free.
+class Unlocked {
+ public:
+  explicit Unlocked(Guard& guard) noexcept : guard_(guard) { guard_.unlock(); }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+  ~Unlocked() { guard_.lock(); }
+
+ private:
+  Guard& guard_;
+};
+
 #ifdef BLAZEN_NO_THREADS
 
 // Nobody else could wake us: a sleep ends at once, as if its deadline had passed.

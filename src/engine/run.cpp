@@ -770,7 +770,7 @@ void Run::offer(Notices& notices) noexcept {
   if (runtime_->executor().wants_each_step()) {
     if (hands <= tasks_) return;
     notices.hands = hands - tasks_;
-    tasks_ = hands;
+    tasks_ = static_cast<uint32_t>(hands);
   } else {
     notices.hands = hands;
   }
@@ -1071,8 +1071,8 @@ bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
 // Whether this pause is for the outside alone to end: no body is at work, and none has a time-out.
 bool Run::rests_in_pause() const noexcept {
   if (status_of(state_) != RunStatus::paused) return false;
-  for (const Invocation* item = state_.in_flight.front(); item != nullptr; item = item->next) {
-    if (!item->has_returned) return false;
+  for (const AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
+    if (worker->call != nullptr && worker->call->invocation_ != nullptr) return false;
   }
   return !times_steps_ || next_step_due() == INT64_MAX;
 }

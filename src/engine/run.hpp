@@ -348,8 +348,9 @@ class Run final : public Object, public Work {
   bool is_observed_ = false;          // watched, or a subscriber may hold the run back
   std::atomic<bool> watched_{false};  // as state_.watched, for a look without the lock
   bool is_leaving_ = false;           // it has ended, and bodies are at work: the runtime's, under its lock
-  size_t tasks_ = 0;                  // steps that a host's scheduler was told of and has not run yet
+  uint32_t tasks_ = 0;                // steps that a host's scheduler was told of and has not run yet
   std::atomic<uint32_t> handles_{1};
+  bool round_ = false;  // the runtime's, under its lock: as its own, where its last count has seen this run
   uint32_t lent_ = 0;  // rounds of callbacks that have the run meanwhile, and may move it on
   Call* spare_call_ = nullptr;
   // What a host may register many of. Callbacks: an addition, a removal and the end cost the same however

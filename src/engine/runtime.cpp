@@ -34,6 +34,61 @@ void check_keeps_nothing(bool holds, const char* what) noexcept {
 
 }  // namespace
 
+// A place in the list of active runs, for who goes over them some at a time. Runs that come after it has begun
+// are not in it. Made, used and gone under the lock, but for the time between two next().
+class Runtime::Walk {
+ public:
+  explicit Walk(Runtime& runtime) noexcept
+      : runtime_(runtime), at_(runtime.active_), below_(std::exchange(runtime.walks_, this)) {}
+  Walk(const Walk&) = delete;
+  Walk& operator=(const Walk&) = delete;
+  ~Walk() {
+    Walk** place = &runtime_.walks_;
+    while (*place != this) place = &(*place)->below_;
+    *place = below_;
+  }
+  // Null: that was the last.
+  Run* next() noexcept {
+    Run* run = at_;
+    if (run != nullptr) at_ = run->next_active_;
+    return run;
+  }
+  bool is_over() const noexcept { return at_ == nullptr; }
+  // It leaves the list.
+  static void pass_by(Walk* walks, const Run& run) noexcept {
+    for (Walk* walk = walks; walk != nullptr; walk = walk->below_) {
+      if (walk->at_ == &run) walk->at_ = run.next_active_;
+    }
+  }
+
+ private:
+  Runtime& runtime_;
+  Run* at_;
+  Walk* below_;
+};
+
+// Exact, though the lock is free in between: each run is counted where it is met, or where it went before.
+class Runtime::Count {
+ public:
+  // Waits until the one before is done.
+  Count(Runtime& runtime, Guard& guard) noexcept : runtime_(runtime) {
+    while (runtime.count_ != nullptr) runtime.quiet_.wait(guard, -1);
+    runtime.count_ = this;
+    runtime.round_ = !runtime.round_;
+  }
+  Count(const Count&) = delete;
+  Count& operator=(const Count&) = delete;
+  ~Count() {
+    runtime_.count_ = nullptr;
+    runtime_.quiet_.wake_all();
+  }
+  Counters& unseen() noexcept { return unseen_; }
+
+ private:
+  Runtime& runtime_;
+  Counters unseen_;
+};
+
 #ifdef BLAZEN_INVARIANTS
 void Call::check_keeps_nothing() const noexcept {
   blazen::check_keeps_nothing(
@@ -153,6 +208,7 @@ Ref<Error> Runtime::enlist(Run& run, RunId* new_id) noexcept {
     run.state_.pool.adopt(std::move(spare_blocks_[--spare_blocks_count_]));
   }
   run.enlisted_ = true;
+  run.round_ = round_;
   run.next_active_ = active_;
   if (active_ != nullptr) active_->previous_active_ = &run;
   active_ = &run;
@@ -173,6 +229,8 @@ void Runtime::unlink(Run& run) noexcept {
   if (!std::exchange(run.enlisted_, false)) return;
   if (run.armed_ms_ != INT64_MAX) armed_.erase({std::exchange(run.armed_ms_, INT64_MAX), &run});
   count_ended(run);
+  if (walks_ != nullptr) [[unlikely]]
+    Walk::pass_by(walks_, run);
   (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : active_) = run.next_active_;
   if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
 }
@@ -313,15 +371,19 @@ void Runtime::unlist(Sleeper& sleeper) noexcept {
   if (sleeper.next_ != nullptr) sleeper.next_->previous_ = sleeper.previous_;
 }
 
-// Under the lock.
+// A run that comes meanwhile lowers arm_by_ itself.
 void Runtime::arm_those_far() noexcept {
+  Guard guard(lock_);
   arm_by_.store(INT64_MAX);
-  for (Run* run = active_; run != nullptr; run = run->next_active_) {
+  Walk walk(*this);
+  for (size_t met = 0; Run* run = walk.next(); ++met) {
     const int64_t due_ms = run->far_due_ms_.load();
-    if (due_ms == INT64_MAX || arm_listed(*run, due_ms)) continue;
-    constexpr int64_t kOnceMoreMs = 1000;
-    arm_by_.store(ports_.clock->now_ms() + kOnceMoreMs);
-    return;
+    if (due_ms != INT64_MAX && !arm_listed(*run, due_ms)) {
+      constexpr int64_t kOnceMoreMs = 1000;
+      lower(arm_by_, ports_.clock->now_ms() + kOnceMoreMs);
+      return;
+    }
+    if (met % kAtOnce == kAtOnce - 1) const Unlocked others(guard);
   }
 }
 
@@ -356,10 +418,7 @@ void Runtime::tell_time() noexcept {
   const Ref<Runtime> self = Ref<Runtime>::adopt(this);  // a callback may let go of the last handle
   const EngineScope scope;
   enter();
-  if (arm_by_.load() <= now_ms) {
-    Guard guard(lock_);
-    arm_those_far();
-  }
+  if (arm_by_.load() <= now_ms) arm_those_far();
   while (const Ref<Run> run = take_due(now_ms)) {
     run->on_time();
     if (is_inherited()) return;
@@ -375,27 +434,53 @@ void Runtime::tell_time() noexcept {
 // Under the lock.
 void Runtime::count_ended(const Run& run) noexcept {
   if (!run.ended_.load(std::memory_order_acquire)) return;
+  count_outcome(run, ended_);
+  if (count_ != nullptr && run.round_ != round_) [[unlikely]]
+    count_outcome(run, count_->unseen());
+}
+
+void Runtime::count_outcome(const Run& run, Counters& counters) noexcept {
   const Phase phase = run.state_.phase;
-  ++(phase == Phase::completed ? ended_.completed
-     : phase == Phase::failed  ? ended_.failed
-                               : ended_.cancelled);
-  ended_.events_routed += run.state_.event_id_last;
+  ++(phase == Phase::completed ? counters.completed
+     : phase == Phase::failed  ? counters.failed
+                               : counters.cancelled);
+  counters.events_routed += run.state_.event_id_last;
 }
 
 Runtime::Counters Runtime::count() {
-  std::vector<Ref<Run>> runs;
-  Counters counters;
-  {
-    Guard guard(lock_);
-    for (Run* run = active_; run != nullptr; run = run->next_active_) {
-      if (runs.size() == runs.capacity()) runs.reserve(runs.size() * 2 + 8);
-      if (try_retain(run)) runs.push_back(Ref<Run>::adopt(run));
-    }
-    counters = ended_;
-  }
-  for (const Ref<Run>& run : runs) run->count(counters);
+  Counters counters = count_runs();
   counters.abandoned = kept_.load(std::memory_order_relaxed);
   counters.hands = ports_.executor->count_hands();
+  return counters;
+}
+
+Runtime::Counters Runtime::count_runs() {
+  std::vector<Ref<Run>> runs;  // let go of when the count is over: that may call the host
+  Guard guard(lock_);
+  Count count(*this, guard);
+  Walk walk(*this);
+  Counters counters = ended_;
+  while (!walk.is_over()) {
+    const size_t counted = runs.size();
+    if (runs.capacity() - counted < kAtOnce) {
+      const Unlocked others(guard);
+      runs.reserve(counted * 2 + kAtOnce);
+    }
+    for (size_t met = 0; met < kAtOnce; ++met) {
+      Run* run = walk.next();
+      if (run == nullptr) break;
+      if (!try_retain(run)) continue;
+      run->round_ = round_;
+      runs.push_back(Ref<Run>::adopt(run));
+    }
+    const Unlocked others(guard);
+    for (size_t i = counted; i < runs.size(); ++i) runs[i]->count(counters);
+  }
+  const Counters& unseen = count.unseen();
+  counters.completed += unseen.completed;
+  counters.failed += unseen.failed;
+  counters.cancelled += unseen.cancelled;
+  counters.events_routed += unseen.events_routed;
   return counters;
 }
 

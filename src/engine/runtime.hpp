@@ -156,13 +156,17 @@ class Runtime final : public Object {
 
  private:
   friend class EngineScope;
+  class Walk;
+  class Count;
   void keep_call(Call*& call) noexcept;
   void unlink(Run& run) noexcept;
   void unlist(Sleeper& sleeper) noexcept;
   void wake_sleepers() noexcept;
   Ref<Run> take_sleeper() noexcept;
   void see_off(Run& run) noexcept;
+  Counters count_runs();
   void count_ended(const Run& run) noexcept;
+  static void count_outcome(const Run& run, Counters& counters) noexcept;
   bool arm_listed(Run& run, int64_t due_ms) noexcept;
   void arm_those_far() noexcept;
   Ref<Run> take_due(int64_t now_ms) noexcept;
@@ -180,10 +184,14 @@ class Runtime final : public Object {
   std::atomic<uint32_t> inside_{0};
   Lock lock_;
   Condition quiet_;
-  // A list: to come and to go costs the same however many there are. count(), and the moment at which those
-  // that were far away come near, walk over all.
+  // Lists: to come and to go costs the same however many there are. A count, and the moment at which those
+  // that were far away come near, go over all that are active, with the lock free after every kAtOnce.
   Run* active_ = nullptr;
   Run* leaving_ = nullptr;
+  static constexpr size_t kAtOnce = 64;
+  Walk* walks_ = nullptr;   // under way
+  Count* count_ = nullptr;  // under way: one at a time
+  bool round_ = false;      // turned over by each count: a run that it has seen, or that came later, has the same
   std::atomic<uint32_t> kept_{0};
   // The logarithm of the number of runs that have something due.
   std::set<std::pair<int64_t, Run*>> armed_;

@@ -937,11 +937,15 @@ Ref<Error> timed_out(const RunState& state, int64_t now_ms) noexcept {
   }
 }
 
+// So many things that are due are one tick: what is left is due at once, with the lock free in between.
+constexpr size_t kDueAtOnce = 256;
+
 // Room for the delayed events that are due.
 void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
   size_t deliveries = 0;
   size_t events = 0;
-  for (auto at = state.delayed.begin(); at != state.delayed.end() && at->first.first <= time_ms; ++at) {
+  for (auto at = state.delayed.begin();
+       at != state.delayed.end() && at->first.first <= time_ms && events < kDueAtOnce; ++at) {
     Output output{at->second.event, at->second.type, at->second.target};
     deliveries += count_deliveries(state, {&output, 1});
     if (state.workflow->policy().unhandled != Unhandled::fail)
@@ -958,7 +962,7 @@ void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
 // Whatever is due, in the order of the moments; at the same one, attempts come before events, and the lower
 // id first.
 void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& commands) noexcept {
-  while (!has_ended(state)) {
+  for (size_t left = kDueAtOnce; left > 0 && !has_ended(state); --left) {
     const auto attempt = state.backing_off.begin();
     const auto event = state.delayed.begin();
     const int64_t attempt_ms = attempt == state.backing_off.end() ? INT64_MAX : attempt->first.first;

@@ -37,9 +37,11 @@ class TypeTable {
     if (!names_.empty()) {
       if (const TypeId known = find(type); known != kUnknownType) return known;
     }
+    const auto id = static_cast<TypeId>(names_.size());
+    if (names_.size() == names_.capacity()) grow();
     names_.emplace_back(type);
-    rebuild();
-    return static_cast<TypeId>(names_.size() - 1);
+    place(slots_, mask_, id);
+    return id;
   }
 
  private:
@@ -49,16 +51,19 @@ class TypeTable {
     TypeId id = kUnknownType;
   };
 
-  void rebuild() {
-    std::vector<Slot> slots(std::bit_ceil(names_.size() * 2 + 2));
-    const size_t mask = slots.size() - 1;
-    for (TypeId id = 0; id < names_.size(); ++id) {
-      size_t slot = hash_text(names_[id]) & mask;
-      while (slots[slot].id != kUnknownType) slot = (slot + 1) & mask;
-      slots[slot] = {names_[id].data(), static_cast<uint32_t>(names_[id].size()), id};
-    }
+  // To twice as many. The names move, and the slots point to them.
+  void grow() {
+    const size_t count_max = std::max<size_t>(8, names_.size() * 2);
+    std::vector<Slot> slots(std::bit_ceil(count_max * 2 + 2));
+    names_.reserve(count_max);
+    for (TypeId id = 0; id < names_.size(); ++id) place(slots, slots.size() - 1, id);
+    mask_ = slots.size() - 1;
     slots_ = std::move(slots);
-    mask_ = mask;
+  }
+  void place(std::vector<Slot>& slots, size_t mask, TypeId id) noexcept {
+    size_t slot = hash_text(names_[id]) & mask;
+    while (slots[slot].id != kUnknownType) slot = (slot + 1) & mask;
+    slots[slot] = {names_[id].data(), static_cast<uint32_t>(names_[id].size()), id};
   }
 
   std::vector<std::string> names_;

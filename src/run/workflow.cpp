@@ -1,6 +1,7 @@
 #include "run/workflow.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "base/digest.hpp"
@@ -14,9 +15,15 @@ namespace {
 using Steps = std::vector<StepDefinition>;
 using TextSet = std::unordered_set<std::string_view, TextHash>;
 
-bool anybody_accepts(const Steps& steps, std::string_view type) {
-  return std::any_of(steps.begin(), steps.end(),
-                     [&](const StepDefinition& step) { return step.accepts_type(type); });
+// Which steps accept a type.
+using Acceptors = std::unordered_map<std::string_view, std::vector<const StepDefinition*>, TextHash>;
+
+Acceptors find_acceptors(const Steps& steps) {
+  Acceptors acceptors;
+  for (const StepDefinition& step : steps) {
+    for (const std::string& type : step.accepts) acceptors[type].push_back(&step);
+  }
+  return acceptors;
 }
 
 std::string find_duplicate_name(const Steps& steps) {
@@ -27,7 +34,7 @@ std::string find_duplicate_name(const Steps& steps) {
   return {};
 }
 
-std::string find_bad_type(const Steps& steps) {
+std::string find_bad_type(const Steps& steps, const Acceptors& acceptors) {
   for (const StepDefinition& step : steps) {
     if (step.accepts_type(kStopEvent)) {
       return "step " + in_quotes(step.name) +
@@ -38,7 +45,7 @@ std::string find_bad_type(const Steps& steps) {
         return "step " + in_quotes(step.name) + " accepts " + type + ", which only ever stands on streams";
     }
     for (const std::string& type : step.emits) {
-      if (type != kStopEvent && type != kInputRequest && !anybody_accepts(steps, type)) {
+      if (type != kStopEvent && type != kInputRequest && !acceptors.contains(type)) {
         return "step " + in_quotes(step.name) + " declares that it emits " + in_quotes(type) +
                ", which no step accepts";
       }
@@ -50,17 +57,18 @@ std::string find_bad_type(const Steps& steps) {
 // Follows the declared emits from StartEvent. A step that declares none may emit anything, and then every
 // step can be reached; so can one that waits for events from outside. A step that can run can fail, and what
 // asks is answered.
-std::string find_unreachable(const Steps& steps, const WorkflowPolicy& policy) {
+std::string find_unreachable(const Steps& steps, const Acceptors& acceptors, const WorkflowPolicy& policy) {
   if (policy.idle == Idle::wait) return {};
   TextSet seen{kStartEvent, kStepFailed};
   std::vector<std::string_view> open{kStartEvent, kStepFailed};
   while (!open.empty()) {
     const std::string_view type = open.back();
     open.pop_back();
-    for (const StepDefinition& step : steps) {
-      if (!step.accepts_type(type)) continue;
-      if (step.emits.empty()) return {};
-      for (const std::string& emitted : step.emits) {
+    const auto found = acceptors.find(type);
+    if (found == acceptors.end()) continue;
+    for (const StepDefinition* step : found->second) {
+      if (step->emits.empty()) return {};
+      for (const std::string& emitted : step->emits) {
         if (seen.insert(emitted).second) open.push_back(emitted);
         if (emitted == kInputRequest && seen.insert(kInputResponse).second) open.push_back(kInputResponse);
       }
@@ -79,10 +87,11 @@ std::string find_unreachable(const Steps& steps, const WorkflowPolicy& policy) {
 std::string find_fault(const Steps& steps, const WorkflowPolicy& policy) {
   if (steps.empty()) return "it has no step";
   if (std::string fault = find_duplicate_name(steps); !fault.empty()) return fault;
-  if (!anybody_accepts(steps, kStartEvent))
+  const Acceptors acceptors = find_acceptors(steps);
+  if (!acceptors.contains(kStartEvent))
     return "no step accepts blazen::StartEvent, so that nothing would start";
-  if (std::string fault = find_bad_type(steps); !fault.empty()) return fault;
-  return find_unreachable(steps, policy);
+  if (std::string fault = find_bad_type(steps, acceptors); !fault.empty()) return fault;
+  return find_unreachable(steps, acceptors, policy);
 }
 
 }  // namespace

@@ -129,6 +129,9 @@ class Workflow final : public Object {
   void index();
   std::string compute_fingerprint() const;
 
+  // Nothing here changes once it is built, but the paces. Finding a step or a type by its name costs the same
+  // however many there are; by its index, one look. A delivery costs the number of steps that accept its type,
+  // each of which gets it. What is built costs the steps with their types, and the sort of their names.
   std::string name_;
   std::string fingerprint_;
   WorkflowPolicy policy_;

@@ -1,7 +1,9 @@
 // Many of what a host can register: each is told once, in order, and the run can be looked at meanwhile.
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <random>
+#include <thread>
 
 #include "support/control.hpp"
 #include "support/streams.hpp"
@@ -53,6 +55,8 @@ struct Calls {
     if (then) then(number);
   }
 };
+
+int delayed_of(const blazen_run* run) { return describe_run(run).at("counters").at("delayed"); }
 
 std::vector<int> first_numbers(int count) {
   std::vector<int> numbers(static_cast<size_t>(count));
@@ -310,6 +314,108 @@ TEST_P(Many, SubscribersTakeWhatEachWants) {
   EXPECT_EQ(object.drops, 1);
   step.stop();
   EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
+}
+
+// More than one tick takes: they come in the order of their moments, and at one moment in that of their ids.
+TEST_P(Many, WhatIsDueAtOnceComesInItsOrder) {
+  constexpr int kCount = 2000;
+  Engine engine(GetParam(), &clock_);
+  std::vector<int> came;  // one body at a time
+  Spec spec;
+  spec.start([](Ctx& ctx) {
+    for (int i = 0; i < kCount; ++i) ctx.emit_in(100 + (kCount - i) / 100, "Job", std::to_string(i));
+  });
+  spec.step(
+      "job", {"Job"},
+      [&](Ctx& ctx) {
+        came.push_back(std::stoi(ctx.input()));
+        if (came.size() == kCount) ctx.stop();
+      },
+      1);
+  RunHandle run = start(engine, spec.build());
+  EXPECT_TRUE(engine.until(run, [&] { return delayed_of(run) == kCount; }));
+  engine.pass(1000);
+  EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
+  std::vector<int> expected = first_numbers(kCount);
+  std::stable_sort(expected.begin(), expected.end(),
+                   [](int a, int b) { return (kCount - a) / 100 < (kCount - b) / 100; });
+  EXPECT_EQ(came, expected);
+}
+
+// Each time-out is far away, and comes for each.
+TEST_P(Many, FarTimeOutsOfManyRunsAllCome) {
+  constexpr int kRuns = 300;
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.timeout_ms = 60'000;
+  spec.start([](Ctx&) {});
+  const Workflow workflow = spec.build();
+  std::vector<RunHandle> runs;
+  for (int i = 0; i < kRuns; ++i) {
+    runs.push_back(start(engine, workflow));
+    EXPECT_TRUE(engine.reach(runs.back(), BLAZEN_RUN_WAITING));
+  }
+  engine.pass(59'000);
+  for (const RunHandle& run : runs) EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_WAITING);
+  engine.pass(2'000);
+  for (const RunHandle& run : runs) {
+    const Outcome end = finish(engine, run);
+    EXPECT_EQ(end.status, BLAZEN_ERROR_RUN_TIMEOUT);
+  }
+}
+
+// A count goes over many runs, and meanwhile some of them end: each is counted once.
+TEST_P(Many, CountsAreExactWhileRunsEnd) {
+  if (!has_threads()) GTEST_SKIP() << "without threads nothing happens meanwhile";
+  constexpr size_t kRuns = 1000;
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.start([](Ctx&) {});
+  const Workflow workflow = spec.build();
+  std::vector<RunHandle> runs;
+  for (size_t i = 0; i < kRuns; ++i) runs.push_back(create(engine, workflow));
+  std::atomic<bool> all_ended{false};
+  std::thread other([&] {
+    for (size_t i = 0; i < kRuns; ++i) MUST(blazen_run_abort(runs[(i * 7) % kRuns], e));
+    all_ended = true;
+  });
+  uint64_t cancelled = 0;
+  for (bool last = false; !last;) {
+    last = all_ended;
+    blazen_runtime_counters counters = BLAZEN_RUNTIME_COUNTERS_INIT;
+    MUST(blazen_runtime_count(engine.runtime(), &counters, e));
+    EXPECT_EQ(counters.created + counters.cancelled, kRuns);
+    EXPECT_GE(counters.cancelled, cancelled);
+    cancelled = counters.cancelled;
+  }
+  EXPECT_EQ(cancelled, kRuns);
+  other.join();
+}
+
+// Two counts at once are both exact.
+TEST_P(Many, CountsBesideOneAnotherAreExact) {
+  if (!has_threads()) GTEST_SKIP() << "without threads nothing happens meanwhile";
+  constexpr size_t kRuns = 500;
+  Engine engine(GetParam(), &clock_);
+  Spec spec;
+  spec.start([](Ctx&) {});
+  const Workflow workflow = spec.build();
+  std::vector<RunHandle> runs;
+  for (size_t i = 0; i < kRuns; ++i) runs.push_back(create(engine, workflow));
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      for (int k = 0; k < 50; ++k) {
+        blazen_runtime_counters counters = BLAZEN_RUNTIME_COUNTERS_INIT;
+        MUST(blazen_runtime_count(engine.runtime(), &counters, e));
+        EXPECT_EQ(counters.created + counters.cancelled, kRuns);
+      }
+    });
+  }
+  for (size_t i = 0; i < kRuns; i += 2) MUST(blazen_run_abort(runs[i], e));
+  for (std::thread& thread : threads) thread.join();
 }
 
 }  // namespace

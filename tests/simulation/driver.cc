@@ -64,6 +64,9 @@ void Driver::poll_held_back() {
 void Driver::sweep() {
   for (auto at = held_.begin(); at != held_.end();) {
     if (Ctx(at->second.invocation).cancelled() && !ended()) {
+      const StepPlan& step = plan_.steps[at->second.step];
+      if (step.concurrency_max != 0)
+        count(step.frees_permit ? "abandoned, and free their permits" : "abandoned, and keep their permits");
       if (blazen_invocation_complete(at->second.invocation, nullptr) != BLAZEN_ERROR_CANCELLED)
         fail("a late completion is not refused");
       log("late", at->second.step, at->first, at->second.path, at->second.attempt, "");

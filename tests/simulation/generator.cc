@@ -59,6 +59,7 @@ static Plan make_plan(uint64_t seed, int relaxed_percent) {
     step.asks = !step.deferred && rng.percent(20);
     step.calls_back = step.deferred && rng.percent(35);
     if (rng.percent(step.deferred ? 40 : 10)) step.timeout_ms = rng.from_to(1, 6) * 50;
+    step.frees_permit = mix(plan.seed, 3, static_cast<uint64_t>(i)) % 3 == 0;
     step.is_there = rng.percent(50);
     plan.steps.push_back(step);
   }
@@ -237,6 +238,7 @@ std::string text_of(const Plan& plan) {
               " ms, jitter " + std::to_string(step.jitter_percent) +
               (step.only.empty() ? "" : ", only 1 2 3") + (step.never.empty() ? "" : ", never 3");
     if (step.timeout_ms != 0) text += ", time-out " + std::to_string(step.timeout_ms);
+    if (step.timeout_ms != 0 && step.frees_permit) text += ", frees its permit then";
     if (step.atomic) text += ", atomic";
     if (step.deferred) text += ", deferred";
     if (step.asks) text += ", asks";

@@ -27,6 +27,7 @@ struct StepPlan {
   uint32_t jitter_percent = 0;
   std::vector<int64_t> only{}, never{};
   int64_t timeout_ms = 0;
+  bool frees_permit = false;  // an abandoned one
   bool atomic = false;
   bool deferred = false;
   bool asks = false;        // the body is called again with the answer

@@ -406,6 +406,7 @@ bt::Workflow Driver::build(const Plan& plan, Driver* driver, int host) {
         step.name, step.accepts, [driver, i](Ctx& ctx) -> blazen_status { return driver->call_body(i, ctx); },
         step.concurrency_max);
     if (step.timeout_ms != 0) spec.times_out(step.timeout_ms);
+    if (step.frees_permit) spec.abandoned(BLAZEN_ABANDONED_FREES_PERMIT);
     if (step.atomic) spec.atomic();
     if (step.attempts_max > 1) {
       blazen_retry_options retry = bt::retries(step.attempts_max, step.delay_ms);
