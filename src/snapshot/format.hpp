@@ -47,7 +47,7 @@
 namespace blazen {
 
 // The public header's BLAZEN_VERSION; capi/ asserts that they agree.
-inline constexpr std::string_view kEngineVersion = "0.1.0";
+inline constexpr std::string_view kEngineVersion = "0.2.0";
 
 // Stored: a reader refuses what is newer.
 inline constexpr uint64_t kFormatVersion = 1;

@@ -21,7 +21,7 @@ ROOT = laws.ROOT
 HERE = ROOT / "tests/header/imports"
 WORK = ROOT / "build/imports"
 LIBRARY = ROOT / "build/release/libblazen.so"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 LIMIT_S = 420
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "include/blazen/blazen.h"
 
-VERSIONS = {"0.1"}
+VERSIONS = {"0.1", "0.2"}
 THREADS = {"any", "outside", "step"}
 BLOCKS = {"no", "yes"}
 # Owners that a borrowed pointer may name beside the parameters.

@@ -60,7 +60,7 @@ std::string bytes_with(const Numbers& numbers, const Workflow& workflow, std::ve
   const std::string fields[] = {
       t("blazen/run"),
       u(1),
-      t("0.1.0"),
+      t("0.2.0"),
       t("test"),
       t(info.at("fingerprint").get<std::string>()),
       head(2, 16) + std::string(16, 'i'),

@@ -89,7 +89,7 @@ struct Bytes {
     constexpr uint64_t most = uint64_t{1} << 60;
     const std::string fields[] = {t("blazen/run"),
                                   u(1),
-                                  t("0.1.0"),
+                                  t("0.2.0"),
                                   t("orders"),
                                   t(sample_workflow(Hosting::all)->fingerprint()),
                                   "\x50" + std::string(16, 'i'),

@@ -648,7 +648,7 @@ struct Document {
   std::map<uint64_t, std::string> fields = {
       {0, t("blazen/run")},
       {1, u(1)},
-      {2, t("0.1.0")},
+      {2, t("0.2.0")},
       {3, t("orders")},
       {4, t(sample_workflow(Hosting::all)->fingerprint())},
       {5, b("0123456789abcdef")},
@@ -1355,7 +1355,7 @@ TEST(Snapshot, ANewerFormatIsToldWithBothVersions) {
   const Ref<Error> error = decode(newer.bytes()).error();
   ASSERT_TRUE(error);
   EXPECT_EQ(error->status, Status::snapshot_newer);
-  EXPECT_EQ(error->message, "the snapshot has format version 2, and this library (0.1.0) knows only up to 1");
+  EXPECT_EQ(error->message, "the snapshot has format version 2, and this library (0.2.0) knows only up to 1");
   EXPECT_EQ(error->offset, newer.offset(1));
 }
 
@@ -1615,7 +1615,7 @@ TEST(Snapshot, DescribesItself) {
   driver.set("a", samples::json("1"));
   driver.set("b", samples::json("1"));
   EXPECT_EQ(describe_snapshot(decoded(snapshot(driver.state))),
-            "{\"format\":1,\"engine\":\"0.1.0\",\"workflow\":\"orders\",\"fingerprint\":\"" +
+            "{\"format\":1,\"engine\":\"0.2.0\",\"workflow\":\"orders\",\"fingerprint\":\"" +
                 driver.state.workflow->fingerprint() +
                 "\",\"run_id\":\"00112233-4455-6677-8899-aabbccddeeff\",\"state\":\"running\",\"queued\":6,"
                 "\"in_flight\":1,\"delayed\":0,\"retrying\":0,\"questions\":0,\"paused\":false,\"steps_"

@@ -9,7 +9,7 @@ import os
 import pathlib
 from ctypes import CFUNCTYPE, POINTER, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 
-ABI = 1
+ABI = 2
 
 # ---- the types of blazen.h ----
 
@@ -326,7 +326,7 @@ c = _Functions(_load(_find()))
 
 
 def version():
-    """The version of the library: "0.1.0"."""
+    """The version of the library: "0.2.0"."""
     return c.version().decode()
 
 
