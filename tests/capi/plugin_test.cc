@@ -176,9 +176,9 @@ struct Copy {
     std::stringstream all;
     all << file.rdbuf();
     const std::string text = all.str();
-    for (size_t at = 0; (at = text.find("libblazen.so.0", at)) != std::string::npos; ++at) {
+    for (size_t at = 0; (at = text.find("libblazen.so.2", at)) != std::string::npos; ++at) {
       file.seekp(static_cast<std::streamoff>(at));
-      file.write("libplugin.so.0", 14);
+      file.write("libplugin.so.2", 14);
     }
   }
   ~Copy() { std::filesystem::remove(path); }

@@ -14,7 +14,7 @@ from pathlib import Path
 import laws
 
 VERSION_NODE = "BLAZEN_0.1"
-SONAME = "libblazen.so.0"
+SONAME = "libblazen.so.2"
 
 
 def run(*command):
