@@ -112,8 +112,7 @@ Ref<Error> add_to_batch(blazen_batch* batch, const char* key, size_t key_length,
 }  // namespace
 }  // namespace blazen::capi
 
-// --------------------------------------------------------------------------------------------------- who and
-// where
+// --------------------------------------------------------------------------------------------- who and where
 
 const char* blazen_context_run_id(const blazen_context* context, size_t* length) {
   const Call* call = object_of<Call>(context);
@@ -184,8 +183,7 @@ blazen_status blazen_context_retry_after(blazen_context* context, int64_t delay_
   });
 }
 
-// ----------------------------------------------------------------------------------------------------------
-// events
+// ---------------------------------------------------------------------------------------------------- events
 
 blazen_status blazen_context_emit(blazen_context* context, const char* type, size_t type_length,
                                   blazen_value* value, blazen_error** error) {
@@ -266,8 +264,7 @@ blazen_status blazen_context_progress(blazen_context* context, const char* label
   });
 }
 
-// -----------------------------------------------------------------------------------------------------------
-// state
+// ----------------------------------------------------------------------------------------------------- state
 
 blazen_status blazen_context_set_value(blazen_context* context, const char* key, size_t key_length,
                                        blazen_value* value, blazen_error** error) {
@@ -379,8 +376,7 @@ blazen_status blazen_context_apply(blazen_context* context, const blazen_batch* 
   });
 }
 
-// ---------------------------------------------------------------------------------------------------------
-// session
+// --------------------------------------------------------------------------------------------------- session
 
 blazen_status blazen_context_set_session(blazen_context* context, const char* key, size_t key_length,
                                          blazen_value* value, blazen_error** error) {
@@ -420,8 +416,7 @@ blazen_status blazen_context_session_keys(const blazen_context* context, const c
   return guarded(error, [&] { return give_keys(context, prefix, prefix_length, true, keys); });
 }
 
-// --------------------------------------------------------------------------------------------------- keys
-// and batch
+// -------------------------------------------------------------------------------------------- keys and batch
 
 size_t blazen_keys_count(const blazen_keys* keys) {
   const Keys* object = object_of<Keys>(keys);

@@ -22,8 +22,7 @@
 
 namespace blazen::capi {
 
-// ----------------------------------------------------------------------------------------- handles and
-// objects
+// --------------------------------------------------------------------------------------- handles and objects
 
 struct Keys;
 struct Batch;
@@ -81,8 +80,7 @@ void release_handle(typename HandleOf<T>::Handle* handle) noexcept {
   if (T* object = object_of<T>(handle)) Ref<T>::adopt(object).reset();
 }
 
-// --------------------------------------------------------------------------------------------------- the
-// guard
+// ------------------------------------------------------------------------------------------------- the guard
 
 // Hands a failure out, and answers its status.
 inline blazen_status give(Ref<Error> failure, blazen_error** error) noexcept {
@@ -106,8 +104,7 @@ blazen_status guarded(blazen_error** error, Body body) noexcept {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------
-// arguments
+// ------------------------------------------------------------------------------------------------- arguments
 
 Ref<Error> bad_handle(const char* argument, const char* type, const void* handle) noexcept;
 Ref<Error> bad_pointer(const char* argument) noexcept;
@@ -327,7 +324,7 @@ class DropGuard {
   void* user_data_;
 };
 
-// ---------------------------------------------------------------------------------- callbacks that may fail
+// ----------------------------------------------------------------------------------- callbacks that may fail
 
 Ref<Error> failure_of(blazen_status status, blazen_error* given) noexcept;
 Ref<Error> thrown_by_host(std::string_view what) noexcept;

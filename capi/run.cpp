@@ -470,8 +470,7 @@ blazen_status blazen_run_send_event(blazen_run* run, const blazen_event* event,
   });
 }
 
-// ------------------------------------------------------------------------------------------------------
-// streams
+// --------------------------------------------------------------------------------------------------- streams
 
 blazen_status blazen_run_subscribe(blazen_run* run, blazen_stream** stream, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {

@@ -136,8 +136,7 @@ Result<int> Signal::open() noexcept {
 void Signal::raise() const noexcept {}
 #endif
 
-// ---------------------------------------------------------------------------------------------- from begin
-// to end
+// ----------------------------------------------------------------------------------------- from begin to end
 
 void Call::begin(Run& run, Invocation* invocation) noexcept {
   if (run_ != &run) {
@@ -191,7 +190,7 @@ Ref<Error> Call::emit(std::string_view type, Ref<Value> value) {
     emitted_name_ = workflow_->type_name(id);
   }
   if (outputs_.size() >= outputs_max_) return outputs_full(type);
-  Ref<Event> event = Event::make_in(stash_, type, std::move(value), step_->name);
+  Ref<Event> event = Event::make_in(event_cache_, type, std::move(value), step_->name);
   outputs_.emplace_back(std::move(event), id, kNoStep);
   return nullptr;
 }
@@ -210,7 +209,7 @@ Result<Call::Request> Call::make_request(Asks how, std::string_view correlation,
   request.digest = digest_of_question(how, reader.prompt, reader.metadata);
   if (!reader.has_id) {
     if (id.empty()) {
-      Result<QuestionName> name = run_->name_question(*this, ++extras().questions, request.digest);
+      Result<QuestionName> name = run_->name_question(*this, ++cold().questions, request.digest);
       if (!name) return name.error();
       id = std::move(name->id);
       request.instead_of = std::move(name->instead_of);
@@ -225,17 +224,17 @@ Result<Call::Request> Call::make_request(Asks how, std::string_view correlation,
 
 Ref<Error> Call::emit_output(Output output, const Sending& sending, bool at_once) {
   output.delay_ms = sending.delay_ms;
-  if (sending.delay_ms != 0) extras().is_special = true;
+  if (sending.delay_ms != 0) cold().is_special = true;
   if (outputs_.size() >= outputs_max_) return outputs_full(output.event->type());
   if (output.type == kInputRequestType) {
     Result<Request> request = make_request(Asks::emit, output.event->correlation(), *output.event->value());
     if (!request) return request.error();
     output.event = std::move(request->event);
-    extras().is_special = true;
+    cold().is_special = true;
   }
   if (at_once) {
-    outputs_.insert(outputs_.begin() + static_cast<ptrdiff_t>(extras().sends), std::move(output));
-    ++extras_->sends;
+    outputs_.insert(outputs_.begin() + static_cast<ptrdiff_t>(cold().sends), std::move(output));
+    ++cold_->sends;
   } else {
     outputs_.push_back(std::move(output));
   }
@@ -286,19 +285,18 @@ Ref<Error> Call::publish(const Event& event) {
 }
 
 // Whoever tells this call that its time is up looks for them under the lock.
-Call::Extras& Call::extras() {
-  if (extras_) return *extras_;
-  auto made = std::make_unique<Extras>();
+Call::ColdState& Call::cold() {
+  if (cold_) return *cold_;
+  auto made = std::make_unique<ColdState>();
   Guard guard(run_->lock_);
-  extras_ = std::move(made);
+  cold_ = std::move(made);
   is_special_ = true;
-  return *extras_;
+  return *cold_;
 }
 
-Draft* Call::draft() { return step_->atomic ? &extras().draft : nullptr; }
+WriteBuffer* Call::write_buffer() { return step_->atomic ? &cold().write_buffer : nullptr; }
 
-// ------------------------------------------------------------------------------------- questions, failures,
-// ends
+// --------------------------------------------------------------------------------- questions, failures, ends
 
 Result<Status> Call::ask(const Asking& asking, std::unique_ptr<PendingCallback> callback,
                          Ref<Value>& answer) {
@@ -311,7 +309,7 @@ Result<Status> Call::ask(const Asking& asking, std::unique_ptr<PendingCallback> 
                                     asking.metadata ? asking.metadata->data() : std::string_view())};
   QuestionName name{std::string(asking.request_id), {}};
   if (name.id.empty()) {
-    Result<QuestionName> made = run_->name_question(*this, ++extras().questions, question.digest);
+    Result<QuestionName> made = run_->name_question(*this, ++cold().questions, question.digest);
     if (!made) return made.error();
     name = std::move(*made);
     question.instead_of = name.instead_of;
@@ -333,7 +331,7 @@ Result<Status> Call::ask(const Asking& asking, std::unique_ptr<PendingCallback> 
     AnswerCallbacks one;
     one.emplace(callback->request_id, std::move(callback));
     waiting = one.extract(one.begin());
-    extras();
+    cold();
   }
   if (Ref<Error> error = run_->ask(*this, tick, std::move(waiting), answer)) return error;
   return answer ? Status::ok : Status::pending;
@@ -341,13 +339,13 @@ Result<Status> Call::ask(const Asking& asking, std::unique_ptr<PendingCallback> 
 
 Ref<Error> Call::retry_after(int64_t delay_ms) {
   if (Ref<Error> error = check_open()) return error;
-  extras().retry_after_ms = delay_ms;
+  cold().retry_after_ms = delay_ms;
   return nullptr;
 }
 
 // Called at once where it is cancelled already.
 Ref<Error> Call::on_cancel(std::unique_ptr<PendingCallback> callback) {
-  Extras& mine = extras();
+  ColdState& mine = cold();
   Guard guard(run_->lock_);
   if (!is_open() && !abandoned_) return check_open();
   if (abandoned_ || has_ended(run_->state_)) {
@@ -363,7 +361,7 @@ Ref<Error> Call::on_cancel(std::unique_ptr<PendingCallback> callback) {
 }
 
 Result<int> Call::cancel_descriptor() {
-  Extras& mine = extras();
+  ColdState& mine = cold();
   Guard guard(run_->lock_);
   if (!is_open() && !abandoned_) return check_open();
   Result<int> number = mine.signal.open();
@@ -410,7 +408,7 @@ Ref<Error> Call::defer() noexcept {
 Ref<Error> Call::complete(Ref<Error> failure) noexcept {
   EngineScope scope(*run_);
   Commands commands;
-  Run::Notices notices;
+  Run::Notifications notifications;
   Guard guard(run_->lock_);
   if (completed_) return Error::make(Status::wrong_state, "this invocation was already completed");
   completed_ = true;
@@ -418,21 +416,21 @@ Ref<Error> Call::complete(Ref<Error> failure) noexcept {
   if (!returned_) {
     failure_ = std::move(failure);
   } else if (!abandoned_) {
-    run_->finish(*this, std::move(failure), false, commands, notices);
-    run_->offer(notices);
+    run_->finish(*this, std::move(failure), false, commands, notifications);
+    run_->offer(notifications);
   }
   const bool finished = returned_;
   const bool was_abandoned = abandoned_;
   if (finished && was_abandoned) {
-    run_->let_go_abandoned(*this, commands, notices);
-    run_->offer(notices);
+    run_->let_go_abandoned(*this, commands, notifications);
+    run_->offer(notifications);
   }
-  std::unique_ptr<Extras> spent = finished ? std::move(was_abandoned ? extras_ : spent_) : nullptr;
+  std::unique_ptr<ColdState> spent = finished ? std::move(was_abandoned ? cold_ : spent_) : nullptr;
   guard.unlock();
   if (finished) outputs_.clear();
   spent.reset();
   commands.clear();
-  run_->notify(notices);
+  run_->notify(notifications);
   if (was_abandoned) return check_open();
   if (too_late)
     return Error::make(Status::cancelled, "the run has ended before: what this step did is dropped");

@@ -18,9 +18,9 @@
 
 #include "base/lazy_map.hpp"
 #include "base/object.hpp"
-#include "engine/draft.hpp"
 #include "engine/effect_digest.hpp"
 #include "engine/host.hpp"
+#include "engine/write_buffer.hpp"
 #include "run/question_name.hpp"
 #include "run/tick.hpp"
 
@@ -106,45 +106,45 @@ class Call final : public Object {
   Result<int> cancel_descriptor();
 
   // Null where the step writes at once.
-  Draft* draft();
+  WriteBuffer* write_buffer();
 
  private:
   friend class Run;
   friend class Runtime;
 
   // What most calls never need.
-  struct Extras {
+  struct ColdState {
     int64_t retry_after_ms = -1;
     uint32_t questions = 0;   // that were given no id
     bool is_special = false;  // one of the outputs is an InputRequestEvent, or delayed
     size_t sends = 0;         // of an atomic step: so many of the outputs come first
-    Draft draft;
+    WriteBuffer write_buffer;
     CallbackList on_cancel;     // taken out at once, however many
     AnswerCallbacks on_answer;  // the logarithm of the number of open questions of this call
     Signal signal;
   };
-  Extras& extras();
+  ColdState& cold();
   // What it leaves behind when it has ended: taken under the lock, let go of without it.
-  struct Leavings {
-    std::unique_ptr<Extras> extras;
+  struct PendingRelease {
+    std::unique_ptr<ColdState> cold;
     Ref<Event> event;
     bool any = false;
     void let_go() noexcept {
       if (!std::exchange(any, false)) return;
-      extras.reset();
+      cold.reset();
       event.reset();
     }
   };
   // Under the lock.
-  void spend_extras() noexcept {
-    spent_ = std::move(extras_);
+  void spend_cold() noexcept {
+    spent_ = std::move(cold_);
     leaves_ = true;
   }
-  [[gnu::noinline]] void leave(Leavings& leavings) noexcept {
+  [[gnu::noinline]] void leave(PendingRelease& pending_release) noexcept {
     leaves_ = false;
-    leavings.any = true;
-    leavings.extras = std::move(spent_);
-    leavings.event = std::move(event_kept_);
+    pending_release.any = true;
+    pending_release.cold = std::move(spent_);
+    pending_release.event = std::move(event_kept_);
   }
 
   Ref<Error> outputs_full(std::string_view type) const;
@@ -158,7 +158,7 @@ class Call final : public Object {
   // What it emitted and nobody has taken.
   [[gnu::always_inline]] void clear_outputs() noexcept {
     for (Output& output : outputs_) {
-      if (output.event) stash_.put(std::move(output.event));
+      if (output.event) event_cache_.put(std::move(output.event));
     }
     outputs_.clear();
   }
@@ -189,7 +189,7 @@ class Call final : public Object {
   bool deferred_ = false;
   bool completed_ = false;
   bool returned_ = false;
-  bool is_special_ = false;  // it has extras, or is listed
+  bool is_special_ = false;  // it has a cold state, or is listed
   bool leaves_ = false;      // spent_, or event_kept_ of an abandoned one
   bool timed_ = false;       // in the run's step timers, at timer_at_
   bool listed_ = false;      // in the run's list of calls that something outside may have to do with
@@ -207,11 +207,11 @@ class Call final : public Object {
   std::string_view emitted_name_;
   size_t outputs_max_ = 0;
   std::vector<Output> outputs_;
-  EventStash stash_;
+  EventCache event_cache_;
   Commands commands_;  // of its writes
-  std::unique_ptr<Extras> extras_;
-  std::unique_ptr<Extras> spent_;  // goes outside the lock
-  StepTimers::NodeType timer_;     // empty while it is there, and until a step with a time-out is called
+  std::unique_ptr<ColdState> cold_;
+  std::unique_ptr<ColdState> spent_;  // goes outside the lock
+  StepTimers::NodeType timer_;        // empty while it is there, and until a step with a time-out is called
   StepTimers::iterator timer_at_{};
   Call* next_listed_ = nullptr;
   Call* previous_listed_ = nullptr;

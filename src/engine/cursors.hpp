@@ -48,12 +48,12 @@ class Cursors {
   }
   // It has something to take from `at` on.
   void wait_at(Cursor& cursor, uint64_t at) noexcept {
-    rest(cursor);
+    stand_at_end(cursor);
     cursor.at = at;
     cursor.waits = true;
     put(cursor, waiting_, at);
   }
-  void rest(Cursor& cursor) noexcept {
+  void stand_at_end(Cursor& cursor) noexcept {
     if (!cursor.waits) return;
     cursor.node = (cursor.is_behind ? behind_ : waiting_).extract(cursor.place);
     cursor.waits = false;

@@ -7,15 +7,15 @@
 namespace blazen {
 namespace {
 
-const char* name_of(Happened::Kind kind) noexcept {
+const char* name_of(LifecycleRecord::Kind kind) noexcept {
   switch (kind) {
-    case Happened::Kind::event_routed: return "event_routed";
-    case Happened::Kind::step_started: return "step_started";
-    case Happened::Kind::step_completed: return "step_completed";
-    case Happened::Kind::step_failed: return "step_failed";
-    case Happened::Kind::step_retrying: return "step_retrying";
-    case Happened::Kind::run_paused: return "run_paused";
-    case Happened::Kind::run_resumed: return "run_resumed";
+    case LifecycleRecord::Kind::event_routed: return "event_routed";
+    case LifecycleRecord::Kind::step_started: return "step_started";
+    case LifecycleRecord::Kind::step_completed: return "step_completed";
+    case LifecycleRecord::Kind::step_failed: return "step_failed";
+    case LifecycleRecord::Kind::step_retrying: return "step_retrying";
+    case LifecycleRecord::Kind::run_paused: return "run_paused";
+    case LifecycleRecord::Kind::run_resumed: return "run_resumed";
   }
   return "";
 }
@@ -54,17 +54,17 @@ std::string percent_of(uint64_t current, uint64_t total) {
 
 }  // namespace
 
-Ref<Event> make_lifecycle(const Happened& happened, const Workflow& workflow) {
+Ref<Event> make_lifecycle(const LifecycleRecord& lifecycle, const Workflow& workflow) {
   Members members;
-  members.text("kind", name_of(happened.kind));
-  if (happened.step != kNoStep) members.text("step_name", workflow.steps()[happened.step].name);
-  if (happened.event) members.text("event_type", happened.event->type());
-  if (happened.invocation_id != 0) {
-    members.number("invocation_id", happened.invocation_id).number("attempt", happened.attempt);
+  members.text("kind", name_of(lifecycle.kind));
+  if (lifecycle.step != kNoStep) members.text("step_name", workflow.steps()[lifecycle.step].name);
+  if (lifecycle.event) members.text("event_type", lifecycle.event->type());
+  if (lifecycle.invocation_id != 0) {
+    members.number("invocation_id", lifecycle.invocation_id).number("attempt", lifecycle.attempt);
   }
-  if (happened.duration_ms >= 0) members.number("duration_ms", static_cast<uint64_t>(happened.duration_ms));
-  if (happened.error) {
-    const Error& error = happened.error->cause ? *happened.error->cause : *happened.error;
+  if (lifecycle.duration_ms >= 0) members.number("duration_ms", static_cast<uint64_t>(lifecycle.duration_ms));
+  if (lifecycle.error) {
+    const Error& error = lifecycle.error->cause ? *lifecycle.error->cause : *lifecycle.error;
     members.text("error", error.message);
   }
   return Event::make(kLifecycle, members.value());

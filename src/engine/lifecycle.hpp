@@ -9,7 +9,7 @@
 namespace blazen {
 
 // All throw std::bad_alloc.
-Ref<Event> make_lifecycle(const Happened& happened, const Workflow& workflow);
+Ref<Event> make_lifecycle(const LifecycleRecord& lifecycle, const Workflow& workflow);
 // total 0: not known.
 Ref<Event> make_progress(std::string_view label, uint64_t current, uint64_t total, std::string_view run_id,
                          std::string_view source);

@@ -50,7 +50,7 @@ inline Ref<Error> refused_write(const Commands& commands, std::span<const Write>
 // Of a tick that a step or the outside asked for; null: it was not refused.
 inline Ref<Error> refused_tick(Commands& commands) noexcept {
   if (commands.status == Status::ok || commands.status == Status::pending) return nullptr;
-  if (commands.has_rare() && commands.rare().late_error) return std::move(commands.rare().late_error);
+  if (commands.has_cold() && commands.cold().late_error) return std::move(commands.cold().late_error);
   return limit_reached(commands.limit);
 }
 

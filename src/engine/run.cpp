@@ -13,8 +13,8 @@
 #include "engine/refusals.hpp"
 #include "engine/scope.hpp"
 #include "engine/step_failed.hpp"
-#include "engine/visit.hpp"
-#include "run/picture.hpp"
+#include "engine/transaction.hpp"
+#include "run/run_description.hpp"
 #include "run/summary.hpp"
 #include "snapshot/restore.hpp"
 
@@ -41,8 +41,7 @@ Ref<Error> stream_type_refused(std::string_view type) {
                      "event: " + in_quotes(type) + " is a type that the library itself puts on streams");
 }
 
-// --------------------------------------------------------------------------------------------- from birth to
-// end
+// ----------------------------------------------------------------------------------------- from birth to end
 
 Run::Run(Runtime& runtime, Ref<Workflow> workflow) noexcept
     : Object(Kind::run),
@@ -139,7 +138,7 @@ void Run::release_handle() noexcept {
 
 // Nobody could ever move on a run that waits for the outside, has no handle, and is in no callback's hands.
 bool Run::is_lost() const noexcept {
-  return handles_.load(std::memory_order_relaxed) == 0 && lent_ == 0 && started_ &&
+  return handles_.load(std::memory_order_relaxed) == 0 && callback_rounds_ == 0 && started_ &&
          state_.phase == Phase::running && startable(state_) + state_.in_flight.size() == 0 &&
          (state_.pause != Pause::none || !is_moving(state_));
 }
@@ -157,7 +156,7 @@ void Run::cancel_if_lost() noexcept {
 
 Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   Output first;  // let go of outside the lock
-  Visit visit(*this);
+  Transaction transaction(*this);
   if (started_) return Error::make(Status::wrong_state, "the run was already started");
   if (has_ended(state_) && state_.phase == Phase::cancelled) return ended_before();
   if (state_.phase != Phase::created && has_input) {
@@ -175,31 +174,32 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   if (!is_new && time_has_passed_) pass_time(state_, start.date_ms);
   time_has_passed_ = false;  // a second try, after a first without memory, does not let it pass twice
   const bool will_move = !has_ended(state_);
-  if (!tick(start, visit.commands, visit.notices)) return Error::out_of_memory();
-  if (visit.commands.status != Status::ok) return visit.leave();
+  if (!tick(start, transaction.commands, transaction.notifications)) return Error::out_of_memory();
+  if (transaction.commands.status != Status::ok) return transaction.leave();
   started_ = true;
   looked_ms_ = start.now_ms;
   has_just_looked_ = true;
-  if (will_move && !has_ended(state_)) begin_time(visit.notices);
+  if (will_move && !has_ended(state_)) begin_time(transaction.notifications);
   if (will_move) {
     owned_ = true;
     keep();
   }
   if (!is_new) {
-    visit.commands.settled = state_.rest != RunStatus::running;
-    visit.commands.more = true;
-    visit.commands.asked = !state_.questions.empty();
-    after_tick(visit.commands, visit.notices);
+    transaction.commands.settled = state_.last_status != RunStatus::running;
+    transaction.commands.more = true;
+    transaction.commands.asked = !state_.questions.empty();
+    after_tick(transaction.commands, transaction.notifications);
   }
-  if (submit) offer(visit.notices);
-  remark(LogLevel::debug, nullptr, is_new ? "started" : "goes on from a snapshot", visit.notices);
-  return visit.leave();
+  if (submit) offer(transaction.notifications);
+  note_for_log(LogLevel::debug, nullptr, is_new ? "started" : "goes on from a snapshot",
+               transaction.notifications);
+  return transaction.leave();
 }
 
 // In the memory of an event that is gone, where the call that the run was given has some.
 Ref<Event> Run::make_start_event(Ref<Value> input) {
   if (spare_call_ == nullptr) return Event::make(kStartEvent, std::move(input));
-  return Event::make_in(spare_call_->stash_, kStartEvent, std::move(input), {});
+  return Event::make_in(spare_call_->event_cache_, kStartEvent, std::move(input), {});
 }
 
 void Run::end(Phase phase, Ref<Error> error) noexcept {
@@ -207,10 +207,10 @@ void Run::end(Phase phase, Ref<Error> error) noexcept {
   Tick last{Tick::Kind::end};
   last.phase = phase;
   last.error = std::move(error);
-  Visit visit(*this);
+  Transaction transaction(*this);
   if (has_ended(state_)) return;
-  tick(last, visit.commands, visit.notices);
-  visit.leave();
+  tick(last, transaction.commands, transaction.notifications);
+  transaction.leave();
 }
 
 void Run::cancel(std::string_view why) noexcept {
@@ -265,16 +265,15 @@ void Run::give_up(Ref<Error> error) noexcept {
   end(cancelled ? Phase::cancelled : Phase::failed, std::move(error));
 }
 
-// ------------------------------------------------------------------------------------------------------ the
-// loop
+// -------------------------------------------------------------------------------------------------- the loop
 
 // What time it is for a thread that runs one body after the other, so that each has an age. Bodies that take
 // milliseconds are timed one by one; of those that take nanoseconds, it looks at the clock for every
 // sixteenth.
-class Run::Watch {
+class Run::CoarseClock {
  public:
   // known_ms: that it was read just now; 0: it was not.
-  Watch(Clock& clock, int64_t known_ms) noexcept
+  CoarseClock(Clock& clock, int64_t known_ms) noexcept
       : clock_(clock), now_ms_(known_ms != 0 ? known_ms : clock.coarse_ms()) {}
   int64_t now() const noexcept { return now_ms_; }
   // One more body is done: is it time to look? It stays so until somebody does.
@@ -309,35 +308,35 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
   if (is_inherited()) return 0;
   EngineScope scope(*this, true);
   Commands commands;
-  Notices notices;
+  Notifications notifications;
   Call* call = nullptr;  // the one that this thread uses for one body after the other
   Ref<Call> left;        // one that somebody else completes, or has completed
-  Call::Leavings leavings;
+  Call::PendingRelease pending_release;
   bool left_is_done = false;
   uint64_t steps = 0;
   AtWork at_work(hand, scope);
   Guard guard(lock_);
   add(at_work);
   if (tasks_ > 0) --tasks_;
-  bool hand_free = started_;
-  Watch watch(runtime_->clock(), std::exchange(has_just_looked_, false) ? looked_ms_ : 0);
+  bool dispatches_next = started_;
+  CoarseClock watch(runtime_->clock(), std::exchange(has_just_looked_, false) ? looked_ms_ : 0);
   looked_ms_ = watch.now();
-  if (hand_free && (worker == Worker::anybody || next_is_quick())) dispatch(commands, notices);
-  while (take_next(call, leavings, commands, notices)) {
+  if (dispatches_next && (worker == Worker::anybody || next_is_quick())) dispatch(commands, notifications);
+  while (take_next(call, pending_release, commands, notifications)) {
     at_work.call = call;
     guard.unlock();
     // Call out, with nothing of the last tick left behind.
     if (left) clear_left(left, left_is_done);
     call->clear_outputs();
-    leavings.let_go();
-    call->stash_.put(std::move(commands.released));
+    pending_release.let_go();
+    call->event_cache_.put(std::move(commands.released));
     commands.clear();
-    if (notices.any() && !notify_unforked(notices)) break;
+    if (notifications.any() && !notify_unforked(notifications)) break;
     Ref<Error> error;
     const Status status =
         shares_work_ && !is_quick(*call) ? call_slow_body(*call, error) : call_body(*call, error);
     ++steps;
-    hand_free = steps_max == 0 || steps < steps_max;
+    dispatches_next = steps_max == 0 || steps < steps_max;
     // Not after the last one, unless somebody waits for it.
     if (watch.is_time() &&
         (worker == Worker::waiter || status != Status::ok || call->deferred_ || !call->stops()))
@@ -350,23 +349,24 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     }
     guard.lock();
     looked_ms_ = watch.now();
-    left_is_done = bring_back(*call, status, error, hand_free && !picks, commands, notices);
+    left_is_done = bring_back(*call, status, error, dispatches_next && !picks, commands, notifications);
     if (!left_is_done || call->deferred_) left = Ref<Call>::adopt(std::exchange(call, nullptr));
-    if (picks ? hand_free && next_is_quick() : !left_is_done && hand_free) dispatch(commands, notices);
+    if (picks ? dispatches_next && next_is_quick() : !left_is_done && dispatches_next)
+      dispatch(commands, notifications);
   }
   if (is_inherited()) return steps;  // without the lock, which may be held for ever
   remove(at_work);
-  offer(notices);
+  offer(notifications);
   guard.unlock();
   if (left) clear_left(left, left_is_done);
   if (call != nullptr) {
     call->clear_outputs();
-    call->leave(leavings);  // nobody else knows it now
-    leavings.let_go();
+    call->leave(pending_release);  // nobody else knows it now
+    pending_release.let_go();
   }
   commands.clear();
-  if (call != nullptr && notices.ended) notices.spare_call = std::exchange(call, nullptr);
-  notify(notices);
+  if (call != nullptr && notifications.ended) notifications.spare_call = std::exchange(call, nullptr);
+  notify(notifications);
   if (is_inherited()) return steps;
   if (call != nullptr) keep_call(call);
   cancel_if_lost();
@@ -395,7 +395,7 @@ StepIndex Run::index_of(const StepDefinition& step) const noexcept {
 }
 
 // Between two bodies, without the lock. Where nobody else tells the time, whoever works does.
-[[gnu::noinline]] void Run::look(Watch& watch, const Call& call) noexcept {
+[[gnu::noinline]] void Run::look(CoarseClock& watch, const Call& call) noexcept {
   watch.look();
   if (watch.passed_ms() == 0) return;
   constexpr int64_t kSlowMs = 10;  // by a coarse clock
@@ -412,44 +412,44 @@ void Run::clear_left(Ref<Call>& left, bool is_done) noexcept {
   left.reset();
 }
 
-void Run::dispatch(Commands& commands, Notices& notices) noexcept {
+void Run::dispatch(Commands& commands, Notifications& notifications) noexcept {
   const int64_t at_ms = dispatch_ms();
   if (!state_.watched) {
     reduce_dispatch(state_, at_ms, commands);
-    return after_reduce(commands, notices);
+    return after_reduce(commands, notifications);
   }
   Tick next{Tick::Kind::dispatch};
   next.now_ms = at_ms;
-  tick(next, commands, notices);
+  tick(next, commands, notifications);
 }
 
-[[gnu::always_inline]] inline bool Run::take_next(Call*& call, Call::Leavings& leavings, Commands& commands,
-                                                  Notices& notices) noexcept {
+[[gnu::always_inline]] inline bool Run::take_next(Call*& call, Call::PendingRelease& pending_release,
+                                                  Commands& commands, Notifications& notifications) noexcept {
   Invocation* invocation = commands.start;
   if (invocation == nullptr) return false;
   if (call == nullptr) call = take_call();
   const bool is_timed = times_steps_ && workflow().steps()[invocation->step].timeout_ms != 0;
   if (call == nullptr || (is_timed && !reserve_timer(*call))) {
     commands.start = nullptr;
-    fail_without_memory(invocation, false, commands, notices);
+    fail_without_memory(invocation, false, commands, notifications);
     return false;
   }
-  if (call->leaves_) call->leave(leavings);
+  if (call->leaves_) call->leave(pending_release);
   call->begin(*this, invocation);
   if (is_timed) {
     call->is_special_ = true;
-    set_timer(*call, begin_ms(), notices);
+    set_timer(*call, begin_ms(), notifications);
   }
   call->started_ms_ = state_.watched ? now_ms() : -1;
-  if (shares_work_) offer_rest(notices);
+  if (shares_work_) offer_rest(notifications);
   return true;
 }
 
-[[gnu::noinline]] void Run::fail_without_memory(Invocation* invocation, bool hand_free, Commands& commands,
-                                                Notices& notices) noexcept {
-  Tick out_of_memory{Tick::Kind::fail, hand_free, invocation};
+[[gnu::noinline]] void Run::fail_without_memory(Invocation* invocation, bool dispatches_next,
+                                                Commands& commands, Notifications& notifications) noexcept {
+  Tick out_of_memory{Tick::Kind::fail, dispatches_next, invocation};
   out_of_memory.error = Error::out_of_memory();
-  tick(out_of_memory, commands, notices);
+  tick(out_of_memory, commands, notifications);
 }
 
 Call* Run::take_call() noexcept {
@@ -472,20 +472,20 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
 }
 
 // Once for each invocation: everything that it calls is inline in it, but for what is rare and says noinline.
-[[gnu::flatten]] bool Run::bring_back(Call& call, Status status, Ref<Error>& error, bool hand_free,
-                                      Commands& commands, Notices& notices) noexcept {
+[[gnu::flatten]] bool Run::bring_back(Call& call, Status status, Ref<Error>& error, bool dispatches_next,
+                                      Commands& commands, Notifications& notifications) noexcept {
   call.returned_ = true;
   if (call.abandoned_.load(std::memory_order_relaxed))
-    return leave_abandoned(call, error, hand_free, commands, notices);
+    return leave_abandoned(call, error, dispatches_next, commands, notifications);
   Ref<Error> failure;
   if (status == Status::pending && !call.deferred_ && !has_ended(state_) && has_asked(*call.invocation_)) {
-    suspend(call, hand_free, commands, notices);
+    suspend(call, dispatches_next, commands, notifications);
     return true;
   }
   if (call.deferred_ && (status == Status::ok || status == Status::pending)) {
     if (status == Status::pending && !call.completed_) {
-      rest(call, commands, notices);
-      if (call.is_kept_) come_back(call, notices);
+      leave_pending(call, commands, notifications);
+      if (call.is_kept_) come_back(call, notifications);
       return false;
     }
     failure = std::move(call.failure_);
@@ -495,121 +495,124 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
     failure = std::move(error);
   }
   call.completed_ = true;
-  finish(call, std::move(failure), hand_free, commands, notices);
+  finish(call, std::move(failure), dispatches_next, commands, notifications);
   return true;
 }
 
 // Its body is back, and nothing that it did counts. False: the host has a handle of it still.
-[[gnu::noinline]] bool Run::leave_abandoned(Call& call, Ref<Error>& error, bool hand_free, Commands& commands,
-                                            Notices& notices) noexcept {
-  if (call.is_kept_) come_back(call, notices);
-  if (error) remark(LogLevel::warning, error, ": too late, the time of that attempt was up", notices);
-  commands.rare().late_error = std::move(error);
+[[gnu::noinline]] bool Run::leave_abandoned(Call& call, Ref<Error>& error, bool dispatches_next,
+                                            Commands& commands, Notifications& notifications) noexcept {
+  if (call.is_kept_) come_back(call, notifications);
+  if (error)
+    note_for_log(LogLevel::warning, error, ": too late, the time of that attempt was up", notifications);
+  commands.cold().late_error = std::move(error);
   commands.more = true;
   if (call.deferred_ && !call.completed_) {
     linger(call);
     return false;
   }
-  let_go_abandoned(call, commands, notices);
+  let_go_abandoned(call, commands, notifications);
   if (call.deferred_) return false;
   call.completed_ = true;
-  call.spend_extras();
-  if (hand_free) dispatch(commands, notices);
+  call.spend_cold();
+  if (dispatches_next) dispatch(commands, notifications);
   return true;
 }
 
 // Somebody completes it later.
-[[gnu::noinline]] void Run::rest(Call& call, Commands& commands, Notices& notices) noexcept {
-  Tick tick{Tick::Kind::rest, false, call.invocation_};
-  this->tick(tick, commands, notices);
-  if (call.timed_) set_timer(call, begin_ms(), notices);
+[[gnu::noinline]] void Run::leave_pending(Call& call, Commands& commands,
+                                          Notifications& notifications) noexcept {
+  Tick tick{Tick::Kind::body_returned, false, call.invocation_};
+  this->tick(tick, commands, notifications);
+  if (call.timed_) set_timer(call, begin_ms(), notifications);
 }
 
 // It will be called again, with the answer.
-[[gnu::noinline]] void Run::suspend(Call& call, bool hand_free, Commands& commands,
-                                    Notices& notices) noexcept {
+[[gnu::noinline]] void Run::suspend(Call& call, bool dispatches_next, Commands& commands,
+                                    Notifications& notifications) noexcept {
   call.open_.store(false, std::memory_order_release);
   call.completed_ = true;
-  call.spend_extras();
+  call.spend_cold();
   if (call.listed_) unlist(call);
   if (call.timed_) stop_timer(call);
-  Tick tick{Tick::Kind::suspend, hand_free, call.invocation_};
+  Tick tick{Tick::Kind::suspend, dispatches_next, call.invocation_};
   tick.now_ms = dispatch_ms();
-  this->tick(tick, commands, notices);
+  this->tick(tick, commands, notifications);
 }
 
-void Run::finish(Call& call, Ref<Error> failure, bool hand_free, Commands& commands,
-                 Notices& notices) noexcept {
+void Run::finish(Call& call, Ref<Error> failure, bool dispatches_next, Commands& commands,
+                 Notifications& notifications) noexcept {
   call.open_.store(false, std::memory_order_release);
   if (failure || call.is_special_ || is_observed_ || has_ended(state_))
-    return finish_otherwise(call, std::move(failure), hand_free, commands, notices);
-  if (!reduce_plainly(state_, {call.invocation_, call.outputs_, dispatch_ms(), hand_free}, commands))
-    return finish_with_growth(call, hand_free, commands, notices);
-  after_reduce(commands, notices);
+    return finish_otherwise(call, std::move(failure), dispatches_next, commands, notifications);
+  if (!reduce_completion(state_, {call.invocation_, call.outputs_, dispatch_ms(), dispatches_next}, commands))
+    return finish_with_growth(call, dispatches_next, commands, notifications);
+  after_reduce(commands, notifications);
 }
 
 // Its outputs may need more memory.
-[[gnu::noinline]] void Run::finish_with_growth(Call& call, bool hand_free, Commands& commands,
-                                               Notices& notices) noexcept {
-  Tick done{Tick::Kind::complete, hand_free, call.invocation_, call.outputs_};
+[[gnu::noinline]] void Run::finish_with_growth(Call& call, bool dispatches_next, Commands& commands,
+                                               Notifications& notifications) noexcept {
+  Tick done{Tick::Kind::complete, dispatches_next, call.invocation_, call.outputs_};
   done.now_ms = dispatch_ms();
-  if (!tick(done, commands, notices)) fail_without_memory(call.invocation_, hand_free, commands, notices);
+  if (!tick(done, commands, notifications))
+    fail_without_memory(call.invocation_, dispatches_next, commands, notifications);
 }
 
 // It has failed, or comes too late, or did what most never do.
-[[gnu::noinline]] void Run::finish_otherwise(Call& call, Ref<Error> failure, bool hand_free,
-                                             Commands& commands, Notices& notices) noexcept {
+[[gnu::noinline]] void Run::finish_otherwise(Call& call, Ref<Error> failure, bool dispatches_next,
+                                             Commands& commands, Notifications& notifications) noexcept {
   // A subscriber that may hold the run back has to see what this tick publishes before the next step starts;
   // and the tick of an atomic step may be refused.
-  const bool apart = hand_free && (may_be_held() || call.extras_);
-  Tick done{Tick::Kind::complete, hand_free && !apart, call.invocation_};
+  const bool apart = dispatches_next && (may_be_held() || call.cold_);
+  Tick done{Tick::Kind::complete, dispatches_next && !apart, call.invocation_};
   done.now_ms = begin_ms();
   done.rounded_ms = runtime_->clock().rounded_ms();
   if (state_.watched && call.started_ms_ >= 0) done.duration_ms = done.now_ms - call.started_ms_;
-  if (call.extras_) prepare_finish(call, done);
+  if (call.cold_) prepare_finish(call, done);
   if (done.is_special) done.date_ms = date_ms();
   if (call.listed_) {
-    if (has_ended(state_)) cancel_call(call, notices);  // nobody else has come to it yet
+    if (has_ended(state_)) cancel_call(call, notifications);  // nobody else has come to it yet
     unlist(call);
   }
   if (call.timed_) stop_timer(call);
   Output handled;
   if (has_ended(state_)) {
-    if (call.is_kept_) come_back(call, notices);
+    if (call.is_kept_) come_back(call, notifications);
     done.kind = Tick::Kind::discard;
-    if (failure) remark(LogLevel::warning, failure, ": too late, the run had ended", notices);
-    commands.rare().late_error = std::move(failure);
+    if (failure) note_for_log(LogLevel::warning, failure, ": too late, the run had ended", notifications);
+    commands.cold().late_error = std::move(failure);
     commands.more = true;
   } else if (failure) {
-    commands.rare().cause = failure;  // without memory, it would be let go of under the lock
+    commands.cold().cause = failure;  // without memory, it would be let go of under the lock
     commands.more = true;
     fail_step(call, done, std::move(failure), handled);
   } else {
     done.outputs = call.outputs_;
   }
-  bool is_done = tick(done, commands, notices);
+  bool is_done = tick(done, commands, notifications);
   if (is_done && done.kind == Tick::Kind::complete && done.commits && commands.status != Status::ok) {
     // An atomic step whose writes the state does not take: it has failed, and nothing of it counts.
     Ref<Error> refused = refused_write(commands, done.writes);
     commands.status = Status::ok;
     fail_step(call, done, std::move(refused), handled);
-    is_done = tick(done, commands, notices);
+    is_done = tick(done, commands, notifications);
   }
-  if (done.kind == Tick::Kind::fail && commands.has_rare() && commands.rare().late_error)
-    remark(LogLevel::info, commands.rare().late_error, kGoesOn, notices);
-  if (call.extras_) call.spend_extras();
-  if (!is_done) fail_without_memory(call.invocation_, hand_free && !apart, commands, notices);
-  if (apart) dispatch(commands, notices);
+  if (done.kind == Tick::Kind::fail && commands.has_cold() && commands.cold().late_error)
+    note_for_log(LogLevel::info, commands.cold().late_error, kGoesOn, notifications);
+  if (call.cold_) call.spend_cold();
+  if (!is_done) fail_without_memory(call.invocation_, dispatches_next && !apart, commands, notifications);
+  if (apart) dispatch(commands, notifications);
 }
 
 // What the step asked for beside its outputs.
 void Run::prepare_finish(Call& call, Tick& done) noexcept {
-  Call::Extras& extras = *call.extras_;
-  done.retry_after_ms = extras.retry_after_ms;
-  done.is_special = extras.is_special;
-  done.commits = !extras.draft.empty();
-  done.clears = extras.draft.clears();
-  if (done.commits) done.writes = extras.draft.writes();
+  Call::ColdState& cold = *call.cold_;
+  done.retry_after_ms = cold.retry_after_ms;
+  done.is_special = cold.is_special;
+  done.commits = !cold.write_buffer.empty();
+  done.clears = cold.write_buffer.clears();
+  if (done.commits) done.writes = cold.write_buffer.writes();
 }
 
 // handled: for the event of who handles that.
@@ -634,18 +637,18 @@ void Run::make_step_failed(const Call& call, Tick& tick, Output& output) const n
   }
 }
 
-bool Run::tick(Tick& tick, Commands& commands, Notices& notices) noexcept {
+bool Run::tick(Tick& tick, Commands& commands, Notifications& notifications) noexcept {
   try {
     reduce(state_, tick, commands);
   } catch (const std::bad_alloc&) {
     return false;
   }
-  after_reduce(commands, notices);
+  after_reduce(commands, notifications);
   return true;
 }
 
-inline void Run::after_reduce(Commands& commands, Notices& notices) noexcept {
-  if (commands.more) after_tick(commands, notices);
+inline void Run::after_reduce(Commands& commands, Notifications& notifications) noexcept {
+  if (commands.more) after_tick(commands, notifications);
   if (helpers_ != 0) [[unlikely]]
     wake_helpers();
 }
@@ -657,45 +660,45 @@ inline void Run::after_reduce(Commands& commands, Notices& notices) noexcept {
   changed_.wake_all();
 }
 
-[[gnu::noinline]] void Run::after_tick(Commands& commands, Notices& notices) noexcept {
+[[gnu::noinline]] void Run::after_tick(Commands& commands, Notifications& notifications) noexcept {
   if (std::exchange(commands.clock, false) && started_) {
     Tick time{Tick::Kind::time};
     time.now_ms = clock_should_run(status_of(state_)) ? begin_ms() : now_ms();
     time.date_ms = date_ms();
     time.slack_ms = slack_ms();
-    this->tick(time, commands, notices);
+    this->tick(time, commands, notifications);
   }
-  if (commands.asked) hand_out_requests(notices);
-  if (started_ && !has_ended(state_)) rearm(notices);
+  if (commands.asked) hand_out_requests(notifications);
+  if (started_ && !has_ended(state_)) rearm(notifications);
   const bool appended =
-      commands.unreported || (commands.has_rare() && (commands.appended < commands.rare().published.size() ||
-                                                      commands.reported < commands.rare().happened.size()));
-  const bool news = commands.settled || appended;
+      commands.unreported || (commands.has_cold() && (commands.appended < commands.cold().published.size() ||
+                                                      commands.reported < commands.cold().lifecycle.size()));
+  const bool is_seen = commands.settled || appended;
   if (appended) {
-    append_happened(commands);
-    look_at_hold(notices);
+    append_lifecycle(commands);
+    look_at_hold(notifications);
   }
   if (commands.settled) {
-    notices.more = true;
-    notices.status = status_of(state_);
-    notices.ended = has_ended(state_);
-    if (notices.ended) ended_.store(true, std::memory_order_release);
-    if (!done_.empty()) collect_done(notices);
-    if (notices.ended && calls_ != nullptr) notices.cancels = true;
-    if (notices.ended) keep_bodies(notices);
+    notifications.more = true;
+    notifications.status = status_of(state_);
+    notifications.ended = has_ended(state_);
+    if (notifications.ended) ended_.store(true, std::memory_order_release);
+    if (!done_.empty()) collect_done(notifications);
+    if (notifications.ended && calls_ != nullptr) notifications.cancels = true;
+    if (notifications.ended) keep_bodies(notifications);
   }
-  if (!news) {
+  if (!is_seen) {
     // A body of a paused run is back: was it the last one that a wait had hopes of?
-    if (waiters_ != 0 && state_.rest == RunStatus::paused) changed_.wake_all();
+    if (waiters_ != 0 && state_.last_status == RunStatus::paused) changed_.wake_all();
     return;
   }
-  collect_ready(notices);
+  collect_ready(notifications);
   if (waiters_ != 0) changed_.wake_all();
 }
 
-// Both rows, each piece of news in its place among what was published.
-void Run::append_happened(Commands& commands) noexcept {
-  Commands::Rare& rare = commands.rare();
+// Both rows, each lifecycle item in its place among what was published.
+void Run::append_lifecycle(Commands& commands) noexcept {
+  Commands::Cold& rare = commands.cold();
   if (!stream_) {
     const Limits& limits = workflow().policy().limits;
     try {
@@ -712,18 +715,18 @@ void Run::append_happened(Commands& commands) noexcept {
   commands.appended = rare.published.size();
   if (state_.watched) {
     if (std::exchange(commands.unreported, false))
-      stream_->append_news(nullptr, state_.stream_last, rare.dropped_events);
-    for (size_t i = commands.reported; i < rare.happened.size(); ++i) {
+      stream_->append_lifecycle(nullptr, state_.stream_last, rare.dropped_events);
+    for (size_t i = commands.reported; i < rare.lifecycle.size(); ++i) {
       Ref<Event> item;
       try {
-        item = make_lifecycle(rare.happened[i], workflow());
+        item = make_lifecycle(rare.lifecycle[i], workflow());
       } catch (const std::bad_alloc&) {
         item.reset();  // missed, and the listeners are told
       }
-      stream_->append_news(item, rare.happened[i].after, rare.dropped_events);
+      stream_->append_lifecycle(item, rare.lifecycle[i].after, rare.dropped_events);
     }
   }
-  commands.reported = rare.happened.size();
+  commands.reported = rare.lifecycle.size();
 }
 
 void Run::look_at_listeners() noexcept {
@@ -732,145 +735,147 @@ void Run::look_at_listeners() noexcept {
   watched_.store(state_.watched, std::memory_order_relaxed);
 }
 
-void Run::look_at_hold(Notices& notices) noexcept {
+void Run::look_at_hold(Notifications& notifications) noexcept {
   if (!stream_) return;
   const bool was_held = std::exchange(state_.held, stream_->holds());
   if (!was_held || state_.held || startable_now(state_) == 0) return;
   if (helpers_ != 0) wake_helpers();
   if (EngineScope::works_on(*this) && !runtime_->executor().wants_each_step()) {
-    if (shares_work_) offer_rest(notices);
+    if (shares_work_) offer_rest(notifications);
   } else {
-    offer(notices);
+    offer(notifications);
   }
 }
 
-void Run::collect_ready(Notices& notices) noexcept {
+void Run::collect_ready(Notifications& notifications) noexcept {
   if (!stream_) return;
   if (has_ended(state_)) {
     while (stream_->take_woken() != nullptr) continue;  // they are among all
-    for (Stream* stream : stream_->subscribers()) collect_ready(*stream, notices);
+    for (Stream* stream : stream_->subscribers()) collect_ready(*stream, notifications);
   } else {
-    while (Stream* stream = stream_->take_woken()) collect_ready(*stream, notices);
+    while (Stream* stream = stream_->take_woken()) collect_ready(*stream, notifications);
   }
 }
 
 // One callback of a stream at a time: whoever makes it looks again after it.
-void Run::collect_ready(Stream& stream, Notices& notices) noexcept {
+void Run::collect_ready(Stream& stream, Notifications& notifications) noexcept {
   const bool there = stream.closed_ || has_ended(state_) || stream_->has_item(stream);
   if (!there || stream.ready_.function == nullptr || stream.calling_ != 0 || !try_retain(&stream)) return;
   ++stream.calling_;
-  stream.notice_ = std::exchange(stream.ready_, HostCallback{});
-  stream.next_notice_ = std::exchange(notices.ready, &stream);
-  notices.more = true;
+  stream.notified_callback_ = std::exchange(stream.ready_, HostCallback{});
+  stream.next_notified_ = std::exchange(notifications.ready, &stream);
+  notifications.more = true;
 }
 
-void Run::offer(Notices& notices) noexcept {
+void Run::offer(Notifications& notifications) noexcept {
   const size_t hands = started_ ? startable_now(state_) : 0;
   if (hands == 0) return;
   if (runtime_->executor().wants_each_step()) {
     if (hands <= tasks_) return;
-    notices.hands = hands - tasks_;
+    notifications.hands = hands - tasks_;
     tasks_ = static_cast<uint32_t>(hands);
   } else {
-    notices.hands = hands;
+    notifications.hands = hands;
   }
-  notices.more = true;
+  notifications.more = true;
 }
 
 // This thread goes on with one invocation, which may take long: the others are for whoever has a hand free.
 // Whoever takes the run off the queue looks under the lock after that, so that nothing is missed while the
 // run is still queued.
-void Run::offer_rest(Notices& notices) noexcept {
+void Run::offer_rest(Notifications& notifications) noexcept {
   if (startable_now(state_) == 0) return;
   if (queued.load(std::memory_order_relaxed)) return;
-  notices.hands = 1;
-  notices.more = true;
+  notifications.hands = 1;
+  notifications.more = true;
 }
 
 // The same from wherever it comes: maybe a body of this run, whose thread will look for more work when the
 // body is back, and that may take for ever.
-void Run::offer_from_inside(Notices& notices) noexcept {
+void Run::offer_from_inside(Notifications& notifications) noexcept {
   if (EngineScope::works_on(*this) && !runtime_->executor().wants_each_step()) {
-    offer_rest(notices);
+    offer_rest(notifications);
   } else {
-    offer(notices);
+    offer(notifications);
   }
 }
 
-void Run::notify(Notices& notices) noexcept {
-  if (!std::exchange(notices.more, false)) return;
+void Run::notify(Notifications& notifications) noexcept {
+  if (!std::exchange(notifications.more, false)) return;
   // First, so that whoever is called back finds what there is to do, and when.
-  if (const size_t hands = std::exchange(notices.hands, 0)) runtime_->executor().submit(*this, hands);
+  if (const size_t hands = std::exchange(notifications.hands, 0)) runtime_->executor().submit(*this, hands);
   if (is_inherited()) return;
-  if (const int64_t due_ms = std::exchange(notices.due_ms, INT64_MAX); due_ms != INT64_MAX)
+  if (const int64_t due_ms = std::exchange(notifications.due_ms, INT64_MAX); due_ms != INT64_MAX)
     runtime_->arm(*this, due_ms);
-  if (std::exchange(notices.sets_alarm, false)) runtime_->set_alarm();
+  if (std::exchange(notifications.sets_alarm, false)) runtime_->set_alarm();
   if (is_inherited()) return;
-  if (std::exchange(notices.came_back, false)) runtime_->look_at_leaving(*this);
-  if (std::exchange(notices.kept, false)) {
+  if (std::exchange(notifications.came_back, false)) runtime_->look_at_leaving(*this);
+  if (std::exchange(notifications.kept, false)) {
     runtime_->executor().replace_hands();
     if (runtime_->log().hears(LogLevel::info)) tell_kept();
     if (is_inherited()) return;
   }
-  if (notices.remark.what != nullptr) tell_remark(std::exchange(notices.remark, {}));
-  if (notices.lends_run || notices.answered_call || notices.cancels || !notices.cancelled.empty())
-    call_back(notices);
+  if (notifications.note_for_log.what != nullptr)
+    write_log_record(std::exchange(notifications.note_for_log, {}));
+  if (notifications.is_callback_round || notifications.answered_call || notifications.cancels ||
+      !notifications.cancelled.empty())
+    call_back(notifications);
   if (is_inherited()) return;
-  while (notices.ready != nullptr) {
-    Ref<Stream> stream = Ref<Stream>::adopt(notices.ready);
-    notices.ready = stream->next_notice_;
-    const HostCallback callback = stream->notice_;
+  while (notifications.ready != nullptr) {
+    Ref<Stream> stream = Ref<Stream>::adopt(notifications.ready);
+    notifications.ready = stream->next_notified_;
+    const HostCallback callback = stream->notified_callback_;
     tell_log_threw(runtime_->calls().ready(callback));
     call_drop(callback.drop, callback.user_data);
     if (is_inherited()) return;
     Guard guard(lock_);
     --stream->calling_;
     if (waiters_ != 0) changed_.wake_all();
-    collect_ready(*stream, notices);
+    collect_ready(*stream, notifications);
   }
-  if (std::exchange(notices.ended, false)) {
+  if (std::exchange(notifications.ended, false)) {
     if (runtime_->log().hears(LogLevel::info)) tell_log_ended();
     if (queued.load(std::memory_order_relaxed)) runtime_->executor().withdraw(*this);
-    runtime_->delist(*this, std::exchange(notices.spare_call, nullptr));
+    runtime_->delist(*this, std::exchange(notifications.spare_call, nullptr));
     delisted_ = true;
     if (std::exchange(owned_, false)) let_go();
   }
 }
 
 // Between two bodies. False: this is a child that was forked in a callback.
-[[gnu::noinline]] bool Run::notify_unforked(Notices& notices) noexcept {
-  notify(notices);
+[[gnu::noinline]] bool Run::notify_unforked(Notifications& notifications) noexcept {
+  notify(notifications);
   return !is_inherited();
 }
 
-void Run::call_back(Notices& notices) noexcept {
+void Run::call_back(Notifications& notifications) noexcept {
   const HostCalls& calls = runtime_->calls();
-  while (const auto waiting = take_unforked(notices.done))
-    tell_log_threw(calls.done(waiting->callback, *this, notices.status));
-  while (const auto waiting = take_unforked(notices.cancelled))
+  while (const auto waiting = take_unforked(notifications.done))
+    tell_log_threw(calls.done(waiting->callback, *this, notifications.status));
+  while (const auto waiting = take_unforked(notifications.cancelled))
     tell_log_threw(calls.cancelled(waiting->callback));
-  if (std::exchange(notices.cancels, false)) cancel_calls();
-  if (notices.answered_call) {
-    while (const auto waiting = take_unforked(notices.answered))
-      tell_log_threw(
-          calls.answered(waiting->callback, *notices.answered_call, waiting->request_id, waiting->answer));
-    notices.answered_call.reset();
+  if (std::exchange(notifications.cancels, false)) cancel_calls();
+  if (notifications.answered_call) {
+    while (const auto waiting = take_unforked(notifications.answered))
+      tell_log_threw(calls.answered(waiting->callback, *notifications.answered_call, waiting->request_id,
+                                    waiting->answer));
+    notifications.answered_call.reset();
   }
-  const std::vector<Ref<Event>> requests = std::move(notices.requests);
-  notices.requests.clear();
+  const std::vector<Ref<Event>> requests = std::move(notifications.requests);
+  notifications.requests.clear();
   for (const Ref<Event>& request : requests) {
     if (is_inherited()) return;
     call_input(*request);
   }
-  if (is_inherited() || !std::exchange(notices.lends_run, false)) return;
+  if (is_inherited() || !std::exchange(notifications.is_callback_round, false)) return;
   {
     Guard guard(lock_);
-    --lent_;
+    --callback_rounds_;
   }
   cancel_if_lost();
 }
 
-// --------------------------------------------------------------------------------------- events, in and out
+// ---------------------------------------------------------------------------------------- events, in and out
 
 Result<Output> Run::address(const Event& event, std::string_view target, std::string_view source) const {
   Output output;
@@ -900,19 +905,19 @@ Ref<Error> Run::post(const Event& event, const Call::Sending& sending) {
         "event: an InputRequestEvent comes from a step; from outside, nobody would get the answer");
   }
   output->delay_ms = sending.delay_ms;
-  Visit visit(*this);
+  Transaction transaction(*this);
   if (has_ended(state_)) return ended_before();
   if (!started_) return Error::make(Status::wrong_state, "the run was not started yet");
   Tick tick{Tick::Kind::post, false, nullptr, {&*output, 1}};
   tick.is_special = sending.delay_ms != 0;
   if (tick.is_special) tick.now_ms = begin_ms();
-  if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
-  offer_from_inside(visit.notices);
-  return visit.leave();
+  if (!this->tick(tick, transaction.commands, transaction.notifications)) return Error::out_of_memory();
+  offer_from_inside(transaction.notifications);
+  return transaction.leave();
 }
 
 Ref<Error> Run::effect(Call& call, Tick& tick) noexcept {
-  Visit visit(*this);
+  Transaction transaction(*this);
   if (has_ended(state_)) return ended_before();
   if (call.abandoned_) return call.check_open();
   tick.invocation = call.invocation_;
@@ -920,22 +925,22 @@ Ref<Error> Run::effect(Call& call, Tick& tick) noexcept {
     tick.now_ms = begin_ms();
     tick.date_ms = date_ms();
   }
-  if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
-  offer_from_inside(visit.notices);
-  return visit.leave();
+  if (!this->tick(tick, transaction.commands, transaction.notifications)) return Error::out_of_memory();
+  offer_from_inside(transaction.notifications);
+  return transaction.leave();
 }
 
 // An item of a step that is between its body's start and end, so that nothing but the streams has to know.
 Ref<Error> Run::progress(const Ref<Event>& item) noexcept {
-  Visit visit(*this);
+  Transaction transaction(*this);
   if (has_ended(state_)) return ended_before();
   if (!state_.watched) return nullptr;
-  stream_->append_news(item, state_.stream_last, visit.commands.rare().dropped_events);
-  look_at_hold(visit.notices);
-  collect_ready(visit.notices);
+  stream_->append_lifecycle(item, state_.stream_last, transaction.commands.cold().dropped_events);
+  look_at_hold(transaction.notifications);
+  collect_ready(transaction.notifications);
   if (waiters_ != 0) changed_.wake_all();
-  visit.commands.more = true;
-  return visit.leave();
+  transaction.commands.more = true;
+  return transaction.leave();
 }
 
 Result<Ref<Stream>> Run::subscribe(StreamOptions options) {
@@ -965,14 +970,13 @@ Result<Ref<Stream>> Run::subscribe(StreamOptions options) {
   stream_->add(stream.get(), from);
   stream->closed_ = false;
   look_at_listeners();
-  Notices none;  // a newcomer lets nothing go
+  Notifications none;  // a newcomer lets nothing go
   look_at_hold(none);
   guard.unlock();
   return stream;
 }
 
-// -----------------------------------------------------------------------------------------------------
-// waiting
+// --------------------------------------------------------------------------------------------------- waiting
 
 bool Run::helps(int64_t timeout_ms) const noexcept {
   switch (runtime_->executor().helping()) {
@@ -1110,7 +1114,7 @@ Result<RunStatus> Run::wait(uint32_t until, int64_t timeout_ms) {
   const std::string_view why = why_too_late();
   if (timeout_ms == 0) return Error::make(Status::timeout, why);
   const std::string open = summarize(state_);
-  const Picture picture = this->picture();
+  const RunDescription picture = this->picture();
   guard.unlock();
   Ref<Error> error = Error::make(Status::timeout, std::string(why) + "; open: " + open);
   return picture.added_to(std::move(error), workflow());
@@ -1158,31 +1162,31 @@ Ref<Error> Run::wait_ended_or_stuck() {
 
 Ref<Error> Run::on_state(std::unique_ptr<PendingCallback> callback) noexcept {
   EngineScope scope(*this);
-  Notices notices;
+  Notifications notifications;
   {
     Guard guard(lock_);
     // Those that came before it were told when the run came to where it is.
     if (is_reached(callback->until)) {
-      notices.status = status_of(state_);
-      notices.done.add(std::move(callback));
-      lend(notices);
-      notices.more = true;
+      notifications.status = status_of(state_);
+      notifications.done.add(std::move(callback));
+      begin_callback_round(notifications);
+      notifications.more = true;
     } else {
       done_.add(std::move(callback));
     }
   }
-  notify(notices);
+  notify(notifications);
   return nullptr;
 }
 
-void Run::collect_done(Notices& notices) noexcept {
-  done_.move_to(notices.done, [this](uint32_t until) { return is_reached(until); });
-  lend(notices);
-  notices.more = true;
+void Run::collect_done(Notifications& notifications) noexcept {
+  done_.move_to(notifications.done, [this](uint32_t until) { return is_reached(until); });
+  begin_callback_round(notifications);
+  notifications.more = true;
 }
 
-void Run::lend(Notices& notices) noexcept {
-  if (!std::exchange(notices.lends_run, true)) ++lent_;
+void Run::begin_callback_round(Notifications& notifications) noexcept {
+  if (!std::exchange(notifications.is_callback_round, true)) ++callback_rounds_;
 }
 
 RunStatus Run::status() const noexcept {
@@ -1230,8 +1234,7 @@ Result<CborBuffer> Run::snapshot() {
   return bytes;
 }
 
-// -------------------------------------------------------------------------------------------- state and
-// session
+// ----------------------------------------------------------------------------------------- state and session
 
 // What was replaced goes when the lock is open, also where memory did not suffice.
 class LetGoOfValues {
@@ -1246,7 +1249,8 @@ class LetGoOfValues {
 };
 
 Ref<Error> Run::write(Call& call, std::span<Write> writes, uint64_t* version, bool* removed) {
-  if (Draft* draft = call.draft()) return write_draft(*draft, writes, version, removed);
+  if (WriteBuffer* write_buffer = call.write_buffer())
+    return write_buffered(*write_buffer, writes, version, removed);
   Commands& commands = call.commands_;
   commands.clear();
   const LetGoOfValues after(commands);
@@ -1270,7 +1274,8 @@ Ref<Error> Run::write(Call& call, std::span<Write> writes, uint64_t* version, bo
 
 // What the run has must be as expected now, and again when the step commits. Until then, a key keeps the
 // version that the run has.
-Ref<Error> Run::write_draft(Draft& draft, std::span<Write> writes, uint64_t* version, bool* removed) {
+Ref<Error> Run::write_buffered(WriteBuffer& write_buffer, std::span<Write> writes, uint64_t* version,
+                               bool* removed) {
   {
     Guard guard(lock_);
     if (has_ended(state_)) return ended_before();
@@ -1278,24 +1283,24 @@ Ref<Error> Run::write_draft(Draft& draft, std::span<Write> writes, uint64_t* ver
       const KeyTable::Entry* entry = state_.state ? state_.state->find(write.key) : nullptr;
       const uint64_t kept = entry == nullptr ? 0 : entry->version;
       Ref<Value> value;
-      const Draft::Says says = draft.find(write.key, value);
+      const WriteBuffer::Says says = write_buffer.find(write.key, value);
       if (write.kind == Write::Kind::expect) {
         // As find() tells the step: one that it has removed is not there.
-        if (write.expected != (says == Draft::Says::removed ? 0 : kept)) return version_conflict(write);
+        if (write.expected != (says == WriteBuffer::Says::removed ? 0 : kept)) return version_conflict(write);
         write.expected = kept;
       }
       if (version != nullptr) *version = kept;
       if (removed != nullptr)
-        *removed = says == Draft::Says::set || (says == Draft::Says::nothing && entry != nullptr);
+        *removed = says == WriteBuffer::Says::set || (says == WriteBuffer::Says::nothing && entry != nullptr);
     }
   }
-  draft.add(writes);
+  write_buffer.add(writes);
   return nullptr;
 }
 
 Ref<Error> Run::clear_state(Call& call) {
-  if (Draft* draft = call.draft()) {
-    draft->clear();
+  if (WriteBuffer* write_buffer = call.write_buffer()) {
+    write_buffer->clear();
     return nullptr;
   }
   Commands commands;
@@ -1323,11 +1328,12 @@ Ref<Error> Run::write_session(Call& call, Write write, bool* removed) {
 
 Run::Found Run::find(Call& call, std::string_view key, bool session) const {
   Found own;
-  Draft::Says says = Draft::Says::nothing;
-  if (Draft* draft = session ? nullptr : call.draft()) says = draft->find(key, own.value);
-  if (says == Draft::Says::removed) return {};
+  WriteBuffer::Says says = WriteBuffer::Says::nothing;
+  if (WriteBuffer* write_buffer = session ? nullptr : call.write_buffer())
+    says = write_buffer->find(key, own.value);
+  if (says == WriteBuffer::Says::removed) return {};
   Guard guard(lock_);
-  if (says == Draft::Says::set) {
+  if (says == WriteBuffer::Says::set) {
     const KeyTable::Entry* known = state_.state ? state_.state->find(key) : nullptr;
     own.version = known == nullptr ? 0 : known->version;
     return own;
@@ -1339,16 +1345,16 @@ Run::Found Run::find(Call& call, std::string_view key, bool session) const {
 
 std::vector<std::string> Run::keys(Call& call, std::string_view prefix, bool session) const {
   std::vector<std::string> keys;
-  Draft* draft = session ? nullptr : call.draft();
-  if (draft == nullptr || !draft->clears()) keys = kept_keys(prefix, session);
-  if (draft == nullptr || draft->empty()) return keys;
+  WriteBuffer* write_buffer = session ? nullptr : call.write_buffer();
+  if (write_buffer == nullptr || !write_buffer->clears()) keys = kept_keys(prefix, session);
+  if (write_buffer == nullptr || write_buffer->empty()) return keys;
   std::set<std::string> merged(keys.begin(), keys.end());
-  for (const std::string& key : draft->keys()) {
+  for (const std::string& key : write_buffer->keys()) {
     Ref<Value> value;
     if (!std::string_view(key).starts_with(prefix)) continue;
-    const Draft::Says says = draft->find(key, value);
-    if (says == Draft::Says::set) merged.insert(key);
-    if (says == Draft::Says::removed) merged.erase(key);
+    const WriteBuffer::Says says = write_buffer->find(key, value);
+    if (says == WriteBuffer::Says::set) merged.insert(key);
+    if (says == WriteBuffer::Says::removed) merged.erase(key);
   }
   return {merged.begin(), merged.end()};
 }

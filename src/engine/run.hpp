@@ -1,14 +1,14 @@
 // The loop around the state machine: drain, reduce, commit, dispatch, wait.
 //
 // A run has one lock. It is held for a tick at a time and never while the host is called: what a tick wants
-// done outside comes back as Commands and Notices. Any number of threads may work on a run; each takes the
+// done outside comes back as Commands and Notifications. Any number of threads may work on a run; each takes the
 // next invocation, calls its body, and brings the outcome back together with the request for the next, in one
 // hold of the lock.
 //
 // Invariants: while something can be started, either a thread works on the run and will look again under the
 // lock before it leaves, or the run is submitted to the executor. `handles` counts what the host holds; it
 // keeps the run alive and the runtime open. A run without handles that only the outside could move on is
-// cancelled, unless a callback has it in its hands (`lent_`): whoever brings it back looks again.
+// cancelled, unless a callback has it in its hands (`callback_rounds_`): whoever brings it back looks again.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +27,9 @@
 #include "engine/stream.hpp"
 #include "engine/stuck_bodies.hpp"
 #include "port/executor.hpp"
-#include "run/picture.hpp"
 #include "run/question_name.hpp"
 #include "run/reduce.hpp"
+#include "run/run_description.hpp"
 #include "snapshot/encode.hpp"
 
 namespace blazen {
@@ -135,14 +135,14 @@ class Run final : public Object, public Work {
   void leave() noexcept;
 
   // Something for the log.
-  struct Remark {
+  struct LogRecord {
     LogLevel level = LogLevel::none;
     const char* what = nullptr;  // null: there is none. After the message of the error, if there is one
     Ref<Error> error;
   };
   static constexpr const char* kGoesOn = "; the run goes on";
   // What has to be called once the lock is open.
-  struct Notices {
+  struct Notifications {
     CallbackGroups done;
     CallbackList cancelled;
     CallbackList answered;
@@ -150,23 +150,23 @@ class Run final : public Object, public Work {
     Ref<Call> answered_call;
     std::vector<Ref<Event>> requests;  // questions that the input handler has not seen
     int64_t due_ms = INT64_MAX;        // earlier than the runtime knows
-    Stream* ready = nullptr;           // through next_notice_; each holds a reference and counts in calling_
-    bool lends_run = false;            // counted in lent_: done and requests are given the run
-    bool sets_alarm = false;           // the next moment is earlier than the alarm knows
+    Stream* ready = nullptr;         // through next_notified_; each holds a reference and counts in calling_
+    bool is_callback_round = false;  // counted in callback_rounds_: done and requests are given the run
+    bool sets_alarm = false;         // the next moment is earlier than the alarm knows
     RunStatus status = RunStatus::running;
     size_t hands = 0;
     bool ended = false;
     bool kept = false;       // bodies are at work whose outcome counts no more
     bool came_back = false;  // and one of those before is back
-    Remark remark;
+    LogRecord note_for_log;
     Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
     bool more = false;           // whoever sets one of the others sets it
 
     bool any() const noexcept { return more; }
     // Whether there is something for the host's callbacks of the run, or of its log.
     bool call_out() const noexcept {
-      return lends_run || ended || kept || ready != nullptr || remark.what != nullptr || cancels ||
-             !cancelled.empty() || answered_call;
+      return is_callback_round || ended || kept || ready != nullptr || note_for_log.what != nullptr ||
+             cancels || !cancelled.empty() || answered_call;
     }
   };
 
@@ -181,26 +181,26 @@ class Run final : public Object, public Work {
   };
 
   class FirstHandle;
-  class Visit;
-  class Watch;
+  class Transaction;
+  class CoarseClock;
   Run(Runtime& runtime, Ref<Workflow> workflow) noexcept;
 
   // One tick, and what follows from it under the lock. False: no memory, and nothing has changed.
-  bool tick(Tick& tick, Commands& commands, Notices& notices) noexcept;
-  void after_tick(Commands& commands, Notices& notices) noexcept;
-  void after_reduce(Commands& commands, Notices& notices) noexcept;
+  bool tick(Tick& tick, Commands& commands, Notifications& notifications) noexcept;
+  void after_tick(Commands& commands, Notifications& notifications) noexcept;
+  void after_reduce(Commands& commands, Notifications& notifications) noexcept;
   // What a tick, or a step, has for those who listen.
-  void append_happened(Commands& commands) noexcept;
+  void append_lifecycle(Commands& commands) noexcept;
   // Somebody has subscribed, or gone.
   void look_at_listeners() noexcept;
   // Something was published, or taken: does a subscriber hold the run back? If no more, it goes on.
-  void look_at_hold(Notices& notices) noexcept;
-  void collect_ready(Notices& notices) noexcept;
-  void collect_ready(Stream& stream, Notices& notices) noexcept;
+  void look_at_hold(Notifications& notifications) noexcept;
+  void collect_ready(Notifications& notifications) noexcept;
+  void collect_ready(Stream& stream, Notifications& notifications) noexcept;
   // Sees to it that whatever can be started will be.
-  void offer(Notices& notices) noexcept;
-  void offer_rest(Notices& notices) noexcept;
-  void offer_from_inside(Notices& notices) noexcept;
+  void offer(Notifications& notifications) noexcept;
+  void offer_rest(Notifications& notifications) noexcept;
+  void offer_from_inside(Notifications& notifications) noexcept;
   Ref<Event> make_start_event(Ref<Value> input);
   void end(Phase phase, Ref<Error> error) noexcept;
   // A send or a publication of a step that runs.
@@ -208,17 +208,19 @@ class Run final : public Object, public Work {
   // Of the question that the body asks next without an id. Throws std::bad_alloc.
   Result<QuestionName> name_question(const Call& call, uint64_t place, uint64_t digest);
   Ref<Error> steer(Tick& tick) noexcept;
-  void begin_time(Notices& notices) noexcept;
+  void begin_time(Notifications& notifications) noexcept;
   // callback: may be empty.
   Ref<Error> ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback, Ref<Value>& answer) noexcept;
-  void hand_out_requests(Notices& notices) noexcept;
-  void hand_over_answer(const Invocation& invocation, std::string_view request_id, Notices& notices) noexcept;
+  void hand_out_requests(Notifications& notifications) noexcept;
+  void hand_over_answer(const Invocation& invocation, std::string_view request_id,
+                        Notifications& notifications) noexcept;
   void call_input(const Event& request) noexcept;
   // Under the lock: for the log, where it wants to hear it.
-  void remark(LogLevel level, const Ref<Error>& error, const char* what, Notices& notices) const noexcept;
+  void note_for_log(LogLevel level, const Ref<Error>& error, const char* what,
+                    Notifications& notifications) const noexcept;
   // Without the lock.
   void tell_log(LogLevel level, std::string_view text, std::string_view more = {}) const noexcept;
-  void tell_remark(const Remark& remark) const noexcept;
+  void write_log_record(const LogRecord& note_for_log) const noexcept;
   void tell_log_threw(const Ref<Error>& thrown) const noexcept;
   void tell_log_ended() const noexcept;
   // The next one to call; in a child that was forked in one of them, none.
@@ -226,14 +228,14 @@ class Run final : public Object, public Work {
   std::unique_ptr<PendingCallback> take_unforked(List& list) const noexcept {
     return is_inherited() ? nullptr : list.take();
   }
-  bool notify_unforked(Notices& notices) noexcept;
-  void call_back(Notices& notices) noexcept;
-  void collect_done(Notices& notices) noexcept;
-  // Under the lock: until the callbacks of these notices are back, somebody has the run.
-  void lend(Notices& notices) noexcept;
+  bool notify_unforked(Notifications& notifications) noexcept;
+  void call_back(Notifications& notifications) noexcept;
+  void collect_done(Notifications& notifications) noexcept;
+  // Under the lock: until the callbacks of these notifications are back, somebody has the run.
+  void begin_callback_round(Notifications& notifications) noexcept;
   // The moment of the next thing that is due, for the runtime.
-  void rearm(Notices& notices) noexcept;
-  void arm(int64_t due_ms, Notices& notices) noexcept;
+  void rearm(Notifications& notifications) noexcept;
+  void arm(int64_t due_ms, Notifications& notifications) noexcept;
   int64_t next_due() const noexcept;
   int64_t now_ms() const noexcept { return runtime_->clock().now_ms(); }
   int64_t begin_ms() const noexcept { return runtime_->clock().begin_ms(); }
@@ -244,32 +246,32 @@ class Run final : public Object, public Work {
   void unlist(Call& call) noexcept;
   // The time of a step's attempt. reserve_timer: no memory, where false.
   bool reserve_timer(Call& call) noexcept;
-  void set_timer(Call& call, int64_t now, Notices& notices) noexcept;
+  void set_timer(Call& call, int64_t now, Notifications& notifications) noexcept;
   void stop_timer(Call& call) noexcept;
   Call* find_late(int64_t now) noexcept;
   bool expire_step() noexcept;
   int64_t left_of_step(const Invocation& invocation, int64_t now) const noexcept;
   int64_t next_step_due() const noexcept;
   static Ref<Error> step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept;
-  void abandon(Call& call, Notices& notices) noexcept;
+  void abandon(Call& call, Notifications& notifications) noexcept;
   void add(AtWork& worker) noexcept;
   void remove(AtWork& worker) noexcept;
   AtWork* find_at_work(const Call& call) const noexcept;
   // Abandoned bodies: run_abandoned.cpp.
-  void keep_body(Call& call, Notices& notices) noexcept;
-  void keep_bodies(Notices& notices) noexcept;
-  void come_back(Call& call, Notices& notices) noexcept;
+  void keep_body(Call& call, Notifications& notifications) noexcept;
+  void keep_bodies(Notifications& notifications) noexcept;
+  void come_back(Call& call, Notifications& notifications) noexcept;
   void linger(Call& call) noexcept;
-  void let_go_abandoned(Call& call, Commands& commands, Notices& notices) noexcept;
+  void let_go_abandoned(Call& call, Commands& commands, Notifications& notifications) noexcept;
   void tell_kept() const noexcept;
   Call* find_untold() const noexcept;
-  Picture picture() const;
+  RunDescription picture() const;
   // Those whose attempts are over; all are counted.
   uint64_t put_abandoned(std::vector<AbandonedBody>& bodies) const;
-  void cancel_call(Call& call, Notices& notices) noexcept;
+  void cancel_call(Call& call, Notifications& notifications) noexcept;
   // Without the lock.
   void cancel_calls() noexcept;
-  void notify(Notices& notices) noexcept;
+  void notify(Notifications& notifications) noexcept;
 
   // Who works: a thread that waits starts only what is known to be quick.
   enum class Worker : uint8_t { anybody, waiter };
@@ -278,32 +280,35 @@ class Run final : public Object, public Work {
   bool is_quick(const Call& call) const noexcept;
   StepIndex index_of(const StepDefinition& step) const noexcept;
   Status call_slow_body(Call& call, Ref<Error>& error) noexcept;
-  void look(Watch& watch, const Call& call) noexcept;
-  void dispatch(Commands& commands, Notices& notices) noexcept;
+  void look(CoarseClock& watch, const Call& call) noexcept;
+  void dispatch(Commands& commands, Notifications& notifications) noexcept;
   // The invocation that a tick has dispatched gets its call. False: there is none.
-  bool take_next(Call*& call, Call::Leavings& leavings, Commands& commands, Notices& notices) noexcept;
+  bool take_next(Call*& call, Call::PendingRelease& pending_release, Commands& commands,
+                 Notifications& notifications) noexcept;
   bool may_be_held() const noexcept { return stream_ && stream_->may_hold(); }
   int64_t dispatch_ms() const noexcept { return times_steps_ ? begin_ms() : looked_ms_; }
-  void fail_without_memory(Invocation* invocation, bool hand_free, Commands& commands,
-                           Notices& notices) noexcept;
+  void fail_without_memory(Invocation* invocation, bool dispatches_next, Commands& commands,
+                           Notifications& notifications) noexcept;
   Call* take_call() noexcept;
   void keep_call(Call* call) noexcept;
   static void clear_left(Ref<Call>& left, bool is_done) noexcept;
   Status call_body(Call& call, Ref<Error>& error) noexcept;
   // The body is back; with a hand free, the next one is dispatched in the same tick. False: it is pending.
-  bool bring_back(Call& call, Status status, Ref<Error>& error, bool hand_free, Commands& commands,
-                  Notices& notices) noexcept;
-  void finish(Call& call, Ref<Error> failure, bool hand_free, Commands& commands, Notices& notices) noexcept;
-  void finish_with_growth(Call& call, bool hand_free, Commands& commands, Notices& notices) noexcept;
+  bool bring_back(Call& call, Status status, Ref<Error>& error, bool dispatches_next, Commands& commands,
+                  Notifications& notifications) noexcept;
+  void finish(Call& call, Ref<Error> failure, bool dispatches_next, Commands& commands,
+              Notifications& notifications) noexcept;
+  void finish_with_growth(Call& call, bool dispatches_next, Commands& commands,
+                          Notifications& notifications) noexcept;
   void prepare_finish(Call& call, Tick& done) noexcept;
   void fail_step(const Call& call, Tick& tick, Ref<Error> cause, Output& handled) const noexcept;
-  void finish_otherwise(Call& call, Ref<Error> failure, bool hand_free, Commands& commands,
-                        Notices& notices) noexcept;
+  void finish_otherwise(Call& call, Ref<Error> failure, bool dispatches_next, Commands& commands,
+                        Notifications& notifications) noexcept;
   void make_step_failed(const Call& call, Tick& tick, Output& output) const noexcept;
-  void rest(Call& call, Commands& commands, Notices& notices) noexcept;
-  void suspend(Call& call, bool hand_free, Commands& commands, Notices& notices) noexcept;
-  bool leave_abandoned(Call& call, Ref<Error>& error, bool hand_free, Commands& commands,
-                       Notices& notices) noexcept;
+  void leave_pending(Call& call, Commands& commands, Notifications& notifications) noexcept;
+  void suspend(Call& call, bool dispatches_next, Commands& commands, Notifications& notifications) noexcept;
+  bool leave_abandoned(Call& call, Ref<Error>& error, bool dispatches_next, Commands& commands,
+                       Notifications& notifications) noexcept;
 
   // Sleeps and helps until done() holds under the lock, which it looks at between bodies where that can come
   // while there is still work. False: the deadline has passed.
@@ -322,7 +327,8 @@ class Run final : public Object, public Work {
   bool sleep_in_pause(Guard& guard, bool& may_tell);
   std::string_view why_too_late() const noexcept;
   bool helps(int64_t timeout_ms) const noexcept;
-  Ref<Error> write_draft(Draft& draft, std::span<Write> writes, uint64_t* version, bool* removed);
+  Ref<Error> write_buffered(WriteBuffer& write_buffer, std::span<Write> writes, uint64_t* version,
+                            bool* removed);
   std::vector<std::string> kept_keys(std::string_view prefix, bool session) const;
   void wake_waiters() noexcept;
   bool is_lost() const noexcept;
@@ -351,7 +357,7 @@ class Run final : public Object, public Work {
   uint32_t tasks_ = 0;                // steps that a host's scheduler was told of and has not run yet
   std::atomic<uint32_t> handles_{1};
   bool round_ = false;  // the runtime's, under its lock: as its own, where its last count has seen this run
-  uint32_t lent_ = 0;  // rounds of callbacks that have the run meanwhile, and may move it on
+  uint32_t callback_rounds_ = 0;  // rounds of callbacks that have the run meanwhile, and may move it on
   Call* spare_call_ = nullptr;
   // What a host may register many of. Callbacks: an addition, a removal and the end cost the same however
   // many there are. Calls: so does each; those that are told of the end are, so many at a time. Timers: the
@@ -385,8 +391,8 @@ class Run final : public Object, public Work {
   if (!is_open() || run_->ended() || type.empty() || !same_text(emitted_name_, type) ||
       outputs_.size() >= outputs_max_) [[unlikely]]
     return false;
-  outputs_.emplace_back(Event::make_in(stash_, type, Ref<Value>::share(&value), step_->name), emitted_last_,
-                        kNoStep);
+  outputs_.emplace_back(Event::make_in(event_cache_, type, Ref<Value>::share(&value), step_->name),
+                        emitted_last_, kNoStep);
   return true;
 }
 

@@ -40,7 +40,7 @@ Run::AtWork* Run::find_at_work(const Call& call) const noexcept {
 }
 
 // Under the lock. From now on, what this body does counts no more.
-void Run::keep_body(Call& call, Notices& notices) noexcept {
+void Run::keep_body(Call& call, Notifications& notifications) noexcept {
   const AtWork* worker = find_at_work(call);
   if (worker == nullptr || call.is_kept_) return;
   call.is_kept_ = true;
@@ -48,31 +48,31 @@ void Run::keep_body(Call& call, Notices& notices) noexcept {
   runtime_->count_kept(1);
   call.keeps_hand_ = worker->hand == Hand::own;
   if (call.keeps_hand_) runtime_->executor().hand_kept();
-  notices.kept = true;
-  notices.more = true;
+  notifications.kept = true;
+  notifications.more = true;
 }
 
 // Under the lock: the run has ended.
-void Run::keep_bodies(Notices& notices) noexcept {
+void Run::keep_bodies(Notifications& notifications) noexcept {
   for (AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
-    if (worker->call != nullptr && !worker->call->returned_) keep_body(*worker->call, notices);
+    if (worker->call != nullptr && !worker->call->returned_) keep_body(*worker->call, notifications);
   }
 }
 
 // Under the lock: the body has returned.
-void Run::come_back(Call& call, Notices& notices) noexcept {
+void Run::come_back(Call& call, Notifications& notifications) noexcept {
   call.is_kept_ = false;
   kept_.fetch_sub(1, std::memory_order_relaxed);
   runtime_->count_kept(-1);
   if (std::exchange(call.keeps_hand_, false)) runtime_->executor().hand_came_back();
-  notices.came_back = true;
-  notices.more = true;
+  notifications.came_back = true;
+  notifications.more = true;
   if (!std::exchange(call.is_told_, false) || !runtime_->log().hears(LogLevel::info)) return;
   try {
-    remark(LogLevel::info, Error::make(Status::cancelled, words_for(*call.step_, call.attempt_)),
-           ", has returned at last", notices);
+    note_for_log(LogLevel::info, Error::make(Status::cancelled, words_for(*call.step_, call.attempt_)),
+                 ", has returned at last", notifications);
   } catch (const std::bad_alloc&) {
-    remark(LogLevel::info, nullptr, "an abandoned body has returned at last", notices);
+    note_for_log(LogLevel::info, nullptr, "an abandoned body has returned at last", notifications);
   }
 }
 
@@ -87,15 +87,15 @@ void Run::linger(Call& call) noexcept {
 
 // Under the lock: an abandoned call whose body is back, and that nobody completes any more. Its permit is
 // free.
-void Run::let_go_abandoned(Call& call, Commands& commands, Notices& notices) noexcept {
+void Run::let_go_abandoned(Call& call, Commands& commands, Notifications& notifications) noexcept {
   if (std::exchange(call.lingers_, false)) {
     (call.previous_listed_ != nullptr ? call.previous_listed_->next_listed_ : lingering_) = call.next_listed_;
     if (call.next_listed_ != nullptr) call.next_listed_->previous_listed_ = call.previous_listed_;
   }
   if (!std::exchange(call.keeps_permit_, false) || has_ended(state_)) return;
-  Tick tick{Tick::Kind::back};
+  Tick tick{Tick::Kind::abandoned_returned};
   tick.step = index_of(*call.step_);
-  this->tick(tick, commands, notices);
+  this->tick(tick, commands, notifications);
 }
 
 // Without the lock, from body to body; that of this thread, which has ended its run itself, does not hang.
@@ -159,7 +159,7 @@ uint64_t Run::put_abandoned(std::vector<AbandonedBody>& bodies) const {
   uint64_t count = 0;
   const int64_t now = now_ms();
   const auto put = [&](const Call& call, bool is_at_work) {
-    if (++count > Picture::kListedMax) return;
+    if (++count > RunDescription::kListedMax) return;
     bodies.push_back({call.invocation_id_, index_of(*call.step_), call.attempt_, call.event_kept_,
                       passed_since(call.began_ms_, now), is_at_work, call.keeps_permit_});
   };

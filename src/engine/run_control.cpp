@@ -8,7 +8,7 @@
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/scope.hpp"
-#include "engine/visit.hpp"
+#include "engine/transaction.hpp"
 
 namespace blazen {
 namespace {
@@ -47,17 +47,17 @@ Ref<Error> Run::unpause() noexcept {
 }
 
 Ref<Error> Run::steer(Tick& tick) noexcept {
-  Visit visit(*this);
+  Transaction transaction(*this);
   if (has_ended(state_)) return ended_before();
   if (state_.phase == Phase::created) return Error::make(Status::wrong_state, "the run was not started yet");
   if (tick.kind == Tick::Kind::unpause && state_.pause == Pause::none) return nullptr;
   if (started_) tick.now_ms = tick.kind == Tick::Kind::pause ? now_ms() : begin_ms();
   tick.date_ms = date_ms();
   ends_pause_ = false;  // what the host says since the resume holds
-  this->tick(tick, visit.commands, visit.notices);
-  if (started_ && !has_ended(state_)) rearm(visit.notices);
-  offer(visit.notices);
-  visit.leave();
+  this->tick(tick, transaction.commands, transaction.notifications);
+  if (started_ && !has_ended(state_)) rearm(transaction.notifications);
+  offer(transaction.notifications);
+  transaction.leave();
   return nullptr;
 }
 
@@ -72,22 +72,22 @@ Result<QuestionName> Run::name_question(const Call& call, uint64_t place, uint64
 
 Ref<Error> Run::ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback,
                     Ref<Value>& answer) noexcept {
-  Visit visit(*this);
+  Transaction transaction(*this);
   if (has_ended(state_)) return ended_before();
   if (call.abandoned_) return call.check_open();
   tick.invocation = call.invocation_;
   tick.now_ms = begin_ms();
   tick.date_ms = date_ms();
-  if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
-  if (visit.commands.status == Status::pending && !callback.empty()) {
-    call.extras_->on_answer.insert(std::move(callback));
+  if (!this->tick(tick, transaction.commands, transaction.notifications)) return Error::out_of_memory();
+  if (transaction.commands.status == Status::pending && !callback.empty()) {
+    call.cold_->on_answer.insert(std::move(callback));
     call.invocation_->effects->call = &call;
-    if (call.timed_) set_timer(call, tick.now_ms, visit.notices);
+    if (call.timed_) set_timer(call, tick.now_ms, transaction.notifications);
     list(call);
   }
-  answer = visit.commands.rare().answer;
-  offer(visit.notices);
-  return visit.leave();
+  answer = transaction.commands.cold().answer;
+  offer(transaction.notifications);
+  return transaction.leave();
 }
 
 Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
@@ -98,48 +98,48 @@ Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
                   kInputResponseType};
   Tick tick{Tick::Kind::respond, false, nullptr, {&response, 1}};
   tick.value = std::move(answer);
-  Visit visit(*this);
+  Transaction transaction(*this);
   if (has_ended(state_)) return ended_before();
   tick.now_ms = started_ ? begin_ms() : 0;
   tick.date_ms = date_ms();
-  if (!this->tick(tick, visit.commands, visit.notices)) return Error::out_of_memory();
-  if (visit.commands.status == Status::not_found) return no_question(request_id);
-  if (visit.commands.answered != nullptr)
-    hand_over_answer(*visit.commands.answered, request_id, visit.notices);
-  offer(visit.notices);
-  return visit.leave();
+  if (!this->tick(tick, transaction.commands, transaction.notifications)) return Error::out_of_memory();
+  if (transaction.commands.status == Status::not_found) return no_question(request_id);
+  if (transaction.commands.answered != nullptr)
+    hand_over_answer(*transaction.commands.answered, request_id, transaction.notifications);
+  offer(transaction.notifications);
+  return transaction.leave();
 }
 
 Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
   Tick last{Tick::Kind::end};
   last.phase = Phase::failed;
   last.error = std::move(cause);
-  Visit visit(*this);
+  Transaction transaction(*this);
   if (has_ended(state_)) return ended_before();
   if (state_.questions.find(request_id) == nullptr) return no_question(request_id);
-  tick(last, visit.commands, visit.notices);
-  return visit.leave();
+  tick(last, transaction.commands, transaction.notifications);
+  return transaction.leave();
 }
 
 // Under the lock: the callback of the body that waits for it.
 void Run::hand_over_answer(const Invocation& invocation, std::string_view request_id,
-                           Notices& notices) noexcept {
+                           Notifications& notifications) noexcept {
   Call* call = invocation.effects->call;
   if (call == nullptr) return;
   const auto& answers = invocation.effects->answers;
-  const auto [first, last] = call->extras_->on_answer.equal_range(request_id);
+  const auto [first, last] = call->cold_->on_answer.equal_range(request_id);
   for (auto waiting = first; waiting != last; ++waiting) {
     waiting->second->answer = answers.back().value;
-    notices.answered.add(std::move(waiting->second));
+    notifications.answered.add(std::move(waiting->second));
   }
-  call->extras_->on_answer.erase(first, last);
-  if (call->step_->timeout_ms != 0) set_timer(*call, begin_ms(), notices);  // its time begins again
-  notices.answered_call = Ref<Call>::share(call);
-  notices.more = true;
+  call->cold_->on_answer.erase(first, last);
+  if (call->step_->timeout_ms != 0) set_timer(*call, begin_ms(), notifications);  // its time begins again
+  notifications.answered_call = Ref<Call>::share(call);
+  notifications.more = true;
 }
 
 // Under the lock: what was asked in this tick, or all of it where the run has just begun in this process.
-void Run::hand_out_requests(Notices& notices) noexcept {
+void Run::hand_out_requests(Notifications& notifications) noexcept {
   if (!input_ || !started_) return;
   // The new ones are the last ones.
   size_t count = 0;
@@ -149,16 +149,16 @@ void Run::hand_out_requests(Notices& notices) noexcept {
     ++count;
   }
   try {
-    notices.requests.reserve(notices.requests.size() + count);
+    notifications.requests.reserve(notifications.requests.size() + count);
   } catch (const std::bad_alloc&) {
     return;  // they stay open, and are handed out with the next one
   }
   for (; first != nullptr; first = first->next()) {
     first->handed_out = true;
-    notices.requests.push_back(first->request);
+    notifications.requests.push_back(first->request);
   }
-  if (!notices.requests.empty()) lend(notices);
-  notices.more = true;
+  if (!notifications.requests.empty()) begin_callback_round(notifications);
+  notifications.more = true;
 }
 
 // Without a lock.
@@ -184,15 +184,15 @@ void Run::call_input(const Event& request) noexcept {
 
 // The time-out is mostly far away, and mostly the run has ended long before: it is for the runtime to find.
 // Under the lock.
-void Run::begin_time(Notices& notices) noexcept {
+void Run::begin_time(Notifications& notifications) noexcept {
   const int64_t due_ms = next_due();
   if (due_ms == INT64_MAX) return;
-  if (due_ms < state_.clock.set_ms + Runtime::kFarMs) return rearm(notices);
+  if (due_ms < state_.clock.set_ms + Runtime::kFarMs) return rearm(notifications);
   known_due_ms_ = due_ms;
   far_due_ms_.store(due_ms);
   if (!runtime_->arm_far(due_ms)) return;
-  notices.sets_alarm = true;
-  notices.more = true;
+  notifications.sets_alarm = true;
+  notifications.more = true;
 }
 
 // The moment of the next thing that is due by the clock of the run; INT64_MAX: none. Under the lock.
@@ -236,7 +236,7 @@ bool Run::reserve_timer(Call& call) noexcept {
 }
 
 // As much time as its attempt has left; while it waits for an answer in flight, none passes.
-void Run::set_timer(Call& call, int64_t now, Notices& notices) noexcept {
+void Run::set_timer(Call& call, int64_t now, Notifications& notifications) noexcept {
   if (call.timed_) stop_timer(call);
   const int64_t left_ms = left_of_step(*call.invocation_, now);
   if (left_ms == INT64_MAX) return;
@@ -244,7 +244,7 @@ void Run::set_timer(Call& call, int64_t now, Notices& notices) noexcept {
   call.timer_.mapped() = &call;
   call.timer_at_ = step_timers_.insert(std::move(call.timer_));
   call.timed_ = true;
-  arm(now + left_ms, notices);
+  arm(now + left_ms, notifications);
 }
 
 void Run::stop_timer(Call& call) noexcept {
@@ -260,13 +260,13 @@ Call* Run::find_late(int64_t now) noexcept {
 }
 
 // The time-outs of steps were armed when they began: these are for on_time() to find again.
-void Run::rearm(Notices& notices) noexcept { arm(next_due(), notices); }
+void Run::rearm(Notifications& notifications) noexcept { arm(next_due(), notifications); }
 
-void Run::arm(int64_t due_ms, Notices& notices) noexcept {
+void Run::arm(int64_t due_ms, Notifications& notifications) noexcept {
   if (due_ms >= known_due_ms_) return;
   known_due_ms_ = due_ms;
-  notices.due_ms = due_ms;
-  notices.more = true;
+  notifications.due_ms = due_ms;
+  notifications.more = true;
 }
 
 // The clock is read under the lock, so that no step has begun after what it says.
@@ -274,7 +274,7 @@ void Run::on_time() noexcept {
   const EngineScope scope(*this);
   while (times_steps_ && !is_inherited() && expire_step()) continue;
   if (is_inherited()) return;
-  Visit visit(*this);
+  Transaction transaction(*this);
   known_due_ms_ = INT64_MAX;
   far_due_ms_.store(INT64_MAX, std::memory_order_relaxed);
   if (!started_ || has_ended(state_)) return;
@@ -282,16 +282,16 @@ void Run::on_time() noexcept {
   const int64_t now = tick.now_ms = now_ms();
   tick.date_ms = date_ms();
   tick.slack_ms = slack_ms();
-  if (!this->tick(tick, visit.commands, visit.notices)) {
+  if (!this->tick(tick, transaction.commands, transaction.notifications)) {
     // Without memory now, once more in a while.
     constexpr int64_t kOnceMoreMs = 100;
-    visit.notices.due_ms = known_due_ms_ = now + kOnceMoreMs;
-    visit.notices.more = true;
+    transaction.notifications.due_ms = known_due_ms_ = now + kOnceMoreMs;
+    transaction.notifications.more = true;
   }
   if (!has_ended(state_))
-    arm(std::min(next_due(), times_steps_ ? next_step_due() : INT64_MAX), visit.notices);
-  offer(visit.notices);
-  visit.leave(true);
+    arm(std::min(next_due(), times_steps_ ? next_step_due() : INT64_MAX), transaction.notifications);
+  offer(transaction.notifications);
+  transaction.leave(true);
   if (handles_.load(std::memory_order_relaxed) == 0) runtime_->hand_over_time();
   cancel_if_lost();
 }
@@ -299,7 +299,7 @@ void Run::on_time() noexcept {
 // An attempt whose time is up has failed, and its body is left to itself. One at a time: what each lets go of
 // goes outside the lock. False: there is none.
 bool Run::expire_step() noexcept {
-  Visit visit(*this);
+  Transaction transaction(*this);
   if (!started_ || has_ended(state_)) return false;
   const int64_t now = now_ms();
   Call* call = find_late(now);
@@ -312,17 +312,17 @@ bool Run::expire_step() noexcept {
   tick.error = step_timed_out(workflow().steps()[late->step], late->attempt);
   Output handled;
   make_step_failed(*call, tick, handled);
-  abandon(*call, visit.notices);
+  abandon(*call, transaction.notifications);
   tick.keeps_permit = call->keeps_permit_;
-  if (!this->tick(tick, visit.commands, visit.notices)) {
+  if (!this->tick(tick, transaction.commands, transaction.notifications)) {
     tick.error = Error::out_of_memory();
     tick.outputs = {};
-    this->tick(tick, visit.commands, visit.notices);
+    this->tick(tick, transaction.commands, transaction.notifications);
   }
-  if (visit.commands.has_rare() && visit.commands.rare().late_error)
-    remark(LogLevel::info, visit.commands.rare().late_error, kGoesOn, visit.notices);
-  offer(visit.notices);
-  visit.leave(true);
+  if (transaction.commands.has_cold() && transaction.commands.cold().late_error)
+    note_for_log(LogLevel::info, transaction.commands.cold().late_error, kGoesOn, transaction.notifications);
+  offer(transaction.notifications);
+  transaction.leave(true);
   return true;
 }
 
@@ -341,8 +341,7 @@ Ref<Error> Run::step_timed_out(const StepDefinition& step, uint32_t attempt) noe
   }
 }
 
-// ---------------------------------------------------------------------------------------- calls, from
-// outside
+// --------------------------------------------------------------------------------------- calls, from outside
 
 void Run::list(Call& call) noexcept {
   if (std::exchange(call.listed_, true)) return;
@@ -361,7 +360,7 @@ void Run::unlist(Call& call) noexcept {
 
 // Under the lock. Its body goes on, and nothing that it does counts any more; what it can see of its event
 // stays.
-void Run::abandon(Call& call, Notices& notices) noexcept {
+void Run::abandon(Call& call, Notifications& notifications) noexcept {
   if (!call.event_kept_) call.event_kept_ = Ref<Event>::share(call.event_);
   call.leaves_ = true;
   call.began_ms_ = call.invocation_->began_ms;
@@ -371,21 +370,21 @@ void Run::abandon(Call& call, Notices& notices) noexcept {
   call.invocation_ = nullptr;
   call.abandoned_.store(true, std::memory_order_release);
   call.open_.store(false, std::memory_order_release);
-  cancel_call(call, notices);
+  cancel_call(call, notifications);
   unlist(call);
   if (call.returned_) {
     linger(call);
   } else {
-    keep_body(call, notices);
+    keep_body(call, notifications);
   }
 }
 
-void Run::cancel_call(Call& call, Notices& notices) noexcept {
-  if (!call.extras_) return;
-  call.extras_->signal.raise();
-  if (call.extras_->on_cancel.empty()) return;
-  notices.cancelled.take_all(call.extras_->on_cancel);
-  notices.more = true;
+void Run::cancel_call(Call& call, Notifications& notifications) noexcept {
+  if (!call.cold_) return;
+  call.cold_->signal.raise();
+  if (call.cold_->on_cancel.empty()) return;
+  notifications.cancelled.take_all(call.cold_->on_cancel);
+  notifications.more = true;
 }
 
 // The run has ended, and those that still work are told: so many at a time, with the lock free between. One
@@ -393,17 +392,17 @@ void Run::cancel_call(Call& call, Notices& notices) noexcept {
 void Run::cancel_calls() noexcept {
   constexpr size_t kAtOnce = 64;
   for (bool more = true; more && !is_inherited();) {
-    Notices notices;
+    Notifications notifications;
     {
       Guard guard(lock_);
       for (size_t i = 0; i < kAtOnce && calls_ != nullptr; ++i) {
         Call& call = *calls_;
-        cancel_call(call, notices);
+        cancel_call(call, notifications);
         unlist(call);
       }
       more = calls_ != nullptr;
     }
-    while (const auto waiting = take_unforked(notices.cancelled))
+    while (const auto waiting = take_unforked(notifications.cancelled))
       tell_log_threw(runtime_->calls().cancelled(waiting->callback));
   }
 }

@@ -3,12 +3,12 @@
 #include <string>
 
 #include "engine/run.hpp"
-#include "run/picture.hpp"
+#include "run/run_description.hpp"
 
 namespace blazen {
 
 std::string Run::describe() const {
-  std::optional<Picture> picture;  // outlives the lock
+  std::optional<RunDescription> picture;  // outlives the lock
   {
     Guard guard(lock_);
     picture.emplace(this->picture());
@@ -17,9 +17,9 @@ std::string Run::describe() const {
 }
 
 // Under the lock.
-Picture Run::picture() const {
-  Picture picture(state_, started_ || has_ended(state_) ? status_of(state_) : RunStatus::created, now_ms(),
-                  date_ms());
+RunDescription Run::picture() const {
+  RunDescription picture(state_, started_ || has_ended(state_) ? status_of(state_) : RunStatus::created,
+                         now_ms(), date_ms());
   if (kept_.load(std::memory_order_relaxed) == 0 && lingering_ == nullptr) return picture;
   std::vector<AbandonedBody> bodies;
   const uint64_t count = put_abandoned(bodies);

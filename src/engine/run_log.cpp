@@ -6,10 +6,11 @@
 
 namespace blazen {
 
-void Run::remark(LogLevel level, const Ref<Error>& error, const char* what, Notices& notices) const noexcept {
+void Run::note_for_log(LogLevel level, const Ref<Error>& error, const char* what,
+                       Notifications& notifications) const noexcept {
   if (!runtime_->log().hears(level)) return;
-  notices.remark = {level, what, error};
-  notices.more = true;
+  notifications.note_for_log = {level, what, error};
+  notifications.more = true;
 }
 
 void Run::tell_log(LogLevel level, std::string_view text, std::string_view more) const noexcept {
@@ -28,9 +29,9 @@ void Run::tell_log(LogLevel level, std::string_view text, std::string_view more)
   }
 }
 
-void Run::tell_remark(const Remark& remark) const noexcept {
-  if (!remark.error) return tell_log(remark.level, remark.what);
-  tell_log(remark.level, remark.error->message, remark.what);
+void Run::write_log_record(const LogRecord& note_for_log) const noexcept {
+  if (!note_for_log.error) return tell_log(note_for_log.level, note_for_log.what);
+  tell_log(note_for_log.level, note_for_log.error->message, note_for_log.what);
 }
 
 void Run::tell_log_threw(const Ref<Error>& thrown) const noexcept {

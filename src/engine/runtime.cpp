@@ -92,7 +92,7 @@ class Runtime::Count {
 #ifdef BLAZEN_INVARIANTS
 void Call::check_keeps_nothing() const noexcept {
   blazen::check_keeps_nothing(
-      !event_kept_ && !failure_ && outputs_.empty() && !extras_ && !spent_ && commands_.keeps_nothing(),
+      !event_kept_ && !failure_ && outputs_.empty() && !cold_ && !spent_ && commands_.keeps_nothing(),
       "a call between two bodies");
 }
 #endif
@@ -277,7 +277,7 @@ void Runtime::keep_call(Call*& call) noexcept {
   spare_calls_[spare_call_count_++] = std::exchange(call, nullptr);
 }
 
-// ----------------------------------------------------------------------------------------------------- time
+// ------------------------------------------------------------------------------------------------------ time
 
 Alarm::Target Runtime::target() noexcept {
   return {[](void* runtime) noexcept { static_cast<Runtime*>(runtime)->tell_time(); },

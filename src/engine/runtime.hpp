@@ -191,7 +191,7 @@ class Runtime final : public Object {
   static constexpr size_t kAtOnce = 64;
   Walk* walks_ = nullptr;   // under way
   Count* count_ = nullptr;  // under way: one at a time
-  bool round_ = false;      // turned over by each count: a run that it has seen, or that came later, has the same
+  bool round_ = false;  // turned over by each count: a run that it has seen, or that came later, has the same
   std::atomic<uint32_t> kept_{0};
   // The logarithm of the number of runs that have something due.
   std::set<std::pair<int64_t, Run*>> armed_;

@@ -12,7 +12,7 @@
 
 namespace blazen {
 
-// ------------------------------------------------------------------------------------------------- the log
+// --------------------------------------------------------------------------------------------------- the log
 
 template <class Each>
 void StreamLog::for_each_that_wants(const Wants& wants, std::string_view type, Each each) noexcept {
@@ -36,7 +36,7 @@ void StreamLog::enter_wants(Stream& stream) {
   };
   try {
     enter(wants_, stream.wants_);
-    if (stream.options_.lifecycle) enter(news_wants_, stream.news_wants_);
+    if (stream.options_.lifecycle) enter(lifecycle_wants_, stream.lifecycle_wants_);
   } catch (...) {
     leave_wants(stream);
     throw;
@@ -45,29 +45,29 @@ void StreamLog::enter_wants(Stream& stream) {
 
 void StreamLog::leave_wants(Stream& stream) noexcept {
   for (const Wants::iterator at : std::exchange(stream.wants_, {})) wants_.erase(at);
-  for (const Wants::iterator at : std::exchange(stream.news_wants_, {})) news_wants_.erase(at);
+  for (const Wants::iterator at : std::exchange(stream.lifecycle_wants_, {})) lifecycle_wants_.erase(at);
 }
 
 void StreamLog::add(Stream* stream, uint64_t from) {
   Cursors::make(stream->cursor_);
-  Cursors::make(stream->news_);
+  Cursors::make(stream->lifecycle_);
   if (subscribers_.size() == subscribers_.capacity()) subscribers_.reserve(subscribers_.size() * 2 + 1);
   enter_wants(*stream);
   stream->place_ = subscribers_.size();
   subscribers_.push_back(stream);
   const StreamOptions& options = stream->options_;
-  stream->cursor_.bound = stream->news_.bound = options.holds ? items_max_ : options.capacity;
+  stream->cursor_.bound = stream->lifecycle_.bound = options.holds ? items_max_ : options.capacity;
   stream->cursor_.since = end();
   listeners_ += options.lifecycle ? 1 : 0;
   holders_ += options.holds ? 1 : 0;
-  stand_at(*stream, from == 0 ? end() : from, news_end());
+  stand_at(*stream, from == 0 ? end() : from, lifecycle_end());
   count_waiting(*stream);
 }
 
 void StreamLog::remove(Stream* stream) noexcept {
   set_waiting(*stream, 0);
-  cursors_.rest(stream->cursor_);
-  news_cursors_.rest(stream->news_);
+  cursors_.stand_at_end(stream->cursor_);
+  lifecycle_cursors_.stand_at_end(stream->lifecycle_);
   leave_wants(*stream);
   Stream* last = subscribers_.back();
   subscribers_[stream->place_] = last;
@@ -95,8 +95,8 @@ void StreamLog::arrive(Stream& stream, uint64_t at) noexcept {
   wake(stream);
 }
 
-void StreamLog::arrive_news(Stream& stream, uint64_t at) noexcept {
-  if (!stream.news_.waits) news_cursors_.wait_at(stream.news_, at);
+void StreamLog::arrive_lifecycle(Stream& stream, uint64_t at) noexcept {
+  if (!stream.lifecycle_.waits) lifecycle_cursors_.wait_at(stream.lifecycle_, at);
   wake(stream);
 }
 
@@ -131,48 +131,50 @@ void StreamLog::append(const Published& item, EndedEvents& dropped) noexcept {
   trim(dropped);
 }
 
-void StreamLog::append_news(const Ref<Event>& event, uint64_t after, EndedEvents& dropped) noexcept {
+void StreamLog::append_lifecycle(const Ref<Event>& event, uint64_t after, EndedEvents& dropped) noexcept {
   if (listeners_ == 0) return;
   auto kept = static_cast<bool>(event);
   try {
-    if (kept) news_.push_back({event, after});
+    if (kept) lifecycle_.push_back({event, after});
   } catch (const std::bad_alloc&) {
     kept = false;
   }
   if (!kept) {
-    while (!news_.empty()) pop_news(dropped);
-    const uint64_t missed = news_first_++;
+    while (!lifecycle_.empty()) pop_lifecycle(dropped);
+    const uint64_t missed = lifecycle_first_++;
     for (Stream* stream : subscribers_) {
-      if (stream->options_.lifecycle) arrive_news(*stream, missed);
+      if (stream->options_.lifecycle) arrive_lifecycle(*stream, missed);
     }
     return;
   }
-  for_each_that_wants(news_wants_, event->type(), [&](Stream& stream) {
+  for_each_that_wants(lifecycle_wants_, event->type(), [&](Stream& stream) {
     if (stream.options_.holds) set_waiting(stream, stream.waiting_ + 1);
-    arrive_news(stream, news_end() - 1);
+    arrive_lifecycle(stream, lifecycle_end() - 1);
   });
-  while (news_.size() > items_max_) pop_news(dropped);
+  while (lifecycle_.size() > items_max_) pop_lifecycle(dropped);
 }
 
 bool StreamLog::has_item(const Stream& stream) const noexcept {
-  return stream.cursor_.waits || stream.news_.waits;
+  return stream.cursor_.waits || stream.lifecycle_.waits;
 }
 
 // Both cursors, or behind what the stream does not want, as far as that is there. An item that is passed by
 // is looked at once by each subscriber.
-void StreamLog::stand_at(Stream& stream, uint64_t at, uint64_t news) noexcept {
+void StreamLog::stand_at(Stream& stream, uint64_t at, uint64_t lifecycle) noexcept {
   while (at >= first_ && at < end() && !stream.wants(*items_[at - first_])) ++at;
   if (at < end()) {
     cursors_.wait_at(stream.cursor_, at);
   } else {
-    cursors_.rest(stream.cursor_);
+    cursors_.stand_at_end(stream.cursor_);
   }
   if (!stream.options_.lifecycle) return;
-  while (news >= news_first_ && news < news_end() && !stream.wants(*news_at(news).event)) ++news;
-  if (news < news_end()) {
-    news_cursors_.wait_at(stream.news_, news);
+  while (lifecycle >= lifecycle_first_ && lifecycle < lifecycle_end() &&
+         !stream.wants(*lifecycle_at(lifecycle).event))
+    ++lifecycle;
+  if (lifecycle < lifecycle_end()) {
+    lifecycle_cursors_.wait_at(stream.lifecycle_, lifecycle);
   } else {
-    news_cursors_.rest(stream.news_);
+    lifecycle_cursors_.stand_at_end(stream.lifecycle_);
   }
 }
 
@@ -182,8 +184,9 @@ void StreamLog::count_waiting(Stream& stream) noexcept {
   for (uint64_t i = std::max(stream.cursor_.at_or(end()), first_); i < end(); ++i)
     waiting += stream.wants(*items_[i - first_]) ? 1 : 0;
   if (stream.options_.lifecycle) {
-    for (uint64_t i = std::max(stream.news_.at_or(news_end()), news_first_); i < news_end(); ++i)
-      waiting += stream.wants(*news_at(i).event) ? 1 : 0;
+    for (uint64_t i = std::max(stream.lifecycle_.at_or(lifecycle_end()), lifecycle_first_);
+         i < lifecycle_end(); ++i)
+      waiting += stream.wants(*lifecycle_at(i).event) ? 1 : 0;
   }
   set_waiting(stream, waiting);
 }
@@ -193,39 +196,42 @@ bool StreamLog::take_gap(Stream& stream, Item& gap) {
   const uint64_t at = stream.cursor_.at_or(end());
   const uint64_t floor = stream.cursor_.floor(first_, end());
   const uint64_t missed = at < floor ? floor - at : 0;
-  const uint64_t news_at_first = stream.news_.at_or(news_end());
-  uint64_t news = news_at_first;
+  const uint64_t lifecycle_at_first = stream.lifecycle_.at_or(lifecycle_end());
+  uint64_t lifecycle = lifecycle_at_first;
   if (stream.options_.lifecycle) {
-    news = std::max(news, stream.news_.floor(news_first_, news_end()));
-    // News from among the items that are lost.
-    while (missed != 0 && news < news_end() && news_at(news).sequence + 1 < floor) ++news;
+    lifecycle = std::max(lifecycle, stream.lifecycle_.floor(lifecycle_first_, lifecycle_end()));
+    // HandsReport from among the items that are lost.
+    while (missed != 0 && lifecycle < lifecycle_end() && lifecycle_at(lifecycle).sequence + 1 < floor)
+      ++lifecycle;
   }
-  const uint64_t news_missed = news - news_at_first;
-  if (missed == 0 && news_missed == 0) return false;
+  const uint64_t lifecycle_missed = lifecycle - lifecycle_at_first;
+  if (missed == 0 && lifecycle_missed == 0) return false;
   std::string text = "{\"missed\":" + std::to_string(missed);
-  if (news_missed != 0) text += ",\"lifecycle_missed\":" + std::to_string(news_missed);
+  if (lifecycle_missed != 0) text += ",\"lifecycle_missed\":" + std::to_string(lifecycle_missed);
   gap.event = Event::make(kStreamGap, Value::copy(Tag::json, text + "}"));
   gap.sequence = at + missed - 1;
-  stand_at(stream, at + missed, news);
+  stand_at(stream, at + missed, lifecycle);
   count_waiting(stream);
   return true;
 }
 
 StreamLog::Item StreamLog::take(Stream& stream, EndedEvents& dropped) {
   const uint64_t at = stream.cursor_.at_or(end());
-  const uint64_t news = stream.news_.at_or(news_end());
-  const bool news_lost = stream.news_.waits && news < stream.news_.floor(news_first_, news_end());
-  const bool news_first = stream.news_.waits && !news_lost && news_at(news).sequence < at;
+  const uint64_t lifecycle = stream.lifecycle_.at_or(lifecycle_end());
+  const bool lifecycle_lost =
+      stream.lifecycle_.waits && lifecycle < stream.lifecycle_.floor(lifecycle_first_, lifecycle_end());
+  const bool lifecycle_first =
+      stream.lifecycle_.waits && !lifecycle_lost && lifecycle_at(lifecycle).sequence < at;
   Item item;
-  if (news_first) {
-    item = news_at(news);
-    stand_at(stream, at, news + 1);
+  if (lifecycle_first) {
+    item = lifecycle_at(lifecycle);
+    stand_at(stream, at, lifecycle + 1);
   } else if (take_gap(stream, item)) {
     trim(dropped);
     return item;
   } else {
     item = {items_[at - first_], at};
-    stand_at(stream, at + 1, news);
+    stand_at(stream, at + 1, lifecycle);
   }
   if (stream.waiting_ > 0) set_waiting(stream, stream.waiting_ - 1);
   trim(dropped);
@@ -235,9 +241,9 @@ StreamLog::Item StreamLog::take(Stream& stream, EndedEvents& dropped) {
 void StreamLog::trim(EndedEvents& dropped) noexcept {
   const uint64_t retained = end() - std::min<uint64_t>(items_.size(), retained_);
   const uint64_t needed = std::min(retained, cursors_.needed(end()));
-  const uint64_t news_needed = news_cursors_.needed(news_end());
+  const uint64_t lifecycle_needed = lifecycle_cursors_.needed(lifecycle_end());
   while (!items_.empty() && first_ < needed) pop(dropped);
-  while (!news_.empty() && news_first_ < news_needed) pop_news(dropped);
+  while (!lifecycle_.empty() && lifecycle_first_ < lifecycle_needed) pop_lifecycle(dropped);
 }
 
 void StreamLog::pop(EndedEvents& dropped) noexcept {
@@ -246,13 +252,13 @@ void StreamLog::pop(EndedEvents& dropped) noexcept {
   ++first_;
 }
 
-void StreamLog::pop_news(EndedEvents& dropped) noexcept {
-  dropped.add(std::move(news_.front().event));
-  news_.pop_front();
-  ++news_first_;
+void StreamLog::pop_lifecycle(EndedEvents& dropped) noexcept {
+  dropped.add(std::move(lifecycle_.front().event));
+  lifecycle_.pop_front();
+  ++lifecycle_first_;
 }
 
-// ------------------------------------------------------------------------------------------ a subscription
+// -------------------------------------------------------------------------------------------- a subscription
 
 Stream::Stream(Ref<Run> run, StreamOptions options) noexcept
     : Object(Kind::stream), run_(std::move(run)), options_(std::move(options)) {
@@ -279,7 +285,7 @@ Result<Stream::Item> Stream::next(int64_t timeout_ms) {
   }
   Run& run = *run_;
   EndedEvents dropped;
-  Run::Notices notices;
+  Run::Notifications notifications;
   std::optional<EngineScope> scope;
   Guard guard(run.lock_);
   const bool there = run.wait_until(guard, timeout_ms, true, [&] {
@@ -302,10 +308,10 @@ Result<Stream::Item> Stream::next(int64_t timeout_ms) {
   Item item = run.stream_->take(*this, dropped);
   if (run.state_.held) {
     scope.emplace(run);
-    run.look_at_hold(notices);
+    run.look_at_hold(notifications);
   }
   guard.unlock();
-  if (notices.any()) run.notify(notices);
+  if (notifications.any()) run.notify(notifications);
   return item;
 }
 
@@ -319,10 +325,10 @@ Ref<Error> Stream::on_ready(const HostCallback& callback) noexcept {
     return Error::make(Status::wrong_state, "this stream has a callback that was not called yet");
   }
   ready_ = callback;
-  Run::Notices notices;
-  run.collect_ready(*this, notices);
+  Run::Notifications notifications;
+  run.collect_ready(*this, notifications);
   guard.unlock();
-  run.notify(notices);
+  run.notify(notifications);
   return nullptr;
 }
 
@@ -344,12 +350,12 @@ void Stream::close(bool tells) noexcept {
     --run.waiters_;
   }
   if (run.waiters_ > 0) run.changed_.wake_all();
-  Run::Notices notices;
+  Run::Notifications notifications;
   std::optional<EngineScope> scope;
   if (run.state_.held || callback.function != nullptr) scope.emplace(run);
-  run.look_at_hold(notices);
+  run.look_at_hold(notifications);
   guard.unlock();
-  if (notices.any()) run.notify(notices);
+  if (notifications.any()) run.notify(notifications);
   if (callback.function == nullptr) return;
   if (tells) run.tell_log_threw(run.runtime_->calls().ready(callback));
   call_drop(callback.drop, callback.user_data);

@@ -1,11 +1,11 @@
 // A subscription to what a run publishes, and the log that all subscriptions of a run share.
 //
-// Two rows of items: the published ones, numbered without holes, and the news (lifecycle, progress), which
-// have no numbers, since numbers must not depend on who listens. Each piece of news knows the number of the
+// Two rows of items: the published ones, numbered without holes, and the lifecycle items (with progress), which
+// have no numbers, since numbers must not depend on who listens. Each lifecycle item knows the number of the
 // item before it, and so its place among them.
 //
 // Invariants: the log holds the last `retained` published items, and beside them what some subscriber has not
-// taken yet, at most BLAZEN_LIMIT_STREAM_ITEMS more; of the news, what some listener has not taken, with the
+// taken yet, at most BLAZEN_LIMIT_STREAM_ITEMS more; of the lifecycle items, what some listener has not taken, with the
 // same bound. A subscriber that falls behind that, or behind its own capacity, gets one gap with the count.
 // Both cursors of a subscriber stand at the end, on an item that it wants, or on one that it has lost. All of
 // it is under the lock of the run.
@@ -53,7 +53,7 @@ class StreamLog {
   const std::vector<Stream*>& subscribers() const noexcept { return subscribers_; }
   // One of those that have got an item since they were asked for, and have a callback; null: there is none.
   Stream* take_woken() noexcept;
-  // Whether anybody listens to news.
+  // Whether anybody listens to lifecycle items.
   bool watched() const noexcept { return listeners_ != 0; }
   // Whether a subscriber with back-pressure could hold the run back; whether one does.
   bool may_hold() const noexcept { return holders_ != 0; }
@@ -65,7 +65,7 @@ class StreamLog {
   // Neither fails: an item that memory does not suffice for is missed by all, and they are told. Items that
   // leave the log go to `dropped`, to be let go of outside the lock. No event: that memory failed already.
   void append(const Published& item, EndedEvents& dropped) noexcept;
-  void append_news(const Ref<Event>& event, uint64_t after, EndedEvents& dropped) noexcept;
+  void append_lifecycle(const Ref<Event>& event, uint64_t after, EndedEvents& dropped) noexcept;
   bool has_item(const Stream& stream) const noexcept;
   // The next item, or gap, of a stream that has one. Throws std::bad_alloc, and has changed nothing then.
   Item take(Stream& stream, EndedEvents& dropped);
@@ -75,40 +75,42 @@ class StreamLog {
  private:
   friend class Stream;
   uint64_t end() const noexcept { return first_ + items_.size(); }
-  uint64_t news_end() const noexcept { return news_first_ + news_.size(); }
-  const Item& news_at(uint64_t position) const noexcept { return news_[position - news_first_]; }
+  uint64_t lifecycle_end() const noexcept { return lifecycle_first_ + lifecycle_.size(); }
+  const Item& lifecycle_at(uint64_t position) const noexcept {
+    return lifecycle_[position - lifecycle_first_];
+  }
   // Those that want a type of item: those that want all are under the empty one.
   using Wants = std::multimap<std::string_view, Stream*>;
   template <class Each>
   static void for_each_that_wants(const Wants& wants, std::string_view type, Each each) noexcept;
   void enter_wants(Stream& stream);
   void leave_wants(Stream& stream) noexcept;
-  // It has an item, or news, from there on.
+  // It has an item of either row from there on.
   void arrive(Stream& stream, uint64_t at) noexcept;
-  void arrive_news(Stream& stream, uint64_t at) noexcept;
+  void arrive_lifecycle(Stream& stream, uint64_t at) noexcept;
   void wake(Stream& stream) noexcept;
   void set_waiting(Stream& stream, uint64_t waiting) noexcept;
-  void stand_at(Stream& stream, uint64_t at, uint64_t news) noexcept;
+  void stand_at(Stream& stream, uint64_t at, uint64_t lifecycle) noexcept;
   void count_waiting(Stream& stream) noexcept;
   bool take_gap(Stream& stream, Item& gap);
   void miss_one(uint64_t sequence) noexcept;
   void pop(EndedEvents& dropped) noexcept;
-  void pop_news(EndedEvents& dropped) noexcept;
+  void pop_lifecycle(EndedEvents& dropped) noexcept;
 
   const uint64_t items_max_;
   const uint64_t retained_;
   const uint64_t total_max_;
   uint64_t first_;  // the number of the first item in the log, or of the next one to come
   std::deque<Ref<Event>> items_;
-  uint64_t news_first_ = 0;  // counts the news; a position, not a number that anybody sees
-  std::deque<Item> news_;    // sequence: of the item before it
+  uint64_t lifecycle_first_ = 0;  // counts them; a position, not a number that anybody sees
+  std::deque<Item> lifecycle_;    // sequence: of the item before it
   // What an item costs grows with those that want it; what one that takes it costs, with the logarithm of the
   // number of subscribers.
   std::vector<Stream*> subscribers_;  // each knows its place
   Wants wants_;
-  Wants news_wants_;
+  Wants lifecycle_wants_;
   Cursors cursors_;
-  Cursors news_cursors_;
+  Cursors lifecycle_cursors_;
   Stream* woken_ = nullptr;
   size_t listeners_ = 0;
   size_t holders_ = 0;
@@ -141,18 +143,18 @@ class Stream final : public Object {
   Ref<Run> run_;
   const StreamOptions options_;
   Cursor cursor_;         // among the published items
-  Cursor news_;           // among the news
+  Cursor lifecycle_;      // among the lifecycle items
   uint64_t waiting_ = 0;  // with back-pressure: items to take
   size_t place_ = 0;      // among the subscribers
   std::vector<StreamLog::Wants::iterator> wants_;
-  std::vector<StreamLog::Wants::iterator> news_wants_;
+  std::vector<StreamLog::Wants::iterator> lifecycle_wants_;
   bool is_woken_ = false;
   Stream* next_woken_ = nullptr;
   bool closed_ = true;    // until the run has taken it into its log
   uint32_t calling_ = 0;  // callbacks of this stream that are under way
   HostCallback ready_;
-  HostCallback notice_;            // what is about to be called
-  Stream* next_notice_ = nullptr;  // in Run::Notices
+  HostCallback notified_callback_;   // what is about to be called
+  Stream* next_notified_ = nullptr;  // in Run::Notifications
 };
 
 }  // namespace blazen

@@ -29,7 +29,7 @@ void StuckBodies::add(std::string_view run_id, const Workflow& workflow, const A
     words_.append(", attempt ").append(std::to_string(body.attempt)).append(", for ");
     words_.append(std::to_string(body.age_ms)).append(" ms");
   }
-  if (count_ > Picture::kListedMax) return;
+  if (count_ > RunDescription::kListedMax) return;
   json_.append(count_ == 1 ? "[{" : ",{").append(member("run_id", run_id));
   json_.append(member("workflow", workflow.name())).append(member("step", step));
   json_.append(member("invocation_id", body.invocation_id)).append(member("attempt", body.attempt));

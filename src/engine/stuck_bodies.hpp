@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "run/picture.hpp"
+#include "run/run_description.hpp"
 #include "value/error.hpp"
 
 namespace blazen {

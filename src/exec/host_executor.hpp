@@ -14,7 +14,7 @@ class Task final : public Object {
   explicit Task(Work& work) noexcept : Object(Kind::task), work_(work) { work_.keep(); }
   void run() noexcept;
   void cancel(Ref<Error> why) noexcept;
-  // Never posted, or refused: nothing has happened.
+  // Never posted, or refused: nothing has lifecycle.
   void discard() noexcept;
 
  private:

@@ -72,7 +72,7 @@ struct Shared {
 };
 
 // What the log has to be told.
-struct News {
+struct HandsReport {
   enum class Kind : uint8_t { none, brought, bound, refused };
   Kind kind = Kind::none;
   uint32_t threads = 0;
@@ -94,8 +94,8 @@ void start_thread(const std::shared_ptr<Shared>& shared) {
 }
 
 // Under the lock. There is work that nobody is free to take, while threads are kept: another comes.
-[[gnu::noinline]] News bring_one(const std::shared_ptr<Shared>& shared) noexcept {
-  News news;
+[[gnu::noinline]] HandsReport bring_one(const std::shared_ptr<Shared>& shared) noexcept {
+  HandsReport news;
   news.kept = shared->kept.load(std::memory_order_relaxed);
   if (shared->stopped || shared->at_hand() >= shared->counts.count) return news;
   if (shared->stand_by > 0) {
@@ -105,48 +105,48 @@ void start_thread(const std::shared_ptr<Shared>& shared) {
     return news;
   }
   if (shared->threads.size() >= shared->counts.most) {
-    news.kind = News::Kind::bound;
+    news.kind = HandsReport::Kind::bound;
   } else {
     try {
       start_thread(shared);
-      news.kind = News::Kind::brought;
+      news.kind = HandsReport::Kind::brought;
     } catch (const std::system_error& failure) {
-      news.kind = News::Kind::refused;
+      news.kind = HandsReport::Kind::refused;
       news.why = failure.what();
     } catch (const std::bad_alloc&) {
-      news.kind = News::Kind::refused;
+      news.kind = HandsReport::Kind::refused;
     }
   }
   news.threads = static_cast<uint32_t>(shared->threads.size());
-  const bool is_known = std::exchange(shared->is_short, news.kind != News::Kind::brought);
-  if (news.kind != News::Kind::brought && is_known) news.kind = News::Kind::none;
-  if (news.kind != News::Kind::none) ++shared->telling;
+  const bool is_known = std::exchange(shared->is_short, news.kind != HandsReport::Kind::brought);
+  if (news.kind != HandsReport::Kind::brought && is_known) news.kind = HandsReport::Kind::none;
+  if (news.kind != HandsReport::Kind::none) ++shared->telling;
   return news;
 }
 
-News bring_if_short(const std::shared_ptr<Shared>& shared) noexcept {
+HandsReport bring_if_short(const std::shared_ptr<Shared>& shared) noexcept {
   if (shared->kept.load(std::memory_order_relaxed) == 0) {
     shared->is_short = false;
     return {};
   }
-  return !shared->queue.empty() && !shared->has_free() ? bring_one(shared) : News{};
+  return !shared->queue.empty() && !shared->has_free() ? bring_one(shared) : HandsReport{};
 }
 
-std::string words_for(const News& news) {
+std::string words_for(const HandsReport& news) {
   const std::string kept = std::to_string(news.kept) + " of " + std::to_string(news.threads) +
                            " engine threads are kept by bodies that were abandoned";
-  if (news.kind == News::Kind::brought) return "one engine thread more was made: " + kept + " now";
-  const std::string why = news.kind == News::Kind::bound
+  if (news.kind == HandsReport::Kind::brought) return "one engine thread more was made: " + kept + " now";
+  const std::string why = news.kind == HandsReport::Kind::bound
                               ? "options.threads_max is reached"
                               : "the operating system refused one more " + news.why;
   return kept + ", and work waits for the others: " + why;
 }
 
 // Without the lock, whose holder has counted this in `telling`: a close waits for it.
-void tell(Shared& shared, const News& news) noexcept {
-  if (news.kind == News::Kind::none) return;
+void tell(Shared& shared, const HandsReport& news) noexcept {
+  if (news.kind == HandsReport::Kind::none) return;
   const EngineScope scope;  // whoever lets go of the runtime in there closes it after that
-  const LogLevel level = news.kind == News::Kind::brought ? LogLevel::warning : LogLevel::error;
+  const LogLevel level = news.kind == HandsReport::Kind::brought ? LogLevel::warning : LogLevel::error;
   try {
     if (shared.log->hears(level)) shared.log->write(level, words_for(news));
   } catch (const std::bad_alloc&) {
@@ -173,7 +173,7 @@ bool stand_by(Shared& shared, Guard& guard, ThreadList::iterator self) noexcept 
 
 // Null: it leaves.
 Work* wait_for_work(const std::shared_ptr<Shared>& shared, ThreadList::iterator self, bool has_worked,
-                    News& news) noexcept {
+                    HandsReport& news) noexcept {
   Guard guard(shared->lock);
   if (has_worked) --shared->working;
   while (!shared->stopped) {
@@ -195,7 +195,7 @@ Work* wait_for_work(const std::shared_ptr<Shared>& shared, ThreadList::iterator 
 void run_worker(const std::shared_ptr<Shared>& shared, const Ref<Hooks>& hooks,
                 ThreadList::iterator self) noexcept {
   hooks->call_as_engine(hooks->attach);
-  News news;
+  HandsReport news;
   bool has_worked = false;
   while (Work* work = wait_for_work(shared, self, has_worked, news)) {
     tell(*shared, std::exchange(news, {}));
@@ -223,7 +223,7 @@ class Threads final : public Executor {
 
   void submit(Work& work, size_t) noexcept override {
     bool wake = false;
-    News news;
+    HandsReport news;
     {
       Guard guard(shared_->lock);
       if (shared_->stopped || !shared_->queue.push(work)) return;
@@ -264,7 +264,7 @@ class Threads final : public Executor {
   void hand_kept() noexcept override { shared_->kept.fetch_add(1, std::memory_order_relaxed); }
   void hand_came_back() noexcept override { shared_->kept.fetch_sub(1, std::memory_order_relaxed); }
   void replace_hands() noexcept override {
-    News news;
+    HandsReport news;
     ThreadList gone;
     {
       Guard guard(shared_->lock);

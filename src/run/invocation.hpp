@@ -51,7 +51,7 @@ struct Effects {
   struct Answer {
     std::string request_id;
     Ref<Value> value;
-    bool is_news = false;  // came while the body was at work, which has not asked for it since
+    bool is_unseen = false;  // came while the body was at work, which has not asked for it since
   };
 
   std::vector<Effect> made;

@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "run/picture.hpp"
 #include "run/retry.hpp"
+#include "run/run_description.hpp"
 #include "run/summary.hpp"
 
 namespace blazen {
@@ -16,15 +16,14 @@ namespace {
 void write_state(RunState& state, std::span<Write> writes, Commands& commands);
 bool expectations_hold(const RunState& state, std::span<const Write> writes, Commands& commands) noexcept;
 
-// ------------------------------------------------------------------------------------------------ end of a
-// run
+// ---------------------------------------------------------------------------------------------- end of a run
 
 // Whatever is queued will never run. What is in flight stays until its body has returned.
 void drop_queued(RunState& state, Commands& commands) noexcept {
   const bool has_queued = state.open != state.in_flight.size();
   state.in_flight_asking = 0;
   if (!has_queued && state.delayed.empty() && state.questions.empty()) return;
-  Commands::Rare& rare = commands.rare();
+  Commands::Cold& rare = commands.cold();
   const auto drop = [&rare](auto& queue) noexcept { queue.leave_to(rare.dropped, rare.dropped_late); };
   drop(state.ready);
   drop(state.parked);
@@ -105,9 +104,9 @@ Ref<Error> no_handler(const Event& event) noexcept {
 }
 
 // Its detail is what the run looked like.
-Ref<Error> with_picture(Ref<Error> error, const RunState& state, int64_t now_ms) {
+Ref<Error> with_description(Ref<Error> error, const RunState& state, int64_t now_ms) {
   const int64_t at_ms = std::max(now_ms, state.clock.set_ms);
-  const Picture picture(state, status_of(state), at_ms, 0, Picture::For::its_end);
+  const RunDescription picture(state, status_of(state), at_ms, 0, RunDescription::For::its_end);
   return picture.added_to(std::move(error), *state.workflow);
 }
 
@@ -115,7 +114,7 @@ Ref<Error> stalled(const RunState& state, int64_t now_ms) noexcept {
   try {
     const std::string& last =
         state.last_type == kUnknownType ? state.last_unhandled : state.workflow->type_name(state.last_type);
-    return with_picture(
+    return with_description(
         Error::make(Status::stalled, std::string("the run can make no progress: nothing is queued or "
                                                  "running, and no StopEvent came; the last event was '")
                                          .append(last)
@@ -143,8 +142,7 @@ Ref<Error> question_is_another(std::string_view id) noexcept {
                            "', and an answer to that is none to this: give each its own request_id, or none");
 }
 
-// ----------------------------------------------------------------------------------------------------
-// routing
+// --------------------------------------------------------------------------------------------------- routing
 
 // How many invocations the outputs will make, up to the first StopEvent. One that is delayed waits by itself,
 // even where nobody will accept it.
@@ -163,7 +161,7 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
 
 [[gnu::noinline]] void reserve_for_unhandled(RunState& state, std::span<const Output> outputs,
                                              Commands& commands) {
-  commands.rare().published.reserve(commands.rare().published.size() + outputs.size());
+  commands.cold().published.reserve(commands.cold().published.size() + outputs.size());
   size_t longest = 0;
   for (const Output& output : outputs) longest = std::max(longest, output.event->type().size());
   state.last_unhandled.reserve(longest);
@@ -171,7 +169,7 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
 
 [[gnu::noinline]] void reserve_for_questions(RunState& state, size_t count, Commands& commands) {
   state.questions.reserve(count);
-  commands.rare().published.reserve(commands.rare().published.size() + count);
+  commands.cold().published.reserve(commands.cold().published.size() + count);
 }
 
 // For outputs that ask, or are delayed.
@@ -264,7 +262,7 @@ void deliver(RunState& state, Ref<Event> event, StepIndex step) noexcept {
 
 void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
   commands.more = true;
-  commands.rare().published.push_back({++state.stream_last, std::move(event)});  // reserved
+  commands.cold().published.push_back({++state.stream_last, std::move(event)});  // reserved
 }
 
 // Nobody accepts it. False: that was the end of the run. The event stays with the output, which its owner
@@ -382,7 +380,7 @@ void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Comma
   }
 }
 
-// ---------------------------------------------------------------------------------------------- in flight
+// ------------------------------------------------------------------------------------------------- in flight
 
 // A permit has come free: those that were interrupted come first, then the one that has waited longest.
 [[gnu::noinline]] void hand_on_permit(RunState& state, StepIndex index) noexcept {
@@ -402,7 +400,7 @@ void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Comma
 }
 
 // Its body is back, and its permit free; or it keeps its permit.
-void land(RunState& state, Invocation* invocation, bool keeps_permit = false) noexcept {
+void end_execution(RunState& state, Invocation* invocation, bool keeps_permit = false) noexcept {
   StepState& step = state.steps[invocation->step];
   state.in_flight.remove(invocation);
   --step.admitted;
@@ -419,9 +417,9 @@ void land(RunState& state, Invocation* invocation, bool keeps_permit = false) no
 bool begin_again(Effects& effects) noexcept {
   effects.repeated = 0;
   effects.has_asked = false;
-  bool has_news = false;
-  for (Effects::Answer& answer : effects.answers) has_news |= std::exchange(answer.is_news, false);
-  return has_news;
+  bool has_unseen = false;
+  for (Effects::Answer& answer : effects.answers) has_unseen |= std::exchange(answer.is_unseen, false);
+  return has_unseen;
 }
 
 // What an invocation has asked nobody needs to answer any more.
@@ -439,14 +437,14 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
   withdraw_questions(state, invocation);
   if (invocation->effects->answers.empty()) return invocation->effects.reset();
   commands.more = true;
-  invocation->effects->next = std::move(commands.rare().dropped_effects);
-  commands.rare().dropped_effects = std::move(invocation->effects);
+  invocation->effects->next = std::move(commands.cold().dropped_effects);
+  commands.cold().dropped_effects = std::move(invocation->effects);
 }
 
 // The invocation is done.
 void leave_flight(RunState& state, Invocation* invocation, Commands& commands,
                   bool keeps_permit = false) noexcept {
-  land(state, invocation, keeps_permit);
+  end_execution(state, invocation, keeps_permit);
   --state.open;
   if (invocation->effects) leave_effects(state, invocation, commands);
   commands.released = std::move(invocation->event);
@@ -538,7 +536,7 @@ bool committed(Commands& commands) noexcept {
     throw;
   }
   if (committed(commands)) {
-    commands.rare().dropped_table = std::move(before);
+    commands.cold().dropped_table = std::move(before);
     return true;
   }
   state.state = std::move(before);
@@ -588,7 +586,7 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
   // At once is at once: nothing is rounded up.
   const int64_t began_ms = state.clock.at(delay_ms == 0 ? tick.now_ms - tick.rounded_ms : tick.now_ms);
   state.backing_off.emplace(std::make_pair(add_ms(began_ms, delay_ms), invocation->id), invocation);
-  land(state, invocation, tick.keeps_permit);
+  end_execution(state, invocation, tick.keeps_permit);
   invocation->place = Place::backing_off;
   ++invocation->attempt;
   if (invocation->effects) {
@@ -596,7 +594,7 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
     begin_again(*invocation->effects);
   }
   commands.more = true;
-  commands.rare().late_error = std::move(tick.error);
+  commands.cold().late_error = std::move(tick.error);
 }
 
 // A step has failed: it is tried again, somebody handles it, or that is the end of the run.
@@ -613,7 +611,7 @@ void fail(RunState& state, Tick& tick, Commands& commands) {
   reserve_for(state, tick, count_deliveries(state, tick.outputs), commands);
   leave_flight(state, tick.invocation, commands, tick.keeps_permit);
   commands.more = true;
-  commands.rare().late_error = std::move(tick.error);
+  commands.cold().late_error = std::move(tick.error);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
@@ -624,7 +622,7 @@ void come_back(RunState& state, StepIndex step) noexcept {
   hand_on_permit(state, step);
 }
 
-// ------------------------------------------------------------------------------------- while a step runs
+// ----------------------------------------------------------------------------------------- while a step runs
 
 // An execution that follows another of its invocation compares each effect with the one that the others had
 // at its position. The same kind, type and target: it is the repetition, and has no effect again; the first
@@ -638,7 +636,7 @@ Ref<Event> make_report(std::string_view kind, const Invocation& invocation, cons
                        Commands& commands) {
   const std::string report = "{\"kind\":\"" + std::string(kind) +
                              "\",\"invocation_id\":" + std::to_string(invocation.id) + members + "}";
-  commands.rare().published.reserve(commands.rare().published.capacity() + 1);
+  commands.cold().published.reserve(commands.cold().published.capacity() + 1);
   return Event::make(kLifecycle, Value::copy(Tag::json, report));
 }
 
@@ -648,7 +646,7 @@ std::string position_member(const Invocation& invocation) {
 
 // With room for what is withdrawn.
 std::string question_members(std::string_view id, std::string_view instead_of, Commands& commands) {
-  commands.rare().dropped_delayed.reserve();
+  commands.cold().dropped_delayed.reserve();
   return ",\"request_id\":" + nlohmann::json(id).dump() +
          ",\"instead_of\":" + nlohmann::json(instead_of).dump();
 }
@@ -736,7 +734,7 @@ void note_question(Effects& effects, std::string_view id, uint64_t digest) {
   const auto delayed = std::find_if(state.delayed.begin(), state.delayed.end(), is_it);
   if (delayed == state.delayed.end()) return;
   commands.more = true;
-  commands.rare().dropped_delayed.insert(state.delayed.extract(delayed));
+  commands.cold().dropped_delayed.insert(state.delayed.extract(delayed));
 }
 
 // One that takes the place of another does not count beside it.
@@ -752,7 +750,7 @@ bool refuse_asking(const RunState& state, const Tick& tick, Commands& commands) 
   }
   if (!error) return false;
   refuse(commands, error->status, "BLAZEN_LIMIT_QUESTIONS");
-  commands.rare().late_error = std::move(error);
+  commands.cold().late_error = std::move(error);
   return true;
 }
 
@@ -782,7 +780,7 @@ void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
   if (is_repetition(state, tick, commands)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   reserve_effect(*tick.invocation);
-  commands.rare().published.reserve(1);
+  commands.cold().published.reserve(1);
   report(state, make_divergence(tick, commands), commands);
   note_effect(*tick.invocation, tick.effect);
   publish(state, std::move(tick.outputs.front().event), commands);
@@ -804,7 +802,7 @@ void post(RunState& state, Tick& tick, Commands& commands) {
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
-// ------------------------------------------------------------------------------------------------ questions
+// ------------------------------------------------------------------------------------------------- questions
 
 // The answer goes to the body: through a callback, or when it is called again and asks again.
 void attach(RunState& state, Question& question, Tick& tick, Commands& commands) noexcept {
@@ -821,7 +819,7 @@ void attach(RunState& state, Question& question, Tick& tick, Commands& commands)
 
 void refuse_with(Commands& commands, Ref<Error> error) noexcept {
   refuse(commands, Status::conflict, nullptr);
-  commands.rare().late_error = std::move(error);
+  commands.cold().late_error = std::move(error);
 }
 
 // One that is not open, and has no answer. Where the invocation has asked another in its place, the stream
@@ -854,9 +852,9 @@ void ask(RunState& state, Tick& tick, Commands& commands) {
   const bool is_another = asked != invocation.effects->asked.end() && asked->second != tick.question->digest;
   if (Effects::Answer* answer = invocation.effects->find_answer(id)) {
     if (is_another) return refuse_with(commands, question_is_another(id));
-    answer->is_news = false;
+    answer->is_unseen = false;
     commands.more = true;
-    commands.rare().answer = answer->value;
+    commands.cold().answer = answer->value;
     return;
   }
   Question* known = state.questions.find(id);
@@ -895,7 +893,7 @@ void answer_body(RunState& state, Question& question, Tick& tick, Commands& comm
     state.asking.remove(asker);
     requeue(state, asker);
   } else if (asker->place == Place::in_flight) {
-    effects.answers.back().is_news = true;
+    effects.answers.back().is_unseen = true;
   }
 }
 
@@ -910,24 +908,24 @@ void respond(RunState& state, Tick& tick, Commands& commands) {
 }
 
 // The body has returned, and somebody completes it later.
-void rest(RunState& state, Invocation* invocation) noexcept {
+void body_returned(RunState& state, Invocation* invocation) noexcept {
   invocation->has_returned = true;
   if (is_asking_in_flight(*invocation)) ++state.in_flight_asking;
 }
 
 // The body has asked and returned.
 void suspend(RunState& state, Invocation* invocation) noexcept {
-  land(state, invocation);
+  end_execution(state, invocation);
   if (begin_again(*invocation->effects)) return requeue(state, invocation);
   invocation->place = Place::asking;
   state.asking.insert(invocation);
 }
 
-// ----------------------------------------------------------------------------------------------------- time
+// ------------------------------------------------------------------------------------------------------ time
 
 Ref<Error> timed_out(const RunState& state, int64_t now_ms) noexcept {
   try {
-    return with_picture(
+    return with_description(
         Error::make(Status::run_timeout, "the run timed out: it did not end within its " +
                                              std::to_string(state.workflow->policy().timeout_ms) +
                                              " ms; open: " + summarize(state)),
@@ -954,9 +952,9 @@ void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
   }
   state.pool.reserve(deliveries);
   if (events == 0) return;
-  commands.rare().dropped_delayed.reserve();
+  commands.cold().dropped_delayed.reserve();
   reserve_for_questions(state, events, commands);
-  commands.rare().published.reserve(commands.rare().published.size() + events);
+  commands.cold().published.reserve(commands.cold().published.size() + events);
 }
 
 // Whatever is due, in the order of the moments; at the same one, attempts come before events, and the lower
@@ -975,7 +973,7 @@ void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& comm
     } else {
       Output output{event->second.event, event->second.type, event->second.target};
       commands.more = true;
-      commands.rare().dropped_delayed.insert(
+      commands.cold().dropped_delayed.insert(
           state.delayed.extract(event));  // the event is let go of outside the lock
       if (Ref<Error> refused = refuse_question(state, output)) {
         fail_run(state, annotate(std::move(refused), output.event->source()), commands);
@@ -999,11 +997,10 @@ void pause(RunState& state, Tick& tick, Commands& commands) noexcept {
   if (state.pause != Pause::now) state.pause = tick.pause;
   if (!tick.clears_session) return;
   commands.more = true;
-  commands.rare().dropped_table = std::move(state.session);
+  commands.cold().dropped_table = std::move(state.session);
 }
 
-// ------------------------------------------------------------------------------------------ state and
-// session
+// ----------------------------------------------------------------------------------------- state and session
 
 // A table that this run may write: its own, and not shared with a snapshot that is being encoded.
 KeyTable& writable(Ref<KeyTable>& table, Commands& commands) {
@@ -1012,7 +1009,7 @@ KeyTable& writable(Ref<KeyTable>& table, Commands& commands) {
     table = Ref<KeyTable>::adopt(new KeyTable);
   } else if (table->shared()) {
     Ref<KeyTable> own = table->clone();
-    commands.rare().dropped_table = std::exchange(table, std::move(own));
+    commands.cold().dropped_table = std::exchange(table, std::move(own));
   }
   return *table;
 }
@@ -1131,7 +1128,7 @@ class Trial {
 // let go of here.
 void write_many(RunState& state, std::span<Write> writes, uint64_t bytes_max, const char* limit,
                 Commands& commands) {
-  commands.rare().dropped_values.reserve(writes.size());
+  commands.cold().dropped_values.reserve(writes.size());
   KeyTable& table = writable(state.state, commands);
   Trial trial(table, writes.size(), state.write_last);
   for (const Write& write : writes) {
@@ -1141,7 +1138,7 @@ void write_many(RunState& state, std::span<Write> writes, uint64_t bytes_max, co
     refuse(commands, Status::limit, limit);
     return;
   }
-  state.write_last = trial.keep(commands.rare().dropped_values);
+  state.write_last = trial.keep(commands.cold().dropped_values);
 }
 
 void write_state(RunState& state, std::span<Write> writes, Commands& commands) {
@@ -1160,7 +1157,7 @@ void write_state(RunState& state, std::span<Write> writes, Commands& commands) {
   write_many(state, writes, bytes_max, limit, commands);
 }
 
-// ----------------------------------------------------------------------------------------------- the phases
+// ------------------------------------------------------------------------------------------------ the phases
 
 // Phase 1: what the tick itself changes.
 void apply(RunState& state, Tick& tick, Commands& commands) {
@@ -1175,23 +1172,23 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::publish: return publish_from_step(state, tick, commands);
     case Tick::Kind::complete:
       if (prepare_to_complete(state, tick, commands))
-        complete(state, {tick.invocation, tick.outputs, tick.now_ms, tick.hand_free}, commands);
+        complete(state, {tick.invocation, tick.outputs, tick.now_ms, tick.dispatches_next}, commands);
       return;
     case Tick::Kind::ask: return ask(state, tick, commands);
     case Tick::Kind::fail: return fail(state, tick, commands);
-    case Tick::Kind::rest: return rest(state, tick.invocation);
+    case Tick::Kind::body_returned: return body_returned(state, tick.invocation);
     case Tick::Kind::suspend: return suspend(state, tick.invocation);
     case Tick::Kind::respond: return respond(state, tick, commands);
     case Tick::Kind::pause: return pause(state, tick, commands);
     case Tick::Kind::unpause: state.pause = Pause::none; return;
     case Tick::Kind::time: return advance(state, tick, commands);
     case Tick::Kind::discard: return leave_flight(state, tick.invocation, commands);
-    case Tick::Kind::back: return come_back(state, tick.step);
+    case Tick::Kind::abandoned_returned: return come_back(state, tick.step);
     case Tick::Kind::end: return finish(state, tick.phase, nullptr, std::move(tick.error), commands);
     case Tick::Kind::write: return write_state(state, tick.writes, commands);
     case Tick::Kind::clear:
       commands.more = true;
-      commands.rare().dropped_table = std::move(state.state);
+      commands.cold().dropped_table = std::move(state.state);
       return;
     case Tick::Kind::session:
       return write_one(state, state.session, state.workflow->policy().limits.session_bytes,
@@ -1209,7 +1206,7 @@ bool is_stalled(const RunState& state) noexcept {
 [[gnu::noinline]] void settle(RunState& state, Tick::Kind kind, int64_t now_ms, Commands& commands) noexcept {
   if (state.phase == Phase::running && is_stalled(state)) fail_run(state, stalled(state, now_ms), commands);
   const RunStatus now = status_of(state);
-  if (std::exchange(state.rest, now) != now) {
+  if (std::exchange(state.last_status, now) != now) {
     commands.more = true;
     commands.settled = true;
   }
@@ -1227,7 +1224,7 @@ bool is_stalled(const RunState& state) noexcept {
 
 // It was running, and something is left to run.
 bool goes_on(const RunState& state) noexcept {
-  return state.rest == RunStatus::running && state.phase == Phase::running &&
+  return state.last_status == RunStatus::running && state.phase == Phase::running &&
          (busy(state) != 0 || startable(state) != 0);
 }
 
@@ -1256,14 +1253,14 @@ class Unwatched {
 [[gnu::noinline]] static void reduce_watched(RunState& state, Tick& tick, Commands& commands) {
   const Unwatched unwatched(state);
   constexpr size_t kOthers = 4;  // that a tick reports beside the events it routes
-  std::vector<Happened>& happened = commands.rare().happened;
-  const size_t before = happened.size();
+  std::vector<LifecycleRecord>& lifecycle = commands.cold().lifecycle;
+  const size_t before = lifecycle.size();
   const uint64_t events_before = state.event_id_last;
   const uint64_t after = state.stream_last;
-  const RunStatus rest_before = state.rest;
+  const RunStatus status_before = state.last_status;
   const Pause pause_before = state.pause;
   try {
-    happened.reserve(before + tick.outputs.size() + kOthers);
+    lifecycle.reserve(before + tick.outputs.size() + kOthers);
   } catch (const std::bad_alloc&) {  // a tick that cannot fail does not fail for its report either
     reduce(state, tick, commands);
     commands.unreported = true;
@@ -1273,56 +1270,59 @@ class Unwatched {
   const bool completes = tick.kind == Tick::Kind::complete;
   if (completes || tick.kind == Tick::Kind::fail) {
     const Invocation& ended = *tick.invocation;
-    happened.push_back({completes ? Happened::Kind::step_completed : Happened::Kind::step_failed, after,
-                        ended.step, ended.id, ended.attempt, tick.duration_ms, ended.event, tick.error});
+    lifecycle.push_back(
+        {completes ? LifecycleRecord::Kind::step_completed : LifecycleRecord::Kind::step_failed, after,
+         ended.step, ended.id, ended.attempt, tick.duration_ms, ended.event, tick.error});
   }
-  const size_t routed = happened.size();
+  const size_t routed = lifecycle.size();
   for (const Output& output : tick.outputs) {
-    happened.push_back({Happened::Kind::event_routed, after, output.target, 0, 0, -1, output.event, nullptr});
+    lifecycle.push_back(
+        {LifecycleRecord::Kind::event_routed, after, output.target, 0, 0, -1, output.event, nullptr});
   }
-  const size_t noted = happened.size();
+  const size_t noted = lifecycle.size();
   Invocation* const start = std::exchange(commands.start, nullptr);
   try {
     reduce(state, tick, commands);
   } catch (const std::bad_alloc&) {
     commands.start = start;
-    happened.resize(before);
+    lifecycle.resize(before);
     throw;
   }
   // Those that were not routed after all: refused, repeated, or behind the StopEvent.
-  const auto first = happened.begin() + static_cast<std::ptrdiff_t>(routed);
-  happened.erase(first + static_cast<std::ptrdiff_t>(state.event_id_last - events_before),
-                 first + static_cast<std::ptrdiff_t>(noted - routed));
+  const auto first = lifecycle.begin() + static_cast<std::ptrdiff_t>(routed);
+  lifecycle.erase(first + static_cast<std::ptrdiff_t>(state.event_id_last - events_before),
+                  first + static_cast<std::ptrdiff_t>(noted - routed));
   if (completes && tick.commits && commands.status != Status::ok) {
-    happened.resize(before);  // of an atomic step: it has not completed, but will fail
+    lifecycle.resize(before);  // of an atomic step: it has not completed, but will fail
     return;
   }
-  const auto note = [&](Happened::Kind kind, const Invocation* item) {  // reserved
-    happened.push_back({kind, state.stream_last, item == nullptr ? kNoStep : item->step,
-                        item == nullptr ? 0 : item->id, item == nullptr ? 0 : item->attempt, -1,
-                        item == nullptr ? nullptr : item->event, nullptr});
+  const auto note = [&](LifecycleRecord::Kind kind, const Invocation* item) {  // reserved
+    lifecycle.push_back({kind, state.stream_last, item == nullptr ? kNoStep : item->step,
+                         item == nullptr ? 0 : item->id, item == nullptr ? 0 : item->attempt, -1,
+                         item == nullptr ? nullptr : item->event, nullptr});
   };
   if (tick.kind == Tick::Kind::fail && tick.invocation->place == Place::backing_off)
-    note(Happened::Kind::step_retrying, tick.invocation);
-  if (rest_before != RunStatus::paused && state.rest == RunStatus::paused)
-    note(Happened::Kind::run_paused, nullptr);
+    note(LifecycleRecord::Kind::step_retrying, tick.invocation);
+  if (status_before != RunStatus::paused && state.last_status == RunStatus::paused)
+    note(LifecycleRecord::Kind::run_paused, nullptr);
   if (pause_before != Pause::none && state.pause == Pause::none && !has_ended(state))
-    note(Happened::Kind::run_resumed, nullptr);
+    note(LifecycleRecord::Kind::run_resumed, nullptr);
   if (commands.start == nullptr) {
     commands.start = start;
   } else {
-    note(Happened::Kind::step_started, commands.start);
+    note(LifecycleRecord::Kind::step_started, commands.start);
   }
-  if (happened.size() != before) commands.more = true;
+  if (lifecycle.size() != before) commands.more = true;
 }
 
 // Most ticks complete an invocation and start the next: everything that this takes is inline here, but for
 // what is rare and says noinline. False: there is more to it, and nothing has changed.
-[[gnu::flatten]] bool reduce_plainly(RunState& state, const Completion& done, Commands& commands) noexcept {
+[[gnu::flatten]] bool reduce_completion(RunState& state, const Completion& done,
+                                        Commands& commands) noexcept {
   if (!has_room_for_all(state, done.outputs.size(), 1)) return false;
   complete(state, done, commands);
   if (!goes_on(state)) settle(state, Tick::Kind::complete, done.now_ms, commands);
-  if (done.hand_free) dispatch(state, done.now_ms, commands);
+  if (done.dispatches_next) dispatch(state, done.now_ms, commands);
   check(state);
   return true;
 }
@@ -1341,7 +1341,8 @@ void reduce(RunState& state, Tick& tick, Commands& commands) {
   if (tick.kind >= Tick::Kind::write)
     return check(state);  // nothing that the other phases look at has changed
   if (!goes_on(state) || tick.kind >= Tick::Kind::respond) settle(state, tick.kind, tick.now_ms, commands);
-  if (tick.hand_free) dispatch(state, tick.now_ms, commands);  // Phase 3: a free hand takes the next one
+  if (tick.dispatches_next)
+    dispatch(state, tick.now_ms, commands);  // Phase 3: a free hand takes the next one
   check(state);
 }
 

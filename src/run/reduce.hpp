@@ -25,7 +25,7 @@
 //   in_flight --suspend--> asking --respond--> ready or waiting, same id
 //
 // Where the time of an attempt is up, its body may still be at work: abandoned. It is no invocation any more,
-// and has the permit of its step until it comes back (Tick::Kind::back), unless the step says otherwise. A
+// and has the permit of its step until it comes back (Tick::Kind::abandoned_returned), unless the step says otherwise. A
 // snapshot knows nothing of it: a run that goes on elsewhere has all its permits.
 //
 // Of those that could start, interrupted ones come first, in the order in which they had started; then the
@@ -68,11 +68,11 @@ struct Completion {
   Invocation* invocation;
   std::span<Output> outputs;
   int64_t now_ms;
-  bool hand_free;
+  bool dispatches_next;
 };
 // The same as reduce() with it, but sooner done. False: there may be no room for its outputs without more
 // memory; nothing has changed, and it is for reduce().
-bool reduce_plainly(RunState& state, const Completion& done, Commands& commands) noexcept;
+bool reduce_completion(RunState& state, const Completion& done, Commands& commands) noexcept;
 // The same as reduce() with a Tick::dispatch, of a run that nobody watches.
 void reduce_dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept;
 

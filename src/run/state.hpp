@@ -121,7 +121,8 @@ struct RunState {
   Questions questions;
   RunClock clock;
   Pause pause = Pause::none;
-  RunStatus rest = RunStatus::running;  // as of the last tick: status_of(), or running where nobody asked
+  RunStatus last_status =
+      RunStatus::running;  // as of the last tick: status_of(), or running where nobody asked
   // The engine's, and not stored: no step is started while a subscriber holds the run back; what happens is
   // reported while somebody listens.
   bool held = false;

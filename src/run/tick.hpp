@@ -38,31 +38,31 @@ struct Asked {
 
 struct Tick {
   enum class Kind : uint8_t {
-    start,     // outputs: the StartEvent
-    resume,    // a run from a snapshot begins to move in this process
-    post,      // outputs: an event from outside
-    dispatch,  // a hand is free: which invocation starts?
-    send,      // invocation sends outputs[0] while it runs; effect tells it apart
-    publish,   // invocation publishes outputs[0]; effect tells it apart
-    ask,       // invocation asks outputs[0], whose correlation is the id of the question
-    rest,      // the body of invocation has returned; it completes later
-    complete,  // invocation is done; writes and outputs are what it returned
-    fail,      // invocation failed with error; outputs: the event for who handles that, where somebody does
-    suspend,   // the body of invocation has returned, to be called again when what it asked is answered
-    discard,   // invocation is done, and its run has ended before
-    back,      // an abandoned body of step is back, and its permit is free
-    respond,   // the question whose id is the correlation of outputs[0] is answered with value
-    pause,     // nothing starts any more: pause says how
-    unpause,   // it goes on
-    time,      // what is due by now?
-    end,       // from outside: the run ends with phase and error
+    start,          // outputs: the StartEvent
+    resume,         // a run from a snapshot begins to move in this process
+    post,           // outputs: an event from outside
+    dispatch,       // a hand is free: which invocation starts?
+    send,           // invocation sends outputs[0] while it runs; effect tells it apart
+    publish,        // invocation publishes outputs[0]; effect tells it apart
+    ask,            // invocation asks outputs[0], whose correlation is the id of the question
+    body_returned,  // the body of invocation has returned; it completes later
+    complete,       // invocation is done; writes and outputs are what it returned
+    fail,     // invocation failed with error; outputs: the event for who handles that, where somebody does
+    suspend,  // the body of invocation has returned, to be called again when what it asked is answered
+    discard,  // invocation is done, and its run has ended before
+    abandoned_returned,  // an abandoned body of step is back, and its permit is free
+    respond,             // the question whose id is the correlation of outputs[0] is answered with value
+    pause,               // nothing starts any more: pause says how
+    unpause,             // it goes on
+    time,                // what is due by now?
+    end,                 // from outside: the run ends with phase and error
     // From here on, ticks that change the tables and nothing else.
     write,    // writes, all or nothing
     clear,    // removes every key of the state
     session,  // writes[0] is a write of the session
   };
   Kind kind;
-  bool hand_free =
+  bool dispatches_next =
       false;  // complete, fail, discard: whoever brings it takes the next invocation in the same tick
   Invocation* invocation = nullptr;
   std::span<Output> outputs{};
@@ -97,7 +97,7 @@ struct Published {
 };
 
 // What happened in a tick, for those who listen to lifecycle items: plain, the engine makes events of it.
-struct Happened {
+struct LifecycleRecord {
   enum class Kind : uint8_t {
     event_routed,  // event
     step_started,
@@ -135,15 +135,15 @@ struct Commands {
   const char* limit = nullptr;     // with Status::limit: which
   size_t fault = 0;                // with Status::conflict: which write
   size_t appended = 0;             // how many of published the stream has taken already
-  size_t reported = 0;             // how many of happened the stream has taken already
+  size_t reported = 0;             // how many of the lifecycle records the stream has taken already
   Invocation* answered = nullptr;  // respond: whose callback gets it
   Ref<Value> replaced;             // the value that a write replaced or removed
 
   // What most never have: made when it is asked for, and kept.
-  struct Rare {
-    std::vector<Published> published;  // to append to the stream, in order
-    std::vector<Happened> happened;    // in order; stays empty unless the run is watched
-    EndedEvents dropped_events;        // stream items that everybody has taken, or that nobody will
+  struct Cold {
+    std::vector<Published> published;        // to append to the stream, in order
+    std::vector<LifecycleRecord> lifecycle;  // in order; stays empty unless the run is watched
+    EndedEvents dropped_events;              // stream items that everybody has taken, or that nobody will
     std::vector<Ref<Value>> dropped_values;
     Ref<KeyTable> dropped_table;
     Ref<Error> late_error;  // of a step that failed after the end
@@ -167,34 +167,34 @@ struct Commands {
     }
 
     bool keeps_nothing() const noexcept {
-      return published.empty() && happened.empty() && dropped_events.empty() && dropped_values.empty() &&
+      return published.empty() && lifecycle.empty() && dropped_events.empty() && dropped_values.empty() &&
              !dropped_table && !late_error && !cause && !answer && dropped_delayed.empty() &&
              !dropped_effects && dropped.empty() && dropped_late.empty() && dropped_backing_off.empty() &&
              dropped_questions.empty();
     }
   };
-  Rare& rare() noexcept {
-    if (!rare_) rare_.emplace();
-    return *rare_;
+  Cold& cold() noexcept {
+    if (!cold_) cold_.emplace();
+    return *cold_;
   }
-  bool has_rare() const noexcept { return rare_.has_value(); }
+  bool has_cold() const noexcept { return cold_.has_value(); }
 
   bool any() const noexcept { return more || released; }
   // Whether clear() may let go of the last reference to something of the host's. Of delayed events that went
   // their way, it does not.
-  bool may_drop() const noexcept { return released || replaced || (rare_ && rare_->may_drop()); }
+  bool may_drop() const noexcept { return released || replaced || (cold_ && cold_->may_drop()); }
   void clear() noexcept {
     start = nullptr;
     released.reset();
     if (more) clear_more();
   }
   // Nothing of the host's is in here.
-  bool keeps_nothing() const noexcept { return !released && !replaced && (!rare_ || rare_->keeps_nothing()); }
+  bool keeps_nothing() const noexcept { return !released && !replaced && (!cold_ || cold_->keeps_nothing()); }
   void drop_values() noexcept {
     replaced.reset();
-    if (!rare_) return;
-    rare_->dropped_values.clear();
-    rare_->dropped_table.reset();
+    if (!cold_) return;
+    cold_->dropped_values.clear();
+    cold_->dropped_table.reset();
   }
 
  private:
@@ -210,32 +210,32 @@ struct Commands {
     reported = 0;
     answered = nullptr;
     replaced.reset();
-    if (rare_) clear_rare();
+    if (cold_) clear_cold();
   }
-  [[gnu::noinline]] void clear_rare() noexcept {
-    rare_->published.clear();
-    rare_->happened.clear();
-    rare_->dropped_events.clear();
-    rare_->late_error.reset();
-    rare_->cause.reset();
+  [[gnu::noinline]] void clear_cold() noexcept {
+    cold_->published.clear();
+    cold_->lifecycle.clear();
+    cold_->dropped_events.clear();
+    cold_->late_error.reset();
+    cold_->cause.reset();
     drop_values();
     const auto let_go = [](Invocation* item) noexcept {
       item->event.reset();
       item->effects.reset();
     };
-    for (Invocation* item = rare_->dropped.front(); item != nullptr; item = item->next) let_go(item);
-    rare_->dropped = InvocationList{};
-    rare_->dropped_late.drain(let_go);
-    for (const auto& [due, item] : rare_->dropped_backing_off) let_go(item);
-    rare_->dropped_backing_off.clear();
-    rare_->answer.reset();
-    if (!rare_->dropped_delayed.empty()) rare_->dropped_delayed.clear();
-    rare_->dropped_questions.clear();
-    std::unique_ptr<Effects>& effects = rare_->dropped_effects;
+    for (Invocation* item = cold_->dropped.front(); item != nullptr; item = item->next) let_go(item);
+    cold_->dropped = InvocationList{};
+    cold_->dropped_late.drain(let_go);
+    for (const auto& [due, item] : cold_->dropped_backing_off) let_go(item);
+    cold_->dropped_backing_off.clear();
+    cold_->answer.reset();
+    if (!cold_->dropped_delayed.empty()) cold_->dropped_delayed.clear();
+    cold_->dropped_questions.clear();
+    std::unique_ptr<Effects>& effects = cold_->dropped_effects;
     while (effects) effects = std::move(effects->next);
   }
 
-  std::optional<Rare> rare_;
+  std::optional<Cold> cold_;
 };
 
 }  // namespace blazen

@@ -9,7 +9,7 @@ namespace {
 
 using cbor::kHeadSizeMax;
 
-// ------------------------------------------------------------------------------------------------- the cut
+// --------------------------------------------------------------------------------------------------- the cut
 
 SnapshotCut::Queued work_of(const Invocation& invocation) noexcept {
   return {invocation.id, invocation.event, invocation.step, invocation.attempt, {}};
@@ -82,7 +82,7 @@ Ref<KeyTable> cut_table(const Ref<KeyTable>& table, bool& order_known) noexcept 
   return table;
 }
 
-// -------------------------------------------------------------------------------------------- upper bounds
+// ---------------------------------------------------------------------------------------------- upper bounds
 
 // A snapshot is written into one block that is large enough from the start. Only where codecs of values in a
 // table need more than their share does it grow.
@@ -117,7 +117,7 @@ size_t error_bound(const Error* error) noexcept {
   return bound;
 }
 
-// --------------------------------------------------------------------------------------------- the encoding
+// ---------------------------------------------------------------------------------------------- the encoding
 
 class Encoder {
  public:

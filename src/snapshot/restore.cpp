@@ -24,7 +24,7 @@ std::vector<uint64_t> count_work(const SnapshotDocument& document) {
   return work;
 }
 
-// ---------------------------------------------------------------------------------- may it be restored?
+// --------------------------------------------------------------------------------------- may it be restored?
 
 Ref<Error> mismatch(const SnapshotDocument& document, const std::string& why) {
   return Error::make(Status::snapshot_mismatch,
@@ -95,7 +95,7 @@ Ref<Error> check_workflow(const SnapshotDocument& document, const Workflow& work
                                 "; set allow_changed_workflow to resume it all the same");
 }
 
-// ---------------------------------------------------------------------------------------- what was LIVE
+// --------------------------------------------------------------------------------------------- what was LIVE
 
 // Makes the values that were LIVE again, in the order of the document. After a failure it makes no more.
 class Revival {
@@ -216,7 +216,7 @@ Ref<Error> restore_error(const SnapshotDocument& document, Revival& revival) {
   return first;
 }
 
-// ----------------------------------------------------------------------------------------- the restoring
+// --------------------------------------------------------------------------------------------- the restoring
 
 Ref<KeyTable> restore_table(const std::vector<SnapshotDocument::Entry>& entries) {
   if (entries.empty()) return nullptr;
@@ -427,7 +427,7 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   out.error = std::move(outcome);
   restore_invocations(document, steps, events, answers, out);
   restore_time(document, steps, events, out);
-  out.rest = status_of(out);
+  out.last_status = status_of(out);
   return nullptr;
 }
 

@@ -8,7 +8,7 @@ void Event::destroy(Event* event) noexcept {
 }
 
 // Without memory to remember more, less is remembered.
-bool EventStash::grow() noexcept {
+bool EventCache::grow() noexcept {
   if (blocks_.size() >= kBlocksMax) return false;
   try {
     blocks_.resize(blocks_.empty() ? 16 : blocks_.size() * 4);

@@ -35,15 +35,15 @@ class Event;
 
 // Memory of events that are gone, for the next ones of the same thread: what a step consumes pays for what it
 // emits.
-class EventStash {
+class EventCache {
  public:
   // Every event of at most this size has a block of it, so that any of them can be used again.
   static constexpr size_t kBlockBytes = 96;
 
-  EventStash() noexcept = default;
-  EventStash(const EventStash&) = delete;
-  EventStash& operator=(const EventStash&) = delete;
-  ~EventStash() {
+  EventCache() noexcept = default;
+  EventCache(const EventCache&) = delete;
+  EventCache& operator=(const EventCache&) = delete;
+  ~EventCache() {
     while (count_ > 0) ::operator delete(blocks_[--count_]);
   }
   // Throws std::bad_alloc.
@@ -68,13 +68,13 @@ class Event final : public Object {
   static Ref<Event> make(std::string_view type, Ref<Value> value, std::string_view source = {},
                          std::string_view correlation = {}) {
     const size_t bytes = bytes_of(type, source, correlation);
-    void* memory = ::operator new(bytes > EventStash::kBlockBytes ? bytes : EventStash::kBlockBytes);
+    void* memory = ::operator new(bytes > EventCache::kBlockBytes ? bytes : EventCache::kBlockBytes);
     return Ref<Event>::adopt(new (memory) Event(bytes, type, std::move(value), source, correlation));
   }
-  [[gnu::always_inline]] static Ref<Event> make_in(EventStash& stash, std::string_view type, Ref<Value> value,
+  [[gnu::always_inline]] static Ref<Event> make_in(EventCache& cache, std::string_view type, Ref<Value> value,
                                                    std::string_view source) {
     const size_t bytes = bytes_of(type, source, {});
-    void* memory = stash.take(bytes);
+    void* memory = cache.take(bytes);
     return Ref<Event>::adopt(new (memory) Event(bytes, type, std::move(value), source, {}));
   }
   static void destroy(Event* event) noexcept;
@@ -95,12 +95,12 @@ class Event final : public Object {
   uint64_t id = 0;
 
  private:
-  friend class EventStash;
+  friend class EventCache;
   friend class EndedEvents;
   [[gnu::always_inline]] Event(size_t bytes, std::string_view type, Ref<Value> value, std::string_view source,
                                std::string_view correlation) noexcept
       : Object(Kind::event),
-        has_block_(bytes <= EventStash::kBlockBytes),
+        has_block_(bytes <= EventCache::kBlockBytes),
         type_size_(static_cast<uint32_t>(type.size())),
         source_size_(static_cast<uint32_t>(source.size())),
         correlation_size_(static_cast<uint32_t>(correlation.size())),
@@ -167,7 +167,7 @@ class EndedEvents {
   Event* first_ = nullptr;
 };
 
-inline void EventStash::put(Ref<Event> event) noexcept {
+inline void EventCache::put(Ref<Event> event) noexcept {
   Event* object = event.take();
   if (object == nullptr || !drop_reference(object)) return;
   if (object->has_block_ && (count_ < blocks_.size() || grow())) {

@@ -26,8 +26,7 @@ struct Budget {
   double bytes_max = 0;
 };
 
-// -----------------------------------------------------------------------------------------------------
-// measuring
+// ------------------------------------------------------------------------------------------------- measuring
 
 double now_s(clockid_t clock) {
   timespec time{};
@@ -85,8 +84,7 @@ blazen_runtime* threads() {
 
 blazen_runtime* runtime_of(By by) { return by == By::poll ? pump() : threads(); }
 
-// ------------------------------------------------------------------------------------------- the reference's
-// shapes
+// ------------------------------------------------------------------------------------ the reference's shapes
 
 double reference_chain(uint64_t length, clockid_t clock = CLOCK_THREAD_CPUTIME_ID) {
   uint64_t left = length;
@@ -146,8 +144,7 @@ ReferenceTable reference_table(const std::vector<std::string>& keys) {
   return table;
 }
 
-// ---------------------------------------------------------------------------------------------------------
-// routing
+// --------------------------------------------------------------------------------------------------- routing
 
 void add_chain(const std::string& name, uint64_t length, By by, Budget budget,
                blazen_step_fn body = bench_chain) {
@@ -300,8 +297,7 @@ void add_routing() {
   add_question("question");
 }
 
-// -----------------------------------------------------------------------------------------------------------
-// state
+// ----------------------------------------------------------------------------------------------------- state
 
 constexpr size_t kStateKeys = 1000;
 constexpr size_t kStateRounds = 20;
@@ -374,8 +370,7 @@ void add_json(const std::string& name, size_t size) {
   });
 }
 
-// --------------------------------------------------------------------------------------------------------
-// snapshot
+// -------------------------------------------------------------------------------------------------- snapshot
 
 constexpr size_t kSnapshotKeys = 10'000;
 
@@ -464,8 +459,7 @@ void add_snapshots() {
   });
 }
 
-// ---------------------------------------------------------------------------------------------------------
-// growth
+// ---------------------------------------------------------------------------------------------------- growth
 
 // Four sizes of each, whose figures tools/bench compares. The reference does as many events.
 void add_growths() {

@@ -23,8 +23,7 @@
 
 namespace blazen::bench {
 
-// ------------------------------------------------------------------------------------------- handles and
-// failures
+// -------------------------------------------------------------------------------------- handles and failures
 
 template <class Handle, void (*release)(Handle*)>
 struct Releaser {
@@ -67,8 +66,7 @@ inline Runtime make_runtime(blazen_mode mode) {
   return make<Runtime>(blazen_runtime_create, &options);
 }
 
-// ------------------------------------------------------------------------------------------------------
-// workflows
+// ------------------------------------------------------------------------------------------------- workflows
 
 struct Step {
   std::string_view name;
@@ -130,8 +128,7 @@ inline void run_once(blazen_runtime* runtime, blazen_workflow* workflow, blazen_
   result_of(run.get());
 }
 
-// ----------------------------------------------------------------------------------------------------- the
-// bodies
+// ------------------------------------------------------------------------------------------------ the bodies
 
 inline constexpr std::string_view kLink = "chain::LinkEvent";
 inline constexpr std::string_view kChild = "fan::ChildToWork";
@@ -259,8 +256,7 @@ inline blazen_status bench_inside(void* user_data, blazen_context* context, cons
 
 }  // extern "C"
 
-// ------------------------------------------------------------------------------------------------------ the
-// shapes
+// ------------------------------------------------------------------------------------------------ the shapes
 
 class Chain {
  public:

@@ -1530,7 +1530,7 @@ struct Places {
     // To look is no wait.
     if (blazen_run_wait(world.run, 0, nullptr, nullptr) == BLAZEN_ERROR_WRONG_PLACE) ++wrong;
   }
-  static void visit(void* user_data) { static_cast<Places*>(user_data)->try_all(); }
+  static void transaction(void* user_data) { static_cast<Places*>(user_data)->try_all(); }
 };
 
 class Place : public testing::Test {
@@ -1558,7 +1558,7 @@ class Place : public testing::Test {
   }
   static blazen_status step(void* user_data, blazen_context* context, const blazen_event*,
                             blazen_error** error) {
-    if (user_data != nullptr) Places::visit(user_data);
+    if (user_data != nullptr) Places::transaction(user_data);
     return blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, error);
   }
   Places places_;
@@ -1593,20 +1593,20 @@ TEST_F(Place, NotInOnDoneOrOnReady) {
   RunHandle run(make_run(pump, workflow));
   StreamHandle stream;
   OK(blazen_run_subscribe(run, stream.out(), error));
-  const auto done_visit = [](void* data, blazen_run*, blazen_run_state) { Places::visit(data); };
+  const auto done_visit = [](void* data, blazen_run*, blazen_run_state) { Places::transaction(data); };
   OK(blazen_run_on_done(run, done_visit, &places_, nullptr, error));
   OK(blazen_run_start(run, nullptr, error));
   OK(blazen_runtime_poll(pump, 0, nullptr, error));
   expect_all_refused("on_done");
   OK(blazen_run_on_done(run, done_visit, &places_, nullptr, error));
   expect_all_refused("on_done of a run that has ended");
-  OK(blazen_stream_on_ready(stream, Places::visit, &places_, nullptr, error));
+  OK(blazen_stream_on_ready(stream, Places::transaction, &places_, nullptr, error));
   expect_all_refused("on_ready of a run that has ended");
 }
 
 TEST_F(Place, NotInWake) {
   Watchdog watchdog("NotInWake", 20);
-  RuntimeHandle pump(runtime(BLAZEN_MODE_PUMP, nullptr, nullptr, Places::visit));
+  RuntimeHandle pump(runtime(BLAZEN_MODE_PUMP, nullptr, nullptr, Places::transaction));
   WorkflowHandle workflow(make_workflow(step));
   RunHandle first(make_run(pump, workflow));
   RunHandle second(make_run(pump, workflow));
@@ -1624,7 +1624,7 @@ TEST_F(Place, NotInPost) {
   Watchdog watchdog("NotInPost", 20);
   RuntimeHandle executor(
       runtime(BLAZEN_MODE_EXECUTOR, nullptr, nullptr, nullptr, [](void* data, blazen_task* task) {
-        Places::visit(data);
+        Places::transaction(data);
         // Steps would pile up on one stack: it is cancelled instead.
         blazen_task_run(task);
         return static_cast<blazen_status>(BLAZEN_OK);
@@ -1642,12 +1642,12 @@ TEST_F(Place, NotInAttachOrDetach) {
   if (!kThreads) GTEST_SKIP() << "a library without threads";
   Watchdog watchdog("NotInAttachOrDetach", 20);
   {
-    RuntimeHandle threads(runtime(BLAZEN_MODE_THREADS, Places::visit, nullptr, nullptr));
+    RuntimeHandle threads(runtime(BLAZEN_MODE_THREADS, Places::transaction, nullptr, nullptr));
     OK(blazen_runtime_close(threads, error));
   }
   expect_all_refused("attach");
   {
-    RuntimeHandle threads(runtime(BLAZEN_MODE_THREADS, nullptr, Places::visit, nullptr));
+    RuntimeHandle threads(runtime(BLAZEN_MODE_THREADS, nullptr, Places::transaction, nullptr));
     OK(blazen_runtime_close(threads, error));
   }
   expect_all_refused("detach");

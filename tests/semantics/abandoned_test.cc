@@ -187,7 +187,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, Abandoned,
                          testing::Values(BLAZEN_MODE_THREADS, BLAZEN_MODE_PUMP, BLAZEN_MODE_EXECUTOR),
                          mode_name);
 
-// ------------------------------------------------------------------------------------------------- permits
+// --------------------------------------------------------------------------------------------------- permits
 
 TEST_P(Abandoned, KeepsItsPermitUntilItIsBack) {
   Host host(GetParam());
@@ -419,7 +419,7 @@ TEST_P(Abandoned, ADeferredBodyHasItsPermitUntilItIsBackToo) {
   EXPECT_EQ(Host::finish(run).text(), "5 json 2");
 }
 
-// ------------------------------------------------------------------------------------------------- threads
+// --------------------------------------------------------------------------------------------------- threads
 
 enum class Cause { step_timeout, run_timeout, abort, close };
 
@@ -593,7 +593,7 @@ TEST_P(Abandoned, WhatABodySendsThroughItsHandleDoesNotWaitForTheBody) {
   EXPECT_EQ(Host::finish(host.start(spec.build())).text(), "5 json 1");
 }
 
-// --------------------------------------------------------------------------------------------------- close
+// ----------------------------------------------------------------------------------------------------- close
 
 TEST_P(Abandoned, ACloseHasADeadlineAndSaysWhoIsAtWork) {
   Host host(GetParam());

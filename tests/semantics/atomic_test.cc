@@ -88,7 +88,7 @@ TEST_P(AtomicStep, ClearAndWriteAgain) {
   EXPECT_EQ(after(GetParam(), [](Ctx& ctx) { return ctx.clear(); }), "\"\"");
 }
 
-// None of these is a failure, whatever the draft is made of.
+// None of these is a failure, whatever the step has written before.
 TEST_P(AtomicStep, ToRemoveWhatIsNotThereIsNoFailure) {
   EXPECT_EQ(after(GetParam(),
                   [](Ctx& ctx) {

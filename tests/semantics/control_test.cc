@@ -232,8 +232,7 @@ TEST(Pauses, AbortIsPromptWhilePaused) {
       << description_of(run);
 }
 
-// --------------------------------------------------------------------------------------------------
-// snapshots
+// ------------------------------------------------------------------------------------------------- snapshots
 
 TEST(Snapshots, HoldTimersQuestionsAndBackOff) {
   FakeClock clock;
@@ -285,8 +284,7 @@ TEST(Snapshots, HoldTimersQuestionsAndBackOff) {
   EXPECT_EQ(data_of(outcome(run).result), "42");
 }
 
-// -----------------------------------------------------------------------------------------------------
-// atomic
+// ---------------------------------------------------------------------------------------------------- atomic
 
 TEST(Atomic, WritesAndSendsCountWithItsCompletionOnly) {
   FakeClock clock;

@@ -39,8 +39,7 @@ INSTANTIATE_TEST_SUITE_P(All, LifeForked, testing::ValuesIn(ways_but({Way::pool}
 class LifeInTurns : public EveryWay {};
 INSTANTIATE_TEST_SUITE_P(All, LifeInTurns, testing::ValuesIn(ways_but({Way::pump})), way_name);
 
-// -------------------------------------------------------------------------------------------------------
-// helpers
+// --------------------------------------------------------------------------------------------------- helpers
 
 // A callback that counts its calls and its drops.
 struct Callback {
@@ -104,8 +103,7 @@ struct Held {
 
 const std::string kEnd = "blazen::StreamEnd=null";
 
-// --------------------------------------------------------------------------------------------------------
-// streams
+// --------------------------------------------------------------------------------------------------- streams
 
 TEST_P(Life, StreamGivesEveryItemInOrderWithItsNumber) {
   Engine engine(GetParam());
@@ -412,8 +410,7 @@ TEST_P(LifeAsleep, NextWithADeadlineAnswersTimeoutAndThenTheItem) {
   EXPECT_EQ(type_of(item), BLAZEN_STREAM_END);
 }
 
-// ----------------------------------------------------------------------------------------------------------
-// waits
+// ----------------------------------------------------------------------------------------------------- waits
 
 TEST_P(Life, WaitHasADeadlineAndTheRunGoesOn) {
   Held held;
@@ -532,8 +529,7 @@ TEST_P(Life, UncalledCallbackIsDroppedWithItsRun) {
   EXPECT_EQ(callback.drops, 1);
 }
 
-// ----------------------------------------------------------------------------------------------------------
-// close
+// ----------------------------------------------------------------------------------------------------- close
 
 TEST_P(Life, CloseCancelsWhatIsPendingAndNoCallbackComesAfterIt) {
   Callback done;
@@ -746,8 +742,7 @@ TEST_P(LifeOnThreads, CloseAtAnyMomentLeavesNoCallbackBehind) {
   }
 }
 
-// ---------------------------------------------------------------------------------------- releases, in any
-// order
+// ------------------------------------------------------------------------------------ releases, in any order
 
 TEST_P(Life, HandlesMayBeReleasedInAnyOrder) {
   // Six handles of one completed run, in all 720 orders.
@@ -877,8 +872,7 @@ TEST(Release, LastReleaseInsideATaskOfTheHostsExecutor) {
   EXPECT_EQ(host.drops, 1);
 }
 
-// ------------------------------------------------------------------------------------------------------- one
-// call
+// -------------------------------------------------------------------------------------------------- one call
 
 TEST_P(LifeAsleep, ShortPathRunsFromInputToResult) {
   Engine engine(GetParam());
@@ -934,8 +928,7 @@ TEST_P(Life, ShortPathOnAClosedRuntimeIsCancelled) {
             BLAZEN_ERROR_CANCELLED);
 }
 
-// --------------------------------------------------------------------------------------------------- wrong
-// place
+// ----------------------------------------------------------------------------------------------- wrong place
 
 // Every call that is `outside` answers WRONG_PLACE, from wherever a callback calls it.
 struct Outside {
@@ -1082,8 +1075,7 @@ TEST(WrongPlace, PollFromAttachAndDetach) {
     EXPECT_EQ(answer, BLAZEN_ERROR_WRONG_PLACE) << blazen_status_name(answer);
 }
 
-// --------------------------------------------------------------------------------------------------------
-// runtimes
+// -------------------------------------------------------------------------------------------------- runtimes
 
 TEST(Runtimes, TwoOfThemRunOneWorkflowSideBySide) {
   const Workflow workflow = Spec().start([](Ctx& ctx) { ctx.stop(ctx.input()); }).build();
@@ -1382,8 +1374,7 @@ TEST(Runtimes, TaskOfAClosedRunDoesNothing) {
   blazen_task_run(tasks.front());
 }
 
-// --------------------------------------------------------------------------------------------------------
-// fork
+// ------------------------------------------------------------------------------------------------------ fork
 
 #if defined(__SANITIZE_THREAD__)
 constexpr bool kThreadSanitizer = true;

@@ -132,7 +132,7 @@ TEST(PausedSnapshot, TheStreamHearsThatItGoesOn) {
   }
 }
 
-// ----------------------------------------------------------------------------------------- waiting on it
+// --------------------------------------------------------------------------------------------- waiting on it
 
 // What it says where it comes to nothing.
 std::string told_by(blazen_status status, const Error& error) {

@@ -125,7 +125,7 @@ TEST_P(DivergingQuestion, IsToldByItsPromptAndByItsMetadata) {
   }
 }
 
-// ------------------------------------------------------------------------------------------ after a failure
+// ------------------------------------------------------------------------------------------- after a failure
 
 // The first one was open when its attempt failed, and late answers to it go nowhere.
 TEST_P(DivergingQuestion, OfALaterAttemptGetsNoLateAnswer) {
@@ -170,8 +170,7 @@ TEST_P(DivergingQuestion, OfALaterAttemptGetsNoEarlierAnswer) {
   EXPECT_EQ(finish(engine, run).text(), "5 json \"no\"");
 }
 
-// --------------------------------------------------------------------------------------------- several at
-// once
+// ------------------------------------------------------------------------------------------- several at once
 
 // What was asked in second place is asked in first place now: places are compared as they stand, and the one
 // that another took is withdrawn although it was never answered.
@@ -198,8 +197,7 @@ TEST_P(DivergingQuestion, WithdrawsWhatStoodInItsPlaceAndIsOpen) {
   EXPECT_EQ(finish(engine, run).text(), "5 json [1,9]");
 }
 
-// ---------------------------------------------------------------------------------------------- after a
-// resume
+// -------------------------------------------------------------------------------------------- after a resume
 
 // The answer was given and not delivered yet, when the snapshot was taken.
 TEST_P(DivergingQuestion, AfterAResumeGetsNoAnswerThatTheSnapshotHolds) {

@@ -243,8 +243,7 @@ TEST_P(Question, AnsweredBeforeAResumedRunIsStarted) {
   EXPECT_EQ(finish(engine, again).text(), "5 json [1,2]");
 }
 
-// ------------------------------------------------------------------------------------- callbacks of deferred
-// steps
+// ------------------------------------------------------------------------------- callbacks of deferred steps
 
 struct Later {
   std::mutex lock;
@@ -373,8 +372,7 @@ TEST_P(Question, AnsweredCallbacksNeedADeferredStep) {
   EXPECT_EQ(data.drops, 1);
 }
 
-// -----------------------------------------------------------------------------------------------------
-// conflicts
+// ------------------------------------------------------------------------------------------------- conflicts
 
 TEST_P(Question, TwoInvocationsCannotAskUnderOneId) {
   Engine engine(GetParam(), &clock_);
@@ -473,8 +471,7 @@ TEST_P(Question, TheirNumberHasABound) {
   EXPECT_EQ(late.status, BLAZEN_ERROR_LIMIT) << late.text();
 }
 
-// --------------------------------------------------------------------------------------- what a request
-// looks like
+// --------------------------------------------------------------------------------- what a request looks like
 
 // What a step that emits this request gets, and what the engine makes of it.
 struct Asked {
@@ -588,8 +585,7 @@ TEST(QuestionForm, NotFromOutside) {
             BLAZEN_ERROR_INVALID_ARGUMENT);
 }
 
-// ------------------------------------------------------------------------------------------------ withdrawn
-// ones
+// -------------------------------------------------------------------------------------------- withdrawn ones
 
 TEST_P(Question, WithdrawnWhenTheAskerFailsOrGoesOn) {
   Engine engine(GetParam(), &clock_);
@@ -748,8 +744,7 @@ TEST_P(Question, WithdrawnWhenTheAskerTimesOut) {
   EXPECT_EQ(respond(run, "q"), BLAZEN_ERROR_NOT_FOUND);
 }
 
-// -----------------------------------------------------------------------------------------------------
-// handlers
+// -------------------------------------------------------------------------------------------------- handlers
 
 struct Handler {
   enum class Does { answers, later, fails, throws, nothing, twice };
@@ -1104,8 +1099,7 @@ TEST_P(Question, AHandlerThatBlocksBlocksNobody) {
   }
 }
 
-// ------------------------------------------------------------------------------------------- answers that
-// are LIVE
+// ------------------------------------------------------------------------------------- answers that are LIVE
 
 TEST_P(Question, AnAnswerMayBeAnyValue) {
   Engine engine(GetParam(), &clock_);

@@ -165,7 +165,7 @@ void expect_reports(const Reports& reports, Is is, const std::string& what) {
 
 size_t deliveries_of(const Act& act) { return act.publishes ? 0 : act.target.empty() ? 2 : 1; }
 
-// ------------------------------------------------------------------------------------------- each dimension
+// -------------------------------------------------------------------------------------------- each dimension
 
 TEST_P(Repetition, OfARetryIsToldFromTheFirstInEachDimension) {
   for (const Pair& pair : pairs()) {
@@ -247,7 +247,7 @@ TEST(RepetitionResumed, IsToldFromTheFirstInEachDimension) {
   }
 }
 
-// ------------------------------------------------------------------------------------------ many executions
+// ------------------------------------------------------------------------------------------- many executions
 
 // What each attempt sends, and what became of it.
 struct Attempts {

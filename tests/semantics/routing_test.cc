@@ -36,8 +36,7 @@ class Log {
 using Routing = EveryWay;
 INSTANTIATE_TEST_SUITE_P(All, Routing, testing::ValuesIn(ways()), way_name);
 
-// ------------------------------------------------------------------------------------------------- from step
-// to step
+// ----------------------------------------------------------------------------------------- from step to step
 
 TEST_P(Routing, InputGoesToStartEventAndStopEventsValueIsTheResult) {
   Engine engine(GetParam());
@@ -249,8 +248,7 @@ TEST_P(Routing, WhatAFailedStepEmittedIsNotRouted) {
   EXPECT_FALSE(routed);
 }
 
-// ----------------------------------------------------------------------------------------------------
-// unhandled
+// ------------------------------------------------------------------------------------------------- unhandled
 
 Spec with_unhandled(blazen_unhandled unhandled) {
   Spec spec;
@@ -307,8 +305,7 @@ TEST_P(Routing, UnhandledEventIsPublishedWhereStreamed) {
   EXPECT_EQ(text_of(take(stream)), "Nobody=7 blazen::StreamEnd=null");
 }
 
-// --------------------------------------------------------------------------------------------------- stop,
-// stall
+// ----------------------------------------------------------------------------------------------- stop, stall
 
 TEST_P(Routing, FirstStopEventWinsAndWhatFollowsItIsDropped) {
   std::atomic<bool> ran{false};
@@ -452,8 +449,7 @@ TEST_P(Routing, StopEventFromOutsideEndsTheRun) {
   EXPECT_EQ(finish(engine, run).text(), "5 json 5");
 }
 
-// ------------------------------------------------------------------------------------------------------
-// failures
+// -------------------------------------------------------------------------------------------------- failures
 
 TEST_P(Routing, FailingStepGivesItsNameCodeMessageAndItsVeryObjectBack) {
   Counted object;
@@ -570,8 +566,7 @@ TEST_P(Routing, RunIsStartedOnce) {
   EXPECT_EQ(blazen_run_start(run, nullptr, nullptr), BLAZEN_ERROR_WRONG_STATE);
 }
 
-// ----------------------------------------------------------------------------------------------
-// max_concurrency
+// ------------------------------------------------------------------------------------------- max_concurrency
 
 // Invocations that were deferred and wait for the test.
 class Pending {
@@ -674,8 +669,7 @@ TEST_P(Routing, PermitOfAStepIsNotTakenByAnother) {
   EXPECT_EQ(finish(engine, run).text(), "5 json \"b\"");
 }
 
-// ------------------------------------------------------------------------------------------------------
-// elsewhere
+// ------------------------------------------------------------------------------------------------- elsewhere
 
 TEST_P(Routing, RunParksWhenItCanGoOnOnlyElsewhere) {
   std::atomic<int> here{0};
@@ -704,8 +698,7 @@ TEST_P(Routing, RunParksWhenItCanGoOnOnlyElsewhere) {
   EXPECT_EQ(engine.settle(run), BLAZEN_RUN_ELSEWHERE);
 }
 
-// ---------------------------------------------------------------------------------------------------------
-// bounds
+// ---------------------------------------------------------------------------------------------------- bounds
 
 void expect_limit(const Error& error, std::string_view name) {
   EXPECT_EQ(error.status(), BLAZEN_ERROR_LIMIT);
@@ -935,8 +928,7 @@ TEST_P(Routing, RunGoesOnWithoutItsHandles) {
   });
 }
 
-// ------------------------------------------------------------------------------------------------- context,
-// state
+// -------------------------------------------------------------------------------------------- context, state
 
 TEST_P(Routing, ContextTellsWhoAndWhereItIs) {
   Engine engine(GetParam());
@@ -1140,7 +1132,7 @@ TEST_P(Routing, StateMayBeFilledToItsLastByte) {
 }
 
 // Those of a prefix are the key that is the prefix itself and those that begin with it, of the state and of
-// the session, and in a draft too; its neighbours are none.
+// the session, and in what an atomic step writes too; its neighbours are none.
 TEST_P(Routing, KeysOfAPrefixAreNoOthers) {
   for (const bool atomic : {false, true}) {
     Engine engine(GetParam());
@@ -1203,8 +1195,7 @@ TEST_P(Routing, SessionVerbsKeepTheIdentityOfLiveObjects) {
   EXPECT_EQ(other.drops, 1);
 }
 
-// ------------------------------------------------------------------------------------------------------
-// deferred
+// -------------------------------------------------------------------------------------------------- deferred
 
 using Deferred = EveryWay;
 INSTANTIATE_TEST_SUITE_P(All, Deferred, testing::ValuesIn(ways()), way_name);
@@ -1459,8 +1450,7 @@ TEST_P(Deferred, HeldInvocationOutlivesRunAndRuntimeHandles) {
   EXPECT_EQ(blazen_invocation_complete(invocation, nullptr), BLAZEN_ERROR_CANCELLED);
 }
 
-// ------------------------------------------------------------------------------------------------- side by
-// side
+// ---------------------------------------------------------------------------------------------- side by side
 
 // Steps of one run that block on each other: each must get a thread of its own while there is one that
 // sleeps.

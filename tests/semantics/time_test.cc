@@ -37,8 +37,7 @@ struct Holder {
   }
 };
 
-// ------------------------------------------------------------------------------------------------- of the
-// run
+// ------------------------------------------------------------------------------------------------ of the run
 
 TEST_P(Timers, TheTimeOfARun) {
   for (const int64_t timeout_ms : {int64_t{-1}, int64_t{0}, int64_t{1}, int64_t{BLAZEN_TIME_MS_MAX}}) {
@@ -125,8 +124,7 @@ TEST_P(Timers, AClockThatJumpsBackStandsStill) {
   holder.held.clear();
 }
 
-// --------------------------------------------------------------------------------------------------- of a
-// step
+// ------------------------------------------------------------------------------------------------- of a step
 
 TEST_P(Timers, AnAbandonedStepCanDoNothingMore) {
   Told cancelled;
@@ -456,8 +454,7 @@ TEST(RealTime, AWaitTellsTheTimeByItself) {
   }
 }
 
-// -----------------------------------------------------------------------------------------------------
-// delays
+// ---------------------------------------------------------------------------------------------------- delays
 
 TEST_P(Timers, EqualMomentsInTheirOrder) {
   Engine engine(GetParam(), &clock_);
@@ -678,8 +675,7 @@ TEST_P(Timers, ADateThatWentBackIsNoTime) {
   EXPECT_EQ(engine.next_timer(), 200);
 }
 
-// ----------------------------------------------------------------------------------------------------
-// retries
+// --------------------------------------------------------------------------------------------------- retries
 
 // The delays between the attempts of a step that always fails.
 std::vector<int64_t> delays_of(const blazen_retry_options& policy) {

@@ -145,8 +145,7 @@ TEST_P(ASleepingWait, LearnsOfANearerTimerOfAnotherThread) {
   waiter.join();
 }
 
-// ------------------------------------------------------------------------------------------------ a
-// descriptor
+// ---------------------------------------------------------------------------------------------- a descriptor
 
 // In how many milliseconds the operating system will say that the descriptor is readable, from what it tells
 // of a timer, or of the timers that an epoll watches. -1: not by a timer.
@@ -230,8 +229,7 @@ TEST(ADescriptor, IsNotReadableAnyMoreWhenWhatWasDueHasBeenTold) {
 }
 #endif
 
-// ----------------------------------------------------------------------------------- a model, and random
-// calls
+// --------------------------------------------------------------------------------- a model, and random calls
 
 // Several runs, several threads that set timers of 0 to 30 ms by every call that can, and a model of what is
 // due: every run ends when all of its own has come about, each no earlier than it may and none much later.
@@ -400,8 +398,7 @@ TEST_P(Timekeeping, NothingIsToldMuchLaterThanItIsDueWhoeverSetsIt) {
   for (int round = 0; round < 2; ++round) Crowd(GetParam()).play();
 }
 
-// ---------------------------------------------------------------------------------------------- nothing
-// early
+// --------------------------------------------------------------------------------------------- nothing early
 
 // From before the call that begins it until it comes about, each in its own way; the phase against the tick
 // of the clocks is another in every round.
@@ -538,7 +535,7 @@ TEST(LongWaits, SleepHoweverLongTheyMayTake) {
   }
 }
 
-// ------------------------------------------------------------------------------------------- slow callbacks
+// -------------------------------------------------------------------------------------------- slow callbacks
 
 // Callbacks stay in `hold` until the test lets them go, or for so long that it has failed.
 class Held {

@@ -16,8 +16,7 @@ TEST(Ways, AreListed) {
   EXPECT_EQ(ways().size(), has_threads() ? 8U : 5U);
 }
 
-// ------------------------------------------------------------------------------------------------ the four
-// tags
+// --------------------------------------------------------------------------------------------- the four tags
 
 // The value that comes out of a run whose step hands its input on.
 Value through_a_run(const Value& input) {
@@ -226,8 +225,7 @@ TEST(Json, IsCheckedInEveryCallThatTakesIt) {
   EXPECT_EQ(end.text(), "5 json false");
 }
 
-// ------------------------------------------------------------------------------------------ names and
-// arguments
+// --------------------------------------------------------------------------------------- names and arguments
 
 TEST(Names, AreRefusedWhereEmptyTooLongOrNotUtf8) {
   Event made;
@@ -295,8 +293,7 @@ TEST(Errors, HostErrorKeepsCodeMessageAndDetail) {
   EXPECT_EQ(object.drops, 1);
 }
 
-// --------------------------------------------------------------------------------- workflows that can never
-// work
+// ----------------------------------------------------------------------------- workflows that can never work
 
 void nothing(Ctx&) {}
 

@@ -145,7 +145,7 @@ class Crowd {
     return steps;
   }
 
-  // False: nothing has happened here, though maybe on other threads.
+  // False: nothing has lifecycle here, though maybe on other threads.
   bool step(uint64_t h) {
     Driver& one = *drivers_[h % drivers_.size()];
     if ((h >> 8) % 16 == 0 && disturbances_ < 4 * drivers_.size()) {

@@ -77,7 +77,7 @@ class Follower {
   std::string take_news(const bt::Item& item) {
     if (!wants_.lifecycle) return "it has not asked for that";
     count("lifecycle items");
-    if (item.sequence != next_ - 1) return "it does not stand where it happened";
+    if (item.sequence != next_ - 1) return "it does not stand where it lifecycle";
     if (item.value.find("step_started") != std::string::npos) ++started_;
     return {};
   }

@@ -282,7 +282,7 @@ void Driver::let_time_pass(const Interruption& at) {
   if (!plan_.relaxed) clock_->now_ms += passed_ms;
 }
 
-// ------------------------------------------------------------------------------------- other subscribers
+// ----------------------------------------------------------------------------------------- other subscribers
 
 void Driver::follow(const Interruption& at) {
   take();

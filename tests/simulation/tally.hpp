@@ -1,4 +1,4 @@
-// What has really happened in all the runs of this process, by name: a feature that never occurs is not
+// What has really lifecycle in all the runs of this process, by name: a feature that never occurs is not
 // tested, however often it could have.
 #pragma once
 

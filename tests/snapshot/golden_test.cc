@@ -16,7 +16,7 @@
 namespace bt {
 namespace {
 
-// ------------------------------------------------------------------------------ what must outlive a version
+// ------------------------------------------------------------------------------- what must outlive a version
 
 const char* const kFingerprints[] = {"ef25d11f9f0adb71", "173a97e77e9bc117", "fdd066da783a9537",
                                      "e26008a11ebcf772", "42a7626804e392f9"};
@@ -31,7 +31,7 @@ const char* const kFailedText =
     "6 BLAZEN_ERROR_STEP_FAILED[step 'broken' failed: it broke] step broken attempt 1 code 4711 <- "
     "BLAZEN_ERROR_HOST[it broke] code 4711 detail native(test/why) why";
 
-// ------------------------------------------------------------------------------------------------ the files
+// ------------------------------------------------------------------------------------------------- the files
 
 std::filesystem::path file_of(const char* name) { return std::filesystem::path(BLAZEN_GOLDEN_FOLDER) / name; }
 

@@ -16,8 +16,7 @@
 namespace bt {
 namespace {
 
-// ------------------------------------------------------------------------------------------- a process-like
-// life
+// --------------------------------------------------------------------------------------- a process-like life
 
 // One life of a run: a process that hosts some of its steps.
 class Life;
@@ -40,7 +39,7 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << 
 
 using Key = std::pair<std::string, uint64_t>;  // step and event id
 
-// What happened so far, over all lives of a run.
+// What lifecycle so far, over all lives of a run.
 struct Trace {
   std::map<Key, uint64_t> invocations;  // started, with their ids
   std::set<Key> done;
@@ -268,8 +267,7 @@ Ending resumed(const Shape& shape, const Tick& tick) {
       nullptr);
 }
 
-// --------------------------------------------------------------------------------------------------- the
-// shapes
+// ------------------------------------------------------------------------------------------------ the shapes
 
 // Writes what it got, publishes, and hands on.
 Shape linear() {
@@ -902,8 +900,7 @@ const std::vector<Shape>& shapes() {
   return all;
 }
 
-// ---------------------------------------------------------------------------------------------------------
-// the law
+// --------------------------------------------------------------------------------------------------- the law
 
 std::string shown(const std::vector<Item>& items) {
   std::string text;

@@ -9,7 +9,7 @@
 namespace bt {
 namespace {
 
-// ------------------------------------------------------------------------------------------------- objects
+// --------------------------------------------------------------------------------------------------- objects
 
 // An object of the host. How its serializer behaves is a word.
 struct Object {
@@ -73,7 +73,7 @@ Value live(Object& object, std::string_view label = "test/object") {
 
 Object* object_of(const blazen_value* value) { return static_cast<Object*>(blazen_value_object(value)); }
 
-// ------------------------------------------------------------------------------------------- deserializers
+// --------------------------------------------------------------------------------------------- deserializers
 
 // Makes objects again. How it behaves is a word.
 struct Maker {
@@ -196,7 +196,7 @@ std::string dropped_of(const Snapshot& snapshot) {
   return at == std::string::npos ? "missing" : info.substr(at + 10, info.size() - at - 11);
 }
 
-// ------------------------------------------------------------------------------------------------ workflows
+// ------------------------------------------------------------------------------------------------- workflows
 
 using Entries = std::vector<std::pair<std::string, Object*>>;
 
@@ -422,7 +422,7 @@ TEST(Live, AnObjectInManyPlacesIsKeptInEach) {
   EXPECT_EQ(maker.drops_of_made(), std::string(301, '1'));
 }
 
-// ------------------------------------------------------------------------------------------------- policies
+// -------------------------------------------------------------------------------------------------- policies
 
 TEST(LivePolicy, PickleOrErrorNamesEveryoneWithItsReasonAndTakesNothing) {
   Object good("1"), never("", "never"), failing("", "fails"), throwing("", "throws"), far("", "never");
@@ -966,7 +966,7 @@ TEST(LiveDeserializer, OfAClosedRuntimeMakesNothingThatStays) {
   EXPECT_EQ(kept.a.drops + kept.b.drops + kept.far.drops, 3);
 }
 
-// ------------------------------------------------------------------------------------------- in every way
+// ---------------------------------------------------------------------------------------------- in every way
 
 class LiveEveryWay : public EveryWay {};
 

@@ -40,7 +40,7 @@ Spec joining() {
       });
 }
 
-// ------------------------------------------------------------------------------------------- what is in it
+// --------------------------------------------------------------------------------------------- what is in it
 
 TEST(Snapshot, InfoDescribesTheRun) {
   Engine engine;
@@ -198,8 +198,7 @@ TEST(Snapshot, SameStateGivesTheSameBytes) {
   EXPECT_EQ(snapshot_bytes(run), first);
 }
 
-// --------------------------------------------------------------------------------------- LIVE values cannot
-// be in it
+// ------------------------------------------------------------------------------- LIVE values cannot be in it
 
 TEST(Snapshot, NamesEveryLiveValueThatKeepsItFromBeingTaken) {
   Counted object;
@@ -260,8 +259,7 @@ TEST(Snapshot, IsTakenAgainOnceTheLiveValueIsGone) {
   EXPECT_EQ(end.state, BLAZEN_RUN_COMPLETED);
 }
 
-// --------------------------------------------------------------------------------------- where other engines
-// fail
+// ---------------------------------------------------------------------------------- where other engines fail
 
 TEST(WorkIsNotLost, QueuedEventsAreInTheSnapshotInTheirOrder) {
   Engine first;
@@ -644,8 +642,7 @@ TEST(Diverged, SendToAnotherStepDiffersAndAnotherPayloadIsNoOtherSend) {
   }
 }
 
-// -------------------------------------------------------------------------------------------------------
-// refusals
+// -------------------------------------------------------------------------------------------------- refusals
 
 struct Refusal {
   blazen_status status;
@@ -792,8 +789,7 @@ TEST(Refused, WhatIsNoSnapshotAtAll) {
   EXPECT_EQ(blazen_snapshot_parse(nullptr, 5, parsed.out(), nullptr), BLAZEN_ERROR_INVALID_ARGUMENT);
 }
 
-// ------------------------------------------------------------------------------------ from another thread,
-// in motion
+// ---------------------------------------------------------------------------- from another thread, in motion
 
 TEST(Moving, SnapshotsOfARunThatGoesOnAllEndAsItDoes) {
   NEEDS_THREADS();
@@ -884,8 +880,7 @@ TEST(Moving, SnapshotsFromSeveralThreadsBesideWritersAreWhole) {
   EXPECT_EQ(torn, 0);
 }
 
-// ------------------------------------------------------------------------------------------------ memory
-// stays flat
+// ----------------------------------------------------------------------------------------- memory stays flat
 
 size_t resident_bytes() {
   std::FILE* file = std::fopen("/proc/self/statm", "r");

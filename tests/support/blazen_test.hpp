@@ -37,8 +37,7 @@ inline bool has_threads() { return blazen_has_feature(BLAZEN_TEXT("threads")) ==
   if (!::bt::has_threads()) \
   GTEST_SKIP() << "this library is built without threads: blazen_has_feature(\"threads\") is 0"
 
-// ----------------------------------------------------------------------------------------------------
-// handles
+// --------------------------------------------------------------------------------------------------- handles
 
 template <class T, void (*kRelease)(T*)>
 class Owned {
@@ -114,8 +113,7 @@ class Error : public Owned<blazen_error, blazen_error_release> {
     EXPECT_EQ(must_status_, BLAZEN_OK) << blazen_status_name(must_status_) << ": " << must_error_.message(); \
   } while (false)
 
-// -----------------------------------------------------------------------------------------------------
-// values
+// ---------------------------------------------------------------------------------------------------- values
 
 inline Value json(std::string_view text) {
   Value value;
@@ -213,8 +211,7 @@ inline blazen_send_options to_step(std::string_view step) {
   return options;
 }
 
-// ----------------------------------------------------------------------------------------------------
-// context
+// --------------------------------------------------------------------------------------------------- context
 
 // Is called after each call of a context on this thread.
 inline thread_local const std::function<void()>* after_each_call = nullptr;
@@ -394,8 +391,7 @@ class Ctx {
   blazen_error** error_;
 };
 
-// --------------------------------------------------------------------------------------------------
-// workflows
+// ------------------------------------------------------------------------------------------------- workflows
 
 // A body, and how many of them are alive in this process.
 struct Body {
@@ -555,7 +551,7 @@ struct Spec {
   }
 };
 
-// --------------------------------------------------------------------------------------------- ways to run
+// ----------------------------------------------------------------------------------------------- ways to run
 
 enum class Way { threads_1, threads_4, pump, descriptor, wake, waiter, pool, queue };
 
@@ -763,8 +759,7 @@ class Engine {
 // Tests of this suite run in every way.
 class EveryWay : public testing::TestWithParam<Way> {};
 
-// -------------------------------------------------------------------------------------------------------
-// runs
+// ------------------------------------------------------------------------------------------------------ runs
 
 inline RunHandle create(const Engine& engine, const Workflow& workflow,
                         const blazen_value* metadata = nullptr) {

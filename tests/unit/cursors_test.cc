@@ -24,7 +24,7 @@ TEST(Cursors, WhatIsNeededIsTheLeastThatAnybodyNeeds) {
     for (int i = 0; i < 2000; ++i) {
       Cursor& one = all[random() % all.size()];
       switch (random() % 4) {
-        case 0: cursors.rest(one); break;
+        case 0: cursors.stand_at_end(one); break;
         case 1:
           if (!one.waits) cursors.wait_at(one, end);
           ++end;
@@ -40,7 +40,7 @@ TEST(Cursors, WhatIsNeededIsTheLeastThatAnybodyNeeds) {
       }
       ASSERT_EQ(cursors.needed(end), least);
     }
-    for (Cursor& cursor : all) cursors.rest(cursor);
+    for (Cursor& cursor : all) cursors.stand_at_end(cursor);
     EXPECT_EQ(cursors.needed(end), end);
   }
 }

@@ -123,7 +123,7 @@ TEST(Snapshot, RestoresEverythingThatTheRunHad) {
     // What was in flight waits for its turn again: a pause is complete then.
     if (before.in_flight.empty() || before.pause == Pause::none)
       EXPECT_EQ(status_of(*after), status_of(before));
-    EXPECT_EQ(after->rest, status_of(*after));
+    EXPECT_EQ(after->last_status, status_of(*after));
   }
 }
 

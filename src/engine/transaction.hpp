@@ -10,20 +10,20 @@
 
 namespace blazen {
 
-class Run::Visit {
+class Run::Transaction {
  public:
-  explicit Visit(Run& run) noexcept : run_(run), guard_(run.lock_) {}
+  explicit Transaction(Run& run) noexcept : run_(run), guard_(run.lock_) {}
 
   // Opens the lock, lets go of what the ticks let go of, and calls whoever has to be called. What the last
   // tick refused; null: nothing. tells_time: this thread may be the one that sees to the time.
   Ref<Error> leave(bool tells_time = false) noexcept {
     std::optional<EngineScope> scope;
-    if (commands.any() || notices.call_out()) scope.emplace(run_);
+    if (commands.any() || notifications.call_out()) scope.emplace(run_);
     guard_.unlock();
-    if (tells_time && (notices.call_out() || commands.may_drop())) run_.runtime_->hand_over_time();
+    if (tells_time && (notifications.call_out() || commands.may_drop())) run_.runtime_->hand_over_time();
     Ref<Error> refused = refused_tick(commands);
     commands.clear();
-    run_.notify(notices);
+    run_.notify(notifications);
     return refused;
   }
 
@@ -32,7 +32,7 @@ class Run::Visit {
 
  public:
   Commands commands;
-  Notices notices;
+  Notifications notifications;
 
  private:
   Guard guard_;  // the first to go

@@ -1,4 +1,4 @@
-#include "run/picture.hpp"
+#include "run/run_description.hpp"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -115,7 +115,8 @@ void QuestionList::put(JsonWriter& json, bool dates) const {
   json.close(']');
 }
 
-Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms, int64_t date_ms, For whom)
+RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t now_ms, int64_t date_ms,
+                               For whom)
     : whom_(whom),
       id_(state.id),
       status_(status),
@@ -152,7 +153,7 @@ Picture::Picture(const RunState& state, RunStatus status, int64_t now_ms, int64_
   error_ = state.error;
 }
 
-std::string Picture::json(const Workflow& workflow) const {
+std::string RunDescription::json(const Workflow& workflow) const {
   JsonWriter json;
   json.open('{');
   if (whom_ == For::anybody) json.member("run_id", std::string_view(uuid_text(id_).data(), kUuidTextLength));
@@ -176,13 +177,13 @@ std::string Picture::json(const Workflow& workflow) const {
   return json.take();
 }
 
-Ref<Error> Picture::added_to(Ref<Error> error, const Workflow& workflow) const {
+Ref<Error> RunDescription::added_to(Ref<Error> error, const Workflow& workflow) const {
   const bool is_shared = error->status == Status::out_of_memory;  // there is one for everybody
   if (!is_shared) error->detail = Value::copy(Tag::json, json(workflow));
   return error;
 }
 
-void Picture::copy_work(const RunState& state) {
+void RunDescription::copy_work(const RunState& state) {
   std::vector<const Invocation*> found;
   const auto add_first = [&found](const auto& queue, size_t most = kListedMax) {
     found.reserve(found.size() + std::min(most, kListedMax));
@@ -228,8 +229,8 @@ void Picture::copy_work(const RunState& state) {
   }
 }
 
-void Picture::put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,
-                       const WorkList& list, const char* ms_name) {
+void RunDescription::put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,
+                              const WorkList& list, const char* ms_name) {
   json.key(name);
   json.open('[');
   for (const Work& work : list) {
@@ -245,7 +246,7 @@ void Picture::put_list(const Workflow& workflow, JsonWriter& json, std::string_v
 }
 
 // The run has ended: what is in flight still counts no more.
-void Picture::copy_left(const RunState& state) {
+void RunDescription::copy_left(const RunState& state) {
   in_flight_.clear();
   abandoned_count_ = state.in_flight.size();
   state.in_flight.walk([this](const Invocation* item) {
@@ -256,13 +257,13 @@ void Picture::copy_left(const RunState& state) {
   });
 }
 
-void Picture::add(std::vector<AbandonedBody> bodies, uint64_t count) {
+void RunDescription::add(std::vector<AbandonedBody> bodies, uint64_t count) {
   abandoned_count_ += count;
   const size_t room = std::min(bodies.size(), kListedMax - abandoned_.size());
   abandoned_.insert(abandoned_.end(), bodies.begin(), bodies.begin() + static_cast<ptrdiff_t>(room));
 }
 
-void Picture::put_abandoned(const Workflow& workflow, JsonWriter& json) const {
+void RunDescription::put_abandoned(const Workflow& workflow, JsonWriter& json) const {
   json.key("abandoned");
   json.open('[');
   for (const AbandonedBody& body : abandoned_) {
@@ -279,7 +280,7 @@ void Picture::put_abandoned(const Workflow& workflow, JsonWriter& json) const {
   json.close(']');
 }
 
-void Picture::put_timers(JsonWriter& json) const {
+void RunDescription::put_timers(JsonWriter& json) const {
   json.key("delayed");
   json.open('[');
   for (const Timer& timer : timers_) {
@@ -292,7 +293,7 @@ void Picture::put_timers(JsonWriter& json) const {
   json.close(']');
 }
 
-void Picture::put_counters(JsonWriter& json) const {
+void RunDescription::put_counters(JsonWriter& json) const {
   json.key("counters");
   json.open('{');
   json.count("in_flight", in_flight_count_);

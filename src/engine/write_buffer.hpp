@@ -16,9 +16,9 @@
 
 namespace blazen {
 
-class Draft {
+class WriteBuffer {
  public:
-  // What the draft says of a key.
+  // What the write_buffer says of a key.
   enum class Says : uint8_t { nothing, set, removed };
 
   // Throws std::bad_alloc, and has changed nothing then.

@@ -16,7 +16,7 @@ class JsonWriter;
 class QuestionList {
  public:
   // The first `most` of them. Throws std::bad_alloc.
-  // Times as in Picture.
+  // Times as in RunDescription.
   QuestionList(const RunState& state, int64_t now_ms, int64_t date_ms, size_t most = SIZE_MAX);
   // A JSON array. Throws std::bad_alloc.
   std::string json() const;
@@ -44,7 +44,7 @@ struct AbandonedBody {
 };
 
 // All of it. It may have the last reference to an event: it outlives the lock under which it is taken.
-class Picture {
+class RunDescription {
  public:
   // In the error with which a run ends: only what is the same for each run of the same course, interrupted or
   // not. Which run it is, its holder knows; bodies begin again after a resume, and clocks stand still
@@ -52,7 +52,8 @@ class Picture {
   enum class For { anybody, its_end };
   // status: as its callers see it. now_ms: of the runtime's clock, and date_ms, for ages.
   // Throws std::bad_alloc.
-  Picture(const RunState& state, RunStatus status, int64_t now_ms, int64_t date_ms, For whom = For::anybody);
+  RunDescription(const RunState& state, RunStatus status, int64_t now_ms, int64_t date_ms,
+                 For whom = For::anybody);
   // What the state does not know, since their attempts are over: of so many bodies, the first. Throws
   // std::bad_alloc.
   void add(std::vector<AbandonedBody> bodies, uint64_t count);
