@@ -330,7 +330,7 @@ Ref<Error> refuse_question(const RunState& state, const Output& output) noexcept
 // Where does an event go next? To the end of the run, to a human, to one step, to all that accept it in their
 // order, or to nobody. False: the run has ended with it.
 bool route_now(RunState& state, Output& output, int64_t now_ms, Commands& commands) noexcept {
-  if (output.type <= kInputRequestType) {
+  if (is_routed_by_engine(output.type)) {
     if (output.type == kStopType) {
       finish(state, Phase::completed, output.event->take_value(), nullptr, commands);
       return false;
@@ -592,6 +592,7 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
   if (invocation->effects) {
     withdraw_questions(state, invocation);
     begin_again(*invocation->effects);
+    invocation->effects->call = nullptr;
   }
   commands.more = true;
   commands.cold().late_error = std::move(tick.error);
@@ -810,7 +811,10 @@ void attach(RunState& state, Question& question, Tick& tick, Commands& commands)
   refuse(commands, Status::pending, nullptr);
   if (!tick.calls_back) {
     effects.has_asked = true;
-  } else if (!std::exchange(question.calls_back, true)) {
+    return;
+  }
+  effects.call = tick.caller;
+  if (!std::exchange(question.calls_back, true)) {
     const bool was_asking = is_asking_in_flight(*tick.invocation);
     ++effects.called_back;
     if (!was_asking && is_asking_in_flight(*tick.invocation)) ++state.in_flight_asking;
@@ -862,6 +866,24 @@ void ask(RunState& state, Tick& tick, Commands& commands) {
   if (known->asker != &invocation) return refuse_with(commands, question_is_open(id));
   if (is_another) return refuse_with(commands, question_is_another(id));
   attach(state, *known, tick, commands);
+}
+
+// The new ones are the last ones.
+void hand_out(RunState& state, Commands& commands) {
+  size_t count = 0;
+  Question* first = nullptr;
+  for (Question* at = state.questions.last(); at != nullptr && !at->handed_out; at = at->previous()) {
+    first = at;
+    ++count;
+  }
+  if (count == 0) return;
+  std::vector<Ref<Event>>& requests = commands.cold().requests;
+  requests.reserve(requests.size() + count);
+  for (; first != nullptr; first = first->next()) {
+    first->handed_out = true;
+    requests.push_back(first->request);
+  }
+  commands.more = true;
 }
 
 // An event asked, and an event answers.
@@ -991,6 +1013,29 @@ void advance(RunState& state, Tick& tick, Commands& commands) {
     return fail_run(state, timed_out(state, tick.now_ms), commands);
   reserve_for_due(state, time_ms, commands);
   fire_due(state, tick, time_ms, commands);
+}
+
+// The run comes from a snapshot, and its timers count by the date: what has passed since, they have missed.
+void pass_time(RunState& state, int64_t date_ms) {
+  const int64_t passed_ms = date_ms - state.clock.set_date_ms;
+  if (passed_ms <= 0) return;
+  const auto passed = [passed_ms](int64_t due_ms) {
+    return due_ms > kDueMin + passed_ms ? due_ms - passed_ms : kDueMin;
+  };
+  DelayedEvents delayed;
+  BackingOff backing_off;
+  for (auto& [key, event] : state.delayed)
+    delayed.emplace(std::make_pair(passed(key.first), key.second), event);
+  for (auto& [key, item] : state.backing_off)
+    backing_off.emplace(std::make_pair(passed(key.first), key.second), item);
+  state.delayed = std::move(delayed);
+  state.backing_off = std::move(backing_off);
+}
+
+void resume(RunState& state, const Tick& tick) {
+  if (tick.time_has_passed) pass_time(state, tick.date_ms);
+  if (tick.ends_pause) state.pause = Pause::none;
+  state.clock.set(tick.now_ms, tick.date_ms, clock_should_run(status_of(state)));
 }
 
 void pause(RunState& state, Tick& tick, Commands& commands) noexcept {
@@ -1164,9 +1209,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
   switch (tick.kind) {
     case Tick::Kind::start:
     case Tick::Kind::post: return post(state, tick, commands);
-    case Tick::Kind::resume:
-      if (tick.ends_pause) state.pause = Pause::none;
-      return state.clock.set(tick.now_ms, tick.date_ms, clock_should_run(status_of(state)));
+    case Tick::Kind::resume: return resume(state, tick);
     case Tick::Kind::dispatch: return dispatch(state, tick.now_ms, commands);
     case Tick::Kind::send: return send(state, tick, commands);
     case Tick::Kind::publish: return publish_from_step(state, tick, commands);
@@ -1193,6 +1236,9 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::session:
       return write_one(state, state.session, state.workflow->policy().limits.session_bytes,
                        "BLAZEN_LIMIT_SESSION_BYTES", tick.writes.front(), commands);
+    case Tick::Kind::hold: state.held = tick.holds; return;
+    case Tick::Kind::watch: state.watched = tick.watches; return;
+    case Tick::Kind::hand_out: return hand_out(state, commands);
   }
 }
 
@@ -1212,7 +1258,7 @@ bool is_stalled(const RunState& state) noexcept {
   }
   if (now == RunStatus::paused) commands.more = true;  // a body that lands changes nothing but who is at work
   // A run that was not started in this process has no time yet.
-  const bool knows_time = kind >= Tick::Kind::respond && kind <= Tick::Kind::time && now_ms != 0;
+  const bool knows_time = traits_of(kind).knows_time && now_ms != 0;
   if (state.phase != Phase::running || (state.clock.runs == clock_should_run(now) && !knows_time)) return;
   commands.more = true;
   if (knows_time) {
@@ -1334,13 +1380,13 @@ void reduce_dispatch(RunState& state, int64_t now_ms, Commands& commands) noexce
 }
 
 void reduce(RunState& state, Tick& tick, Commands& commands) {
-  if (state.watched && tick.kind < Tick::Kind::write) [[unlikely]]
+  const TickTraits& traits = traits_of(tick.kind);
+  if (state.watched && traits.may_move) [[unlikely]]
     return reduce_watched(state, tick, commands);
   commands.date_ms = tick.date_ms;
   apply(state, tick, commands);
-  if (tick.kind >= Tick::Kind::write)
-    return check(state);  // nothing that the other phases look at has changed
-  if (!goes_on(state) || tick.kind >= Tick::Kind::respond) settle(state, tick.kind, tick.now_ms, commands);
+  if (!traits.may_move) return check(state);  // nothing that the other phases look at has changed
+  if (!goes_on(state) || traits.may_settle) settle(state, tick.kind, tick.now_ms, commands);
   if (tick.dispatches_next)
     dispatch(state, tick.now_ms, commands);  // Phase 3: a free hand takes the next one
   check(state);

@@ -1,7 +1,7 @@
 // The whole of a run: whatever is not in here is not in a snapshot either.
 //
 // Plain data. reduce.hpp tells what may change it and which invariants hold; only reduce() and restore()
-// write it.
+// write it: engine/locked_state.hpp sees to that.
 #pragma once
 
 #include <algorithm>
@@ -204,22 +204,5 @@ inline int64_t deadline_of(const RunState& state) noexcept {
 
 // Nothing is due further back: so far, it is all the same.
 inline constexpr int64_t kDueMin = INT64_MIN / 2;
-
-// The run comes from a snapshot, and its timers count by the date: what has passed since, they have missed.
-inline void pass_time(RunState& state, int64_t date_ms) {
-  const int64_t passed_ms = date_ms - state.clock.set_date_ms;
-  if (passed_ms <= 0) return;
-  const auto passed = [passed_ms](int64_t due_ms) {
-    return due_ms > kDueMin + passed_ms ? due_ms - passed_ms : kDueMin;
-  };
-  DelayedEvents delayed;
-  BackingOff backing_off;
-  for (auto& [key, event] : state.delayed)
-    delayed.emplace(std::make_pair(passed(key.first), key.second), event);
-  for (auto& [key, item] : state.backing_off)
-    backing_off.emplace(std::make_pair(passed(key.first), key.second), item);
-  state.delayed = std::move(delayed);
-  state.backing_off = std::move(backing_off);
-}
 
 }  // namespace blazen

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <span>
@@ -56,10 +57,12 @@ struct Tick {
     unpause,             // it goes on
     time,                // what is due by now?
     end,                 // from outside: the run ends with phase and error
-    // From here on, ticks that change the tables and nothing else.
-    write,    // writes, all or nothing
-    clear,    // removes every key of the state
-    session,  // writes[0] is a write of the session
+    write,               // writes, all or nothing
+    clear,               // removes every key of the state
+    session,             // writes[0] is a write of the session
+    hold,                // holds: a subscriber holds the run back, or does so no more
+    watch,               // watches: somebody listens to lifecycle items, or does so no more
+    hand_out,            // the questions that the input handler has not seen are its
   };
   Kind kind;
   bool dispatches_next =
@@ -83,6 +86,10 @@ struct Tick {
   bool calls_back = false;      // ask: the answer goes to a callback
   bool clears_session = false;  // pause
   bool ends_pause = false;      // resume: a run that was paused in its snapshot goes on
+  bool time_has_passed = false;  // resume: timers count by the date; what has passed since, they have missed
+  bool holds = false;            // hold
+  bool watches = false;          // watch
+  Call* caller = nullptr;        // ask: whose callback gets the answer, where calls_back
   bool is_special = false;      // one of the outputs is an InputRequestEvent, or delayed
   bool commits = false;         // complete: of an atomic step, which has written
   bool clears = false;          // and has removed every key before
@@ -90,6 +97,54 @@ struct Tick {
   Ref<Value> value{};
   int64_t duration_ms = -1;  // complete, fail: how long the body took; negative: not known
 };
+
+// What is true of every tick of a kind: one row for each, in their order.
+struct TickTraits {
+  Tick::Kind kind;
+  const char* name;
+  // Something may be routed, start or end: it is reported to those who listen, and the run may come to rest.
+  bool may_move;
+  // It may change where a run that has something to do stands, or what its clock says: both are looked at.
+  bool may_settle;
+  // now_ms is what time it is, and the clock of the run may be set to it.
+  bool knows_time;
+};
+inline constexpr TickTraits kTickTraits[] = {
+    {Tick::Kind::start, "start", true, false, false},
+    {Tick::Kind::resume, "resume", true, false, false},
+    {Tick::Kind::post, "post", true, false, false},
+    {Tick::Kind::dispatch, "dispatch", true, false, false},
+    {Tick::Kind::send, "send", true, false, false},
+    {Tick::Kind::publish, "publish", true, false, false},
+    {Tick::Kind::ask, "ask", true, false, false},
+    {Tick::Kind::body_returned, "body_returned", true, false, false},
+    {Tick::Kind::complete, "complete", true, false, false},
+    {Tick::Kind::fail, "fail", true, false, false},
+    {Tick::Kind::suspend, "suspend", true, false, false},
+    {Tick::Kind::discard, "discard", true, false, false},
+    {Tick::Kind::abandoned_returned, "abandoned_returned", true, false, false},
+    {Tick::Kind::respond, "respond", true, true, true},
+    {Tick::Kind::pause, "pause", true, true, true},
+    {Tick::Kind::unpause, "unpause", true, true, true},
+    {Tick::Kind::time, "time", true, true, true},
+    {Tick::Kind::end, "end", true, true, false},
+    {Tick::Kind::write, "write", false, false, false},
+    {Tick::Kind::clear, "clear", false, false, false},
+    {Tick::Kind::session, "session", false, false, false},
+    {Tick::Kind::hold, "hold", false, false, false},
+    {Tick::Kind::watch, "watch", false, false, false},
+    {Tick::Kind::hand_out, "hand_out", false, false, false},
+};
+constexpr const TickTraits& traits_of(Tick::Kind kind) noexcept {
+  return kTickTraits[static_cast<size_t>(kind)];
+}
+constexpr bool tick_traits_are_in_order() noexcept {
+  for (size_t i = 0; i < std::size(kTickTraits); ++i) {
+    if (static_cast<size_t>(kTickTraits[i].kind) != i) return false;
+  }
+  return std::size(kTickTraits) == static_cast<size_t>(Tick::Kind::hand_out) + 1;
+}
+static_assert(tick_traits_are_in_order());
 
 struct Published {
   uint64_t sequence;
@@ -149,6 +204,7 @@ struct Commands {
     Ref<Error> late_error;  // of a step that failed after the end
     Ref<Error> cause;       // what the host gave, whatever becomes of the tick
     Ref<Value> answer;      // ask: it was given already
+    std::vector<Ref<Event>> requests;  // hand_out
     DelayedEvents dropped_delayed;
     Questions dropped_questions;
     std::unique_ptr<Effects> dropped_effects;  // a list
@@ -170,7 +226,7 @@ struct Commands {
       return published.empty() && lifecycle.empty() && dropped_events.empty() && dropped_values.empty() &&
              !dropped_table && !late_error && !cause && !answer && dropped_delayed.empty() &&
              !dropped_effects && dropped.empty() && dropped_late.empty() && dropped_backing_off.empty() &&
-             dropped_questions.empty();
+             dropped_questions.empty() && requests.empty();
     }
   };
   Cold& cold() noexcept {
@@ -229,6 +285,7 @@ struct Commands {
     for (const auto& [due, item] : cold_->dropped_backing_off) let_go(item);
     cold_->dropped_backing_off.clear();
     cold_->answer.reset();
+    cold_->requests.clear();
     if (!cold_->dropped_delayed.empty()) cold_->dropped_delayed.clear();
     cold_->dropped_questions.clear();
     std::unique_ptr<Effects>& effects = cold_->dropped_effects;

@@ -147,7 +147,7 @@ void Workflow::index() {
   for (TypeId type = 0; type < acceptors_.size(); ++type) {
     const std::vector<StepIndex>& steps = acceptors_[type];
     acceptors_max_ = std::max(acceptors_max_, steps.size());
-    if (type <= kInputRequestType || steps.size() != 1) continue;
+    if (is_routed_by_engine(type) || steps.size() != 1) continue;
     const StepDefinition& only = steps_[steps.front()];
     if (!only.elsewhere() && only.concurrency_max == 0) plain_acceptors_[type] = steps.front();
   }

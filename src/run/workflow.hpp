@@ -28,6 +28,10 @@ inline constexpr TypeId kInputRequestType = 1;
 inline constexpr TypeId kStartType = 2;
 inline constexpr TypeId kInputResponseType = 3;
 inline constexpr TypeId kStepFailedType = 4;
+// What these two do is more than to go to whoever accepts them: one ends the run, the other asks.
+constexpr bool is_routed_by_engine(TypeId type) noexcept {
+  return type == kStopType || type == kInputRequestType;
+}
 inline constexpr StepIndex kNoStep = UINT32_MAX;
 
 enum class Unhandled : int32_t { fail = 0, ignore = 1, stream = 2 };
