@@ -1,7 +1,8 @@
+#include "engine/context.hpp"
+
 #include <vector>
 
 #include "capi/handle.hpp"
-#include "engine/call.hpp"
 
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
@@ -34,7 +35,7 @@ Ref<Error> need_open(const blazen_context* context, KeptCall& call) noexcept {
   if (Ref<Error> failure = need_context(context, call)) return failure;
   if (call->is_open() && !call->run().ended()) [[likely]]
     return nullptr;
-  return call->check_open();
+  return Context(*call).check_open();
 }
 
 Ref<Error> refuse_live(const Value& value) noexcept {
@@ -140,8 +141,8 @@ uint32_t blazen_context_attempt(const blazen_context* context) {
 }
 
 int32_t blazen_context_is_cancelled(const blazen_context* context) {
-  const Call* call = object_of<Call>(context);
-  return call != nullptr && call->is_cancelled() ? 1 : 0;
+  Call* call = object_of<Call>(context);
+  return call != nullptr && Context(*call).is_cancelled() ? 1 : 0;
 }
 
 blazen_run* blazen_context_run(const blazen_context* context) {
@@ -157,7 +158,8 @@ blazen_status blazen_context_on_cancel(blazen_context* context, blazen_cancel_fn
     if (Ref<Error> failure = need_context(context, call)) return failure;
     if (cancelled == nullptr) return bad_pointer("cancelled");
     guard.taken();
-    return call->on_cancel(make_callback(reinterpret_cast<HostFunction>(cancelled), user_data, drop));
+    return call->run().on_cancel(*call,
+                                 make_callback(reinterpret_cast<HostFunction>(cancelled), user_data, drop));
   });
 }
 
@@ -167,7 +169,7 @@ blazen_status blazen_context_cancel_descriptor(blazen_context* context, int32_t*
     KeptCall call;
     if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need_out("descriptor", descriptor)) return failure;
-    Result<int> number = call->cancel_descriptor();
+    Result<int> number = call->run().cancel_descriptor(*call);
     if (!number) return number.error();
     *descriptor = *number;
     return nullptr;
@@ -179,7 +181,7 @@ blazen_status blazen_context_retry_after(blazen_context* context, int64_t delay_
     KeptCall call;
     if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = check_ms("delay_ms", delay_ms, kTimeMsMax)) return failure;
-    return call->retry_after(delay_ms);
+    return Context(*call).retry_after(delay_ms);
   });
 }
 
@@ -193,11 +195,11 @@ blazen_status blazen_context_emit(blazen_context* context, const char* type, siz
     Value* object = nullptr;
     if (Ref<Error> failure = need("context", context, call)) return failure;
     if (Ref<Error> failure = need_data("type", type, type_length, name)) return failure;
-    if (value == nullptr) return call->emit(name, Value::null());
+    if (value == nullptr) return Context(*call).emit(name, Value::null());
     if (Ref<Error> failure = need("value", value, object)) return failure;
-    if (call->emit_again(name, *object)) [[likely]]
+    if (Context(*call).emit_again(name, *object)) [[likely]]
       return nullptr;
-    return call->emit(name, Ref<Value>::share(object));
+    return Context(*call).emit(name, Ref<Value>::share(object));
   });
 }
 
@@ -210,7 +212,7 @@ blazen_status blazen_context_emit_json(blazen_context* context, const char* type
     if (Ref<Error> failure = need_data("type", type, type_length, name)) return failure;
     Result<Ref<Value>> value = make_json("json", json, json_length);
     if (!value) return value.error();
-    return call->emit(name, std::move(*value));
+    return Context(*call).emit(name, std::move(*value));
   });
 }
 
@@ -219,11 +221,11 @@ blazen_status blazen_context_emit_event(blazen_context* context, const blazen_ev
   return guarded(error, [&]() -> Ref<Error> {
     KeptCall call;
     Event* sent = nullptr;
-    Call::Sending sending;
+    Sending sending;
     if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
     if (Ref<Error> failure = read_sending(options, sending)) return failure;
-    return call->emit_event(*sent, sending);
+    return Context(*call).emit_event(*sent, sending);
   });
 }
 
@@ -232,11 +234,11 @@ blazen_status blazen_context_send_event(blazen_context* context, const blazen_ev
   return guarded(error, [&]() -> Ref<Error> {
     KeptCall call;
     Event* sent = nullptr;
-    Call::Sending sending;
+    Sending sending;
     if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
     if (Ref<Error> failure = read_sending(options, sending)) return failure;
-    return call->send_event(*sent, sending);
+    return Context(*call).send_event(*sent, sending);
   });
 }
 
@@ -247,7 +249,7 @@ blazen_status blazen_context_publish(blazen_context* context, const blazen_event
     Event* sent = nullptr;
     if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
-    return call->publish(*sent);
+    return Context(*call).publish(*sent);
   });
 }
 
@@ -260,7 +262,7 @@ blazen_status blazen_context_progress(blazen_context* context, const char* label
     if (Ref<Error> failure = need_data("label", label, label_length, text)) return failure;
     if (text.size() > kNameBytesMax) return name_fault("label", text);
     const std::string mended = utf8_mended(text);  // for people to read
-    return call->progress(mended, current, total);
+    return Context(*call).progress(mended, current, total);
   });
 }
 

@@ -283,7 +283,7 @@ Ref<Error> check_ms(const char* argument, int64_t ms, int64_t most) noexcept;
 // For a call that waits.
 Ref<Error> check_timeout(int64_t timeout_ms) noexcept;
 
-inline Ref<Error> read_sending(const blazen_send_options* given, Call::Sending& sending) noexcept {
+inline Ref<Error> read_sending(const blazen_send_options* given, Sending& sending) noexcept {
   blazen_send_options all = BLAZEN_SEND_OPTIONS_INIT;
   if (Ref<Error> failure = read_options(given, all)) return failure;
   if (Ref<Error> failure = check_ms("options.delay_ms", all.delay_ms, kTimeMsMax)) return failure;

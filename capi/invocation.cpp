@@ -9,7 +9,7 @@ blazen_status blazen_context_defer(blazen_context* context, blazen_invocation** 
     KeptCall call;
     if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need_out("invocation", invocation)) return failure;
-    if (Ref<Error> failure = call->defer()) return failure;
+    if (Ref<Error> failure = call->run().defer(*call)) return failure;
     *invocation = handle_of(&call->handle());
     return nullptr;
   });
@@ -29,7 +29,7 @@ blazen_status blazen_invocation_complete(blazen_invocation* invocation, blazen_e
   return guarded(error, [&]() -> Ref<Error> {
     KeptCall call;
     if (Ref<Error> failure = need_invocation(invocation, call)) return failure;
-    return call->complete(nullptr);
+    return call->run().complete(*call, nullptr);
   });
 }
 
@@ -40,7 +40,7 @@ blazen_status blazen_invocation_fail(blazen_invocation* invocation, blazen_error
     Error* why = nullptr;
     if (Ref<Error> failure = need_invocation(invocation, call)) return failure;
     if (Ref<Error> failure = need("cause", cause, why)) return failure;
-    return call->complete(Ref<Error>::share(why));
+    return call->run().complete(*call, Ref<Error>::share(why));
   });
 }
 
@@ -50,5 +50,5 @@ blazen_invocation* blazen_invocation_retain(const blazen_invocation* invocation)
 
 void blazen_invocation_release(blazen_invocation* invocation) {
   InvocationHandle* object = object_of<InvocationHandle>(invocation);
-  if (object != nullptr && drop_reference(object)) object->call.abandon();
+  if (object != nullptr && drop_reference(object)) object->call.run().let_go_invocation(object->call);
 }

@@ -1,5 +1,5 @@
 #include "capi/handle.hpp"
-#include "engine/call.hpp"
+#include "engine/context.hpp"
 
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
@@ -7,7 +7,7 @@ using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
 namespace blazen::capi {
 namespace {
 
-Ref<Error> read_question(const blazen_question& given, Call::Asking& asking) {
+Ref<Error> read_question(const blazen_question& given, Context::Asking& asking) {
   if (Ref<Error> failure =
           need_label("question.request_id", given.request_id, given.request_id_length, asking.request_id))
     return failure;
@@ -44,7 +44,7 @@ blazen_status blazen_context_ask(blazen_context* context, const blazen_question*
   Status status = Status::ok;
   const blazen_status failed = guarded(error, [&]() -> Ref<Error> {
     KeptCall call;
-    Call::Asking asking;
+    Context::Asking asking;
     Ref<Value> given;
     std::unique_ptr<PendingCallback> callback;
     if (Ref<Error> failure = need_context(context, call)) return failure;
@@ -55,7 +55,7 @@ blazen_status blazen_context_ask(blazen_context* context, const blazen_question*
       guard.taken();
       callback = make_callback(reinterpret_cast<HostFunction>(all.answered), all.user_data, all.drop);
     }
-    Result<Status> asked = call->ask(asking, std::move(callback), given);
+    Result<Status> asked = Context(*call).ask(asking, std::move(callback), given);
     if (!asked) return asked.error();
     status = *asked;
     if (given) *answer = handle_of(given.take());

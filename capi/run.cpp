@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
+#include "base/scope.hpp"
 #include "capi/handle.hpp"
 #include "capi/snapshot.hpp"
-#include "engine/scope.hpp"
 
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
@@ -462,7 +462,7 @@ blazen_status blazen_run_send_event(blazen_run* run, const blazen_event* event,
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
     Event* sent = nullptr;
-    Call::Sending sending;
+    Sending sending;
     if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
     if (Ref<Error> failure = read_sending(options, sending)) return failure;
@@ -510,7 +510,7 @@ blazen_status blazen_stream_next(blazen_stream* stream, int64_t timeout_ms, blaz
     if (Ref<Error> failure = need_stream(stream, object)) return failure;
     if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
     if (Ref<Error> failure = need_out("item", item)) return failure;
-    Result<Stream::Item> next = object->next(timeout_ms);
+    Result<Stream::Item> next = object->run().next_item(*object, timeout_ms);
     if (!next) return next.error();
     *item = handle_of(next->event.take());
     if (sequence != nullptr) *sequence = next->sequence;
@@ -526,7 +526,8 @@ blazen_status blazen_stream_on_ready(blazen_stream* stream, blazen_stream_ready_
     if (Ref<Error> failure = need_stream(stream, object)) return failure;
     if (ready == nullptr) return bad_pointer("ready");
     guard.taken();
-    return object->on_ready(HostCallback{reinterpret_cast<HostFunction>(ready), user_data, drop});
+    return object->run().on_ready(*object,
+                                  HostCallback{reinterpret_cast<HostFunction>(ready), user_data, drop});
   });
 }
 
@@ -538,7 +539,7 @@ blazen_status blazen_stream_close(blazen_stream* stream, blazen_error** error) {
       return Error::make(Status::wrong_place,
                          "a stream cannot be closed from inside a callback: release it instead");
     }
-    object->close(true);
+    object->run().close_stream(*object, true);
     return nullptr;
   });
 }

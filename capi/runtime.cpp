@@ -4,8 +4,8 @@
 #include <atomic>
 #include <cstddef>
 
+#include "base/scope.hpp"
 #include "capi/handle.hpp"
-#include "engine/scope.hpp"
 #include "exec/alarm_thread.hpp"
 #include "exec/polled_alarm.hpp"
 #include "exec/pump.hpp"
@@ -281,7 +281,7 @@ blazen_status blazen_runtime_count(blazen_runtime* runtime, blazen_runtime_count
     const size_t size = counters->struct_size;
     if (size < sizeof(size_t) || size > 4096 || size % alignof(blazen_runtime_counters) != 0)
       return invalid("counters.struct_size is not the size of the struct: set it to sizeof");
-    const Runtime::Counters now = object->count();
+    const RuntimeCounters now = object->count();
     const blazen_runtime_counters all{size,          now.created,   now.running,       now.waiting,
                                       now.elsewhere, now.paused,    now.asking,        now.completed,
                                       now.failed,    now.cancelled, now.events_routed, now.queued,

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
 
 #ifndef BLAZEN_NO_THREADS
 #include <atomic>
@@ -60,9 +63,22 @@ class Lock {
 
 #endif
 
+// Proof that the caller holds the lock that a function needs: only who has one can call it. Empty, so that it
+// costs nothing to hand on.
+class Locked {
+ private:
+  friend class Guard;
+  Locked() noexcept = default;
+};
+
 class Guard {
  public:
   explicit Guard(Lock& lock) noexcept : lock_(lock) { lock_.lock(); }
+  // NOLINTNEXTLINE(google-explicit-constructor): whoever has the guard has the proof
+  operator Locked() const noexcept {
+    check_held();
+    return {};
+  }
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
   ~Guard() {
@@ -78,6 +94,12 @@ class Guard {
   }
 
  private:
+  void check_held() const noexcept {
+#ifdef BLAZEN_INVARIANTS
+    if (!held_) std::abort();
+#endif
+  }
+
   Lock& lock_;
   bool held_ = true;
 };
@@ -122,5 +144,29 @@ class Condition {
 };
 
 #endif
+
+// One that takes memory only once somebody has slept on it: most never are. Used under the Lock that goes with it.
+class LazyCondition {
+ public:
+  bool wait(Guard& guard, int64_t deadline_ms) { return get().wait(guard, deadline_ms); }
+  // Nobody sleeps where nobody ever has.
+  void wake_all() noexcept {
+    if (used_ != nullptr) used_->wake_all();
+  }
+
+ private:
+  // Without memory, it shares one with others in the same need: who sleeps looks again when woken.
+  Condition& get() noexcept {
+    static Condition shared;
+    if (used_ == nullptr) {
+      own_.reset(new (std::nothrow) Condition);
+      used_ = own_ ? own_.get() : &shared;
+    }
+    return *used_;
+  }
+
+  std::unique_ptr<Condition> own_;
+  Condition* used_ = nullptr;
+};
 
 }  // namespace blazen

@@ -21,7 +21,6 @@
 #include "engine/effect_digest.hpp"
 #include "engine/host.hpp"
 #include "engine/write_buffer.hpp"
-#include "run/question_name.hpp"
 #include "run/tick.hpp"
 
 namespace blazen {
@@ -56,6 +55,12 @@ using AnswerCallbacks = std::multimap<std::string_view, std::unique_ptr<PendingC
 // Attempts of steps that have a time-out, by when it is up, and the order in which they were started.
 using StepTimers = LazyMap<std::pair<int64_t, uint64_t>, Call*>;
 
+// How an event is sent.
+struct Sending {
+  std::string_view target;  // empty: to everybody who accepts it
+  int64_t delay_ms = 0;
+};
+
 class Call final : public Object {
  public:
   Call() noexcept : Object(Kind::context), handle_(*this) {}
@@ -67,51 +72,16 @@ class Call final : public Object {
   uint64_t invocation_id() const noexcept { return invocation_id_; }
   uint32_t attempt() const noexcept { return attempt_; }
   bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
-  bool is_cancelled() const noexcept;
   // For whoever uses the context: somebody has a handle of the invocation.
   bool is_deferred() const noexcept { return deferred_; }
   InvocationHandle& handle() noexcept { return handle_; }
 
-  // Null while the call can do anything; else why it cannot.
-  Ref<Error> check_open() const noexcept;
-
-  // How an event is sent.
-  struct Sending {
-    std::string_view target;  // empty: to everybody who accepts it
-    int64_t delay_ms = 0;
-  };
-  // What a step does; the errors are for its caller. May throw std::bad_alloc.
-  Ref<Error> emit(std::string_view type, Ref<Value> value);
-  // The same for an event of the type that was emitted last, which is the everyday case. False: it is
-  // another, or there is an error, and nothing was done.
-  bool emit_again(std::string_view type, Value& value);
-  Ref<Error> emit_event(const Event& event, const Sending& sending);
-  Ref<Error> send_event(const Event& event, const Sending& sending);
-  Ref<Error> publish(const Event& event);
-  Ref<Error> progress(std::string_view label, uint64_t current, uint64_t total);
-  Ref<Error> defer() noexcept;
-  Ref<Error> complete(Ref<Error> failure) noexcept;
-  // The host's last reference to the invocation is gone.
-  void abandon() noexcept;
-
-  // Status::ok: *answer is there. Status::pending: it was asked. The callback may be null.
-  struct Asking {
-    std::string_view request_id;  // empty: one is made
-    std::string_view prompt;
-    Ref<Value> metadata;
-  };
-  Result<Status> ask(const Asking& asking, std::unique_ptr<PendingCallback> callback, Ref<Value>& answer);
-  Ref<Error> retry_after(int64_t delay_ms);
-  Ref<Error> on_cancel(std::unique_ptr<PendingCallback> callback);
-  Result<int> cancel_descriptor();
-
-  // Null where the step writes at once.
-  WriteBuffer* write_buffer();
-
  private:
+  friend class Context;
   friend class Run;
   friend class Runtime;
 
+ public:
   // What most calls never need.
   struct ColdState {
     int64_t retry_after_ms = -1;
@@ -123,7 +93,8 @@ class Call final : public Object {
     AnswerCallbacks on_answer;  // the logarithm of the number of open questions of this call
     Signal signal;
   };
-  ColdState& cold();
+
+ private:
   // What it leaves behind when it has ended: taken under the lock, let go of without it.
   struct PendingRelease {
     std::unique_ptr<ColdState> cold;
@@ -147,8 +118,7 @@ class Call final : public Object {
     pending_release.event = std::move(event_kept_);
   }
 
-  Ref<Error> outputs_full(std::string_view type) const;
-  void begin(Run& run, Invocation* invocation) noexcept;
+  void begin(Run& run, const Workflow& workflow, Invocation* invocation) noexcept;
   // Where invariants are checked: a call that nobody uses keeps nothing of the host's.
 #ifdef BLAZEN_INVARIANTS
   void check_keeps_nothing() const noexcept;
@@ -164,16 +134,6 @@ class Call final : public Object {
   }
   // It has emitted one event, which ends the run.
   bool stops() const noexcept { return outputs_.size() == 1 && outputs_.front().type == kStopType; }
-  Ref<Error> emit_output(Output output, const Sending& sending, bool at_once);
-  // An InputRequestEvent as it goes out: with an id.
-  struct Request {
-    Ref<Event> event;
-    uint64_t digest = 0;
-    std::string instead_of{};  // see QuestionName
-  };
-  Ref<Error> send_request(Tick& tick, const Sending& sending);
-  Result<Request> make_request(Asks how, std::string_view correlation, const Value& value);
-
   Run* run_ = nullptr;  // between two runs: none
   const Workflow* workflow_ = nullptr;
   InvocationHandle handle_;

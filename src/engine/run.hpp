@@ -1,14 +1,29 @@
-// The loop around the state machine: drain, reduce, commit, dispatch, wait.
+// A run: a state, the ticks that change it, and what follows from them.
+//
+// Where to look:
+//   locked_state.hpp     the state, its lock, and the one way in which it changes
+//   run.cpp              from its making to its end; pause, abort, snapshot
+//   run_loop.cpp         take an invocation, call its body, bring the outcome back, take the next
+//   run_effects.cpp      what follows from a tick: streams, wake-ups, callbacks, the end; and, without the lock,
+//                        the callbacks themselves
+//   run_wait.cpp         waiting, and working meanwhile
+//   run_time.cpp         timers, time-outs
+//   run_questions.cpp    questions and answers
+//   run_events.cpp       events from outside and from bodies; subscribers
+//   run_values.cpp       state and session, for a body
+//   run_calls.cpp        deferred calls, cancel callbacks
+//   run_abandoned.cpp    bodies whose attempt or run is over
+//   run_describe.cpp, run_log.cpp
 //
 // A run has one lock. It is held for a tick at a time and never while the host is called: what a tick wants
 // done outside comes back as Commands and Notifications. Any number of threads may work on a run; each takes the
 // next invocation, calls its body, and brings the outcome back together with the request for the next, in one
-// hold of the lock.
+// hold of the lock. A function that needs the lock takes proof of it: Locked.
 //
 // Invariants: while something can be started, either a thread works on the run and will look again under the
 // lock before it leaves, or the run is submitted to the executor. `handles` counts what the host holds; it
 // keeps the run alive and the runtime open. A run without handles that only the outside could move on is
-// cancelled, unless a callback has it in its hands (`callback_rounds_`): whoever brings it back looks again.
+// cancelled, unless a callback has it in its hands (`callback_rounds`): whoever brings it back looks again.
 #pragma once
 
 #include <cstdint>
@@ -23,24 +38,24 @@
 #include "base/uuid.hpp"
 #include "engine/call.hpp"
 #include "engine/host.hpp"
+#include "engine/locked_state.hpp"
+#include "engine/notifications.hpp"
 #include "engine/runtime.hpp"
 #include "engine/stream.hpp"
 #include "engine/stuck_bodies.hpp"
 #include "port/executor.hpp"
 #include "run/question_name.hpp"
-#include "run/reduce.hpp"
 #include "run/run_description.hpp"
 #include "snapshot/encode.hpp"
 
 namespace blazen {
 
-class EngineScope;
 struct SnapshotDocument;
 
 // For a type that the library itself puts on streams.
 Ref<Error> stream_type_refused(std::string_view type);
 
-class Run final : public Object, public Work {
+class Run final : public Object, public RunEntry {
  public:
   // Not started yet. Throws std::bad_alloc.
   // input: who answers the questions of the run; may be null.
@@ -66,7 +81,7 @@ class Run final : public Object, public Work {
 
   // submit: false where this thread is about to work on the run itself.
   Ref<Error> start(Ref<Value> input, bool has_input, bool submit);
-  Ref<Error> post(const Event& event, const Call::Sending& sending);
+  Ref<Error> post(const Event& event, const Sending& sending);
   // The event as its sender sends it: a copy of its own, and where it goes.
   Result<Output> address(const Event& event, std::string_view target, std::string_view source) const;
   // until: a bit (1 << status) for each state to wait for, beside the end.
@@ -75,14 +90,12 @@ class Run final : public Object, public Work {
   Ref<Error> wait_ended_or_stuck();
   Ref<Error> on_state(std::unique_ptr<PendingCallback> callback) noexcept;
   RunStatus status() const noexcept;
-  bool ended() const noexcept { return ended_.load(std::memory_order_acquire); }
+  bool ended() const noexcept override { return life_.ended.load(std::memory_order_acquire); }
   Result<Ref<Value>> result() const noexcept;
   std::string elsewhere() const;
   std::string dropped() const;
   // Negative: without a deadline. Throws std::bad_alloc past it.
   Ref<Error> close(int64_t timeout_ms);
-  // Its bodies that are at work and count no more. Throws std::bad_alloc.
-  void add_stuck(StuckBodies& bodies) const;
   Ref<Error> pause(Pause how) noexcept;
   Ref<Error> unpause() noexcept;
   void abort() noexcept;
@@ -91,18 +104,15 @@ class Run final : public Object, public Work {
   // As JSON arrays and objects. Throw std::bad_alloc.
   std::string questions() const;
   std::string describe() const;
-  void count(Runtime::Counters& counters) const noexcept;
-  void on_time() noexcept;
-  void cancel(std::string_view why) noexcept;
   Result<CborBuffer> snapshot();
   Result<Ref<Stream>> subscribe(StreamOptions options);
   // Whether anybody listens to lifecycle and progress items.
-  bool watched() const noexcept { return watched_.load(std::memory_order_relaxed); }
+  bool watched() const noexcept { return listeners_.watched.load(std::memory_order_relaxed); }
   Ref<Error> progress(const Ref<Event>& item) noexcept;
 
   std::string_view id() const noexcept;
-  const Workflow& workflow() const noexcept { return *state_.workflow; }
-  const Ref<Value>& metadata() const noexcept { return state_.metadata; }
+  const Workflow& workflow() const noexcept { return *state().workflow; }
+  const Ref<Value>& metadata() const noexcept { return state().metadata; }
   Runtime& runtime() const noexcept { return *runtime_; }
   // In a child of the process that made it: nothing can be done with it.
   bool is_inherited() const noexcept { return runtime_->is_inherited(); }
@@ -118,59 +128,51 @@ class Run final : public Object, public Work {
   Found find(Call& call, std::string_view key, bool session) const;
   std::vector<std::string> keys(Call& call, std::string_view prefix, bool session) const;
 
-  // Work.
+  // What a step does while its body runs, or is pending: see context.hpp. All but the first two may throw
+  // std::bad_alloc.
+  // Null while the call can do anything; else why it cannot.
+  Ref<Error> check_open(const Call& call) const noexcept;
+  Ref<Error> defer(Call& call) noexcept;
+  // Whoever tells this call that its time is up looks for it under the lock.
+  Call::ColdState& cold_state(Call& call);
+  // A send or a publication.
+  Ref<Error> effect(Call& call, Tick& tick) noexcept;
+  // Of the question that the body asks next without an id.
+  Result<QuestionName> name_question(const Call& call, uint64_t place, uint64_t digest);
+  // callback: may be empty.
+  Ref<Error> ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback, Ref<Value>& answer) noexcept;
+  Ref<Error> on_cancel(Call& call, std::unique_ptr<PendingCallback> callback);
+  Result<int> cancel_descriptor(Call& call);
+  // The host's invocation: it is complete, or its last reference is gone.
+  Ref<Error> complete(Call& call, Ref<Error> failure) noexcept;
+  void let_go_invocation(Call& call) noexcept;
+
+  // A subscription. timeout_ms as in wait().
+  Result<Stream::Item> next_item(Stream& stream, int64_t timeout_ms);
+  Ref<Error> on_ready(Stream& stream, const HostCallback& callback) noexcept;
+  // tells: whoever waits for an item hears that none comes any more.
+  void close_stream(Stream& stream, bool tells) noexcept;
+
+  // A thread that may call out for this run enters and leaves (EngineScope).
+  void enter() noexcept;
+  void leave() noexcept;
+
+  // For the runtime.
+  void on_time() noexcept override;
+  void cancel(std::string_view why) noexcept override;
+  void wake_waiters() noexcept override;
+  void count(RuntimeCounters& counters) const noexcept override;
+  void add_stuck(StuckBodies& bodies) const override;
+  bool try_keep() noexcept override { return try_retain(static_cast<Object*>(this)); }
+
+  // For the executor.
   uint64_t work(uint64_t steps_max, Hand hand) noexcept override;
   void give_up(Ref<Error> error) noexcept override;
   void keep() noexcept override { retain(static_cast<Object*>(this)); }
   void let_go() noexcept override { Ref<Run>::adopt(this).reset(); }
 
  private:
-  friend class Call;
-  friend class EngineScope;
-  friend class Runtime;
-  friend class Stream;
-
-  // A thread that may call out for this run enters and leaves (EngineScope).
-  void enter() noexcept;
-  void leave() noexcept;
-
-  // Something for the log.
-  struct LogRecord {
-    LogLevel level = LogLevel::none;
-    const char* what = nullptr;  // null: there is none. After the message of the error, if there is one
-    Ref<Error> error;
-  };
-  static constexpr const char* kGoesOn = "; the run goes on";
-  // What has to be called once the lock is open.
-  struct Notifications {
-    CallbackGroups done;
-    CallbackList cancelled;
-    CallbackList answered;
-    bool cancels = false;  // the run has ended, and those that still work are to be told
-    Ref<Call> answered_call;
-    std::vector<Ref<Event>> requests;  // questions that the input handler has not seen
-    int64_t due_ms = INT64_MAX;        // earlier than the runtime knows
-    Stream* ready = nullptr;         // through next_notified_; each holds a reference and counts in calling_
-    bool is_callback_round = false;  // counted in callback_rounds_: done and requests are given the run
-    bool sets_alarm = false;         // the next moment is earlier than the alarm knows
-    RunStatus status = RunStatus::running;
-    size_t hands = 0;
-    bool ended = false;
-    bool kept = false;       // bodies are at work whose outcome counts no more
-    bool came_back = false;  // and one of those before is back
-    LogRecord note_for_log;
-    Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
-    bool more = false;           // whoever sets one of the others sets it
-
-    bool any() const noexcept { return more; }
-    // Whether there is something for the host's callbacks of the run, or of its log.
-    bool call_out() const noexcept {
-      return is_callback_round || ended || kept || ready != nullptr || note_for_log.what != nullptr ||
-             cancels || !cancelled.empty() || answered_call;
-    }
-  };
-
-  // A thread inside work(). Under the lock.
+  // A thread inside work().
   struct AtWork {
     AtWork(Hand its_hand, const EngineScope& its_scope) noexcept : hand(its_hand), scope(its_scope) {}
     const Hand hand;
@@ -180,47 +182,49 @@ class Run final : public Object, public Work {
     AtWork* previous = nullptr;
   };
 
+  const RunState& state() const noexcept { return locked_state_.read(); }
+  Lock& lock() const noexcept { return locked_state_.lock(); }
+  Outcome outcome() const noexcept override { return {state().phase, state().event_id_last}; }
+
+  static constexpr const char* kGoesOn = "; the run goes on";
   class FirstHandle;
   class Transaction;
   class CoarseClock;
   Run(Runtime& runtime, Ref<Workflow> workflow) noexcept;
 
-  // One tick, and what follows from it under the lock. False: no memory, and nothing has changed.
-  bool tick(Tick& tick, Commands& commands, Notifications& notifications) noexcept;
-  void after_tick(Commands& commands, Notifications& notifications) noexcept;
-  void after_reduce(Commands& commands, Notifications& notifications) noexcept;
+  // One tick, and what follows from it. False: no memory, and nothing has changed.
+  bool tick(Locked locked, Tick& tick, Commands& commands, Notifications& notifications) noexcept;
+  void release_effects(Locked locked, Commands& commands, Notifications& notifications) noexcept;
+  void after_tick(Locked locked, Commands& commands, Notifications& notifications) noexcept;
   // What a tick, or a step, has for those who listen.
-  void append_lifecycle(Commands& commands) noexcept;
+  void append_to_streams(Locked locked, Commands& commands) noexcept;
   // Somebody has subscribed, or gone.
-  void look_at_listeners() noexcept;
+  void change_flag(Locked locked, Tick& tick) noexcept;
+  void look_at_listeners(Locked) noexcept;
   // Something was published, or taken: does a subscriber hold the run back? If no more, it goes on.
-  void look_at_hold(Notifications& notifications) noexcept;
-  void collect_ready(Notifications& notifications) noexcept;
-  void collect_ready(Stream& stream, Notifications& notifications) noexcept;
+  void look_at_hold(Locked locked, Notifications& notifications) noexcept;
+  void collect_ready(Locked locked, Notifications& notifications) noexcept;
+  void collect_ready(Locked locked, Stream& stream, Notifications& notifications) noexcept;
   // Sees to it that whatever can be started will be.
-  void offer(Notifications& notifications) noexcept;
-  void offer_rest(Notifications& notifications) noexcept;
-  void offer_from_inside(Notifications& notifications) noexcept;
-  Ref<Event> make_start_event(Ref<Value> input);
+  void offer(Locked locked, Notifications& notifications) noexcept;
+  void offer_rest(Locked locked, Notifications& notifications) noexcept;
+  void offer_from_inside(Locked locked, Notifications& notifications) noexcept;
+  Ref<Error> enlist(RunId* new_id) noexcept;
+  WriteBuffer* write_buffer_of(Call& call) const;
+  Ref<Event> make_start_event(Locked locked, Ref<Value> input);
   void end(Phase phase, Ref<Error> error) noexcept;
-  // A send or a publication of a step that runs.
-  Ref<Error> effect(Call& call, Tick& tick) noexcept;
-  // Of the question that the body asks next without an id. Throws std::bad_alloc.
-  Result<QuestionName> name_question(const Call& call, uint64_t place, uint64_t digest);
   Ref<Error> steer(Tick& tick) noexcept;
-  void begin_time(Notifications& notifications) noexcept;
-  // callback: may be empty.
-  Ref<Error> ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback, Ref<Value>& answer) noexcept;
-  void hand_out_requests(Notifications& notifications) noexcept;
-  void hand_over_answer(const Invocation& invocation, std::string_view request_id,
+  void begin_time(Locked locked, Notifications& notifications) noexcept;
+  void hand_out_requests(Locked locked, Notifications& notifications) noexcept;
+  void hand_over_answer(Locked locked, const Invocation& invocation, std::string_view request_id,
                         Notifications& notifications) noexcept;
   void call_input(const Event& request) noexcept;
-  // Under the lock: for the log, where it wants to hear it.
+  // For the log, where it wants to hear it.
   void note_for_log(LogLevel level, const Ref<Error>& error, const char* what,
                     Notifications& notifications) const noexcept;
   // Without the lock.
   void tell_log(LogLevel level, std::string_view text, std::string_view more = {}) const noexcept;
-  void write_log_record(const LogRecord& note_for_log) const noexcept;
+  void write_log_record(const LogRecord& record) const noexcept;
   void tell_log_threw(const Ref<Error>& thrown) const noexcept;
   void tell_log_ended() const noexcept;
   // The next one to call; in a child that was forked in one of them, none.
@@ -230,45 +234,45 @@ class Run final : public Object, public Work {
   }
   bool notify_unforked(Notifications& notifications) noexcept;
   void call_back(Notifications& notifications) noexcept;
-  void collect_done(Notifications& notifications) noexcept;
-  // Under the lock: until the callbacks of these notifications are back, somebody has the run.
-  void begin_callback_round(Notifications& notifications) noexcept;
+  void collect_done(Locked locked, Notifications& notifications) noexcept;
+  // Until the callbacks of these notifications are back, somebody has the run.
+  void begin_callback_round(Locked locked, Notifications& notifications) noexcept;
   // The moment of the next thing that is due, for the runtime.
-  void rearm(Notifications& notifications) noexcept;
-  void arm(int64_t due_ms, Notifications& notifications) noexcept;
-  int64_t next_due() const noexcept;
+  void rearm(Locked locked, Notifications& notifications) noexcept;
+  void arm(Locked locked, int64_t due_ms, Notifications& notifications) noexcept;
+  int64_t next_due(Locked) const noexcept;
   int64_t now_ms() const noexcept { return runtime_->clock().now_ms(); }
   int64_t begin_ms() const noexcept { return runtime_->clock().begin_ms(); }
   int64_t date_ms() const noexcept { return runtime_->clock().date_ms(); }
   int64_t slack_ms() const noexcept;
   // Calls that something outside may have to do with.
-  void list(Call& call) noexcept;
-  void unlist(Call& call) noexcept;
+  void list(Locked locked, Call& call) noexcept;
+  void unlist(Locked locked, Call& call) noexcept;
   // The time of a step's attempt. reserve_timer: no memory, where false.
-  bool reserve_timer(Call& call) noexcept;
-  void set_timer(Call& call, int64_t now, Notifications& notifications) noexcept;
-  void stop_timer(Call& call) noexcept;
-  Call* find_late(int64_t now) noexcept;
+  bool reserve_timer(Locked locked, Call& call) noexcept;
+  void set_timer(Locked locked, Call& call, int64_t now, Notifications& notifications) noexcept;
+  void stop_timer(Locked locked, Call& call) noexcept;
+  Call* find_late(Locked locked, int64_t now) noexcept;
   bool expire_step() noexcept;
-  int64_t left_of_step(const Invocation& invocation, int64_t now) const noexcept;
-  int64_t next_step_due() const noexcept;
+  int64_t left_of_step(Locked locked, const Invocation& invocation, int64_t now) const noexcept;
+  int64_t next_step_due(Locked) const noexcept;
   static Ref<Error> step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept;
-  void abandon(Call& call, Notifications& notifications) noexcept;
-  void add(AtWork& worker) noexcept;
-  void remove(AtWork& worker) noexcept;
-  AtWork* find_at_work(const Call& call) const noexcept;
+  void abandon(Locked locked, Call& call, Notifications& notifications) noexcept;
+  void add_worker(Locked locked, AtWork& worker) noexcept;
+  void remove_worker(Locked locked, AtWork& worker) noexcept;
+  AtWork* find_at_work(Locked locked, const Call& call) const noexcept;
   // Abandoned bodies: run_abandoned.cpp.
-  void keep_body(Call& call, Notifications& notifications) noexcept;
-  void keep_bodies(Notifications& notifications) noexcept;
-  void come_back(Call& call, Notifications& notifications) noexcept;
-  void linger(Call& call) noexcept;
-  void let_go_abandoned(Call& call, Commands& commands, Notifications& notifications) noexcept;
+  void keep_body(Locked locked, Call& call, Notifications& notifications) noexcept;
+  void keep_bodies(Locked locked, Notifications& notifications) noexcept;
+  void come_back(Locked locked, Call& call, Notifications& notifications) noexcept;
+  void linger(Locked locked, Call& call) noexcept;
+  void let_go_abandoned(Locked locked, Call& call, Commands& commands, Notifications& notifications) noexcept;
   void tell_kept() const noexcept;
-  Call* find_untold() const noexcept;
-  RunDescription picture() const;
+  Call* find_untold(Locked) const noexcept;
+  RunDescription description(Locked) const;
   // Those whose attempts are over; all are counted.
-  uint64_t put_abandoned(std::vector<AbandonedBody>& bodies) const;
-  void cancel_call(Call& call, Notifications& notifications) noexcept;
+  uint64_t put_abandoned(Locked locked, std::vector<AbandonedBody>& bodies) const;
+  void cancel_call(Locked locked, Call& call, Notifications& notifications) noexcept;
   // Without the lock.
   void cancel_calls() noexcept;
   void notify(Notifications& notifications) noexcept;
@@ -276,125 +280,124 @@ class Run final : public Object, public Work {
   // Who works: a thread that waits starts only what is known to be quick.
   enum class Worker : uint8_t { anybody, waiter };
   uint64_t work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept;
-  bool next_is_quick() const noexcept;
+  bool next_is_quick(Locked) const noexcept;
   bool is_quick(const Call& call) const noexcept;
   StepIndex index_of(const StepDefinition& step) const noexcept;
   Status call_slow_body(Call& call, Ref<Error>& error) noexcept;
   void look(CoarseClock& watch, const Call& call) noexcept;
-  void dispatch(Commands& commands, Notifications& notifications) noexcept;
+  void dispatch(Locked locked, Commands& commands, Notifications& notifications) noexcept;
   // The invocation that a tick has dispatched gets its call. False: there is none.
-  bool take_next(Call*& call, Call::PendingRelease& pending_release, Commands& commands,
+  bool take_next(Locked locked, Call*& call, Call::PendingRelease& pending_release, Commands& commands,
                  Notifications& notifications) noexcept;
-  bool may_be_held() const noexcept { return stream_ && stream_->may_hold(); }
-  int64_t dispatch_ms() const noexcept { return times_steps_ ? begin_ms() : looked_ms_; }
-  void fail_without_memory(Invocation* invocation, bool dispatches_next, Commands& commands,
+  bool may_be_held(Locked) const noexcept { return listeners_.stream && listeners_.stream->may_hold(); }
+  int64_t dispatch_ms() const noexcept { return time_.has_step_timeouts ? begin_ms() : time_.looked_ms; }
+  void fail_without_memory(Locked locked, Invocation* invocation, bool dispatches_next, Commands& commands,
                            Notifications& notifications) noexcept;
-  Call* take_call() noexcept;
+  Call* take_call(Locked) noexcept;
   void keep_call(Call* call) noexcept;
   static void clear_left(Ref<Call>& left, bool is_done) noexcept;
   Status call_body(Call& call, Ref<Error>& error) noexcept;
   // The body is back; with a hand free, the next one is dispatched in the same tick. False: it is pending.
-  bool bring_back(Call& call, Status status, Ref<Error>& error, bool dispatches_next, Commands& commands,
-                  Notifications& notifications) noexcept;
-  void finish(Call& call, Ref<Error> failure, bool dispatches_next, Commands& commands,
+  bool bring_back(Locked locked, Call& call, Status status, Ref<Error>& error, bool dispatches_next,
+                  Commands& commands, Notifications& notifications) noexcept;
+  void finish(Locked locked, Call& call, Ref<Error> failure, bool dispatches_next, Commands& commands,
               Notifications& notifications) noexcept;
-  void finish_with_growth(Call& call, bool dispatches_next, Commands& commands,
+  void finish_with_growth(Locked locked, Call& call, bool dispatches_next, Commands& commands,
                           Notifications& notifications) noexcept;
   void prepare_finish(Call& call, Tick& done) noexcept;
   void fail_step(const Call& call, Tick& tick, Ref<Error> cause, Output& handled) const noexcept;
-  void finish_otherwise(Call& call, Ref<Error> failure, bool dispatches_next, Commands& commands,
-                        Notifications& notifications) noexcept;
+  void finish_otherwise(Locked locked, Call& call, Ref<Error> failure, bool dispatches_next,
+                        Commands& commands, Notifications& notifications) noexcept;
   void make_step_failed(const Call& call, Tick& tick, Output& output) const noexcept;
-  void leave_pending(Call& call, Commands& commands, Notifications& notifications) noexcept;
-  void suspend(Call& call, bool dispatches_next, Commands& commands, Notifications& notifications) noexcept;
-  bool leave_abandoned(Call& call, Ref<Error>& error, bool dispatches_next, Commands& commands,
+  void leave_pending(Locked locked, Call& call, Commands& commands, Notifications& notifications) noexcept;
+  void suspend(Locked locked, Call& call, bool dispatches_next, Commands& commands,
+               Notifications& notifications) noexcept;
+  bool leave_abandoned(Locked locked, Call& call, Ref<Error>& error, bool dispatches_next, Commands& commands,
                        Notifications& notifications) noexcept;
 
   // Sleeps and helps until done() holds under the lock, which it looks at between bodies where that can come
   // while there is still work. False: the deadline has passed.
-  bool wait_until(Guard& guard, int64_t timeout_ms, bool can_come_early, const std::function<bool()>& done);
+  bool wait_until(Guard& guard, int64_t timeout_ms, bool can_come_early,
+                  const std::function<bool(Locked)>& done);
   // What a thread that waits has left to others, until when they may come for it, and that they have not.
   struct LeftLying {
     uint64_t id = 0;  // of the invocation; 0: none
     int64_t until_ms = 0;
     bool is_taken = false;
   };
-  bool takes_next(LeftLying& left_lying) noexcept;
-  void wake_helpers() noexcept;
+  bool takes_next(Locked locked, LeftLying& left_lying) noexcept;
+  void wake_helpers(Locked) noexcept;
   bool sleep(Guard& guard, bool help, int64_t deadline_ms);
-  bool is_reached(uint32_t until) const noexcept;
-  bool rests_in_pause() const noexcept;
+  bool is_reached(Locked locked, uint32_t until) const noexcept;
+  bool rests_in_pause(Locked) const noexcept;
   bool sleep_in_pause(Guard& guard, bool& may_tell);
-  std::string_view why_too_late() const noexcept;
+  std::string_view why_too_late(Locked) const noexcept;
   bool helps(int64_t timeout_ms) const noexcept;
   Ref<Error> write_buffered(WriteBuffer& write_buffer, std::span<Write> writes, uint64_t* version,
                             bool* removed);
   std::vector<std::string> kept_keys(std::string_view prefix, bool session) const;
-  void wake_waiters() noexcept;
-  bool is_lost() const noexcept;
+  bool is_lost(Locked) const noexcept;
   void cancel_if_lost() noexcept;
 
   Ref<Runtime> runtime_;
-  mutable Lock lock_;
-  std::atomic<uint32_t> kept_{0};  // bodies at work whose outcome counts no more
-  Condition changed_;
-  RunState state_;
-  bool started_ = false;              // in this process
-  bool enlisted_ = false;             // in the runtime's list, under its lock
-  bool delisted_ = false;             // it has ended: nobody finds it there any more
-  bool helpers_know_ = false;         // that something can be started
-  uint32_t waiters_ = 0;              // threads that sleep on changed_
-  uint32_t helpers_ = 0;              // those of them that would rather work
-  std::atomic<uint32_t> busy_{0};     // threads that call out for this run, or are about to
-  bool owned_ = false;                // started and not ended: the runtime has a reference
-  std::atomic<bool> ended_{false};    // has_ended(), for a look without the lock
-  std::atomic<bool> closing_{false};  // somebody waits for them to leave
-  bool time_has_passed_ = false;
-  bool ends_pause_ = false;           // the start does: the pause is that of the snapshot
-  bool is_observed_ = false;          // watched, or a subscriber may hold the run back
-  std::atomic<bool> watched_{false};  // as state_.watched, for a look without the lock
-  bool is_leaving_ = false;           // it has ended, and bodies are at work: the runtime's, under its lock
-  uint32_t tasks_ = 0;                // steps that a host's scheduler was told of and has not run yet
-  std::atomic<uint32_t> handles_{1};
-  bool round_ = false;  // the runtime's, under its lock: as its own, where its last count has seen this run
-  uint32_t callback_rounds_ = 0;  // rounds of callbacks that have the run meanwhile, and may move it on
-  Call* spare_call_ = nullptr;
-  // What a host may register many of. Callbacks: an addition, a removal and the end cost the same however
-  // many there are. Calls: so does each; those that are told of the end are, so many at a time. Timers: the
-  // logarithm of the number of attempts. The stream: see StreamLog.
-  std::unique_ptr<StreamLog> stream_;
-  CallbackGroups done_;
-  std::unique_ptr<PendingCallback> input_;
-  Call* calls_ = nullptr;      // listed ones
-  Call* lingering_ = nullptr;  // abandoned, and not completed by whoever has their invocations
-  AtWork* at_work_ = nullptr;  // threads inside work()
-  StepTimers step_timers_;
-  int64_t known_due_ms_ = INT64_MAX;  // the runtime will tell the time then at the latest
-  int64_t looked_ms_ = 0;             // when a body began last, or little before
-  bool has_just_looked_ = false;      // start() has, for the first thread that works
-  const bool times_steps_;
-  const bool shares_work_;      // as the executor says
+  LockedState locked_state_;
+
+  // From its making to its end.
+  struct Life {
+    std::atomic<uint32_t> handles{1};
+    std::atomic<uint32_t> busy{0};     // threads that call out for this run, or are about to
+    std::atomic<bool> ended{false};    // has_ended(), for a look without the lock
+    std::atomic<bool> closing{false};  // somebody waits for them to leave
+    bool started = false;              // in this process
+    bool owned = false;                // started and not ended: the runtime has a reference
+    bool delisted = false;             // it has ended: nobody finds it there any more
+    bool time_has_passed = false;      // as Resuming says, for the start
+    bool ends_pause = false;
+  } life_;
+
+  // Threads that sleep until something has changed.
+  struct Waiting {
+    LazyCondition changed;
+    uint32_t sleepers = 0;
+    uint32_t helpers = 0;       // those of them that would rather work
+    bool helpers_know = false;  // that something can be started
+  } waiting_;
+
+  // Who hears of what happens. What a host may register many of: an addition, a removal and the end cost the
+  // same however many there are. The stream: see StreamLog.
+  struct Listeners {
+    std::unique_ptr<StreamLog> stream;
+    CallbackGroups done;
+    std::unique_ptr<PendingCallback> input;
+    uint32_t callback_rounds = 0;      // of callbacks that have the run meanwhile, and may move it on
+    std::atomic<bool> watched{false};  // as the state says, for a look without the lock
+    bool is_observed = false;          // watched, or a subscriber may hold the run back
+  } listeners_;
+
+  // Bodies, and the threads that call them. An addition and a removal cost the same however many there are; at
+  // the end, those that are listed are told, so many at a time.
+  struct Bodies {
+    Call* listed = nullptr;      // that something outside may have to do with
+    Call* lingering = nullptr;   // abandoned, and not completed by whoever has their invocations
+    AtWork* at_work = nullptr;   // threads inside work()
+    Call* spare_call = nullptr;  // for the next thread
+    uint32_t tasks = 0;          // steps that a host's scheduler was told of and has not run yet
+  } bodies_;
+
+  // Timers: the logarithm of the number of attempts.
+  struct Time {
+    const bool has_step_timeouts;
+    const bool shares_work;        // as the executor says
+    bool has_just_looked = false;  // start() has, for the first thread that works
+    StepTimers step_timers{};
+    int64_t known_due_ms = INT64_MAX;  // the runtime will tell the time then at the latest
+    int64_t looked_ms = 0;             // when a body began last, or little before
+  } time_;
   mutable UuidText id_text_{};  // made when somebody asks; empty until then
-
-  std::atomic<int64_t> far_due_ms_{INT64_MAX};  // for the runtime to arm, when it comes nearer
-
-  // The runtime's, under its lock.
-  int64_t armed_ms_ = INT64_MAX;
-  Run* next_active_ = nullptr;
-  Run* previous_active_ = nullptr;
 
  public:
   ~Run();
 };
-
-[[gnu::always_inline]] inline bool Call::emit_again(std::string_view type, Value& value) {
-  if (!is_open() || run_->ended() || type.empty() || !same_text(emitted_name_, type) ||
-      outputs_.size() >= outputs_max_) [[unlikely]]
-    return false;
-  outputs_.emplace_back(Event::make_in(event_cache_, type, Ref<Value>::share(&value), step_->name),
-                        emitted_last_, kNoStep);
-  return true;
-}
 
 // Larger, and the allocators of most systems take twice as long for it.
 static_assert(sizeof(void*) != 8 || sizeof(Run) <= 1032);

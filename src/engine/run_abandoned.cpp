@@ -4,16 +4,17 @@
 //
 // Invariants: `kept_` counts the calls of this run with is_kept_, each the call of one of the workers; the
 // runtime counts them all. A run that has ended with some is in the runtime's list until the last is back.
-// `lingering_` are abandoned calls whose bodies are back and which their host has deferred: they keep no
+// `bodies_.lingering` are abandoned calls whose bodies are back and which their host has deferred: they keep no
 // thread, and maybe a permit, until they are completed or their invocation is released.
 #include <new>
 #include <string>
 
 #include "base/quotes.hpp"
+#include "base/scope.hpp"
 #include "engine/run.hpp"
-#include "engine/scope.hpp"
 
 namespace blazen {
+
 namespace {
 
 std::string words_for(const StepDefinition& step, uint32_t attempt) {
@@ -22,26 +23,26 @@ std::string words_for(const StepDefinition& step, uint32_t attempt) {
 
 }  // namespace
 
-void Run::add(AtWork& worker) noexcept {
-  worker.next = at_work_;
-  if (at_work_ != nullptr) at_work_->previous = &worker;
-  at_work_ = &worker;
+void Run::add_worker(Locked, AtWork& worker) noexcept {
+  worker.next = bodies_.at_work;
+  if (bodies_.at_work != nullptr) bodies_.at_work->previous = &worker;
+  bodies_.at_work = &worker;
 }
 
-void Run::remove(AtWork& worker) noexcept {
-  (worker.previous != nullptr ? worker.previous->next : at_work_) = worker.next;
+void Run::remove_worker(Locked, AtWork& worker) noexcept {
+  (worker.previous != nullptr ? worker.previous->next : bodies_.at_work) = worker.next;
   if (worker.next != nullptr) worker.next->previous = worker.previous;
 }
 
-Run::AtWork* Run::find_at_work(const Call& call) const noexcept {
-  AtWork* worker = at_work_;
+Run::AtWork* Run::find_at_work(Locked, const Call& call) const noexcept {
+  AtWork* worker = bodies_.at_work;
   while (worker != nullptr && worker->call != &call) worker = worker->next;
   return worker;
 }
 
 // Under the lock. From now on, what this body does counts no more.
-void Run::keep_body(Call& call, Notifications& notifications) noexcept {
-  const AtWork* worker = find_at_work(call);
+void Run::keep_body(Locked locked, Call& call, Notifications& notifications) noexcept {
+  const AtWork* worker = find_at_work(locked, call);
   if (worker == nullptr || call.is_kept_) return;
   call.is_kept_ = true;
   kept_.fetch_add(1, std::memory_order_relaxed);
@@ -53,14 +54,14 @@ void Run::keep_body(Call& call, Notifications& notifications) noexcept {
 }
 
 // Under the lock: the run has ended.
-void Run::keep_bodies(Notifications& notifications) noexcept {
-  for (AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
-    if (worker->call != nullptr && !worker->call->returned_) keep_body(*worker->call, notifications);
+void Run::keep_bodies(Locked locked, Notifications& notifications) noexcept {
+  for (AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
+    if (worker->call != nullptr && !worker->call->returned_) keep_body(locked, *worker->call, notifications);
   }
 }
 
 // Under the lock: the body has returned.
-void Run::come_back(Call& call, Notifications& notifications) noexcept {
+void Run::come_back(Locked, Call& call, Notifications& notifications) noexcept {
   call.is_kept_ = false;
   kept_.fetch_sub(1, std::memory_order_relaxed);
   runtime_->count_kept(-1);
@@ -77,25 +78,27 @@ void Run::come_back(Call& call, Notifications& notifications) noexcept {
 }
 
 // Under the lock: somebody may complete it, which will come to nothing.
-void Run::linger(Call& call) noexcept {
+void Run::linger(Locked, Call& call) noexcept {
   if (std::exchange(call.lingers_, true)) return;
   call.previous_listed_ = nullptr;
-  call.next_listed_ = lingering_;
-  if (lingering_ != nullptr) lingering_->previous_listed_ = &call;
-  lingering_ = &call;
+  call.next_listed_ = bodies_.lingering;
+  if (bodies_.lingering != nullptr) bodies_.lingering->previous_listed_ = &call;
+  bodies_.lingering = &call;
 }
 
 // Under the lock: an abandoned call whose body is back, and that nobody completes any more. Its permit is
 // free.
-void Run::let_go_abandoned(Call& call, Commands& commands, Notifications& notifications) noexcept {
+void Run::let_go_abandoned(Locked locked, Call& call, Commands& commands,
+                           Notifications& notifications) noexcept {
   if (std::exchange(call.lingers_, false)) {
-    (call.previous_listed_ != nullptr ? call.previous_listed_->next_listed_ : lingering_) = call.next_listed_;
+    (call.previous_listed_ != nullptr ? call.previous_listed_->next_listed_ : bodies_.lingering) =
+        call.next_listed_;
     if (call.next_listed_ != nullptr) call.next_listed_->previous_listed_ = call.previous_listed_;
   }
-  if (!std::exchange(call.keeps_permit_, false) || has_ended(state_)) return;
+  if (!std::exchange(call.keeps_permit_, false) || has_ended(state())) return;
   Tick tick{Tick::Kind::abandoned_returned};
   tick.step = index_of(*call.step_);
-  this->tick(tick, commands, notifications);
+  this->tick(locked, tick, commands, notifications);
 }
 
 // Without the lock, from body to body; that of this thread, which has ended its run itself, does not hang.
@@ -107,15 +110,15 @@ void Run::tell_kept() const noexcept {
     bool is_late = false;
     bool is_told_to_stop = false;
     {
-      Guard guard(lock_);
-      Call* const call = find_untold();
+      Guard guard(lock());
+      Call* const call = find_untold(guard);
       if (call == nullptr) return;
       call->is_told_ = true;
       step = call->step_;
       attempt = call->attempt_;
       is_late = call->abandoned_.load(std::memory_order_relaxed);
-      is_told_to_stop = is_late || state_.phase == Phase::cancelled ||
-                        (state_.error && state_.error->status == Status::run_timeout);
+      is_told_to_stop = is_late || state().phase == Phase::cancelled ||
+                        (state().error && state().error->status == Status::run_timeout);
     }
     const LogLevel level = is_told_to_stop ? LogLevel::warning : LogLevel::info;
     try {
@@ -130,8 +133,8 @@ void Run::tell_kept() const noexcept {
 }
 
 // Under the lock.
-Call* Run::find_untold() const noexcept {
-  for (const AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
+Call* Run::find_untold(Locked) const noexcept {
+  for (const AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
     Call* const call = worker->call;
     if (call != nullptr && call->is_kept_ && !call->is_told_ && !worker->scope.is_here()) return call;
   }
@@ -141,9 +144,9 @@ Call* Run::find_untold() const noexcept {
 void Run::add_stuck(StuckBodies& bodies) const {
   std::vector<AbandonedBody> mine;
   {
-    Guard guard(lock_);
+    Guard guard(lock());
     const int64_t now = now_ms();
-    for (const AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
+    for (const AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
       if (worker->call == nullptr || !worker->call->is_kept_) continue;
       const Call& call = *worker->call;
       const uint32_t began_ms = call.invocation_ == nullptr ? call.began_ms_ : call.invocation_->began_ms;
@@ -155,7 +158,7 @@ void Run::add_stuck(StuckBodies& bodies) const {
 }
 
 // Under the lock.
-uint64_t Run::put_abandoned(std::vector<AbandonedBody>& bodies) const {
+uint64_t Run::put_abandoned(Locked, std::vector<AbandonedBody>& bodies) const {
   uint64_t count = 0;
   const int64_t now = now_ms();
   const auto put = [&](const Call& call, bool is_at_work) {
@@ -163,11 +166,11 @@ uint64_t Run::put_abandoned(std::vector<AbandonedBody>& bodies) const {
     bodies.push_back({call.invocation_id_, index_of(*call.step_), call.attempt_, call.event_kept_,
                       passed_since(call.began_ms_, now), is_at_work, call.keeps_permit_});
   };
-  for (const AtWork* worker = at_work_; worker != nullptr; worker = worker->next) {
+  for (const AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
     if (worker->call == nullptr || !worker->call->is_kept_) continue;
     if (worker->call->abandoned_.load(std::memory_order_relaxed)) put(*worker->call, true);
   }
-  for (const Call* call = lingering_; call != nullptr; call = call->next_listed_) put(*call, false);
+  for (const Call* call = bodies_.lingering; call != nullptr; call = call->next_listed_) put(*call, false);
   return count;
 }
 

@@ -8,23 +8,23 @@
 namespace blazen {
 
 std::string Run::describe() const {
-  std::optional<RunDescription> picture;  // outlives the lock
+  std::optional<RunDescription> description;  // outlives the lock
   {
-    Guard guard(lock_);
-    picture.emplace(this->picture());
+    Guard guard(lock());
+    description.emplace(this->description(guard));
   }
-  return picture->json(workflow());
+  return description->json(workflow());
 }
 
-// Under the lock.
-RunDescription Run::picture() const {
-  RunDescription picture(state_, started_ || has_ended(state_) ? status_of(state_) : RunStatus::created,
-                         now_ms(), date_ms());
-  if (kept_.load(std::memory_order_relaxed) == 0 && lingering_ == nullptr) return picture;
+RunDescription Run::description(Locked locked) const {
+  RunDescription description(state(),
+                             life_.started || has_ended(state()) ? status_of(state()) : RunStatus::created,
+                             now_ms(), date_ms());
+  if (kept_.load(std::memory_order_relaxed) == 0 && bodies_.lingering == nullptr) return description;
   std::vector<AbandonedBody> bodies;
-  const uint64_t count = put_abandoned(bodies);
-  picture.add(std::move(bodies), count);
-  return picture;
+  const uint64_t count = put_abandoned(locked, bodies);
+  description.add(std::move(bodies), count);
+  return description;
 }
 
 std::string Run::questions() const {
@@ -32,22 +32,23 @@ std::string Run::questions() const {
   const int64_t date = date_ms();
   std::optional<QuestionList> questions;
   {
-    Guard guard(lock_);
-    questions.emplace(state_, now, date);
+    Guard guard(lock());
+    questions.emplace(state(), now, date);
   }
   return questions->json();
 }
 
-void Run::count(Runtime::Counters& counters) const noexcept {
-  Guard guard(lock_);
-  counters.events_routed += state_.event_id_last;
-  counters.in_flight += state_.in_flight.size();
-  counters.queued += state_.open - state_.in_flight.size() - state_.backing_off.size() - state_.asking.size();
-  if (!started_ && !has_ended(state_)) {
+void Run::count(RuntimeCounters& counters) const noexcept {
+  Guard guard(lock());
+  counters.events_routed += state().event_id_last;
+  counters.in_flight += state().in_flight.size();
+  counters.queued +=
+      state().open - state().in_flight.size() - state().backing_off.size() - state().asking.size();
+  if (!life_.started && !has_ended(state())) {
     ++counters.created;
     return;
   }
-  switch (status_of(state_)) {
+  switch (status_of(state())) {
     case RunStatus::created: ++counters.created; break;
     case RunStatus::running: ++counters.running; break;
     case RunStatus::waiting: ++counters.waiting; break;

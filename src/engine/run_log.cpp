@@ -9,7 +9,7 @@ namespace blazen {
 void Run::note_for_log(LogLevel level, const Ref<Error>& error, const char* what,
                        Notifications& notifications) const noexcept {
   if (!runtime_->log().hears(level)) return;
-  notifications.note_for_log = {level, what, error};
+  notifications.log_record = {level, what, error};
   notifications.more = true;
 }
 
@@ -29,9 +29,9 @@ void Run::tell_log(LogLevel level, std::string_view text, std::string_view more)
   }
 }
 
-void Run::write_log_record(const LogRecord& note_for_log) const noexcept {
-  if (!note_for_log.error) return tell_log(note_for_log.level, note_for_log.what);
-  tell_log(note_for_log.level, note_for_log.error->message, note_for_log.what);
+void Run::write_log_record(const LogRecord& record) const noexcept {
+  if (!record.error) return tell_log(record.level, record.what);
+  tell_log(record.level, record.error->message, record.what);
 }
 
 void Run::tell_log_threw(const Ref<Error>& thrown) const noexcept {
@@ -39,9 +39,9 @@ void Run::tell_log_threw(const Ref<Error>& thrown) const noexcept {
 }
 
 void Run::tell_log_ended() const noexcept {
-  if (state_.phase == Phase::completed) return tell_log(LogLevel::debug, "completed");
-  const std::string_view why = state_.error ? std::string_view(state_.error->message) : std::string_view();
-  tell_log(LogLevel::info, state_.phase == Phase::failed ? "failed: " : "cancelled: ", why);
+  if (state().phase == Phase::completed) return tell_log(LogLevel::debug, "completed");
+  const std::string_view why = state().error ? std::string_view(state().error->message) : std::string_view();
+  tell_log(LogLevel::info, state().phase == Phase::failed ? "failed: " : "cancelled: ", why);
 }
 
 }  // namespace blazen

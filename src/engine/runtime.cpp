@@ -6,10 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/scope.hpp"
 #include "base/steady.hpp"
 #include "engine/refusals.hpp"
-#include "engine/run.hpp"
-#include "engine/scope.hpp"
 
 namespace blazen {
 namespace {
@@ -48,14 +47,14 @@ class Runtime::Walk {
     *place = below_;
   }
   // Null: that was the last.
-  Run* next() noexcept {
-    Run* run = at_;
+  RunEntry* next() noexcept {
+    RunEntry* run = at_;
     if (run != nullptr) at_ = run->next_active_;
     return run;
   }
   bool is_over() const noexcept { return at_ == nullptr; }
   // It leaves the list.
-  static void pass_by(Walk* walks, const Run& run) noexcept {
+  static void pass_by(Walk* walks, const RunEntry& run) noexcept {
     for (Walk* walk = walks; walk != nullptr; walk = walk->below_) {
       if (walk->at_ == &run) walk->at_ = run.next_active_;
     }
@@ -63,7 +62,7 @@ class Runtime::Walk {
 
  private:
   Runtime& runtime_;
-  Run* at_;
+  RunEntry* at_;
   Walk* below_;
 };
 
@@ -82,11 +81,11 @@ class Runtime::Count {
     runtime_.count_ = nullptr;
     runtime_.quiet_.wake_all();
   }
-  Counters& unseen() noexcept { return unseen_; }
+  RuntimeCounters& unseen() noexcept { return unseen_; }
 
  private:
   Runtime& runtime_;
-  Counters unseen_;
+  RuntimeCounters unseen_;
 };
 
 #ifdef BLAZEN_INVARIANTS
@@ -98,7 +97,13 @@ void Call::check_keeps_nothing() const noexcept {
 #endif
 
 Runtime::Runtime(const HostCalls& calls, Ports ports) noexcept
-    : Object(Kind::runtime), calls_(calls), ports_(std::move(ports)) {
+    : Object(Kind::runtime),
+      Later([](Later* later) noexcept {
+        Ref<Runtime> self = Ref<Runtime>::adopt(static_cast<Runtime*>(later));
+        self->finish_close();
+      }),
+      calls_(calls),
+      ports_(std::move(ports)) {
   watch_forks();
 }
 
@@ -111,7 +116,7 @@ void Runtime::let_go() noexcept {
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   begin_close();
   if (EngineScope::inside()) {
-    EngineScope::finish_later(this);
+    EngineScope::finish_later(*this);
     return;
   }
   finish_close();
@@ -130,7 +135,7 @@ Ref<Error> Runtime::close_within(int64_t timeout_ms) {
   if (is_inherited()) return nullptr;
   if (timeout_ms >= 0 && !wait_quiet(timeout_ms)) {
     StuckBodies bodies;
-    for (const Ref<Run>& run : find_stuck()) run->add_stuck(bodies);
+    for (const Kept<RunEntry>& run : find_stuck()) run->add_stuck(bodies);
     return bodies.error("the runtime");
   }
   finish_close();
@@ -149,14 +154,14 @@ bool Runtime::wait_quiet(int64_t timeout_ms) noexcept {
 }
 
 // The runs with bodies at work that count no more.
-std::vector<Ref<Run>> Runtime::find_stuck() {
-  std::vector<Ref<Run>> runs;
+std::vector<Kept<RunEntry>> Runtime::find_stuck() {
+  std::vector<Kept<RunEntry>> runs;
   Guard guard(lock_);
-  for (Run* list : {active_, leaving_}) {
-    for (Run* run = list; run != nullptr; run = run->next_active_) {
+  for (RunEntry* list : {active_, leaving_}) {
+    for (RunEntry* run = list; run != nullptr; run = run->next_active_) {
       if (run->kept_.load(std::memory_order_relaxed) == 0) continue;
       if (runs.size() == runs.capacity()) runs.reserve(runs.size() * 2 + 8);
-      if (try_retain(run)) runs.push_back(Ref<Run>::adopt(run));
+      if (run->try_keep()) runs.emplace_back(run);
     }
   }
   return runs;
@@ -166,14 +171,14 @@ std::vector<Ref<Run>> Runtime::find_stuck() {
 void Runtime::begin_close() noexcept {
   closing_.store(true);
   for (;;) {
-    Ref<Run> run;
+    Kept<RunEntry> run;
     {
       Guard guard(lock_);
-      Run* next = active_;
+      RunEntry* next = active_;
       if (next == nullptr) return;
       unlink(*next);
-      if (!try_retain(next)) continue;  // its last reference went just now
-      run = Ref<Run>::adopt(next);
+      if (!next->try_keep()) continue;  // its last reference went just now
+      run = Kept<RunEntry>(next);
     }
     run->cancel("its runtime was closed");
     if (is_inherited()) return;
@@ -197,25 +202,21 @@ void Runtime::finish_close() noexcept {
   quiet_.wake_all();
 }
 
-Ref<Error> Runtime::enlist(Run& run, RunId* new_id) noexcept {
+Ref<Error> Runtime::enlist(RunEntry& run, RunId* new_id, Spares& spares) noexcept {
   Guard guard(lock_);
   if (closing_.load()) return closed_runtime();
   if (new_id != nullptr) {
     if (Ref<Error> error = ports_.entropy->fill(new_id->data(), new_id->size())) return error;
   }
-  if (spare_call_count_ > 0) run.spare_call_ = spare_calls_[--spare_call_count_];
-  if (spare_blocks_count_ > 0 && !run.state_.pool.has_blocks()) {
-    run.state_.pool.adopt(std::move(spare_blocks_[--spare_blocks_count_]));
-  }
+  if (spare_call_count_ > 0) spares.call = spare_calls_[--spare_call_count_];
+  if (spare_blocks_count_ > 0) spares.blocks = std::move(spare_blocks_[--spare_blocks_count_]);
   run.enlisted_ = true;
   run.round_ = round_;
-  run.next_active_ = active_;
-  if (active_ != nullptr) active_->previous_active_ = &run;
-  active_ = &run;
+  put_in(active_, run);
   return nullptr;
 }
 
-void Runtime::delist(Run& run, Call* spare_call) noexcept {
+void Runtime::delist(RunEntry& run, Call* spare_call) noexcept {
   {
     Guard guard(lock_);
     keep_call(spare_call);
@@ -225,48 +226,54 @@ void Runtime::delist(Run& run, Call* spare_call) noexcept {
   if (spare_call != nullptr) Ref<Call>::adopt(spare_call).reset();
 }
 
-void Runtime::unlink(Run& run) noexcept {
+// Under the lock, as what follows.
+void Runtime::put_in(RunEntry*& list, RunEntry& run) noexcept {
+  run.previous_active_ = nullptr;
+  run.next_active_ = list;
+  if (list != nullptr) list->previous_active_ = &run;
+  list = &run;
+}
+
+void Runtime::take_out(RunEntry*& list, RunEntry& run) noexcept {
+  (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : list) = run.next_active_;
+  if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
+}
+
+void Runtime::unlink(RunEntry& run) noexcept {
   if (!std::exchange(run.enlisted_, false)) return;
   if (run.armed_ms_ != INT64_MAX) armed_.erase({std::exchange(run.armed_ms_, INT64_MAX), &run});
   count_ended(run);
   if (walks_ != nullptr) [[unlikely]]
     Walk::pass_by(walks_, run);
-  (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : active_) = run.next_active_;
-  if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
+  take_out(active_, run);
 }
 
-// Under the lock. The run has ended, and some of its bodies are at work.
-void Runtime::see_off(Run& run) noexcept {
-  if (std::exchange(run.is_leaving_, true)) return;
-  run.previous_active_ = nullptr;
-  run.next_active_ = leaving_;
-  if (leaving_ != nullptr) leaving_->previous_active_ = &run;
-  leaving_ = &run;
+// The run has ended, and some of its bodies are at work.
+void Runtime::see_off(RunEntry& run) noexcept {
+  if (!std::exchange(run.is_leaving_, true)) put_in(leaving_, run);
 }
 
 // Either delist() comes later, and sees that none is left, or the run is in the list.
-void Runtime::look_at_leaving(Run& run) noexcept {
+void Runtime::look_at_leaving(RunEntry& run) noexcept {
   if (run.kept_.load(std::memory_order_relaxed) != 0) return;
   Guard guard(lock_);
-  if (!std::exchange(run.is_leaving_, false)) return;
-  (run.previous_active_ != nullptr ? run.previous_active_->next_active_ : leaving_) = run.next_active_;
-  if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
+  if (std::exchange(run.is_leaving_, false)) take_out(leaving_, run);
 }
 
-void Runtime::keep_spares(Call* call, InvocationPool::Blocks blocks) noexcept {
+void Runtime::keep_spares(Spares spares) noexcept {
 #ifdef BLAZEN_INVARIANTS
-  for (const InvocationPool::Block& block : blocks) {
+  for (const InvocationPool::Block& block : spares.blocks) {
     for (const Invocation& item : block)
       check_keeps_nothing(!item.event && !item.effects && item.level == 0, "an invocation between two runs");
   }
 #endif
   {
     Guard guard(lock_);
-    keep_call(call);
-    if (!blocks.empty() && spare_blocks_count_ < kSparesMax)
-      spare_blocks_[spare_blocks_count_++] = std::move(blocks);
+    keep_call(spares.call);
+    if (!spares.blocks.empty() && spare_blocks_count_ < kSparesMax)
+      spare_blocks_[spare_blocks_count_++] = std::move(spares.blocks);
   }
-  if (call != nullptr) Ref<Call>::adopt(call).reset();
+  if (spares.call != nullptr) Ref<Call>::adopt(spares.call).reset();
 }
 
 // Under the lock. Takes the call, or leaves it to the caller where there are enough.
@@ -286,7 +293,7 @@ Alarm::Target Runtime::target() noexcept {
 }
 
 // Under the lock. False: no memory.
-bool Runtime::arm_listed(Run& run, int64_t due_ms) noexcept {
+bool Runtime::arm_listed(RunEntry& run, int64_t due_ms) noexcept {
   if (!run.enlisted_ || due_ms >= run.armed_ms_) return true;
   try {
     armed_.emplace(due_ms, &run);
@@ -299,7 +306,7 @@ bool Runtime::arm_listed(Run& run, int64_t due_ms) noexcept {
 }
 
 // Without memory to arm it, it is as one that is far away.
-void Runtime::arm(Run& run, int64_t due_ms) noexcept {
+void Runtime::arm(RunEntry& run, int64_t due_ms) noexcept {
   bool earlier = false;
   {
     Guard guard(lock_);
@@ -330,38 +337,37 @@ void Runtime::wake_sleepers() noexcept {
   if (ports_.clock->is_hosts() && next_due() > ports_.clock->now_ms()) return;
   const EngineScope scope;
   enter();
-  while (const Ref<Run> run = take_sleeper()) run->wake_waiters();
+  while (const Kept<RunEntry> run = take_sleeper()) run->wake_waiters();
   leave();
 }
 
 // The run of one that is listed, and is not any more; null: there is none.
-Ref<Run> Runtime::take_sleeper() noexcept {
+Kept<RunEntry> Runtime::take_sleeper() noexcept {
   Guard guard(lock_);
-  if (sleepers_ == nullptr) return nullptr;
-  Run& run = sleepers_->run_;  // whoever sleeps has a reference
+  if (sleepers_ == nullptr) return {};
+  RunEntry& run = sleepers_->run_;  // whoever sleeps has a reference
   unlist(*sleepers_);
-  return Ref<Run>::share(&run);
+  run.keep();
+  return Kept<RunEntry>(&run);
 }
 
 void Runtime::Sleeper::list() noexcept {
-  Runtime& runtime = run_.runtime();
   counts_ = true;
-  runtime.sleeper_count_.fetch_add(1);
-  Guard guard(runtime.lock_);
+  runtime_.sleeper_count_.fetch_add(1);
+  Guard guard(runtime_.lock_);
   listed_ = true;
-  next_ = runtime.sleepers_;
+  next_ = runtime_.sleepers_;
   if (next_ != nullptr) next_->previous_ = this;
-  runtime.sleepers_ = this;
+  runtime_.sleepers_ = this;
 }
 
 Runtime::Sleeper::~Sleeper() {
   if (!counts_) return;
-  Runtime& runtime = run_.runtime();
   {
-    Guard guard(runtime.lock_);
-    if (listed_) runtime.unlist(*this);
+    Guard guard(runtime_.lock_);
+    if (listed_) runtime_.unlist(*this);
   }
-  runtime.sleeper_count_.fetch_sub(1);
+  runtime_.sleeper_count_.fetch_sub(1);
 }
 
 // Under the lock.
@@ -376,7 +382,7 @@ void Runtime::arm_those_far() noexcept {
   Guard guard(lock_);
   arm_by_.store(INT64_MAX);
   Walk walk(*this);
-  for (size_t met = 0; Run* run = walk.next(); ++met) {
+  for (size_t met = 0; RunEntry* run = walk.next(); ++met) {
     const int64_t due_ms = run->far_due_ms_.load();
     if (due_ms != INT64_MAX && !arm_listed(*run, due_ms)) {
       constexpr int64_t kOnceMoreMs = 1000;
@@ -388,15 +394,15 @@ void Runtime::arm_those_far() noexcept {
 }
 
 // The one that is due first; null: none is. One at a time: others may tell the time too, and may arm it anew.
-Ref<Run> Runtime::take_due(int64_t now_ms) noexcept {
+Kept<RunEntry> Runtime::take_due(int64_t now_ms) noexcept {
   Guard guard(lock_);
   while (!armed_.empty() && armed_.begin()->first <= now_ms) {
-    Run* run = armed_.begin()->second;
+    RunEntry* run = armed_.begin()->second;
     armed_.erase(armed_.begin());
     run->armed_ms_ = INT64_MAX;
-    if (try_retain(run)) return Ref<Run>::adopt(run);
+    if (run->try_keep()) return Kept<RunEntry>(run);
   }
-  return nullptr;
+  return {};
 }
 
 // Under the lock.
@@ -419,7 +425,7 @@ void Runtime::tell_time() noexcept {
   const EngineScope scope;
   enter();
   if (arm_by_.load() <= now_ms) arm_those_far();
-  while (const Ref<Run> run = take_due(now_ms)) {
+  while (const Kept<RunEntry> run = take_due(now_ms)) {
     run->on_time();
     if (is_inherited()) return;
     if (run->ended()) hand_over_time();  // this may be its last reference
@@ -432,34 +438,34 @@ void Runtime::tell_time() noexcept {
 // -------------------------------------------------------------------------------------------------- counters
 
 // Under the lock.
-void Runtime::count_ended(const Run& run) noexcept {
-  if (!run.ended_.load(std::memory_order_acquire)) return;
+void Runtime::count_ended(const RunEntry& run) noexcept {
+  if (!run.ended()) return;
   count_outcome(run, ended_);
   if (count_ != nullptr && run.round_ != round_) [[unlikely]]
     count_outcome(run, count_->unseen());
 }
 
-void Runtime::count_outcome(const Run& run, Counters& counters) noexcept {
-  const Phase phase = run.state_.phase;
-  ++(phase == Phase::completed ? counters.completed
-     : phase == Phase::failed  ? counters.failed
-                               : counters.cancelled);
-  counters.events_routed += run.state_.event_id_last;
+void Runtime::count_outcome(const RunEntry& run, RuntimeCounters& counters) noexcept {
+  const RunEntry::Outcome outcome = run.outcome();
+  ++(outcome.phase == Phase::completed ? counters.completed
+     : outcome.phase == Phase::failed  ? counters.failed
+                                       : counters.cancelled);
+  counters.events_routed += outcome.events_routed;
 }
 
-Runtime::Counters Runtime::count() {
-  Counters counters = count_runs();
+RuntimeCounters Runtime::count() {
+  RuntimeCounters counters = count_runs();
   counters.abandoned = kept_.load(std::memory_order_relaxed);
   counters.hands = ports_.executor->count_hands();
   return counters;
 }
 
-Runtime::Counters Runtime::count_runs() {
-  std::vector<Ref<Run>> runs;  // let go of when the count is over: that may call the host
+RuntimeCounters Runtime::count_runs() {
+  std::vector<Kept<RunEntry>> runs;  // let go of when the count is over: that may call the host
   Guard guard(lock_);
   Count count(*this, guard);
   Walk walk(*this);
-  Counters counters = ended_;
+  RuntimeCounters counters = ended_;
   while (!walk.is_over()) {
     const size_t counted = runs.size();
     if (runs.capacity() - counted < kAtOnce) {
@@ -467,16 +473,16 @@ Runtime::Counters Runtime::count_runs() {
       runs.reserve(counted * 2 + kAtOnce);
     }
     for (size_t met = 0; met < kAtOnce; ++met) {
-      Run* run = walk.next();
+      RunEntry* run = walk.next();
       if (run == nullptr) break;
-      if (!try_retain(run)) continue;
+      if (!run->try_keep()) continue;
       run->round_ = round_;
-      runs.push_back(Ref<Run>::adopt(run));
+      runs.emplace_back(run);
     }
     const Unlocked others(guard);
     for (size_t i = counted; i < runs.size(); ++i) runs[i]->count(counters);
   }
-  const Counters& unseen = count.unseen();
+  const RuntimeCounters& unseen = count.unseen();
   counters.completed += unseen.completed;
   counters.failed += unseen.failed;
   counters.cancelled += unseen.cancelled;

@@ -17,13 +17,17 @@
 #include <cstdint>
 #include <memory>
 #include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/fork.hpp"
 #include "base/lock.hpp"
 #include "base/object.hpp"
+#include "base/scope.hpp"
+#include "engine/call.hpp"
 #include "engine/host.hpp"
+#include "engine/stuck_bodies.hpp"
 #include "port/alarm.hpp"
 #include "port/clock.hpp"
 #include "port/entropy.hpp"
@@ -32,9 +36,81 @@
 
 namespace blazen {
 
-class Run;
+struct RuntimeCounters {
+  uint64_t created = 0;
+  uint64_t running = 0;
+  uint64_t waiting = 0;
+  uint64_t elsewhere = 0;
+  uint64_t paused = 0;
+  uint64_t asking = 0;
+  uint64_t completed = 0;
+  uint64_t failed = 0;
+  uint64_t cancelled = 0;
+  uint64_t events_routed = 0;
+  uint64_t queued = 0;
+  uint64_t in_flight = 0;
+  uint64_t abandoned = 0;
+  Executor::Hands hands;
+};
 
-class Runtime final : public Object {
+// A run, as its runtime knows it.
+class RunEntry : public Work {
+ public:
+  // False where its last reference is gone, and it is about to go itself.
+  virtual bool try_keep() noexcept = 0;
+  virtual bool ended() const noexcept = 0;
+  virtual void on_time() noexcept = 0;
+  virtual void cancel(std::string_view why) noexcept = 0;
+  virtual void wake_waiters() noexcept = 0;
+  virtual void count(RuntimeCounters& counters) const noexcept = 0;
+  // Its bodies that are at work and count no more. Throws std::bad_alloc.
+  virtual void add_stuck(StuckBodies& bodies) const = 0;
+
+ protected:
+  // Of one that has ended: how, and how many events it routed.
+  struct Outcome {
+    Phase phase;
+    uint64_t events_routed;
+  };
+  virtual Outcome outcome() const noexcept = 0;
+
+  std::atomic<uint32_t> kept_{0};               // bodies at work whose outcome counts no more
+  std::atomic<int64_t> far_due_ms_{INT64_MAX};  // for the runtime to arm, when it comes nearer
+
+ private:
+  friend class Runtime;
+  // Under the lock of the runtime.
+  int64_t armed_ms_ = INT64_MAX;
+  RunEntry* next_active_ = nullptr;
+  RunEntry* previous_active_ = nullptr;
+  bool enlisted_ = false;
+  bool is_leaving_ = false;  // it has ended, and bodies are at work
+  bool round_ = false;       // as the runtime's, where its last count has seen it
+};
+
+// A reference to a run, as a list of them holds it.
+template <class T>
+class Kept {
+ public:
+  Kept() noexcept = default;
+  // Takes over a reference.
+  explicit Kept(T* kept) noexcept : kept_(kept) {}
+  Kept(Kept&& other) noexcept : kept_(std::exchange(other.kept_, nullptr)) {}
+  Kept& operator=(Kept&& other) noexcept {
+    std::swap(kept_, other.kept_);
+    return *this;
+  }
+  ~Kept() {
+    if (kept_ != nullptr) kept_->let_go();
+  }
+  T* operator->() const noexcept { return kept_; }
+  explicit operator bool() const noexcept { return kept_ != nullptr; }
+
+ private:
+  T* kept_ = nullptr;
+};
+
+class Runtime final : public Object, private EngineScope::Later {
  public:
   struct Ports {
     std::unique_ptr<Log> log;  // outlives the executor
@@ -76,16 +152,20 @@ class Runtime final : public Object {
   // and it is not closed yet. Throws std::bad_alloc then.
   Ref<Error> close_within(int64_t timeout_ms);
 
-  // new_id: that the run gets; may be null. Refused where the runtime is closed.
-  Ref<Error> enlist(Run& run, RunId* new_id) noexcept;
+  // What a run that is gone leaves to the next.
+  struct Spares {
+    Call* call = nullptr;
+    InvocationPool::Blocks blocks{};
+  };
+  // new_id: that the run gets; may be null. spares: what it gets of one before. Refused where the runtime is
+  // closed.
+  Ref<Error> enlist(RunEntry& run, RunId* new_id, Spares& spares) noexcept;
   // Where it is listed. spare_call: which the run needs no more; may be null.
-  void delist(Run& run, Call* spare_call = nullptr) noexcept;
-
-  // What a run that is gone leaves to the next: its call, which may be null, and its invocations.
-  void keep_spares(Call* call, InvocationPool::Blocks blocks) noexcept;
+  void delist(RunEntry& run, Call* spare_call = nullptr) noexcept;
+  void keep_spares(Spares spares) noexcept;
 
   // Without a lock of the engine. The run is told the time then, or earlier, if it is still listed.
-  void arm(Run& run, int64_t due_ms) noexcept;
+  void arm(RunEntry& run, int64_t due_ms) noexcept;
   // The run has stored its far due time. Under the lock of a run; true: set_alarm() has to follow.
   bool arm_far(int64_t due_ms) noexcept;
   static constexpr int64_t kFarMs = 10'000;
@@ -102,7 +182,7 @@ class Runtime final : public Object {
   // before it reads next_due(), until it goes; whoever makes that earlier wakes it through its run.
   class Sleeper {
    public:
-    explicit Sleeper(Run& run) noexcept : run_(run) {}
+    Sleeper(Runtime& runtime, RunEntry& run) noexcept : runtime_(runtime), run_(run) {}
     Sleeper(const Sleeper&) = delete;
     Sleeper& operator=(const Sleeper&) = delete;
     ~Sleeper();
@@ -110,7 +190,8 @@ class Runtime final : public Object {
 
    private:
     friend class Runtime;
-    Run& run_;
+    Runtime& runtime_;
+    RunEntry& run_;
     bool counts_ = false;
     bool listed_ = false;
     Sleeper* next_ = nullptr;
@@ -124,56 +205,41 @@ class Runtime final : public Object {
   // Tells the runs whose time has come.
   void tell_time() noexcept;
 
-  struct Counters {
-    uint64_t created = 0;
-    uint64_t running = 0;
-    uint64_t waiting = 0;
-    uint64_t elsewhere = 0;
-    uint64_t paused = 0;
-    uint64_t asking = 0;
-    uint64_t completed = 0;
-    uint64_t failed = 0;
-    uint64_t cancelled = 0;
-    uint64_t events_routed = 0;
-    uint64_t queued = 0;
-    uint64_t in_flight = 0;
-    uint64_t abandoned = 0;
-    Executor::Hands hands;
-  };
   // Throws std::bad_alloc.
-  Counters count();
+  RuntimeCounters count();
 
   // Under the lock of a run: one body more, or less, is at work whose outcome counts no more.
   void count_kept(int32_t change) noexcept {
     kept_.fetch_add(static_cast<uint32_t>(change), std::memory_order_relaxed);
   }
   // One of them is back: the run may be out of `leaving`.
-  void look_at_leaving(Run& run) noexcept;
+  void look_at_leaving(RunEntry& run) noexcept;
 
   // A thread enters the engine for a run of this runtime, and leaves it.
   void enter() noexcept { inside_.fetch_add(1, std::memory_order_acq_rel); }
   void leave() noexcept;
 
  private:
-  friend class EngineScope;
   class Walk;
   class Count;
   void keep_call(Call*& call) noexcept;
-  void unlink(Run& run) noexcept;
+  void take_out(RunEntry*& list, RunEntry& run) noexcept;
+  static void put_in(RunEntry*& list, RunEntry& run) noexcept;
+  void unlink(RunEntry& run) noexcept;
   void unlist(Sleeper& sleeper) noexcept;
   void wake_sleepers() noexcept;
-  Ref<Run> take_sleeper() noexcept;
-  void see_off(Run& run) noexcept;
-  Counters count_runs();
-  void count_ended(const Run& run) noexcept;
-  static void count_outcome(const Run& run, Counters& counters) noexcept;
-  bool arm_listed(Run& run, int64_t due_ms) noexcept;
+  Kept<RunEntry> take_sleeper() noexcept;
+  void see_off(RunEntry& run) noexcept;
+  RuntimeCounters count_runs();
+  void count_ended(const RunEntry& run) noexcept;
+  static void count_outcome(const RunEntry& run, RuntimeCounters& counters) noexcept;
+  bool arm_listed(RunEntry& run, int64_t due_ms) noexcept;
   void arm_those_far() noexcept;
-  Ref<Run> take_due(int64_t now_ms) noexcept;
+  Kept<RunEntry> take_due(int64_t now_ms) noexcept;
   int64_t find_next_due() noexcept;
   void begin_close() noexcept;
   bool wait_quiet(int64_t timeout_ms) noexcept;
-  std::vector<Ref<Run>> find_stuck();
+  std::vector<Kept<RunEntry>> find_stuck();
   void finish_close() noexcept;
 
   const HostCalls calls_;
@@ -186,20 +252,20 @@ class Runtime final : public Object {
   Condition quiet_;
   // Lists: to come and to go costs the same however many there are. A count, and the moment at which those
   // that were far away come near, go over all that are active, with the lock free after every kAtOnce.
-  Run* active_ = nullptr;
-  Run* leaving_ = nullptr;
+  RunEntry* active_ = nullptr;
+  RunEntry* leaving_ = nullptr;
   static constexpr size_t kAtOnce = 64;
   Walk* walks_ = nullptr;   // under way
   Count* count_ = nullptr;  // under way: one at a time
   bool round_ = false;  // turned over by each count: a run that it has seen, or that came later, has the same
   std::atomic<uint32_t> kept_{0};
   // The logarithm of the number of runs that have something due.
-  std::set<std::pair<int64_t, Run*>> armed_;
+  std::set<std::pair<int64_t, RunEntry*>> armed_;
   std::atomic<int64_t> arm_by_{INT64_MAX};
   std::atomic<int64_t> next_due_{INT64_MAX};
   std::atomic<uint32_t> sleeper_count_{0};  // listed, or woken and not gone yet
   Sleeper* sleepers_ = nullptr;
-  Counters ended_;  // the outcomes, and the events of runs that are not listed any more
+  RuntimeCounters ended_;  // the outcomes, and the events of runs that are not listed any more
   // Bounded, so that it is a matter of speed and not of memory.
   static constexpr size_t kSparesMax = 4;
   size_t spare_call_count_ = 0;
@@ -209,7 +275,6 @@ class Runtime final : public Object {
   std::atomic<bool> closing_{false};
   bool finishing_ = false;
   bool closed_ = false;
-  Runtime* next_to_finish_ = nullptr;
 };
 
 }  // namespace blazen

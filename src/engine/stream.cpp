@@ -1,18 +1,11 @@
 #include "engine/stream.hpp"
 
 #include <algorithm>
-#include <functional>
+#include <new>
 #include <optional>
-#include <string>
 #include <utility>
 
-#include "engine/refusals.hpp"
-#include "engine/run.hpp"
-#include "engine/scope.hpp"
-
 namespace blazen {
-
-// --------------------------------------------------------------------------------------------------- the log
 
 template <class Each>
 void StreamLog::for_each_that_wants(const Wants& wants, std::string_view type, Each each) noexcept {
@@ -258,107 +251,9 @@ void StreamLog::pop_lifecycle(EndedEvents& dropped) noexcept {
   ++lifecycle_first_;
 }
 
-// -------------------------------------------------------------------------------------------- a subscription
-
-Stream::Stream(Ref<Run> run, StreamOptions options) noexcept
-    : Object(Kind::stream), run_(std::move(run)), options_(std::move(options)) {
-  run_->hold();
-}
-
-void Stream::destroy(Stream* stream) noexcept {
-  if (stream->run_->is_inherited()) return;
-  stream->close(false);
-  Ref<Run> run = std::move(stream->run_);
-  delete stream;
-  run->release_handle();
-}
-
 bool Stream::wants(const Event& event) const noexcept {
   return options_.types.empty() ||
          std::binary_search(options_.types.begin(), options_.types.end(), event.type(), std::less<>());
-}
-
-Result<Stream::Item> Stream::next(int64_t timeout_ms) {
-  if (timeout_ms != 0 && EngineScope::inside()) {
-    return Error::make(Status::wrong_place,
-                       "a wait is not possible inside a callback: give a timeout_ms of 0");
-  }
-  Run& run = *run_;
-  EndedEvents dropped;
-  Run::Notifications notifications;
-  std::optional<EngineScope> scope;
-  Guard guard(run.lock_);
-  const bool there = run.wait_until(guard, timeout_ms, true, [&] {
-    return closed_ || has_ended(run.state_) || run.stream_->has_item(*this);
-  });
-  if (run.is_inherited()) return forked_here();
-  if (!there) {
-    const bool is_paused = status_of(run.state_) == RunStatus::paused;
-    guard.unlock();
-    return Error::make(
-        Status::timeout,
-        is_paused ? "the run is paused, and no item was published: blazen_run_resume_in_place lets it go on"
-                  : "the deadline passed before an item was published");
-  }
-  if (closed_ || !run.stream_->has_item(*this)) {
-    const uint64_t last = run.state_.stream_last;
-    guard.unlock();
-    return Item{Event::make(kStreamEnd, Value::null()), last + 1};
-  }
-  Item item = run.stream_->take(*this, dropped);
-  if (run.state_.held) {
-    scope.emplace(run);
-    run.look_at_hold(notifications);
-  }
-  guard.unlock();
-  if (notifications.any()) run.notify(notifications);
-  return item;
-}
-
-Ref<Error> Stream::on_ready(const HostCallback& callback) noexcept {
-  Run& run = *run_;
-  EngineScope scope(run);
-  Guard guard(run.lock_);
-  if (ready_.function != nullptr) {
-    guard.unlock();
-    call_drop(callback.drop, callback.user_data);
-    return Error::make(Status::wrong_state, "this stream has a callback that was not called yet");
-  }
-  ready_ = callback;
-  Run::Notifications notifications;
-  run.collect_ready(*this, notifications);
-  guard.unlock();
-  run.notify(notifications);
-  return nullptr;
-}
-
-void Stream::close(bool tells) noexcept {
-  Run& run = *run_;
-  EndedEvents dropped;
-  Guard guard(run.lock_);
-  if (!closed_) {
-    closed_ = true;
-    run.stream_->remove(this);
-    run.stream_->trim(dropped);
-    run.look_at_listeners();
-  }
-  const HostCallback callback = std::exchange(ready_, HostCallback{});
-  // From inside its own callback there is nothing to wait for: that one is on this very thread.
-  while (calling_ != 0 && !EngineScope::inside()) {
-    ++run.waiters_;
-    run.changed_.wait(guard, -1);
-    --run.waiters_;
-  }
-  if (run.waiters_ > 0) run.changed_.wake_all();
-  Run::Notifications notifications;
-  std::optional<EngineScope> scope;
-  if (run.state_.held || callback.function != nullptr) scope.emplace(run);
-  run.look_at_hold(notifications);
-  guard.unlock();
-  if (notifications.any()) run.notify(notifications);
-  if (callback.function == nullptr) return;
-  if (tells) run.tell_log_threw(run.runtime_->calls().ready(callback));
-  call_drop(callback.drop, callback.user_data);
 }
 
 }  // namespace blazen

@@ -124,14 +124,10 @@ class Stream final : public Object {
   static constexpr bool kFoundByOthers = true;  // by the run's log
   static void destroy(Stream* stream) noexcept;
 
-  const Run& run() const noexcept { return *run_; }
+  Run& run() const noexcept { return *run_; }
 
-  // Item, its number. timeout_ms as in Run::wait.
+  // An item, and its number.
   using Item = StreamLog::Item;
-  Result<Item> next(int64_t timeout_ms);
-  Ref<Error> on_ready(const HostCallback& callback) noexcept;
-  // tells: whoever waits for an item hears that none comes any more.
-  void close(bool tells) noexcept;
 
  private:
   friend class Run;

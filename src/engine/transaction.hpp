@@ -4,15 +4,15 @@
 
 #include <optional>
 
+#include "base/scope.hpp"
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
-#include "engine/scope.hpp"
 
 namespace blazen {
 
 class Run::Transaction {
  public:
-  explicit Transaction(Run& run) noexcept : run_(run), guard_(run.lock_) {}
+  explicit Transaction(Run& run) noexcept : run_(run), guard_(run.lock()) {}
 
   // Opens the lock, lets go of what the ticks let go of, and calls whoever has to be called. What the last
   // tick refused; null: nothing. tells_time: this thread may be the one that sees to the time.
@@ -26,6 +26,8 @@ class Run::Transaction {
     run_.notify(notifications);
     return refused;
   }
+
+  Locked locked() const noexcept { return guard_; }
 
  private:
   Run& run_;

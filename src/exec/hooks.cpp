@@ -1,6 +1,6 @@
 #include "exec/hooks.hpp"
 
-#include "engine/scope.hpp"
+#include "base/scope.hpp"
 
 namespace blazen {
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/lock.hpp"
-#include "engine/scope.hpp"
+#include "base/scope.hpp"
 
 namespace blazen {
 

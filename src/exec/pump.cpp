@@ -16,7 +16,7 @@
 #endif
 
 #include "base/lock.hpp"
-#include "engine/scope.hpp"
+#include "base/scope.hpp"
 #include "exec/work_queue.hpp"
 
 namespace blazen {

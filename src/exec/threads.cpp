@@ -20,8 +20,8 @@
 #include <thread>
 
 #include "base/lock.hpp"
+#include "base/scope.hpp"
 #include "base/steady.hpp"
-#include "engine/scope.hpp"
 #include "exec/thread.hpp"
 #include "exec/work_queue.hpp"
 

@@ -869,7 +869,7 @@ void ask(RunState& state, Tick& tick, Commands& commands) {
 }
 
 // The new ones are the last ones.
-void hand_out(RunState& state, Commands& commands) {
+void hand_out(RunState& state, const Tick& tick) {
   size_t count = 0;
   Question* first = nullptr;
   for (Question* at = state.questions.last(); at != nullptr && !at->handed_out; at = at->previous()) {
@@ -877,13 +877,11 @@ void hand_out(RunState& state, Commands& commands) {
     ++count;
   }
   if (count == 0) return;
-  std::vector<Ref<Event>>& requests = commands.cold().requests;
-  requests.reserve(requests.size() + count);
+  tick.requests->reserve(tick.requests->size() + count);
   for (; first != nullptr; first = first->next()) {
     first->handed_out = true;
-    requests.push_back(first->request);
+    tick.requests->push_back(first->request);
   }
-  commands.more = true;
 }
 
 // An event asked, and an event answers.
@@ -1238,7 +1236,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
                        "BLAZEN_LIMIT_SESSION_BYTES", tick.writes.front(), commands);
     case Tick::Kind::hold: state.held = tick.holds; return;
     case Tick::Kind::watch: state.watched = tick.watches; return;
-    case Tick::Kind::hand_out: return hand_out(state, commands);
+    case Tick::Kind::hand_out: return hand_out(state, tick);
   }
 }
 

@@ -78,21 +78,22 @@ struct Tick {
   // The runtime's clock. Of the ticks above, those say when that start, delay, retry, time or ask something.
   // What begins with them begins at a moment that was rounded up; what is over, by one that was cut.
   int64_t now_ms = 0;
-  int64_t rounded_ms = 0;       // fail: by how much it was rounded up
-  int64_t date_ms = 0;          // of those that ask something, or may stop the clock of the run
-  int64_t slack_ms = 0;         // time: by how much the run may have begun later than its clock says
-  int64_t retry_after_ms = -1;  // fail: as the step said; -1: as its policy says
-  bool keeps_permit = false;    // fail: its body is still at work, and has its permit until it is back
-  bool calls_back = false;      // ask: the answer goes to a callback
-  bool clears_session = false;  // pause
-  bool ends_pause = false;      // resume: a run that was paused in its snapshot goes on
+  int64_t rounded_ms = 0;        // fail: by how much it was rounded up
+  int64_t date_ms = 0;           // of those that ask something, or may stop the clock of the run
+  int64_t slack_ms = 0;          // time: by how much the run may have begun later than its clock says
+  int64_t retry_after_ms = -1;   // fail: as the step said; -1: as its policy says
+  bool keeps_permit = false;     // fail: its body is still at work, and has its permit until it is back
+  bool calls_back = false;       // ask: the answer goes to a callback
+  bool clears_session = false;   // pause
+  bool ends_pause = false;       // resume: a run that was paused in its snapshot goes on
   bool time_has_passed = false;  // resume: timers count by the date; what has passed since, they have missed
   bool holds = false;            // hold
   bool watches = false;          // watch
-  Call* caller = nullptr;        // ask: whose callback gets the answer, where calls_back
-  bool is_special = false;      // one of the outputs is an InputRequestEvent, or delayed
-  bool commits = false;         // complete: of an atomic step, which has written
-  bool clears = false;          // and has removed every key before
+  std::vector<Ref<Event>>* requests = nullptr;  // hand_out: they are added to these
+  Call* caller = nullptr;                       // ask: whose callback gets the answer, where calls_back
+  bool is_special = false;                      // one of the outputs is an InputRequestEvent, or delayed
+  bool commits = false;                         // complete: of an atomic step, which has written
+  bool clears = false;                          // and has removed every key before
   Pause pause = Pause::none;
   Ref<Value> value{};
   int64_t duration_ms = -1;  // complete, fail: how long the body took; negative: not known
@@ -204,7 +205,6 @@ struct Commands {
     Ref<Error> late_error;  // of a step that failed after the end
     Ref<Error> cause;       // what the host gave, whatever becomes of the tick
     Ref<Value> answer;      // ask: it was given already
-    std::vector<Ref<Event>> requests;  // hand_out
     DelayedEvents dropped_delayed;
     Questions dropped_questions;
     std::unique_ptr<Effects> dropped_effects;  // a list
@@ -226,7 +226,7 @@ struct Commands {
       return published.empty() && lifecycle.empty() && dropped_events.empty() && dropped_values.empty() &&
              !dropped_table && !late_error && !cause && !answer && dropped_delayed.empty() &&
              !dropped_effects && dropped.empty() && dropped_late.empty() && dropped_backing_off.empty() &&
-             dropped_questions.empty() && requests.empty();
+             dropped_questions.empty();
     }
   };
   Cold& cold() noexcept {
@@ -285,7 +285,6 @@ struct Commands {
     for (const auto& [due, item] : cold_->dropped_backing_off) let_go(item);
     cold_->dropped_backing_off.clear();
     cold_->answer.reset();
-    cold_->requests.clear();
     if (!cold_->dropped_delayed.empty()) cold_->dropped_delayed.clear();
     cold_->dropped_questions.clear();
     std::unique_ptr<Effects>& effects = cold_->dropped_effects;

@@ -1,0 +1,280 @@
+// What a step does with its context.
+#include "engine/context.hpp"
+
+#include <algorithm>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "engine/lifecycle.hpp"
+#include "engine/nested_json.hpp"
+#include "engine/refusals.hpp"
+#include "value/name.hpp"
+
+namespace blazen {
+
+namespace {
+
+Ref<Error> bad_request(const char* why) noexcept { return Error::make(Status::invalid_argument, why); }
+
+// The text of a JSON string, which stands between its quotes. False: it has half of a surrogate pair, which
+// no text has.
+bool unescape(std::string_view token, std::string& text) {
+  if (token.find('\\') == std::string_view::npos) {
+    text = token.substr(1, token.size() - 2);
+    return true;
+  }
+  const nlohmann::json value = nlohmann::json::parse(token, nullptr, false);
+  if (!value.is_string()) return false;
+  text = value.get_ref<const std::string&>();
+  return true;
+}
+
+// Finds the members of an InputRequestEvent: those of the object itself, and the last of several of one name,
+// as readers of JSON do. What is read was checked before; it is not parsed, since there are numbers that no
+// parser can hold.
+class RequestReader {
+ public:
+  bool is_object = false;
+  bool is_empty = false;
+  bool has_id = false;
+  bool id_is_text = false;
+  std::string id;
+  std::string_view prompt;  // as it stands there; empty: none
+  std::string_view metadata;
+
+  explicit RequestReader(std::string_view json) : json_(json) {
+    is_object = json_[skip_space(0)] == '{';
+    if (!is_object) return;
+    size_t at = skip_space(skip_space(0) + 1);
+    is_empty = json_[at] == '}';
+    while (json_[at] != '}') at = skip_space(read_member(at));
+  }
+
+ private:
+  size_t skip_space(size_t at) const noexcept { return json_.find_first_not_of(" \t\r\n", at); }
+  // The quote that ends the string which begins at `at`.
+  size_t end_of_string(size_t at) const noexcept {
+    for (++at; json_[at] != '"'; ++at) {
+      if (json_[at] == '\\') ++at;
+    }
+    return at;
+  }
+  // One behind the value: at the comma or the bracket that ends it.
+  size_t skip_value(size_t at) const noexcept {
+    size_t depth = 0;
+    for (;; ++at) {
+      const char c = json_[at];
+      if (c == '"') {
+        at = end_of_string(at);
+      } else if (c == '{' || c == '[') {
+        ++depth;
+      } else if (depth == 0 && (c == ',' || c == '}')) {
+        return at;
+      } else if (c == '}' || c == ']') {
+        --depth;
+      }
+    }
+  }
+  std::string_view string_at(size_t at) const noexcept {
+    return json_.substr(at, end_of_string(at) + 1 - at);
+  }
+  // Without the space behind it.
+  std::string_view trimmed(size_t at, size_t end) const noexcept {
+    return json_.substr(at, json_.find_last_not_of(" \t\r\n", end - 1) + 1 - at);
+  }
+  // Where the next member begins, or the bracket that ends the object.
+  size_t read_member(size_t at) {
+    std::string key;
+    if (!unescape(string_at(at), key)) key.clear();
+    const size_t value = skip_space(skip_space(end_of_string(at) + 1) + 1);
+    const size_t end = skip_value(value);
+    if (key == "request_id") {
+      has_id = true;
+      id_is_text = json_[value] == '"' && unescape(string_at(value), id);
+    } else if (key == "prompt") {
+      prompt = trimmed(value, end);
+    } else if (key == "metadata") {
+      metadata = trimmed(value, end);
+    }
+    return json_[end] == ',' ? skip_space(end + 1) : end;
+  }
+
+  std::string_view json_;
+};
+
+}  // namespace
+
+Ref<Error> Context::outputs_full(std::string_view type) const {
+  return Error::make(Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS (" +
+                                        std::to_string(call_.workflow_->policy().limits.queued_events) +
+                                        ") reached by event " + in_quotes(type) + " of step " +
+                                        in_quotes(call_.step_->name));
+}
+
+Ref<Error> Context::emit(std::string_view type, Ref<Value> value) {
+  if (!call_.is_open() || run().ended()) return check_open();
+  if (type.size() > kNameBytesMax) return name_fault("type", type);
+  const TypeId id = call_.workflow_->find_type(type);
+  if (id == kUnknownType) {
+    if (Ref<Error> error = check_name("type", type)) return error;
+    if (is_stream_type(type)) return stream_type_refused(type);
+  } else if (id == kInputRequestType) {
+    return emit_event(*Event::make(type, std::move(value)), {});
+  } else {
+    call_.emitted_last_ = id;
+    call_.emitted_name_ = call_.workflow_->type_name(id);
+  }
+  if (call_.outputs_.size() >= call_.outputs_max_) return outputs_full(type);
+  Ref<Event> event = Event::make_in(call_.event_cache_, type, std::move(value), call_.step_->name);
+  call_.outputs_.emplace_back(std::move(event), id, kNoStep);
+  return nullptr;
+}
+
+Result<Context::Request> Context::make_request(Asks how, std::string_view correlation, const Value& value) {
+  if (value.tag() != Tag::json)
+    return bad_request("value: an InputRequestEvent has a JSON object {request_id, prompt, metadata}");
+  const RequestReader reader(value.data());
+  if (!reader.is_object)
+    return bad_request("value: an InputRequestEvent has a JSON object {request_id, prompt, metadata}");
+  if (reader.has_id && !reader.id_is_text) return bad_request("value: request_id is not a text");
+  if (Ref<Error> error = check_nested("value", value.data())) return error;
+  std::string id = reader.has_id ? reader.id : std::string(correlation);
+  std::string text(value.data());
+  Request request;
+  request.digest = digest_of_question(how, reader.prompt, reader.metadata);
+  if (!reader.has_id) {
+    if (id.empty()) {
+      Result<QuestionName> name =
+          run().name_question(call_, ++run().cold_state(call_).questions, request.digest);
+      if (!name) return name.error();
+      id = std::move(name->id);
+      request.instead_of = std::move(name->instead_of);
+    }
+    text.insert(text.find('{') + 1,
+                "\"request_id\":" + nlohmann::json(id).dump() + (reader.is_empty ? "" : ","));
+  }
+  if (Ref<Error> error = check_name("value: request_id", id)) return error;
+  request.event = Event::make(kInputRequest, Value::copy(Tag::json, text), call_.step_->name, id);
+  return request;
+}
+
+Ref<Error> Context::emit_output(Output output, const Sending& sending, bool at_once) {
+  output.delay_ms = sending.delay_ms;
+  if (sending.delay_ms != 0) run().cold_state(call_).is_special = true;
+  if (call_.outputs_.size() >= call_.outputs_max_) return outputs_full(output.event->type());
+  if (output.type == kInputRequestType) {
+    Result<Request> request = make_request(Asks::emit, output.event->correlation(), *output.event->value());
+    if (!request) return request.error();
+    output.event = std::move(request->event);
+    run().cold_state(call_).is_special = true;
+  }
+  if (at_once) {
+    call_.outputs_.insert(call_.outputs_.begin() + static_cast<ptrdiff_t>(run().cold_state(call_).sends),
+                          std::move(output));
+    ++call_.cold_->sends;
+  } else {
+    call_.outputs_.push_back(std::move(output));
+  }
+  return nullptr;
+}
+
+Ref<Error> Context::emit_event(const Event& event, const Sending& sending) {
+  if (Ref<Error> error = check_open()) return error;
+  Result<Output> output = run().address(event, sending.target, call_.step_->name);
+  if (!output) return output.error();
+  return emit_output(std::move(*output), sending, false);
+}
+
+Ref<Error> Context::send_event(const Event& event, const Sending& sending) {
+  if (Ref<Error> error = check_open()) return error;
+  Result<Output> output = run().address(event, sending.target, call_.step_->name);
+  if (!output) return output.error();
+  if (call_.step_->atomic) return emit_output(std::move(*output), sending, true);
+  Tick tick{Tick::Kind::send, false, nullptr, {&*output, 1}};
+  output->delay_ms = sending.delay_ms;
+  tick.is_special = sending.delay_ms != 0;
+  if (output->type == kInputRequestType) return send_request(tick, sending);
+  tick.effect = digest_of_send(*output->event, sending.target, sending.delay_ms);
+  return run().effect(call_, tick);
+}
+
+Ref<Error> Context::send_request(Tick& tick, const Sending& sending) {
+  Output& output = tick.outputs.front();
+  Result<Request> request = make_request(Asks::send, output.event->correlation(), *output.event->value());
+  if (!request) return request.error();
+  output.event = std::move(request->event);
+  const Asked question{request->digest, request->instead_of};
+  tick.question = &question;
+  tick.is_special = true;
+  tick.effect = digest_of_request(*output.event, sending.target, sending.delay_ms, question.digest);
+  return run().effect(call_, tick);
+}
+
+Ref<Error> Context::publish(const Event& event) {
+  if (Ref<Error> error = check_open()) return error;
+  if (event.type() == kInputRequest)
+    return bad_request("event: an InputRequestEvent is emitted or sent; the engine publishes it");
+  if (is_stream_type(event.type())) return stream_type_refused(event.type());
+  Output output{Event::make(event.type(), event.value(), call_.step_->name, event.correlation())};
+  Tick tick{Tick::Kind::publish, false, nullptr, {&output, 1}};
+  tick.effect = digest_of_publication(event);
+  return run().effect(call_, tick);
+}
+
+Result<Status> Context::ask(const Asking& asking, std::unique_ptr<PendingCallback> callback,
+                            Ref<Value>& answer) {
+  if (Ref<Error> error = check_open()) return error;
+  if (callback && !call_.deferred_) {
+    return Error::make(Status::wrong_state,
+                       "question.answered: a step that is called back has to be deferred first");
+  }
+  Asked question{digest_of_question(Asks::body, asking.prompt,
+                                    asking.metadata ? asking.metadata->data() : std::string_view())};
+  QuestionName name{std::string(asking.request_id), {}};
+  if (name.id.empty()) {
+    Result<QuestionName> made =
+        run().name_question(call_, ++run().cold_state(call_).questions, question.digest);
+    if (!made) return made.error();
+    name = std::move(*made);
+    question.instead_of = name.instead_of;
+  }
+  const std::string& id = name.id;
+  std::string text =
+      "{\"request_id\":" + nlohmann::json(id).dump() + ",\"prompt\":" + nlohmann::json(asking.prompt).dump();
+  if (asking.metadata) text.append(",\"metadata\":").append(asking.metadata->data());
+  text += "}";
+  if (Ref<Error> error = check_nested("question", text)) return error;
+  Output request{Event::make(kInputRequest, Value::copy(Tag::json, text), call_.step_->name, id),
+                 kInputRequestType};
+  Tick tick{Tick::Kind::ask, false, nullptr, {&request, 1}};
+  tick.question = &question;
+  tick.calls_back = callback != nullptr;
+  AnswerCallbacks::node_type waiting;
+  if (callback) {
+    callback->request_id = id;
+    AnswerCallbacks one;
+    one.emplace(callback->request_id, std::move(callback));
+    waiting = one.extract(one.begin());
+    run().cold_state(call_);
+  }
+  if (Ref<Error> error = run().ask(call_, tick, std::move(waiting), answer)) return error;
+  return answer ? Status::ok : Status::pending;
+}
+
+Ref<Error> Context::retry_after(int64_t delay_ms) {
+  if (Ref<Error> error = check_open()) return error;
+  run().cold_state(call_).retry_after_ms = delay_ms;
+  return nullptr;
+}
+
+Ref<Error> Context::progress(std::string_view label, uint64_t current, uint64_t total) {
+  if (total != 0 && current > total) {
+    return Error::make(Status::invalid_argument, "current is more than total: give a total of 0 for unknown");
+  }
+  if (!call_.is_open() || run().ended()) return check_open();
+  if (!run().watched()) return nullptr;
+  return run().progress(make_progress(label, current, total, run().id(), call_.step_->name));
+}
+
+}  // namespace blazen

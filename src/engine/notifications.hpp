@@ -1,0 +1,51 @@
+// What a change of a run leaves to be done once its lock is open: callbacks of the host, words for its log, and
+// what the runtime has to know. Collected under the lock by those who change something, done by Run::notify().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "engine/call.hpp"
+#include "engine/host.hpp"
+#include "engine/stream.hpp"
+#include "port/log.hpp"
+
+namespace blazen {
+
+// Something for the log.
+struct LogRecord {
+  LogLevel level = LogLevel::none;
+  const char* what = nullptr;  // null: there is none. After the message of the error, if there is one
+  Ref<Error> error;
+};
+
+struct Notifications {
+  CallbackGroups done;
+  CallbackList cancelled;
+  CallbackList answered;
+  bool cancels = false;  // the run has ended, and those that still work are to be told
+  Ref<Call> answered_call;
+  std::vector<Ref<Event>> requests;  // questions that the input handler has not seen
+  int64_t due_ms = INT64_MAX;        // earlier than the runtime knows
+  Stream* ready = nullptr;           // through next_notified_; each holds a reference and counts in calling_
+  bool is_callback_round = false;    // counted in callback_rounds: done and requests are given the run
+  bool sets_alarm = false;           // the next moment is earlier than the alarm knows
+  RunStatus status = RunStatus::running;
+  size_t hands = 0;
+  bool ended = false;
+  bool kept = false;       // bodies are at work whose outcome counts no more
+  bool came_back = false;  // and one of those before is back
+  LogRecord log_record;
+  Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
+  bool more = false;           // whoever sets one of the others sets it
+
+  bool any() const noexcept { return more; }
+  // Whether there is something for the host's callbacks of the run, or of its log.
+  bool call_out() const noexcept {
+    return is_callback_round || ended || kept || ready != nullptr || log_record.what != nullptr || cancels ||
+           !cancelled.empty() || answered_call;
+  }
+};
+
+}  // namespace blazen

@@ -1,0 +1,143 @@
+// Calls of a run that something outside may have to do with: deferred ones, and those that want to hear of the
+// end.
+#include <memory>
+#include <utility>
+
+#include "base/scope.hpp"
+#include "engine/refusals.hpp"
+#include "engine/run.hpp"
+
+namespace blazen {
+
+void Run::list(Locked, Call& call) noexcept {
+  if (std::exchange(call.listed_, true)) return;
+  call.is_special_ = true;
+  call.previous_listed_ = nullptr;
+  call.next_listed_ = bodies_.listed;
+  if (bodies_.listed != nullptr) bodies_.listed->previous_listed_ = &call;
+  bodies_.listed = &call;
+}
+
+void Run::unlist(Locked, Call& call) noexcept {
+  if (!std::exchange(call.listed_, false)) return;
+  (call.previous_listed_ != nullptr ? call.previous_listed_->next_listed_ : bodies_.listed) =
+      call.next_listed_;
+  if (call.next_listed_ != nullptr) call.next_listed_->previous_listed_ = call.previous_listed_;
+}
+
+Ref<Error> Run::check_open(const Call& call) const noexcept {
+  if (call.abandoned_.load(std::memory_order_acquire))
+    return Error::make(Status::cancelled,
+                       "the time of this attempt is up: nothing that it does counts any more");
+  if (!call.is_open()) {
+    return Error::make(Status::wrong_state, "this invocation is complete: its context can do nothing more");
+  }
+  if (ended()) return Error::make(Status::cancelled, "the run has already ended");
+  return nullptr;
+}
+
+Call::ColdState& Run::cold_state(Call& call) {
+  if (call.cold_) return *call.cold_;
+  auto made = std::make_unique<Call::ColdState>();
+  Guard guard(lock());
+  call.cold_ = std::move(made);
+  call.is_special_ = true;
+  return *call.cold_;
+}
+
+// Called at once where it is cancelled already.
+Ref<Error> Run::on_cancel(Call& call, std::unique_ptr<PendingCallback> callback) {
+  Call::ColdState& cold = cold_state(call);
+  Guard guard(lock());
+  if (!call.is_open() && !call.abandoned_) return check_open(call);
+  if (call.abandoned_ || has_ended(state())) {
+    guard.unlock();
+    EngineScope scope(*this);
+    const std::unique_ptr<PendingCallback> now = std::move(callback);  // dropped before the scope ends
+    tell_log_threw(runtime_->calls().cancelled(now->callback));
+    return nullptr;
+  }
+  cold.on_cancel.add(std::move(callback));
+  list(guard, call);
+  return nullptr;
+}
+
+Result<int> Run::cancel_descriptor(Call& call) {
+  Call::ColdState& cold = cold_state(call);
+  Guard guard(lock());
+  if (!call.is_open() && !call.abandoned_) return check_open(call);
+  Result<int> number = cold.signal.open();
+  if (!number) return number;
+  if (call.abandoned_ || has_ended(state())) {
+    cold.signal.raise();
+  } else {
+    list(guard, call);  // only one that is still to end leaves the list again
+  }
+  return number;
+}
+
+Ref<Error> Run::defer(Call& call) noexcept {
+  if (Ref<Error> error = check_open(call)) return error;
+  Guard guard(lock());
+  if (call.deferred_ || call.returned_) {
+    return Error::make(Status::wrong_state,
+                       "this invocation was already deferred: there is one handle of it");
+  }
+  if (call.abandoned_) return check_open(call);
+  call.deferred_ = true;
+  list(guard, call);
+  call.event_kept_ = Ref<Event>::share(call.event_);
+  call.handle_.kind = Kind::invocation;
+  call.handle_.refs.store(1, std::memory_order_relaxed);
+  retain(&call);
+  hold();
+  return nullptr;
+}
+
+Ref<Error> Run::complete(Call& call, Ref<Error> failure) noexcept {
+  EngineScope scope(*this);
+  Commands commands;
+  Notifications notifications;
+  Guard guard(lock());
+  if (call.completed_) return Error::make(Status::wrong_state, "this invocation was already completed");
+  call.completed_ = true;
+  const bool too_late = has_ended(state());
+  if (!call.returned_) {
+    call.failure_ = std::move(failure);
+  } else if (!call.abandoned_) {
+    finish(guard, call, std::move(failure), false, commands, notifications);
+    offer(guard, notifications);
+  }
+  const bool finished = call.returned_;
+  const bool was_abandoned = call.abandoned_;
+  if (finished && was_abandoned) {
+    let_go_abandoned(guard, call, commands, notifications);
+    offer(guard, notifications);
+  }
+  std::unique_ptr<Call::ColdState> spent =
+      finished ? std::move(was_abandoned ? call.cold_ : call.spent_) : nullptr;
+  guard.unlock();
+  if (finished) call.outputs_.clear();
+  spent.reset();
+  commands.clear();
+  notify(notifications);
+  if (was_abandoned) return check_open(call);
+  if (too_late)
+    return Error::make(Status::cancelled, "the run has ended before: what this step did is dropped");
+  return nullptr;
+}
+
+void Run::let_go_invocation(Call& call) noexcept {
+  if (is_inherited()) return;
+  bool lost = false;
+  {
+    Guard guard(lock());
+    lost = !call.completed_;
+  }
+  if (lost)
+    (void)complete(call, Error::make(Status::wrong_state, "its invocation was released and never completed"));
+  Ref<Call>::adopt(&call).reset();
+  release_handle();
+}
+
+}  // namespace blazen

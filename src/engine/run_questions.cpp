@@ -1,0 +1,147 @@
+// The questions of a run: asked by its bodies, handed to the input handler, answered from outside.
+#include <algorithm>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/quotes.hpp"
+#include "engine/nested_json.hpp"
+#include "engine/refusals.hpp"
+#include "engine/run.hpp"
+#include "engine/transaction.hpp"
+
+namespace blazen {
+
+namespace {
+
+std::string json_text(std::string_view text) { return nlohmann::json(text).dump(); }
+
+// What InputResponseEvent carries: the answer inside an object, where it is JSON.
+Ref<Value> response_value(std::string_view request_id, const Ref<Value>& answer) {
+  if (answer->tag() != Tag::json) return answer;
+  const std::string_view data = answer->data();
+  std::string text = "{\"request_id\":" + json_text(request_id) + ",\"response\":";
+  return Value::copy(Tag::json, text.append(data).append("}"));
+}
+
+Ref<Error> no_question(std::string_view request_id) {
+  return Error::make(Status::not_found, "request_id: no question " + in_quotes(request_id) +
+                                            " is open: it is unknown, or was answered");
+}
+
+}  // namespace
+
+Result<QuestionName> Run::name_question(const Call& call, uint64_t place, uint64_t digest) {
+  Guard guard(lock());
+  if (has_ended(state())) return ended_before();
+  if (call.abandoned_) return check_open(call);
+  return blazen::name_question(*call.invocation_, place, digest);
+}
+
+Ref<Error> Run::ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback,
+                    Ref<Value>& answer) noexcept {
+  Transaction transaction(*this);
+  if (has_ended(state())) return ended_before();
+  if (call.abandoned_) return check_open(call);
+  tick.invocation = call.invocation_;
+  tick.caller = &call;
+  tick.now_ms = begin_ms();
+  tick.date_ms = date_ms();
+  if (!this->tick(transaction.locked(), tick, transaction.commands, transaction.notifications))
+    return Error::out_of_memory();
+  if (transaction.commands.status == Status::pending && !callback.empty()) {
+    call.cold_->on_answer.insert(std::move(callback));
+    if (call.timed_) set_timer(transaction.locked(), call, tick.now_ms, transaction.notifications);
+    list(transaction.locked(), call);
+  }
+  answer = transaction.commands.cold().answer;
+  offer(transaction.locked(), transaction.notifications);
+  return transaction.leave();
+}
+
+Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
+  if (answer->tag() == Tag::json) {
+    if (Ref<Error> error = check_nested("answer", answer->data())) return error;
+  }
+  Output response{Event::make(kInputResponse, response_value(request_id, answer), {}, request_id),
+                  kInputResponseType};
+  Tick tick{Tick::Kind::respond, false, nullptr, {&response, 1}};
+  tick.value = std::move(answer);
+  Transaction transaction(*this);
+  if (has_ended(state())) return ended_before();
+  tick.now_ms = life_.started ? begin_ms() : 0;
+  tick.date_ms = date_ms();
+  if (!this->tick(transaction.locked(), tick, transaction.commands, transaction.notifications))
+    return Error::out_of_memory();
+  if (transaction.commands.status == Status::not_found) return no_question(request_id);
+  if (transaction.commands.answered != nullptr)
+    hand_over_answer(transaction.locked(), *transaction.commands.answered, request_id,
+                     transaction.notifications);
+  offer(transaction.locked(), transaction.notifications);
+  return transaction.leave();
+}
+
+Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
+  Tick last{Tick::Kind::end};
+  last.phase = Phase::failed;
+  last.error = std::move(cause);
+  Transaction transaction(*this);
+  if (has_ended(state())) return ended_before();
+  if (state().questions.find(request_id) == nullptr) return no_question(request_id);
+  tick(transaction.locked(), last, transaction.commands, transaction.notifications);
+  return transaction.leave();
+}
+
+// Under the lock: the callback of the body that waits for it.
+void Run::hand_over_answer(Locked locked, const Invocation& invocation, std::string_view request_id,
+                           Notifications& notifications) noexcept {
+  Call* call = invocation.effects->call;
+  if (call == nullptr) return;
+  const auto& answers = invocation.effects->answers;
+  const auto [first, last] = call->cold_->on_answer.equal_range(request_id);
+  for (auto waiting = first; waiting != last; ++waiting) {
+    waiting->second->answer = answers.back().value;
+    notifications.answered.add(std::move(waiting->second));
+  }
+  call->cold_->on_answer.erase(first, last);
+  if (call->step_->timeout_ms != 0)
+    set_timer(locked, *call, begin_ms(), notifications);  // its time begins again
+  notifications.answered_call = Ref<Call>::share(call);
+  notifications.more = true;
+}
+
+// Under the lock: what was asked in this tick, or all of it where the run has just begun in this process.
+void Run::hand_out_requests(Locked locked, Notifications& notifications) noexcept {
+  if (!listeners_.input || !life_.started) return;
+  Tick tick{Tick::Kind::hand_out};
+  tick.requests = &notifications.requests;
+  Commands none;
+  try {
+    locked_state_.apply(locked, tick, none);
+  } catch (const std::bad_alloc&) {
+    return;  // they stay open, and are handed out with the next one
+  }
+  if (!notifications.requests.empty()) begin_callback_round(locked, notifications);
+  notifications.more = true;
+}
+
+// Without a lock.
+void Run::call_input(const Event& request) noexcept {
+  Ref<Value> answer;
+  Ref<Error> error;
+  const Status status = runtime_->calls().input(listeners_.input->callback, *this, request, answer, error);
+  if (status == Status::pending) return;
+  if (status != Status::ok) {
+    if (error) end(Phase::failed, std::move(error));
+    return;
+  }
+  if (!answer) return;
+  try {
+    if (Ref<Error> refused = respond(request.correlation(), std::move(answer)))
+      tell_log(LogLevel::warning, "an answer of the input handler came to nothing: ", refused->message);
+  } catch (const std::bad_alloc&) {
+    end(Phase::failed, Error::out_of_memory());
+  }
+}
+
+}  // namespace blazen

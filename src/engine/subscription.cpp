@@ -1,0 +1,104 @@
+// A subscription: its items are taken, its callback comes, it ends.
+#include <optional>
+#include <utility>
+
+#include "base/scope.hpp"
+#include "engine/refusals.hpp"
+#include "engine/run.hpp"
+
+namespace blazen {
+
+Stream::Stream(Ref<Run> run, StreamOptions options) noexcept
+    : Object(Kind::stream), run_(std::move(run)), options_(std::move(options)) {
+  run_->hold();
+}
+
+void Stream::destroy(Stream* stream) noexcept {
+  if (stream->run_->is_inherited()) return;
+  stream->run_->close_stream(*stream, false);
+  Ref<Run> run = std::move(stream->run_);
+  delete stream;
+  run->release_handle();
+}
+
+Result<Stream::Item> Run::next_item(Stream& stream, int64_t timeout_ms) {
+  if (timeout_ms != 0 && EngineScope::inside()) {
+    return Error::make(Status::wrong_place,
+                       "a wait is not possible inside a callback: give a timeout_ms of 0");
+  }
+  EndedEvents dropped;
+  Notifications notifications;
+  std::optional<EngineScope> scope;
+  Guard guard(lock());
+  const bool there = wait_until(guard, timeout_ms, true, [&](Locked) {
+    return stream.closed_ || has_ended(state()) || listeners_.stream->has_item(stream);
+  });
+  if (is_inherited()) return forked_here();
+  if (!there) {
+    const bool is_paused = status_of(state()) == RunStatus::paused;
+    guard.unlock();
+    return Error::make(
+        Status::timeout,
+        is_paused ? "the run is paused, and no item was published: blazen_run_resume_in_place lets it go on"
+                  : "the deadline passed before an item was published");
+  }
+  if (stream.closed_ || !listeners_.stream->has_item(stream)) {
+    const uint64_t last = state().stream_last;
+    guard.unlock();
+    return Stream::Item{Event::make(kStreamEnd, Value::null()), last + 1};
+  }
+  Stream::Item item = listeners_.stream->take(stream, dropped);
+  if (state().held) {
+    scope.emplace(*this);
+    look_at_hold(guard, notifications);
+  }
+  guard.unlock();
+  if (notifications.any()) notify(notifications);
+  return item;
+}
+
+Ref<Error> Run::on_ready(Stream& stream, const HostCallback& callback) noexcept {
+  EngineScope scope(*this);
+  Guard guard(lock());
+  if (stream.ready_.function != nullptr) {
+    guard.unlock();
+    call_drop(callback.drop, callback.user_data);
+    return Error::make(Status::wrong_state, "this stream has a callback that was not called yet");
+  }
+  stream.ready_ = callback;
+  Notifications notifications;
+  collect_ready(guard, stream, notifications);
+  guard.unlock();
+  notify(notifications);
+  return nullptr;
+}
+
+void Run::close_stream(Stream& stream, bool tells) noexcept {
+  EndedEvents dropped;
+  Guard guard(lock());
+  if (!stream.closed_) {
+    stream.closed_ = true;
+    listeners_.stream->remove(&stream);
+    listeners_.stream->trim(dropped);
+    look_at_listeners(guard);
+  }
+  const HostCallback callback = std::exchange(stream.ready_, HostCallback{});
+  // From inside its own callback there is nothing to wait for: that one is on this very thread.
+  while (stream.calling_ != 0 && !EngineScope::inside()) {
+    ++waiting_.sleepers;
+    waiting_.changed.wait(guard, -1);
+    --waiting_.sleepers;
+  }
+  if (waiting_.sleepers > 0) waiting_.changed.wake_all();
+  Notifications notifications;
+  std::optional<EngineScope> scope;
+  if (state().held || callback.function != nullptr) scope.emplace(*this);
+  look_at_hold(guard, notifications);
+  guard.unlock();
+  if (notifications.any()) notify(notifications);
+  if (callback.function == nullptr) return;
+  if (tells) tell_log_threw(runtime_->calls().ready(callback));
+  call_drop(callback.drop, callback.user_data);
+}
+
+}  // namespace blazen
