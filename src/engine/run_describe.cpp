@@ -43,7 +43,7 @@ void Run::count(RuntimeCounters& counters) const noexcept {
   counters.events_routed += state().event_id_last;
   counters.in_flight += state().in_flight.size();
   counters.queued +=
-      state().open - state().in_flight.size() - state().backing_off.size() - state().asking.size();
+      state().open - state().in_flight.size() - retrying_count(state()) - state().asking.size();
   if (!life_.started && !has_ended(state())) {
     ++counters.created;
     return;

@@ -29,8 +29,7 @@ int64_t Run::next_due(Locked) const noexcept {
   int64_t due_ms = INT64_MAX;
   if (state().clock.runs) {
     int64_t at_ms = add_ms(deadline_of(state()), slack_ms());
-    if (!state().delayed.empty()) at_ms = std::min(at_ms, state().delayed.begin()->first.first);
-    if (!state().backing_off.empty()) at_ms = std::min(at_ms, state().backing_off.begin()->first.first);
+    at_ms = std::min(at_ms, state().timers.first_due_ms());
     if (at_ms != INT64_MAX) due_ms = add_ms(state().clock.set_ms, at_ms - state().clock.elapsed_ms);
   }
   return due_ms;

@@ -40,8 +40,10 @@ class Checker {
       require_size(walk<ById>(step.waiting, Place::waiting), step.waiting.size());
     }
     require_size(permitted, state_.permitted.size());
-    for (const auto& [due, item] : state_.backing_off) {
-      require(item->place == Place::backing_off && due.second == item->id, 1,
+    for (const auto& [key, timer] : state_.timers) {
+      if (key.what != TimerClass::retry) continue;
+      const Invocation* item = timer.invocation;
+      require(item->place == Place::backing_off && key.id == item->id, 1,
               "an invocation is not where its place says");
       check_invocation(*item);
     }
@@ -136,11 +138,11 @@ class Checker {
     require(static_cast<bool>(state_.result) == (state_.phase == Phase::completed), 6,
             "result without completion");
     require(static_cast<bool>(state_.error) == (state_.phase > Phase::completed), 6, "error without failure");
-    const bool may_move = !ids_.empty() || !state_.delayed.empty() || !state_.questions.empty();
+    const bool may_move = !ids_.empty() || !state_.timers.empty() || !state_.questions.empty();
     require(
         !running || may_move || state_.pause != Pause::none || state_.workflow->policy().idle == Idle::wait,
         7, "a run that hangs");
-    require(running || (state_.delayed.empty() && state_.questions.empty() && state_.pause == Pause::none), 6,
+    require(running || (state_.timers.empty() && state_.questions.empty() && state_.pause == Pause::none), 6,
             "timers, questions or a pause beyond the end");
   }
 

@@ -22,22 +22,21 @@ bool expectations_hold(const RunState& state, std::span<const Write> writes, Com
 void drop_queued(RunState& state, Commands& commands) noexcept {
   const bool has_queued = state.open != state.in_flight.size();
   state.in_flight_asking = 0;
-  if (!has_queued && state.delayed.empty() && state.questions.empty()) return;
-  Commands::Cold& rare = commands.cold();
-  const auto drop = [&rare](auto& queue) noexcept { queue.leave_to(rare.dropped, rare.dropped_late); };
+  if (!has_queued && state.timers.empty() && state.questions.empty()) return;
+  Commands::Cold& cold = commands.cold();
+  const auto drop = [&cold](auto& queue) noexcept { queue.leave_to(cold.dropped, cold.dropped_late); };
   drop(state.ready);
   drop(state.parked);
   drop(state.interrupted);
   drop(state.asking);
-  rare.dropped.append(state.interrupted_parked);
-  rare.dropped_late.join(state.interrupted_waiting);
+  cold.dropped.append(state.interrupted_parked);
+  cold.dropped_late.join(state.interrupted_waiting);
   state.interrupted_waiting_count = 0;
-  rare.dropped_backing_off.take(state.backing_off);
-  rare.dropped_delayed.take(state.delayed);
-  rare.dropped_questions.take(state.questions);
+  cold.dropped_timers.take(state.timers);
+  cold.dropped_questions.take(state.questions);
   for (StepState& step : state.steps) {
     drop(step.waiting);
-    rare.dropped_late.join(step.ready);
+    cold.dropped_late.join(step.ready);
     step.parked = 0;
     step.place = 0;
   }
@@ -176,13 +175,13 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
 [[gnu::noinline]] void reserve_for_special(RunState& state, std::span<const Output> outputs,
                                            Commands& commands) {
   size_t questions = 0;
+  size_t delays = 0;
   for (const Output& output : outputs) {
     if (output.type == kInputRequestType) ++questions;
     if (output.delay_ms == 0) continue;
-    state.delayed.reserve();
-    auto& spares = state.delayed_spares.reserve();
-    spares.try_emplace({0, spares.empty() ? 0 : spares.rbegin()->first.second + 1});
+    ++delays;
   }
+  state.timers.reserve(delays);
   reserve_for_questions(state, questions, commands);
 }
 
@@ -197,7 +196,7 @@ void reserve_for(RunState& state, const Tick& tick, size_t deliveries, Commands&
 // leaving: an invocation that is done makes room for what it has emitted. What is there already, as after a
 // resume under a lower bound, is no reason to refuse a tick that adds nothing.
 bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving = 0) noexcept {
-  return deliveries == 0 || state.open - leaving + state.delayed.size() + deliveries <=
+  return deliveries == 0 || state.open - leaving + delayed_count(state) + deliveries <=
                                 state.workflow->policy().limits.queued_events;
 }
 
@@ -221,7 +220,7 @@ bool has_room_for_all(const RunState& state, size_t outputs, size_t leaving) noe
   const size_t most = outputs * state.workflow->acceptors_max();
   const WorkflowPolicy& policy = state.workflow->policy();
   return most <= state.pool.available() && policy.unhandled == Unhandled::fail &&
-         state.open - leaving + state.delayed.size() + most <= policy.limits.queued_events;
+         state.open - leaving + delayed_count(state) + most <= policy.limits.queued_events;
 }
 
 // One for somebody more.
@@ -320,10 +319,9 @@ Ref<Error> refuse_question(const RunState& state, const Output& output) noexcept
 
 // An event that has its id goes where it belongs later.
 [[gnu::noinline]] void delay(RunState& state, Output& output, int64_t now_ms, Commands& commands) noexcept {
-  auto node = state.delayed_spares.extract(state.delayed_spares.begin());  // reserved
-  node.key() = {add_ms(state.clock.at(now_ms), output.delay_ms), output.event->id};
-  node.mapped() = {std::move(output.event), output.type, output.target};
-  state.delayed.insert(std::move(node));
+  const uint64_t id = output.event->id;
+  state.timers.add({add_ms(state.clock.at(now_ms), output.delay_ms), TimerClass::delay, id},
+                   {nullptr, std::move(output.event), output.type, output.target});  // reserved
   commands.more = true;
 }
 
@@ -585,7 +583,9 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
                                : retry_delay_ms(policy, state.id, invocation->id, invocation->attempt);
   // At once is at once: nothing is rounded up.
   const int64_t began_ms = state.clock.at(delay_ms == 0 ? tick.now_ms - tick.rounded_ms : tick.now_ms);
-  state.backing_off.emplace(std::make_pair(add_ms(began_ms, delay_ms), invocation->id), invocation);
+  state.timers.reserve(1);
+  state.timers.add({add_ms(began_ms, delay_ms), TimerClass::retry, invocation->id},
+                   {.invocation = invocation});
   end_execution(state, invocation, tick.keeps_permit);
   invocation->place = Place::backing_off;
   ++invocation->attempt;
@@ -647,7 +647,7 @@ std::string position_member(const Invocation& invocation) {
 
 // With room for what is withdrawn.
 std::string question_members(std::string_view id, std::string_view instead_of, Commands& commands) {
-  commands.cold().dropped_delayed.reserve();
+  commands.cold().dropped_timers.reserve(0);
   return ",\"request_id\":" + nlohmann::json(id).dump() +
          ",\"instead_of\":" + nlohmann::json(instead_of).dump();
 }
@@ -729,13 +729,13 @@ void note_question(Effects& effects, std::string_view id, uint64_t digest) {
   Question* open = state.questions.find(id);
   if (open != nullptr && !open->calls_back && (open->asker == nullptr || open->asker == &invocation))
     state.questions.remove(*open);
-  const auto is_it = [&](const auto& delayed) {
-    return delayed.second.type == kInputRequestType && delayed.second.event->correlation() == id;
+  const auto is_it = [&](const auto& timer) {
+    return timer.second.type == kInputRequestType && timer.second.event->correlation() == id;
   };
-  const auto delayed = std::find_if(state.delayed.begin(), state.delayed.end(), is_it);
-  if (delayed == state.delayed.end()) return;
+  const auto delayed = std::find_if(state.timers.begin(), state.timers.end(), is_it);
+  if (delayed == state.timers.end()) return;
   commands.more = true;
-  commands.cold().dropped_delayed.insert(state.delayed.extract(delayed));
+  commands.cold().dropped_timers.insert(state.timers.extract(delayed));
 }
 
 // One that takes the place of another does not count beside it.
@@ -962,8 +962,10 @@ constexpr size_t kDueAtOnce = 256;
 void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
   size_t deliveries = 0;
   size_t events = 0;
-  for (auto at = state.delayed.begin();
-       at != state.delayed.end() && at->first.first <= time_ms && events < kDueAtOnce; ++at) {
+  size_t fires = 0;
+  for (auto at = state.timers.begin();
+       at != state.timers.end() && at->first.due_ms <= time_ms && fires < kDueAtOnce; ++at, ++fires) {
+    if (at->first.what != TimerClass::delay) continue;
     Output output{at->second.event, at->second.type, at->second.target};
     deliveries += count_deliveries(state, {&output, 1});
     if (state.workflow->policy().unhandled != Unhandled::fail)
@@ -972,7 +974,7 @@ void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
   }
   state.pool.reserve(deliveries);
   if (events == 0) return;
-  commands.cold().dropped_delayed.reserve();
+  commands.cold().dropped_timers.reserve(0);
   reserve_for_questions(state, events, commands);
   commands.cold().published.reserve(commands.cold().published.size() + events);
 }
@@ -981,20 +983,14 @@ void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
 // id first.
 void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& commands) noexcept {
   for (size_t left = kDueAtOnce; left > 0 && !has_ended(state); --left) {
-    const auto attempt = state.backing_off.begin();
-    const auto event = state.delayed.begin();
-    const int64_t attempt_ms = attempt == state.backing_off.end() ? INT64_MAX : attempt->first.first;
-    const int64_t event_ms = event == state.delayed.end() ? INT64_MAX : event->first.first;
-    if (std::min(attempt_ms, event_ms) > time_ms) return;
-    if (attempt_ms <= event_ms) {
-      Invocation* invocation = attempt->second;
-      state.backing_off.erase(attempt);
-      requeue(state, invocation);
+    if (state.timers.first_due_ms() > time_ms) return;
+    Timers::Node timer = state.timers.extract(state.timers.begin());
+    if (timer.key().what == TimerClass::retry) {
+      requeue(state, timer.mapped().invocation);
     } else {
-      Output output{event->second.event, event->second.type, event->second.target};
+      Output output{timer.mapped().event, timer.mapped().type, timer.mapped().target};
       commands.more = true;
-      commands.cold().dropped_delayed.insert(
-          state.delayed.extract(event));  // the event is let go of outside the lock
+      commands.cold().dropped_timers.insert(std::move(timer));  // the event is let go of outside the lock
       if (Ref<Error> refused = refuse_question(state, output)) {
         fail_run(state, annotate(std::move(refused), output.event->source()), commands);
       } else {
@@ -1020,14 +1016,10 @@ void pass_time(RunState& state, int64_t date_ms) {
   const auto passed = [passed_ms](int64_t due_ms) {
     return due_ms > kDueMin + passed_ms ? due_ms - passed_ms : kDueMin;
   };
-  DelayedEvents delayed;
-  BackingOff backing_off;
-  for (auto& [key, event] : state.delayed)
-    delayed.emplace(std::make_pair(passed(key.first), key.second), event);
-  for (auto& [key, item] : state.backing_off)
-    backing_off.emplace(std::make_pair(passed(key.first), key.second), item);
-  state.delayed = std::move(delayed);
-  state.backing_off = std::move(backing_off);
+  Timers missed;
+  missed.reserve(state.timers.count(TimerClass::retry) + state.timers.count(TimerClass::delay));
+  for (const auto& [key, timer] : state.timers) missed.add({passed(key.due_ms), key.what, key.id}, timer);
+  state.timers = std::move(missed);
 }
 
 void resume(RunState& state, const Tick& tick) {
@@ -1241,7 +1233,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
 }
 
 bool is_stalled(const RunState& state) noexcept {
-  return state.open == 0 && state.delayed.empty() && state.questions.empty() && state.pause == Pause::none &&
+  return state.open == 0 && state.timers.empty() && state.questions.empty() && state.pause == Pause::none &&
          state.workflow->policy().idle == Idle::fail;
 }
 

@@ -126,16 +126,16 @@ RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t 
   if (whom == For::its_end) elapsed_ms_ = std::min(elapsed_ms_, deadline_of(state));
   copy_work(state);
   if (has_ended(state)) copy_left(state);
-  for (const auto& [key, delayed] : state.delayed) {
+  for (const auto& [key, timer] : state.timers) {
     if (timers_.size() == kListedMax) break;
-    timers_.push_back({delayed.event, std::max<int64_t>(0, key.first - elapsed_ms_)});
+    if (timer.event) timers_.push_back({timer.event, std::max<int64_t>(0, key.due_ms - elapsed_ms_)});
   }
-  delayed_count_ = state.delayed.size();
+  delayed_count_ = delayed_count(state);
   if (!has_ended(state)) in_flight_count_ = state.in_flight.size();
   if (whom == For::its_end) in_flight_count_ += state.interrupted.size() + state.interrupted_waiting_count;
   if (!has_ended(state))
-    queued_count_ = state.open - in_flight_count_ - state.backing_off.size() - state.asking.size();
-  retry_count_ = state.backing_off.size();
+    queued_count_ = state.open - in_flight_count_ - retrying_count(state) - state.asking.size();
+  retry_count_ = retrying_count(state);
   asking_count_ = state.asking.size();
   question_count_ = state.questions.size();
   pause_ = state.pause;
@@ -222,10 +222,12 @@ void RunDescription::copy_work(const RunState& state) {
   found.resize(std::min(found.size(), kListedMax));
   for (const Invocation* item : found)
     queued_.push_back({item->id, item->step, item->attempt, item->event, -1});
-  for (const auto& [key, item] : state.backing_off) {
+  for (const auto& [key, timer] : state.timers) {
     if (retrying_.size() == kListedMax) break;
+    if (timer.invocation == nullptr) continue;
+    const Invocation& item = *timer.invocation;
     retrying_.push_back(
-        {item->id, item->step, item->attempt, item->event, std::max<int64_t>(0, key.first - elapsed_ms_)});
+        {item.id, item.step, item.attempt, item.event, std::max<int64_t>(0, key.due_ms - elapsed_ms_)});
   }
 }
 

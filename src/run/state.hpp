@@ -11,12 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "base/lazy_map.hpp"
 #include "base/milliseconds.hpp"
 #include "run/invocation.hpp"
 #include "run/key_table.hpp"
 #include "run/permits.hpp"
 #include "run/questions.hpp"
+#include "run/timers.hpp"
 #include "run/workflow.hpp"
 #include "value/error.hpp"
 #include "value/event.hpp"
@@ -44,16 +44,6 @@ enum class RunStatus : int32_t {
 enum class Pause : uint32_t { none = 0, now = 1, drain = 2 };
 
 using RunId = std::array<uint8_t, 16>;
-
-// An event that is to be routed later. Its key: when, by the clock of the run, and its id.
-struct Delayed {
-  Ref<Event> event;
-  TypeId type = kUnknownType;
-  StepIndex target = kNoStep;
-};
-using DelayedEvents = LazyMap<std::pair<int64_t, uint64_t>, Delayed>;
-// By when they are due, and id.
-using BackingOff = LazyMap<std::pair<int64_t, uint64_t>, Invocation*>;
 
 // Time stands still for a run that is paused, parked elsewhere, or waits for a human: it has a clock of its
 // own, which the ticks that know the time set. Timers are due by it; the time-outs of steps, whose bodies run
@@ -111,13 +101,11 @@ struct RunState {
   InvocationTree<ByStepAndStart> interrupted_waiting;  // the same, of steps that have fewer permits here
   InvocationList interrupted_parked;                   // the same, of steps elsewhere, by start
   InvocationQueue<ById> asking;                        // left the body to wait for an answer
-  BackingOff backing_off;                              // to be tried again
   uint64_t open = 0;                                   // invocations in any of these lists and in `waiting`
   uint32_t in_flight_asking = 0;                       // of those in flight, which wait for an answer
   uint32_t interrupted_waiting_count = 0;
   uint32_t abandoned = 0;  // the sum over the steps; not stored
-  DelayedEvents delayed;
-  DelayedEvents delayed_spares;  // reserved nodes
+  Timers timers;           // attempts that begin again, and events that are delayed
   Questions questions;
   RunClock clock;
   Pause pause = Pause::none;
@@ -163,9 +151,11 @@ inline const Invocation* next_startable(const RunState& state) noexcept {
 // How many bodies are at work.
 inline size_t busy(const RunState& state) noexcept { return state.in_flight.size() - state.in_flight_asking; }
 
-inline bool has_timers(const RunState& state) noexcept {
-  return !state.delayed.empty() || !state.backing_off.empty();
-}
+inline size_t delayed_count(const RunState& state) noexcept { return state.timers.count(TimerClass::delay); }
+// Of the invocations that are open: those that wait for their next attempt.
+inline size_t retrying_count(const RunState& state) noexcept { return state.timers.count(TimerClass::retry); }
+
+inline bool has_timers(const RunState& state) noexcept { return !state.timers.empty(); }
 
 // Somebody waits for a permit that an abandoned body has. It will come when the body is back.
 [[gnu::noinline]] inline bool waits_for_abandoned(const RunState& state) noexcept {

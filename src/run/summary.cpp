@@ -69,13 +69,17 @@ std::string summarize(const RunState& state) {
   take("queued");
   for (StepIndex step = 0; step < counts.size(); ++step) counts[step] = state.steps[step].abandoned;
   take("abandoned and still at work");
-  for (const auto& [key, item] : state.backing_off) ++counts[item->step];
+  for (const auto& [key, timer] : state.timers) {
+    if (timer.invocation != nullptr) ++counts[timer.invocation->step];
+  }
   take("to be tried again");
   count(state.parked, counts);
   count(state.interrupted_parked, counts);
   take("elsewhere");
   Part delayed(text, "delayed events");
-  for (const auto& [key, item] : state.delayed) delayed.add(item.event->type(), 1);
+  for (const auto& [key, timer] : state.timers) {
+    if (timer.event) delayed.add(timer.event->type(), 1);
+  }
   Part questions(text, "open questions");
   for (const Question& question : state.questions) questions.add(question.request->correlation(), 1);
   return text.empty() ? "nothing" : text;

@@ -205,13 +205,12 @@ struct Commands {
     Ref<Error> late_error;  // of a step that failed after the end
     Ref<Error> cause;       // what the host gave, whatever becomes of the tick
     Ref<Value> answer;      // ask: it was given already
-    DelayedEvents dropped_delayed;
+    Timers dropped_timers;
     Questions dropped_questions;
     std::unique_ptr<Effects> dropped_effects;  // a list
     // Invocations that will never run; their nodes die with the run.
     InvocationList dropped;
     InvocationTree<ById> dropped_late;  // to be drained
-    BackingOff dropped_backing_off;
 
     bool may_drop() const noexcept {
       const auto is_last = [](const auto& entry) {
@@ -219,14 +218,13 @@ struct Commands {
       };
       return late_error || answer || dropped_table || dropped_effects || !dropped_events.empty() ||
              !dropped_values.empty() || dropped.front() != nullptr ||
-             std::any_of(dropped_delayed.begin(), dropped_delayed.end(), is_last);
+             std::any_of(dropped_timers.begin(), dropped_timers.end(), is_last);
     }
 
     bool keeps_nothing() const noexcept {
       return published.empty() && lifecycle.empty() && dropped_events.empty() && dropped_values.empty() &&
-             !dropped_table && !late_error && !cause && !answer && dropped_delayed.empty() &&
-             !dropped_effects && dropped.empty() && dropped_late.empty() && dropped_backing_off.empty() &&
-             dropped_questions.empty();
+             !dropped_table && !late_error && !cause && !answer && dropped_timers.empty() &&
+             !dropped_effects && dropped.empty() && dropped_late.empty() && dropped_questions.empty();
     }
   };
   Cold& cold() noexcept {
@@ -282,10 +280,11 @@ struct Commands {
     for (Invocation* item = cold_->dropped.front(); item != nullptr; item = item->next) let_go(item);
     cold_->dropped = InvocationList{};
     cold_->dropped_late.drain(let_go);
-    for (const auto& [due, item] : cold_->dropped_backing_off) let_go(item);
-    cold_->dropped_backing_off.clear();
+    for (const auto& [key, timer] : cold_->dropped_timers) {
+      if (timer.invocation != nullptr) let_go(timer.invocation);
+    }
     cold_->answer.reset();
-    if (!cold_->dropped_delayed.empty()) cold_->dropped_delayed.clear();
+    if (!cold_->dropped_timers.empty()) cold_->dropped_timers.clear();
     cold_->dropped_questions.clear();
     std::unique_ptr<Effects>& effects = cold_->dropped_effects;
     while (effects) effects = std::move(effects->next);

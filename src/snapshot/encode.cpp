@@ -57,13 +57,18 @@ void cut_queued(const RunState& state, SnapshotCut& cut) {
     cut_queue(step.waiting, cut);
   }
   cut_queue(state.asking, cut);
-  for (const auto& [key, item] : state.backing_off) cut.queued.push_back(work_and_effects_of(*item, cut));
+  for (const auto& [key, timer] : state.timers) {
+    if (timer.invocation != nullptr) cut.queued.push_back(work_and_effects_of(*timer.invocation, cut));
+  }
 }
 
 void cut_waiting(const RunState& state, SnapshotCut& cut) {
-  for (const auto& [key, delayed] : state.delayed)
-    cut.delayed.push_back({key.first, delayed.event, delayed.target});
-  for (const auto& [key, item] : state.backing_off) cut.backing_off.push_back({key.first, key.second});
+  for (const auto& [key, timer] : state.timers) {
+    switch (key.what) {
+      case TimerClass::retry: cut.backing_off.push_back({key.due_ms, key.id}); break;
+      case TimerClass::delay: cut.delayed.push_back({key.due_ms, timer.event, timer.target}); break;
+    }
+  }
   state.asking.walk([&cut](const Invocation* item) {
     cut.asking.push_back(item->id);
     return true;

@@ -325,7 +325,8 @@ class Waiting {
 void restore_queued_or_waiting(RunState& state, Invocation* invocation, Waiting& waiting) {
   if (const int64_t* due_ms = waiting.due(invocation->id)) {
     invocation->place = Place::backing_off;
-    state.backing_off.emplace(std::make_pair(*due_ms, invocation->id), invocation);
+    state.timers.reserve(1);
+    state.timers.add({*due_ms, TimerClass::retry, invocation->id}, {.invocation = invocation});
     ++state.open;
   } else if (waiting.asks(invocation->id)) {
     restore_asking(state, invocation);
@@ -383,8 +384,9 @@ void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>
   for (const SnapshotDocument::Delayed& item : document.delayed) {
     const Ref<Event>& event = events[item.event];
     const StepIndex target = item.step == SnapshotDocument::kNoIndex ? kNoStep : steps[item.step];
-    state.delayed.emplace(std::make_pair(item.due_ms, event->id),
-                          Delayed{event, state.workflow->find_type(event->type()), target});
+    state.timers.reserve(1);
+    state.timers.add({item.due_ms, TimerClass::delay, event->id},
+                     {nullptr, event, state.workflow->find_type(event->type()), target});
   }
 }
 

@@ -87,18 +87,17 @@ TEST(Snapshot, TheSamplesHaveSomethingInEverySection) {
 }
 
 // Whose is due when.
-std::vector<std::pair<int64_t, uint64_t>> timers_of(const RunState& state) {
-  std::vector<std::pair<int64_t, uint64_t>> timers;
-  for (const auto& [key, delayed] : state.delayed) timers.push_back(key);
-  for (const auto& [key, item] : state.backing_off) timers.push_back(key);
+std::vector<TimerKey> timers_of(const RunState& state) {
+  std::vector<TimerKey> timers;
+  for (const auto& [key, timer] : state.timers) timers.push_back(key);
   return timers;
 }
 
 void expect_same_timers(const RunState& before, const RunState& after) {
   EXPECT_EQ(timers_of(after), timers_of(before));
   std::vector<StepIndex> targets[2];
-  for (const auto& [key, delayed] : before.delayed) targets[0].push_back(delayed.target);
-  for (const auto& [key, delayed] : after.delayed) targets[1].push_back(delayed.target);
+  for (const auto& [key, timer] : before.timers) targets[0].push_back(timer.target);
+  for (const auto& [key, timer] : after.timers) targets[1].push_back(timer.target);
   EXPECT_EQ(targets[0], targets[1]);
 }
 
@@ -315,7 +314,7 @@ class Life {
   }
   std::vector<Output> outputs(uint32_t count) {
     std::vector<Output> all;
-    const size_t open = driver_.state.open + driver_.state.delayed.size();
+    const size_t open = driver_.state.open + delayed_count(driver_.state);
     for (uint32_t i = 0; i < (open > 12 ? count / 3 : count); ++i) {
       Output output =
           below(6) == 0
@@ -1646,8 +1645,8 @@ TEST(Snapshot, CountsTimersRetriesAndQuestionsAndSaysThatItIsPaused) {
     has_paused |= is_paused;
     EXPECT_EQ(info.at("paused"), is_paused) << sample.name;
     EXPECT_EQ(info.at("state") == "paused", is_paused) << sample.name;
-    EXPECT_EQ(info.at("delayed"), sample.state.delayed.size()) << sample.name;
-    EXPECT_EQ(info.at("retrying"), sample.state.backing_off.size()) << sample.name;
+    EXPECT_EQ(info.at("delayed"), delayed_count(sample.state)) << sample.name;
+    EXPECT_EQ(info.at("retrying"), retrying_count(sample.state)) << sample.name;
     EXPECT_EQ(info.at("questions"), sample.state.questions.size()) << sample.name;
   }
   EXPECT_TRUE(has_paused);
