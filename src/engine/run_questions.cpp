@@ -95,9 +95,9 @@ Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
 // Under the lock: the callback of the body that waits for it.
 void Run::hand_over_answer(Locked locked, const Invocation& invocation, std::string_view request_id,
                            Notifications& notifications) noexcept {
-  Call* call = invocation.effects->call;
+  Call* call = invocation.journal->call;
   if (call == nullptr) return;
-  const auto& answers = invocation.effects->answers;
+  const auto& answers = invocation.journal->answers;
   const auto [first, last] = call->cold_->on_answer.equal_range(request_id);
   for (auto waiting = first; waiting != last; ++waiting) {
     waiting->second->answer = answers.back().value;

@@ -264,7 +264,7 @@ void Runtime::keep_spares(Spares spares) noexcept {
 #ifdef BLAZEN_INVARIANTS
   for (const InvocationPool::Block& block : spares.blocks) {
     for (const Invocation& item : block)
-      check_keeps_nothing(!item.event && !item.effects && item.level == 0, "an invocation between two runs");
+      check_keeps_nothing(!item.event && !item.journal && item.level == 0, "an invocation between two runs");
   }
 #endif
   {

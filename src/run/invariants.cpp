@@ -91,13 +91,13 @@ class Checker {
     } else if (item.place != Place::waiting && !waits) {
       ++admitted_[item.step];
     }
-    const size_t repeated = item.effects ? item.effects->repeated : 0;
-    require(repeated == 0 || repeated <= item.effects->made.size(), 8,
+    const size_t repeated = item.journal ? item.journal->repeated : 0;
+    require(repeated == 0 || repeated <= item.journal->made.size(), 8,
             "more effects repeated than there are");
     require(repeated == 0 || item.place == Place::in_flight, 8, "effects repeated by one that does not run");
-    if (!item.effects) return;
-    for (const Effects::Answer& answer : item.effects->answers)
-      require(item.effects->asked.contains(answer.request_id), 10, "an answer to what nobody has asked");
+    if (!item.journal) return;
+    for (const Journal::Answer& answer : item.journal->answers)
+      require(item.journal->asked.contains(answer.request_id), 10, "an answer to what nobody has asked");
   }
 
   void check_ids() {
@@ -158,7 +158,7 @@ class Checker {
               "one that failed asks still");
       require(state_.questions.find(question.request->correlation()) == &question, 10,
               "a question is not found");
-      require(question.asker == nullptr || question.asker->effects->asked.contains(ids.back()), 10,
+      require(question.asker == nullptr || question.asker->journal->asked.contains(ids.back()), 10,
               "who asks does not know it");
     }
     std::sort(ids.begin(), ids.end());
@@ -166,9 +166,9 @@ class Checker {
     size_t asking = 0;
     size_t expected = 0;
     state_.in_flight.walk([&](const Invocation* item) {
-      if (!item->effects) return true;
+      if (!item->journal) return true;
       asking += is_asking_in_flight(*item) ? 1 : 0;
-      expected += item->effects->called_back;
+      expected += item->journal->called_back;
       return true;
     });
     if (has_ended(state_)) return;

@@ -5,21 +5,15 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "base/text_index.hpp"
+#include "run/journal.hpp"
 #include "run/workflow.hpp"
 #include "value/event.hpp"
 
 namespace blazen {
-
-class Call;
-struct Question;
 
 // Where an invocation stands; reduce.hpp draws the ways between.
 enum class Place : uint8_t {
@@ -33,67 +27,6 @@ enum class Place : uint8_t {
   interrupted,
   interrupted_waiting,
   interrupted_parked,
-};
-
-// One thing that an invocation has sent or published, as two digests (engine/effect_digest.hpp), and what was
-// said of its repetitions. Stored in snapshots.
-struct Effect {
-  uint64_t identity = 0;  // kind, type and target: what makes it a repetition
-  uint64_t payload = 0;   // tag, codec, bytes, correlation and delay: whether the repetition is an exact one
-  // The payload that was reported last, plus its attempt; 0: none was. An attempt that is interrupted and
-  // runs again says what it has said already, and the stream is that of the run that nobody interrupts.
-  uint64_t reported = 0;
-};
-
-// What outlives one execution of an invocation: each thing that it has sent and published so far, in order,
-// and how many of them its present execution has come to; what it asked, and the answers.
-struct Effects {
-  struct Answer {
-    std::string request_id;
-    Ref<Value> value;
-    bool is_unseen = false;  // came while the body was at work, which has not asked for it since
-  };
-
-  std::vector<Effect> made;
-  size_t repeated = 0;
-  std::vector<Answer> answers;  // in the order in which they came
-  TextIndex answer_index;       // of their ids, once there are many
-  // By its id, the digest of each question that it has asked (engine/effect_digest.hpp), withdrawn ones
-  // included: nobody is given the answer to another question. Stored in snapshots.
-  std::map<std::string, uint64_t, std::less<>> asked;
-  bool has_asked = false;           // in its present execution, without a callback
-  uint32_t called_back = 0;         // open questions whose answers go to a callback
-  Question* questions = nullptr;    // its open ones, the newest first (Questions); of a run that goes on
-  Call* call = nullptr;             // the engine's, and not stored: whose callbacks the answers go to
-  std::unique_ptr<Effects> next{};  // in Commands
-
-  struct IdAt {
-    const std::vector<Answer>& answers;
-    std::string_view operator()(size_t place) const noexcept { return answers[place].request_id; }
-  };
-
-  // Null where there is none of this id.
-  Answer* find_answer(std::string_view request_id) noexcept {
-    if (!answer_index.empty()) {
-      const size_t place = answer_index.find(request_id, IdAt{answers});
-      return place == TextIndex::kNone ? nullptr : &answers[place];
-    }
-    for (Answer& answer : answers) {
-      if (answer.request_id == request_id) return &answer;
-    }
-    return nullptr;
-  }
-  // None of this id is there. Throws std::bad_alloc, and has changed nothing then.
-  void add_answer(std::string_view request_id, const Ref<Value>& value) {
-    constexpr size_t kFew = 8;  // up to here, each is looked at
-    const size_t count = answers.size();
-    const size_t unindexed = answer_index.empty() ? count : 0;
-    if (count >= kFew) answer_index.reserve(unindexed + 1, IdAt{answers});
-    answers.push_back({std::string(request_id), value});
-    if (count < kFew) return;
-    for (size_t place = count - unindexed; place <= count; ++place)
-      answer_index.put(answers[place].request_id, place, IdAt{answers});
-  }
 };
 
 // How long ago a moment was, of which the lower half is known: less than 49 days. One that was rounded up may
@@ -117,17 +50,17 @@ struct Invocation {
   uint8_t level = 0;          // of the tree that it stands in (invocation_queue.hpp)
   uint32_t began_ms = 0;      // when its body was called, by the lower half of the clock
   Ref<Event> event;
-  std::unique_ptr<Effects> effects;  // null until it sends or publishes something while it runs
+  std::unique_ptr<Journal> journal;  // null until it sends or publishes something while it runs
 };
 
 // In its present execution, to be called again with the answer.
 inline bool has_asked(const Invocation& invocation) noexcept {
-  return invocation.effects && invocation.effects->has_asked;
+  return invocation.journal && invocation.journal->has_asked;
 }
 
 // Nobody is at work on it: it waits for an answer, in flight.
 inline bool is_asking_in_flight(const Invocation& invocation) noexcept {
-  return invocation.has_returned && invocation.effects && invocation.effects->called_back != 0;
+  return invocation.has_returned && invocation.journal && invocation.journal->called_back != 0;
 }
 
 static_assert(sizeof(void*) != 8 || sizeof(Invocation) == 64);
@@ -201,7 +134,7 @@ class InvocationPool {
     if (unused_ == unused_end_) open_block();
     return unused_++;
   }
-  // Without event and effects.
+  // Without event and journal.
   void give(Invocation* item) noexcept {
     item->place = Place::free;
     item->next = free_;

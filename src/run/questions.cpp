@@ -111,7 +111,7 @@ void Questions::Table::link(Question& question) noexcept {
   question.previous_of_asker_ = nullptr;
   question.next_of_asker_ = nullptr;
   if (question.asker != nullptr) {
-    Question*& newest = question.asker->effects->questions;
+    Question*& newest = question.asker->journal->questions;
     if (newest != nullptr) newest->previous_of_asker_ = &question;
     question.next_of_asker_ = std::exchange(newest, &question);
   }
@@ -130,7 +130,7 @@ void Questions::Table::unlink(Question& question) noexcept {
   (question.next_ != nullptr ? question.next_->previous_ : last) = question.previous_;
   --size;
   if (question.asker != nullptr) {
-    Question*& newest = question.asker->effects->questions;
+    Question*& newest = question.asker->journal->questions;
     (question.previous_of_asker_ != nullptr ? question.previous_of_asker_->next_of_asker_ : newest) =
         question.next_of_asker_;
     if (question.next_of_asker_ != nullptr)
@@ -153,7 +153,7 @@ void Questions::Table::keep(Question* question) noexcept {
 }
 
 void Questions::remove_of(Invocation& asker) noexcept {
-  while (Question* newest = asker.effects->questions) remove(*newest);
+  while (Question* newest = asker.journal->questions) remove(*newest);
 }
 
 void Questions::take(Questions& other) noexcept { table_ = std::move(other.table_); }

@@ -3,7 +3,7 @@
 // Whatever their number, each operation costs the same: a hash of the id finds one, links keep the order, and
 // those of one invocation hang together. Only the walk over all costs their number. Invariants: ids are
 // unique; no operation but reserve() allocates, so that none fails; a question whose asker is not null is in
-// the list that Effects::questions of its asker begins.
+// the list that Journal::questions of its asker begins.
 #pragma once
 
 #include <algorithm>
@@ -69,7 +69,7 @@ class Questions {
   Question& add(Ref<Event> request, Invocation* asker, int64_t asked_ms,
                 int64_t since_ms = Question::kNoTime) noexcept;
   void remove(Question& question) noexcept;
-  // Those of this invocation, which has effects.
+  // Those of this invocation, which has journal.
   void remove_of(Invocation& asker) noexcept;
   // Takes over all that other has, and has none of its own. What their askers know of them is forgotten with
   // them: nobody may look at it any more.

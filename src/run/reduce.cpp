@@ -410,33 +410,23 @@ void end_execution(RunState& state, Invocation* invocation, bool keeps_permit = 
   }
 }
 
-// Its next execution begins with what it has asked and sent before; whether there are answers that this one
-// has not seen.
-bool begin_again(Effects& effects) noexcept {
-  effects.repeated = 0;
-  effects.has_asked = false;
-  bool has_unseen = false;
-  for (Effects::Answer& answer : effects.answers) has_unseen |= std::exchange(answer.is_unseen, false);
-  return has_unseen;
-}
-
 // What an invocation has asked nobody needs to answer any more.
 void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
-  Effects& effects = *invocation->effects;
+  Journal& journal = *invocation->journal;
   const bool was_asking = is_asking_in_flight(*invocation);
-  effects.called_back = 0;
+  journal.called_back = 0;
   if (has_ended(state)) return;  // they went with the end
   if (was_asking) --state.in_flight_asking;
   state.questions.remove_of(*invocation);
 }
 
 // The answers are values of the host: they go outside the lock.
-[[gnu::noinline]] void leave_effects(RunState& state, Invocation* invocation, Commands& commands) noexcept {
+[[gnu::noinline]] void leave_journal(RunState& state, Invocation* invocation, Commands& commands) noexcept {
   withdraw_questions(state, invocation);
-  if (invocation->effects->answers.empty()) return invocation->effects.reset();
+  if (invocation->journal->answers.empty()) return invocation->journal.reset();
   commands.more = true;
-  invocation->effects->next = std::move(commands.cold().dropped_effects);
-  commands.cold().dropped_effects = std::move(invocation->effects);
+  invocation->journal->next = std::move(commands.cold().dropped_journals);
+  commands.cold().dropped_journals = std::move(invocation->journal);
 }
 
 // The invocation is done.
@@ -444,7 +434,7 @@ void leave_flight(RunState& state, Invocation* invocation, Commands& commands,
                   bool keeps_permit = false) noexcept {
   end_execution(state, invocation, keeps_permit);
   --state.open;
-  if (invocation->effects) leave_effects(state, invocation, commands);
+  if (invocation->journal) leave_journal(state, invocation, commands);
   commands.released = std::move(invocation->event);
   state.pool.give(invocation);
 }
@@ -589,10 +579,10 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
   end_execution(state, invocation, tick.keeps_permit);
   invocation->place = Place::backing_off;
   ++invocation->attempt;
-  if (invocation->effects) {
+  if (invocation->journal) {
     withdraw_questions(state, invocation);
-    begin_again(*invocation->effects);
-    invocation->effects->call = nullptr;
+    invocation->journal->begin_again();
+    invocation->journal->call = nullptr;
   }
   commands.more = true;
   commands.cold().late_error = std::move(tick.error);
@@ -642,7 +632,7 @@ Ref<Event> make_report(std::string_view kind, const Invocation& invocation, cons
 }
 
 std::string position_member(const Invocation& invocation) {
-  return ",\"position\":" + std::to_string(invocation.effects->repeated);
+  return ",\"position\":" + std::to_string(invocation.journal->repeated);
 }
 
 // With room for what is withdrawn.
@@ -652,25 +642,18 @@ std::string question_members(std::string_view id, std::string_view instead_of, C
          ",\"instead_of\":" + nlohmann::json(instead_of).dump();
 }
 
-// The effect that the executions before this one had at the position which it has come to; null: none.
-Effect* earlier_effect(const Invocation& invocation) noexcept {
-  Effects* effects = invocation.effects.get();
-  if (effects == nullptr || effects->repeated == effects->made.size()) return nullptr;
-  return &effects->made[effects->repeated];
-}
-
 // Then there is nothing to do, whatever the limits say by now, but to say where it is not an exact one: once
 // for each attempt that says the same.
 bool is_repetition(RunState& state, const Tick& tick, Commands& commands) {
   const Invocation& invocation = *tick.invocation;
-  Effect* earlier = earlier_effect(invocation);
+  Effect* earlier = invocation.journal ? invocation.journal->earlier() : nullptr;
   if (earlier == nullptr || earlier->identity != tick.effect.identity) return false;
   const uint64_t reported = tick.effect.payload + invocation.attempt;
   if (earlier->payload != tick.effect.payload && earlier->reported != reported) {
     publish(state, make_report("send_changed", invocation, position_member(invocation), commands), commands);
     earlier->reported = reported;
   }
-  ++tick.invocation->effects->repeated;
+  ++tick.invocation->journal->repeated;
   return true;
 }
 
@@ -678,7 +661,7 @@ bool is_repetition(RunState& state, const Tick& tick, Commands& commands) {
 Ref<Event> make_divergence(const Tick& tick, Commands& commands) {
   const Invocation& invocation = *tick.invocation;
   const std::string_view instead_of = tick.question == nullptr ? "" : tick.question->instead_of;
-  if (earlier_effect(invocation) == nullptr && instead_of.empty()) return nullptr;
+  if (invocation.journal->earlier() == nullptr && instead_of.empty()) return nullptr;
   std::string members = position_member(invocation);
   if (!instead_of.empty())
     members += question_members(tick.outputs.front().event->correlation(), instead_of, commands);
@@ -689,15 +672,6 @@ void report(RunState& state, Ref<Event> report, Commands& commands) noexcept {
   if (report) publish(state, std::move(report), commands);
 }
 
-void note_effect(Invocation& invocation, const Effect& effect) noexcept {
-  if (Effect* earlier = earlier_effect(invocation)) {
-    *earlier = effect;
-  } else {
-    invocation.effects->made.push_back(effect);  // reserved
-  }
-  ++invocation.effects->repeated;
-}
-
 bool refuse(Commands& commands, Status status, const char* limit) noexcept {
   commands.more = true;
   commands.status = status;
@@ -706,19 +680,15 @@ bool refuse(Commands& commands, Status status, const char* limit) noexcept {
 }
 
 bool effect_has_room(const RunState& state, const Invocation& invocation, Commands& commands) noexcept {
-  const size_t sent = invocation.effects ? invocation.effects->repeated : 0;
+  const size_t sent = invocation.journal ? invocation.journal->repeated : 0;
   if (sent < state.workflow->policy().limits.step_sends) return true;
   return refuse(commands, Status::limit, "BLAZEN_LIMIT_STEP_SENDS");
 }
 
-void reserve_effect(Invocation& invocation) {
-  if (!invocation.effects) invocation.effects = std::make_unique<Effects>();
-  std::vector<Effect>& made = invocation.effects->made;
-  if (made.size() == made.capacity()) made.reserve(made.size() * 2 + 4);
-}
-
-void note_question(Effects& effects, std::string_view id, uint64_t digest) {
-  effects.asked.insert_or_assign(std::string(id), digest);
+// Throws std::bad_alloc.
+Journal& journal_of(Invocation& invocation) {
+  if (!invocation.journal) invocation.journal = std::make_unique<Journal>();
+  return *invocation.journal;
 }
 
 // Another question has taken its place: nobody would use its answer, and no run waits for that. Where nothing
@@ -763,27 +733,26 @@ void send(RunState& state, Tick& tick, Commands& commands) {
     refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
     return;
   }
-  reserve_effect(*tick.invocation);
+  journal_of(*tick.invocation).reserve();
   reserve_for(state, tick, deliveries, commands);
   if (tick.is_special && refuse_asking(state, tick, commands)) return;
   Ref<Event> divergence = make_divergence(tick, commands);
   if (tick.question != nullptr) {
-    note_question(*tick.invocation->effects, tick.outputs.front().event->correlation(),
-                  tick.question->digest);
+    tick.invocation->journal->note_question(tick.outputs.front().event->correlation(), tick.question->digest);
     withdraw_question(state, *tick.invocation, tick.question->instead_of, commands);
   }
   report(state, std::move(divergence), commands);
-  note_effect(*tick.invocation, tick.effect);
+  tick.invocation->journal->note(tick.effect);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
 void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
   if (is_repetition(state, tick, commands)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
-  reserve_effect(*tick.invocation);
+  journal_of(*tick.invocation).reserve();
   commands.cold().published.reserve(1);
   report(state, make_divergence(tick, commands), commands);
-  note_effect(*tick.invocation, tick.effect);
+  tick.invocation->journal->note(tick.effect);
   publish(state, std::move(tick.outputs.front().event), commands);
 }
 
@@ -807,16 +776,16 @@ void post(RunState& state, Tick& tick, Commands& commands) {
 
 // The answer goes to the body: through a callback, or when it is called again and asks again.
 void attach(RunState& state, Question& question, Tick& tick, Commands& commands) noexcept {
-  Effects& effects = *tick.invocation->effects;
+  Journal& journal = *tick.invocation->journal;
   refuse(commands, Status::pending, nullptr);
   if (!tick.calls_back) {
-    effects.has_asked = true;
+    journal.has_asked = true;
     return;
   }
-  effects.call = tick.caller;
+  journal.call = tick.caller;
   if (!std::exchange(question.calls_back, true)) {
     const bool was_asking = is_asking_in_flight(*tick.invocation);
-    ++effects.called_back;
+    ++journal.called_back;
     if (!was_asking && is_asking_in_flight(*tick.invocation)) ++state.in_flight_asking;
   }
 }
@@ -839,7 +808,7 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
   if (!instead_of.empty())
     divergence =
         make_report("send_diverged", invocation, question_members(id, instead_of, commands), commands);
-  note_question(*invocation.effects, id, tick.question->digest);
+  invocation.journal->note_question(id, tick.question->digest);
   withdraw_question(state, invocation, tick.question->instead_of, commands);
   report(state, std::move(divergence), commands);
   request->id = ++state.event_id_last;
@@ -851,10 +820,8 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
 void ask(RunState& state, Tick& tick, Commands& commands) {
   Invocation& invocation = *tick.invocation;
   const std::string_view id = tick.outputs.front().event->correlation();
-  if (!invocation.effects) invocation.effects = std::make_unique<Effects>();
-  const auto asked = invocation.effects->asked.find(id);
-  const bool is_another = asked != invocation.effects->asked.end() && asked->second != tick.question->digest;
-  if (Effects::Answer* answer = invocation.effects->find_answer(id)) {
+  const bool is_another = journal_of(invocation).has_asked_another(id, tick.question->digest);
+  if (Journal::Answer* answer = invocation.journal->find_answer(id)) {
     if (is_another) return refuse_with(commands, question_is_another(id));
     answer->is_unseen = false;
     commands.more = true;
@@ -898,8 +865,8 @@ void answer_with_event(RunState& state, Question& question, Tick& tick, Commands
 
 void answer_body(RunState& state, Question& question, Tick& tick, Commands& commands) {
   Invocation* asker = question.asker;
-  Effects& effects = *asker->effects;
-  effects.add_answer(tick.outputs.front().event->correlation(), tick.value);
+  Journal& journal = *asker->journal;
+  journal.add_answer(tick.outputs.front().event->correlation(), tick.value);
   const bool calls_back = question.calls_back;
   state.questions.remove(question);
   if (calls_back) {
@@ -907,13 +874,13 @@ void answer_body(RunState& state, Question& question, Tick& tick, Commands& comm
     commands.answered = asker;
     asker->began_ms = static_cast<uint32_t>(tick.now_ms);  // its time begins again
     const bool was_asking = is_asking_in_flight(*asker);
-    --effects.called_back;
+    --journal.called_back;
     if (was_asking && !is_asking_in_flight(*asker)) --state.in_flight_asking;
   } else if (asker->place == Place::asking) {
     state.asking.remove(asker);
     requeue(state, asker);
   } else if (asker->place == Place::in_flight) {
-    effects.answers.back().is_unseen = true;
+    journal.answers.back().is_unseen = true;
   }
 }
 
@@ -936,7 +903,7 @@ void body_returned(RunState& state, Invocation* invocation) noexcept {
 // The body has asked and returned.
 void suspend(RunState& state, Invocation* invocation) noexcept {
   end_execution(state, invocation);
-  if (begin_again(*invocation->effects)) return requeue(state, invocation);
+  if (invocation->journal->begin_again()) return requeue(state, invocation);
   invocation->place = Place::asking;
   state.asking.insert(invocation);
 }

@@ -207,7 +207,7 @@ struct Commands {
     Ref<Value> answer;      // ask: it was given already
     Timers dropped_timers;
     Questions dropped_questions;
-    std::unique_ptr<Effects> dropped_effects;  // a list
+    std::unique_ptr<Journal> dropped_journals;  // a list
     // Invocations that will never run; their nodes die with the run.
     InvocationList dropped;
     InvocationTree<ById> dropped_late;  // to be drained
@@ -216,7 +216,7 @@ struct Commands {
       const auto is_last = [](const auto& entry) {
         return entry.second.event && entry.second.event->refs.load(std::memory_order_relaxed) == 1;
       };
-      return late_error || answer || dropped_table || dropped_effects || !dropped_events.empty() ||
+      return late_error || answer || dropped_table || dropped_journals || !dropped_events.empty() ||
              !dropped_values.empty() || dropped.front() != nullptr ||
              std::any_of(dropped_timers.begin(), dropped_timers.end(), is_last);
     }
@@ -224,7 +224,7 @@ struct Commands {
     bool keeps_nothing() const noexcept {
       return published.empty() && lifecycle.empty() && dropped_events.empty() && dropped_values.empty() &&
              !dropped_table && !late_error && !cause && !answer && dropped_timers.empty() &&
-             !dropped_effects && dropped.empty() && dropped_late.empty() && dropped_questions.empty();
+             !dropped_journals && dropped.empty() && dropped_late.empty() && dropped_questions.empty();
     }
   };
   Cold& cold() noexcept {
@@ -275,7 +275,7 @@ struct Commands {
     drop_values();
     const auto let_go = [](Invocation* item) noexcept {
       item->event.reset();
-      item->effects.reset();
+      item->journal.reset();
     };
     for (Invocation* item = cold_->dropped.front(); item != nullptr; item = item->next) let_go(item);
     cold_->dropped = InvocationList{};
@@ -286,8 +286,8 @@ struct Commands {
     cold_->answer.reset();
     if (!cold_->dropped_timers.empty()) cold_->dropped_timers.clear();
     cold_->dropped_questions.clear();
-    std::unique_ptr<Effects>& effects = cold_->dropped_effects;
-    while (effects) effects = std::move(effects->next);
+    std::unique_ptr<Journal>& journals = cold_->dropped_journals;
+    while (journals) journals = std::move(journals->next);
   }
 
   std::optional<Cold> cold_;

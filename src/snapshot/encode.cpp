@@ -18,12 +18,12 @@ SnapshotCut::Queued work_of(const Invocation& invocation) noexcept {
 // The same with what it has done and been told so far.
 SnapshotCut::Queued work_and_effects_of(const Invocation& invocation, SnapshotCut& cut) {
   SnapshotCut::Queued work = work_of(invocation);
-  if (!invocation.effects) return work;
-  work.effects = invocation.effects->made;
+  if (!invocation.journal) return work;
+  work.effects = invocation.journal->made;
   uint64_t position = 0;
-  for (const Effects::Answer& answer : invocation.effects->answers)
+  for (const Journal::Answer& answer : invocation.journal->answers)
     cut.answers.push_back({invocation.id, position++, answer.request_id, answer.value, nullptr});
-  for (const auto& [request_id, digest] : invocation.effects->asked)
+  for (const auto& [request_id, digest] : invocation.journal->asked)
     cut.asked.push_back({invocation.id, request_id, digest});
   return work;
 }

@@ -247,13 +247,13 @@ std::vector<Ref<Value>> restore_answers(const SnapshotDocument& document, Reviva
 }
 
 // They come in their order.
-void take_asked(Effects& effects, const SnapshotDocument::Asked& item) {
+void take_asked(Journal& effects, const SnapshotDocument::Asked& item) {
   effects.asked.emplace_hint(effects.asked.end(), item.request_id, item.digest);
 }
 
-std::unique_ptr<Effects> restore_effects(std::span<const uint8_t> bytes) {
+std::unique_ptr<Journal> restore_effects(std::span<const uint8_t> bytes) {
   if (bytes.empty()) return nullptr;
-  auto effects = std::make_unique<Effects>();
+  auto effects = std::make_unique<Journal>();
   std::vector<Effect>& made = effects->made;
   made.resize(bytes.size() / kEffectBytes);
   for (size_t i = 0; i < made.size(); ++i) {
@@ -344,13 +344,13 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
   const bool finds = !document.questions.empty() || !document.asked.empty();
   if (finds) invocations.reserve(document.in_flight.size() + document.queued.size());
   const auto take = [&](const SnapshotDocument::Queued& work) {
-    std::unique_ptr<Effects> effects = restore_effects(work.effects);
+    std::unique_ptr<Journal> effects = restore_effects(work.effects);
     Invocation* invocation = state.pool.take();
     invocation->id = work.id;
     invocation->step = steps[work.step];
     invocation->attempt = work.attempt;
     invocation->event = events[work.event];
-    invocation->effects = std::move(effects);
+    invocation->journal = std::move(effects);
     if (finds) invocations.add(invocation);
     return invocation;
   };
@@ -359,10 +359,10 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
   for (const SnapshotDocument::Queued& item : document.queued)
     restore_queued_or_waiting(state, take(item), waiting);
   invocations.sort();
-  const auto effects_of = [&](uint64_t id) -> Effects& {
+  const auto effects_of = [&](uint64_t id) -> Journal& {
     Invocation* invocation = invocations.at(id);
-    if (!invocation->effects) invocation->effects = std::make_unique<Effects>();
-    return *invocation->effects;
+    if (!invocation->journal) invocation->journal = std::make_unique<Journal>();
+    return *invocation->journal;
   };
   for (size_t i = 0; i < answers.size(); ++i) {
     const SnapshotDocument::Answer& item = document.answers[i];
