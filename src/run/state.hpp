@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,6 +68,14 @@ struct RunClock {
   }
 };
 
+// What a newer library has put into the snapshot that this run comes from, and this one does not know: it goes into
+// the next one as it came.
+struct KeptSection {
+  uint64_t key;
+  std::string since;  // the version that knows it
+  std::string content;
+};
+
 struct RunState {
   Ref<Workflow> workflow;
   RunId id{};
@@ -89,6 +98,9 @@ struct RunState {
 
   // The names of what its snapshots and its resume have left out. restore() alone sets it.
   std::vector<std::string> dropped;
+
+  std::unique_ptr<const std::vector<KeptSection>>
+      kept_sections;  // ascending; restore() alone sets it; null: none
 
   // What an operation costs: behind all others, nothing that grows; between others, the logarithm of their
   // number. Maps and sets, the logarithm too; what is not ordered, nothing that grows (see each).

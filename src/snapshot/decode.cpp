@@ -66,7 +66,7 @@ class Decoder {
   Result<SnapshotDocument> decode() {
     const bool sound = read_head() && read_identity() && read_counters() && read_metadata() &&
                        read_tables() && read_steps() && read_events() && read_in_flight() && read_queued() &&
-                       read_outcome() && read_dropped() && read_waiting() && read_end();
+                       read_outcome() && read_dropped() && read_waiting() && read_sections() && read_end();
     if (!sound) return std::move(error_);
     return std::move(document_);
   }
@@ -659,14 +659,48 @@ class Decoder {
     return check_unique("dropped", document_.dropped);
   }
 
+  // No section is known so far.
+  bool read_sections() {
+    uint64_t least = kSectionKeyMin;
+    for (uint64_t i = kSnapshotKeyCount; i < keys_; ++i) {
+      section_ = "snapshot";
+      index_ = kNoIndex;
+      const size_t at = reader_.offset();
+      uint64_t found = 0;
+      if (!number("", found)) return false;
+      if (found < kSectionKeyMin) return refuse(at, "", "key " + to_text(found) + " is not one of format 1");
+      if (found < least) return refuse(at, "", "key " + to_text(found) + " does not ascend");
+      if (found == UINT64_MAX) return refuse(at, "", "no section has this key");
+      least = found + 1;
+      section_ = "section";
+      index_ = found;
+      if (!read_section(at, found)) return false;
+    }
+    return true;
+  }
+
+  bool read_section(size_t key_at, uint64_t found) {
+    Document::Section kept{found, {}, {}};
+    uint64_t required = 0;
+    if (!fields("", kSectionFields) || !name("since", kept.since)) return false;
+    if (!number_in("required", 0, 1, "a section is required, or it is not", required)) return false;
+    if (required == 1) {
+      error_ = Error::at(Status::snapshot_newer,
+                         "the snapshot has section " + to_text(found) + ", which came with version " +
+                             std::string(kept.since) +
+                             " and without which the run cannot go on; this library is " +
+                             std::string(kEngineVersion),
+                         key_at);
+      return false;
+    }
+    if (!reader_.bytes(kept.content)) return fault("content");
+    document_.kept_sections.push_back(kept);
+    return true;
+  }
+
   bool read_end() {
     section_ = "snapshot";
     index_ = kNoIndex;
-    uint64_t unknown = 0;
-    if (keys_ > kSnapshotKeyCount) {
-      const size_t at = reader_.offset();
-      return number("", unknown) && refuse(at, "", "key " + to_text(unknown) + " is not one of format 1");
-    }
     const size_t left = bytes_left();
     return left == 0 || refuse(reader_.offset(), "", to_text(left) + " bytes follow its end");
   }

@@ -116,6 +116,12 @@ struct SnapshotDocument {
   std::vector<Answer> answers;
   std::vector<Asked> asked;
   Pause pause = Pause::none;
+  struct Section {
+    uint64_t key;
+    std::string_view since;
+    std::span<const uint8_t> content;
+  };
+  std::vector<Section> kept_sections;  // optional ones, which this library does not know
 };
 
 // Copies the bytes and checks them field by field. Status::snapshot_invalid with the offset of the byte at

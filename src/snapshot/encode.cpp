@@ -146,6 +146,7 @@ class Encoder {
     keep_answers();
     put_dropped();
     put_waiting();
+    put_sections();
     if (!refused_.empty()) return refusal();
     return writer_.take();
   }
@@ -257,6 +258,10 @@ class Encoder {
       for (const Chosen& item : *chosen_) bytes += value_bound(item.kept) + value_bound(item.entry->value);
     }
     for (const std::string& name : cut_.dropped) bytes += text_bound(name);
+    if (cut_.kept_sections != nullptr) {
+      for (const KeptSection& section : *cut_.kept_sections)
+        bytes += 4 * kHeadSizeMax + text_bound(section.since) + section.content.size();
+    }
     bytes += value_bound(cut_.metadata) + value_bound(cut_.result) + error_bound(cut_.error.get());
     bytes += table_bound(cut_.state, cut_.write_last) + table_bound(cut_.session, cut_.write_last);
     for (const StepDefinition& step : workflow.steps()) bytes += text_bound(step.name);
@@ -277,7 +282,7 @@ class Encoder {
 
   void put_head() {
     writer_.tag(kCborTagSelfDescribed);
-    writer_.map(kSnapshotKeyCount);
+    writer_.map(kSnapshotKeyCount + (cut_.kept_sections == nullptr ? 0 : cut_.kept_sections->size()));
     key(SnapshotKey::magic);
     writer_.text(kFormatMagic);
     key(SnapshotKey::format);
@@ -433,6 +438,17 @@ class Encoder {
     key(SnapshotKey::pause);
     writer_.unsigned_int(static_cast<uint64_t>(cut_.pause));
     put_asked();
+  }
+
+  void put_sections() {
+    if (cut_.kept_sections == nullptr) return;
+    for (const KeptSection& section : *cut_.kept_sections) {
+      writer_.unsigned_int(section.key);
+      writer_.array(kSectionFields);
+      writer_.text(section.since);
+      writer_.unsigned_int(0);
+      writer_.bytes(section.content.data(), section.content.size());
+    }
   }
 
   void put_questions() {
@@ -622,6 +638,7 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   cut.result = state.result;
   cut.error = state.error;
   cut.dropped = state.dropped;
+  cut.kept_sections = state.kept_sections.get();
   // What a body still does after the end of its run counts no more.
   if (has_ended(state)) return cut;
   cut.elapsed_ms = state.clock.at(now_ms);

@@ -91,6 +91,7 @@ struct SnapshotCut {
   };
   std::vector<Asked> asked;
   Pause pause = Pause::none;
+  const std::vector<KeptSection>* kept_sections = nullptr;  // of the run, for as long as it lives
 
   // Names; encode_snapshot adds those of what it leaves out.
   std::vector<std::string> dropped;

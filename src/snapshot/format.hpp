@@ -1,7 +1,7 @@
 // The format of a snapshot, version 1, for its reader and its writer. snapshot.cddl is the same as a grammar.
 //
 // Deterministic CBOR (RFC 8949, section 4.2.1: shortest heads, definite lengths, no floats): tag 55799 around
-// one map, whose keys are the numbers below, every one there, ascending. So one state has one encoding: what
+// one map, whose keys are the numbers below, every one there, ascending; behind them, the sections. So one state has one encoding: what
 // was decoded and is encoded again gives the same bytes. Nothing in it depends on the process: which steps it
 // hosts, who holds a permit and where an invocation stands follow from the workflow on resume
 // (run/reduce.hpp, restore_queued and restore_in_flight).
@@ -32,6 +32,10 @@
 //   run that is to go on from it (restore.cpp) has room for as many again: its counters are at most
 //   kCounterMax / 2, and its clock is at most kElapsedMsRoom, so that what it comes to stays within these
 //   bounds and its own snapshots are sound.
+//   11. Keys from kSectionKeyMin on are sections: what came after this format was fixed, each with the version of
+//      the library that brought it. A run that has nothing for a section has none. A reader that does not know
+//      one refuses the snapshot where the section is required, since the run could not go on as it was; an
+//      optional one it keeps, and writes back as it came. Their content is a byte string, for each to grow in.
 //
 // Whatever the bytes are, reading them and restoring a run from them is in proportion to how many there are:
 // in memory (decode.hpp), and in time, at most kReadNanosecondsPerByteMax each. Ids and names are sorted,
@@ -89,6 +93,9 @@ enum class SnapshotKey : uint64_t {
   asked = 25,        // [* [id, request id, digest]], what each invocation has asked, by id and the bytes
 };
 inline constexpr uint64_t kSnapshotKeyCount = 26;
+// Keys of sections. Stored: never renumber.
+inline constexpr uint64_t kSectionKeyMin = 32;
+inline constexpr uint64_t kSectionFields = 3;  // [since, 1 where it is required or 0, bytes]
 
 // Around what a LIVE value was serialized to. Stored; not registered with IANA: 0xb1a2, as in "blaz".
 inline constexpr uint64_t kCborTagLive = 45474;

@@ -402,6 +402,17 @@ const char* state_name(const SnapshotDocument& document) noexcept {
   return "unknown";
 }
 
+std::unique_ptr<const std::vector<KeptSection>> restore_sections(const SnapshotDocument& document) {
+  if (document.kept_sections.empty()) return nullptr;
+  std::vector<KeptSection> kept;
+  kept.reserve(document.kept_sections.size());
+  for (const SnapshotDocument::Section& section : document.kept_sections) {
+    const auto* content = reinterpret_cast<const char*>(section.content.data());
+    kept.push_back({section.key, std::string(section.since), std::string(content, section.content.size())});
+  }
+  return std::make_unique<const std::vector<KeptSection>>(std::move(kept));
+}
+
 }  // namespace
 
 Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& workflow,
@@ -425,6 +436,7 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   out.session = std::move(session);
   out.metadata = document.metadata;
   out.dropped = revival.dropped();
+  out.kept_sections = restore_sections(document);
   out.result = std::move(result);
   out.error = std::move(outcome);
   restore_invocations(document, steps, events, answers, out);

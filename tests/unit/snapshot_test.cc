@@ -904,11 +904,11 @@ TEST(Snapshot, FaultsOfInvocationsAreNamed) {
        14,
        5,
        "in_flight[0].attempt: 4294967296 is more than 4294967295, 32 bits"},
-      {{{14, a({flight(2, "1234567")})}}, 14, 6, "in_flight[0].journal: 7 bytes, which is no multiple of 24"},
+      {{{14, a({flight(2, "1234567")})}}, 14, 6, "in_flight[0].effects: 7 bytes, which is no multiple of 24"},
       {{{14, a({a({u(2), u(0), u(0), u(1), kNil})})}},
        14,
        6,
-       "in_flight[0].journal: expected a byte string, found null"},
+       "in_flight[0].effects: expected a byte string, found null"},
       {{{14, head(1000000)}}, 14, 0, "in_flight: more items than bytes left"},
       {{{15, head(5)}}, 15, 0, "queued: 5 items, and the bytes left hold at most 4"},
       {{{15, a({a({u(3), u(1), u(0), u(1)})})}}, 15, 1, "queued[0]: an array of 4 instead of 5"},
@@ -1311,14 +1311,15 @@ TEST(Snapshot, FaultsOfQuestionsAndAnswersAreNamed) {
   EXPECT_EQ(snapshot(*restored(sound.bytes(), sample_workflow(Hosting::all))), sound.bytes());
 }
 
+std::string fault_of(const std::string& bytes) {
+  const Ref<Error> error = decode(bytes).error();
+  return error ? error->message + " at " + std::to_string(error->offset) : "accepted";
+}
+std::string size_text(size_t size) { return std::to_string(size); }
+
 TEST(Snapshot, FaultsOfTheMapAreNamed) {
   const std::string sound = Document().bytes();
   const std::string body = sound.substr(5);  // behind the tag and the head of the map
-  const auto fault_of = [](const std::string& bytes) {
-    const Ref<Error> error = decode(bytes).error();
-    return error ? error->message + " at " + std::to_string(error->offset) : "accepted";
-  };
-  const auto size_text = [](size_t size) { return std::to_string(size); };
   const std::string tag = "\xd9\xd9\xf7";
   EXPECT_EQ(fault_of(""), "snapshot: there are no bytes at 0");
   EXPECT_EQ(
@@ -1345,6 +1346,55 @@ TEST(Snapshot, FaultsOfTheMapAreNamed) {
   unknown.fields[40] = kNil;
   EXPECT_EQ(fault_of(unknown.bytes()),
             "asked: key 40 is not one of format 1 at " + size_text(unknown.offset(40) - 2));
+}
+
+// What a newer library has added and this one can do without, goes into the next snapshot as it came.
+TEST(Snapshot, OptionalSectionsOfANewerLibraryAreKept) {
+  Document newer;
+  newer.fields[32] = a({t("0.3.0"), u(0), b("anything")});
+  newer.fields[77] = a({t("1.0.0"), u(0), b("")});
+  const std::string bytes = newer.bytes();
+  const auto state = restored(bytes, sample_workflow(Hosting::all));
+  ASSERT_TRUE(state->kept_sections);
+  EXPECT_EQ(snapshot(*state), bytes);
+}
+
+// What the run could not go on without is refused, with the version that knows it.
+TEST(Snapshot, RequiredSectionsOfANewerLibraryAreRefused) {
+  Document newer;
+  newer.fields[32] = a({t("0.3.0"), u(0), b("")});
+  newer.fields[33] = a({t("0.4.0"), u(1), a({kNil})});
+  const Ref<Error> error = decode(newer.bytes()).error();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->status, Status::snapshot_newer);
+  EXPECT_EQ(
+      error->message,
+      "the snapshot has section 33, which came with version 0.4.0 and without which the run cannot go on; "
+      "this library is 0.2.0");
+  EXPECT_EQ(error->offset, newer.offset(33) - u(33).size());
+}
+
+TEST(Snapshot, SectionsAreChecked) {
+  const auto fault_with = [](uint64_t key, const std::string& content) {
+    Document document;
+    document.fields[key] = content;
+    return fault_of(document.bytes());
+  };
+  const std::string at = size_text(Document().bytes().size() + 2);
+  EXPECT_EQ(fault_with(31, kNil),
+            "snapshot: key 31 is not one of format 1 at " + size_text(Document().bytes().size()));
+  EXPECT_EQ(fault_with(32, kNil), "section[32]: expected an array, found null at " + at);
+  EXPECT_EQ(fault_with(32, a({t("1"), u(0)})), "section[32]: an array of 2 instead of 3 at " + at);
+  EXPECT_EQ(fault_with(32, a({t(""), u(0), b("")})).substr(0, 17), "section[32].since");
+  EXPECT_EQ(fault_with(32, a({t("1"), u(2), b("")})).substr(0, 20), "section[32].required");
+  EXPECT_EQ(fault_with(32, a({t("1"), u(0), t("x")})).substr(0, 19), "section[32].content");
+  EXPECT_EQ(fault_with(UINT64_MAX, a({t("1"), u(0), b("")})).substr(0, 37),
+            "snapshot: no section has this key at ");
+  const std::string twice = u(32) + a({t("1"), u(0), b("")});
+  std::string bytes = Document().bytes();
+  bytes.replace(3, 2, std::string("\xb8\x1c", 2));
+  EXPECT_EQ(fault_of(bytes + twice + twice),
+            "snapshot: key 32 does not ascend at " + size_text(bytes.size() + twice.size()));
 }
 
 // A newer format is told before anything that it may have changed.
