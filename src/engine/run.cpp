@@ -37,9 +37,7 @@ Run::Run(Runtime& runtime, Ref<Workflow> workflow) noexcept
 
 Run::~Run() {
   if (!life_.delisted) runtime_->delist(*this);
-  InvocationPool& pool = locked_state_.unshared().pool;
-  if (bodies_.spare_call != nullptr || pool.has_blocks())
-    runtime_->keep_spares({bodies_.spare_call, pool.hand_on()});
+  runtime_->keep_spares(locked_state_.unshared().pool, bodies_.spare_call);
 }
 
 // The host's first handle of a run that is being made; without take(), it goes again.
@@ -66,7 +64,7 @@ Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value
   make_steps(state);
   state.metadata = std::move(metadata);
   run->listeners_.input = std::move(input);
-  if (Ref<Error> error = run->enlist(&state.id)) return error;
+  if (Ref<Error> error = runtime.enlist(*run, &state.id, state.pool, run->bodies_.spare_call)) return error;
   state.id[6] = static_cast<uint8_t>((state.id[6] & 0x0f) | 0x40);  // RFC 9562: version 4,
   state.id[8] = static_cast<uint8_t>((state.id[8] & 0x3f) | 0x80);  // variant 10
   return run.take();
@@ -85,24 +83,12 @@ Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
   run->life_.time_has_passed = how.time_has_passed;
   run->life_.ends_pause = !how.keeps_paused;
   run->life_.ended.store(has_ended(run->state()));
-  if (Ref<Error> error = run->enlist(nullptr)) return error;
+  if (Ref<Error> error =
+          runtime.enlist(*run, nullptr, run->locked_state_.unshared().pool, run->bodies_.spare_call))
+    return error;
   if (!run->state().dropped.empty())
     run->tell_log(LogLevel::warning, "resumed without what could not be kept: ", run->dropped());
   return run.take();
-}
-
-// new_id: that it gets; may be null.
-Ref<Error> Run::enlist(RunId* new_id) noexcept {
-  Runtime::Spares spares;
-  if (Ref<Error> error = runtime_->enlist(*this, new_id, spares)) return error;
-  bodies_.spare_call = spares.call;
-  InvocationPool& pool = locked_state_.unshared().pool;
-  if (pool.has_blocks()) {
-    runtime_->keep_spares({nullptr, std::move(spares.blocks)});
-  } else {
-    pool.adopt(std::move(spares.blocks));
-  }
-  return nullptr;
 }
 
 std::string_view Run::id() const noexcept {

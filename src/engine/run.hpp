@@ -209,7 +209,6 @@ class Run final : public Object, public RunEntry {
   void offer(Locked locked, Notifications& notifications) noexcept;
   void offer_rest(Locked locked, Notifications& notifications) noexcept;
   void offer_from_inside(Locked locked, Notifications& notifications) noexcept;
-  Ref<Error> enlist(RunId* new_id) noexcept;
   WriteBuffer* write_buffer_of(Call& call) const;
   Ref<Event> make_start_event(Locked locked, Ref<Value> input);
   void end(Phase phase, Ref<Error> error) noexcept;

@@ -202,14 +202,15 @@ void Runtime::finish_close() noexcept {
   quiet_.wake_all();
 }
 
-Ref<Error> Runtime::enlist(RunEntry& run, RunId* new_id, Spares& spares) noexcept {
+Ref<Error> Runtime::enlist(RunEntry& run, RunId* new_id, InvocationPool& pool, Call*& spare_call) noexcept {
   Guard guard(lock_);
   if (closing_.load()) return closed_runtime();
   if (new_id != nullptr) {
     if (Ref<Error> error = ports_.entropy->fill(new_id->data(), new_id->size())) return error;
   }
-  if (spare_call_count_ > 0) spares.call = spare_calls_[--spare_call_count_];
-  if (spare_blocks_count_ > 0) spares.blocks = std::move(spare_blocks_[--spare_blocks_count_]);
+  if (spare_call_count_ > 0) spare_call = spare_calls_[--spare_call_count_];
+  if (spare_blocks_count_ > 0 && !pool.has_blocks())
+    pool.adopt(std::move(spare_blocks_[--spare_blocks_count_]));
   run.enlisted_ = true;
   run.round_ = round_;
   put_in(active_, run);
@@ -260,20 +261,26 @@ void Runtime::look_at_leaving(RunEntry& run) noexcept {
   if (std::exchange(run.is_leaving_, false)) take_out(leaving_, run);
 }
 
-void Runtime::keep_spares(Spares spares) noexcept {
+void Runtime::keep_spares(InvocationPool& pool, Call* call) noexcept {
+  if (call != nullptr) {
+    {
+      Guard guard(lock_);
+      keep_call(call);
+    }
+    if (call != nullptr) Ref<Call>::adopt(call).reset();
+  }
+  if (pool.has_blocks()) keep_blocks(pool.hand_on());
+}
+
+[[gnu::noinline]] void Runtime::keep_blocks(InvocationPool::Blocks blocks) noexcept {
 #ifdef BLAZEN_INVARIANTS
-  for (const InvocationPool::Block& block : spares.blocks) {
+  for (const InvocationPool::Block& block : blocks) {
     for (const Invocation& item : block)
       check_keeps_nothing(!item.event && !item.journal && item.level == 0, "an invocation between two runs");
   }
 #endif
-  {
-    Guard guard(lock_);
-    keep_call(spares.call);
-    if (!spares.blocks.empty() && spare_blocks_count_ < kSparesMax)
-      spare_blocks_[spare_blocks_count_++] = std::move(spares.blocks);
-  }
-  if (spares.call != nullptr) Ref<Call>::adopt(spares.call).reset();
+  Guard guard(lock_);
+  if (spare_blocks_count_ < kSparesMax) spare_blocks_[spare_blocks_count_++] = std::move(blocks);
 }
 
 // Under the lock. Takes the call, or leaves it to the caller where there are enough.

@@ -152,17 +152,13 @@ class Runtime final : public Object, private EngineScope::Later {
   // and it is not closed yet. Throws std::bad_alloc then.
   Ref<Error> close_within(int64_t timeout_ms);
 
-  // What a run that is gone leaves to the next.
-  struct Spares {
-    Call* call = nullptr;
-    InvocationPool::Blocks blocks{};
-  };
-  // new_id: that the run gets; may be null. spares: what it gets of one before. Refused where the runtime is
-  // closed.
-  Ref<Error> enlist(RunEntry& run, RunId* new_id, Spares& spares) noexcept;
+  // new_id: that the run gets; may be null. It gets what a run before it has left: a call, or null, and
+  // invocations, where its pool has no blocks. Refused where the runtime is closed.
+  Ref<Error> enlist(RunEntry& run, RunId* new_id, InvocationPool& pool, Call*& spare_call) noexcept;
   // Where it is listed. spare_call: which the run needs no more; may be null.
   void delist(RunEntry& run, Call* spare_call = nullptr) noexcept;
-  void keep_spares(Spares spares) noexcept;
+  // What a run that is gone leaves to the next: its call, which may be null, and its invocations.
+  void keep_spares(InvocationPool& pool, Call* call) noexcept;
 
   // Without a lock of the engine. The run is told the time then, or earlier, if it is still listed.
   void arm(RunEntry& run, int64_t due_ms) noexcept;
@@ -223,6 +219,7 @@ class Runtime final : public Object, private EngineScope::Later {
   class Walk;
   class Count;
   void keep_call(Call*& call) noexcept;
+  void keep_blocks(InvocationPool::Blocks blocks) noexcept;
   void take_out(RunEntry*& list, RunEntry& run) noexcept;
   static void put_in(RunEntry*& list, RunEntry& run) noexcept;
   void unlink(RunEntry& run) noexcept;
