@@ -23,6 +23,7 @@ HEADER = ROOT / "include/blazen/blazen.h"
 VERSIONS = {"0.1", "0.2"}
 THREADS = {"any", "outside", "step"}
 BLOCKS = {"no", "yes"}
+CALLS = {"none", "drop", "host"}
 # Owners that a borrowed pointer may name beside the parameters.
 OWNERS = {"the library", "the value", "the workflow", "the runtime", "the run", "the stream", "this call"}
 
@@ -52,7 +53,7 @@ FORBIDDEN = [
 
 # kind: define, opaque, scalar, callback, struct, enum or function; text: without comments, on one line.
 Item = namedtuple("Item", "kind name text line comment grouped")
-Tags = namedtuple("Tags", "own thread block since")
+Tags = namedtuple("Tags", "own thread block calls since")
 
 # ---- reading the header ----
 
@@ -146,7 +147,7 @@ def items(text):
 
 # ---- the tags ----
 
-TAG_LINE = re.compile(r"\[own: (.*?) \| thread: (\w+) \| block: (\w+) \| since: ([\w.]+)\]$")
+TAG_LINE = re.compile(r"\[own: (.*?) \| thread: (\w+) \| block: (\w+) \| calls: (\w+) \| since: ([\w.]+)\]$")
 
 
 def parse_tags(comment):
@@ -154,14 +155,14 @@ def parse_tags(comment):
     last = [line.strip(" *\t") for line in comment.removesuffix("*/").removeprefix("/*").rstrip(" *\n").splitlines()][-1]
     match = TAG_LINE.search(last)
     if not match or not last.startswith("[own: "):
-        return None, "its comment does not end with one line [own: ... | thread: ... | block: ... | since: ...]"
+        return None, "its comment does not end with one line [own: ... | thread: ... | block: ... | calls: ... | since: ...]"
     own = {}
     for entry in [] if match[1] == "none" else match[1].split(", "):
         word = re.fullmatch(r"(\w+) (in|keep|out|borrow (.+))", entry)
         if not word:
             return None, f"own: cannot read '{entry}'"
         own[word[1]] = word[2]
-    return Tags(own, match[2], match[3], match[4]), None
+    return Tags(own, *match.groups()[1:]), None
 
 
 def parameters(item):
@@ -196,9 +197,13 @@ def check_tags(item):
         yield why
         return
     for word, value, known in (("thread", tags.thread, THREADS), ("block", tags.block, BLOCKS),
-                               ("since", tags.since, VERSIONS)):
+                               ("calls", tags.calls, CALLS), ("since", tags.since, VERSIONS)):
         if value not in known:
             yield f"{word}: '{value}' is none of {', '.join(sorted(known))}"
+    if item.kind != "function" and tags.calls != "none":
+        yield f"calls: '{tags.calls}', but it is no function"
+    if tags.calls == "none" and item.kind == "function" and any(kind == "blazen_drop_fn" for kind, _ in parameters(item)):
+        yield "calls: none, but it takes a drop, which runs where it fails (law 4)"
     yield from check_own(item, tags.own)
 
 
@@ -469,76 +474,76 @@ SAMPLE = '''/* A header like ours. */
 #endif
 #ifndef BLAZEN_BARE
 /* Two arguments.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_TEXT(literal) (literal), (sizeof(literal) - 1)
 #ifdef __cplusplus
 extern "C" {
 #endif
 #endif
 /* Bounds.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_NAME_MAX 1024 /* a name */
 #define BLAZEN_STEP_MAX 4096
 
 /* ------ types */
 
 /* How it ended.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef int32_t blazen_status;
 /* The values.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 enum {
     BLAZEN_OK = 0, /* well */
 
     BLAZEN_BAD = 1
 };
 /* Handles.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef struct blazen_error blazen_error;
 typedef struct blazen_value blazen_value;
 
 /* Ends it.
- * [own: user_data keep | thread: any | block: no | since: 0.1] */
+ * [own: user_data keep | thread: any | block: no | calls: none | since: 0.1] */
 typedef void (*blazen_drop_fn)(void *user_data);
 /* A step.
- * [own: user_data borrow the workflow, value borrow this call | thread: any | block: no | since: 0.1] */
+ * [own: user_data borrow the workflow, value borrow this call | thread: any | block: no | calls: none | since: 0.1] */
 typedef blazen_status (*blazen_step_fn)(void *user_data, blazen_value *value,
                                         blazen_error **error);
 /* Options.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef struct blazen_options {
     size_t struct_size;
     const char *name; /* its name */
 } blazen_options;
-/* [own: none | thread: any | block: no | since: 0.1] */
+/* [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_OPTIONS_INIT \\
     { sizeof(blazen_options), NULL }
 /* Defaults.
- * [own: options in | thread: any | block: no | since: 0.1] */
+ * [own: options in | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_options_init(blazen_options *options, size_t struct_size);
 /* One more.
- * [own: error in, return out | thread: any | block: no | since: 0.1] */
+ * [own: error in, return out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_error *blazen_error_retain(const blazen_error *error);
-/* [own: error keep | thread: any | block: no | since: 0.1] */
+/* [own: error keep | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_error_release(blazen_error *error);
 /* Makes one.
- * [own: text in, value out | thread: outside | block: yes | since: 0.1] */
+ * [own: text in, value out | thread: outside | block: yes | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_json(const char *text, size_t text_length, blazen_value **value,
                                            blazen_error **error);
 /* One more.
- * [own: value in, return out | thread: step | block: no | since: 0.1] */
+ * [own: value in, return out | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_value *blazen_value_retain(const blazen_value *value);
-/* [own: value keep | thread: any | block: no | since: 0.1] */
+/* [own: value keep | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_value_release(blazen_value *value);
 /* The text.
- * [own: value in, length out, return borrow value | thread: any | block: no | since: 0.1] */
+ * [own: value in, length out, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_value_text(const blazen_value *value, size_t *length);
 /* Calls later.
- * [own: value in, user_data keep | thread: any | block: no | since: 0.1] */
+ * [own: value in, user_data keep | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_on(blazen_value *value, blazen_step_fn step, void *user_data,
                                          blazen_drop_fn drop, blazen_error **error);
 /* The version.
- * [own: return borrow the library | thread: any | block: no | since: 0.1] */
+ * [own: return borrow the library | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_version(void);
 #ifndef BLAZEN_BARE
 #ifdef __cplusplus
@@ -548,26 +553,32 @@ BLAZEN_API const char *blazen_version(void);
 #endif
 '''
 
-TAGGED = "/* It.\n * [own: none | thread: any | block: no | since: 0.1] */\n"
+TAGGED = "/* It.\n * [own: none | thread: any | block: no | calls: none | since: 0.1] */\n"
 VERSION = "BLAZEN_API const char *blazen_version(void);\n"
 
 # What is replaced in the sample, by what, and a part of the fault that the reader of the text has to find.
 TEXT_PLANTS = [
-    ("/* The version.\n * [own: return borrow the library | thread: any | block: no | since: 0.1] */\n", "",
+    ("/* The version.\n * [own: return borrow the library | thread: any | block: no | calls: none | since: 0.1] */\n", "",
      "blazen_version: is not directly preceded by a comment"),
     (VERSION, "\n" + VERSION, "blazen_version: is not directly preceded by a comment"),
     ("#define BLAZEN_STEP_MAX", "\n#define BLAZEN_STEP_MAX", "BLAZEN_STEP_MAX: is not directly preceded"),
     ("typedef struct blazen_value", "\ntypedef struct blazen_value", "blazen_value: is not directly preceded"),
-    ("/* How it ended.\n * [own: none | thread: any | block: no | since: 0.1] */", "/* How it ended. */",
+    ("/* How it ended.\n * [own: none | thread: any | block: no | calls: none | since: 0.1] */", "/* How it ended. */",
      "blazen_status: its comment does not end with one line"),
     ("enum {", "\nenum {", "BLAZEN_OK: is not directly preceded"),
     ("typedef struct blazen_options {", "\ntypedef struct blazen_options {", "blazen_options: is not directly preceded"),
     ("#define BLAZEN_OPTIONS_INIT", "\n#define BLAZEN_OPTIONS_INIT", "BLAZEN_OPTIONS_INIT: is not directly preceded"),
     ("since: 0.1] */\n" + VERSION, "since: 0.1] It is text. */\n" + VERSION, "does not end with one line"),
-    ("thread: outside | block: yes | since", "thread: outside | since", "does not end with one line"),
+    ("thread: outside | block: yes | calls", "thread: outside | calls", "does not end with one line"),
+    ("block: yes | calls: host | since", "block: yes | since", "does not end with one line"),
     ("thread: outside", "thread: inside", "thread: 'inside' is none of"),
     ("block: yes", "block: maybe", "block: 'maybe' is none of"),
-    ("block: yes | since: 0.1", "block: yes | since: 9.9", "since: '9.9' is none of"),
+    ("/* How it ended.\n * [own: none | thread: any | block: no | calls: none", "/* How it ended.\n * [own: none | thread: any | block: no | calls: drop",
+     "blazen_status: calls: 'drop', but it is no function"),
+    ("[own: value in, user_data keep | thread: any | block: no | calls: drop",
+     "[own: value in, user_data keep | thread: any | block: no | calls: none", "blazen_value_on: calls: none, but it takes a drop"),
+    ("calls: host", "calls: somebody", "calls: 'somebody' is none of"),
+    ("calls: host | since: 0.1", "calls: host | since: 9.9", "since: '9.9' is none of"),
     ("[own: text in, value out", "[own: text in", "own says nothing of value"),
     ("[own: text in, value out", "[own: text in, value takes", "own: cannot read 'value takes'"),
     ("[own: text in, value out", "[own: text in, text_length in, value out", "own speaks of text_length"),
