@@ -23,7 +23,8 @@
  *     wanted) runs exactly once: after the last call that could use user_data, and also when the registration fails.
  *  5. When a close call has returned, no callback of that object runs any more; what was pending got
  *     BLAZEN_ERROR_CANCELLED.
- *  6. No lock is held while a callback runs, a drop included. `thread: any` calls may be made from inside callbacks too;
+ *  6. No lock is held while a callback runs, a drop included; the clock (blazen_clock_fn) alone may be asked under one, and
+ *     so must not call this library. `thread: any` calls may be made from inside the other callbacks too;
  *     `thread: outside` calls answer BLAZEN_ERROR_WRONG_PLACE there; `thread: step` calls belong to the body of a step,
  *     or to whoever holds its invocation, one thread at a time.
  *  7. A borrowed pointer lives until the owner named in the comment is released; nothing else ends it.
@@ -39,7 +40,8 @@
  * The tags: each declaration ends with one line [own: ... | thread: ... | block: ... | calls: ... | since: ...].
  *   own     for each pointer, which one it is: `in` (the library reads it during the call), `keep` (the library has it
  *           from now on, also when the call fails), `out` (the caller owns it and releases it), `borrow X` (valid while
- *           X is). `error` is always out.
+ *           X is). `error` is always out. A `?` behind it: NULL may stand there (for a text or bytes: where the length is
+ *           0), beside what laws 1 and 3 allow. The comment of a field of a struct that is a pointer begins with its word.
  *   thread  any | outside | step, as in law 6.
  *   block   no | yes (until the deadline, or for as long as the comment says).
  *   calls   which code of the host can run in the calling thread before the call returns: none; `drop`, drops alone; or
@@ -79,10 +81,18 @@ extern "C" {
 #endif
 #endif
 
-/** The version and the ABI number that this header describes; blazen_version() and blazen_abi() answer the library's.
+/** The version that this header describes; blazen_version() answers the library's.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_VERSION "0.2.0"
-#define BLAZEN_ABI 2
+/** The same as numbers, for #if: BLAZEN_VERSION_NUMBER is major * 10000 + minor * 100 + patch.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_VERSION_MAJOR 0
+#define BLAZEN_VERSION_MINOR 2
+#define BLAZEN_VERSION_PATCH 0
+#define BLAZEN_VERSION_NUMBER 200
+/** The ABI number that this header describes; blazen_abi() answers the library's.
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
+enum { BLAZEN_ABI = 2 };
 
 /** The event that starts every run: its value is the run's input.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
@@ -134,22 +144,43 @@ extern "C" {
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_PROGRESS "blazen::ProgressEvent"
 
+/** The events above by number, for blazen_event_name: a parser without a preprocessor gets their names from there.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef int32_t blazen_known_event;
+/** The values of blazen_known_event.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+enum {
+    BLAZEN_EVENT_START = 1,          /**< BLAZEN_START_EVENT, and so on */
+    BLAZEN_EVENT_STOP = 2,
+    BLAZEN_EVENT_INPUT_REQUEST = 3,
+    BLAZEN_EVENT_INPUT_RESPONSE = 4,
+    BLAZEN_EVENT_STEP_FAILED = 5,
+    BLAZEN_EVENT_STREAM_END = 6,
+    BLAZEN_EVENT_STREAM_GAP = 7,
+    BLAZEN_EVENT_LIFECYCLE = 8,
+    BLAZEN_EVENT_PROGRESS = 9
+};
+
 /** No deadline, where a call takes timeout_ms.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
-#define BLAZEN_FOREVER (-1)
+enum { BLAZEN_FOREVER = -1 };
 
 /** Bounds that are the same for everybody. Past one, a call answers BLAZEN_ERROR_LIMIT and names the bound.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
-#define BLAZEN_NAME_BYTES_MAX 1024          /**< a name, an event type, a key, a codec, a correlation id. None has a NUL (a
-                                               terminator that was counted in), but for the inside of a key */
-#define BLAZEN_VALUE_BYTES_MAX 0x40000000   /**< a value: 1 GiB */
-#define BLAZEN_JSON_DEPTH_MAX 512           /**< arrays and objects inside one another; 504 in a question and in an answer */
-#define BLAZEN_STEPS_MAX 4096               /**< steps of one workflow */
-#define BLAZEN_ACCEPTS_MAX 4096             /**< event types that the steps of one workflow accept or emit */
-#define BLAZEN_TIME_MS_MAX 3155760000000    /**< a time-out or a delay: a hundred years */
-#define BLAZEN_STEP_TIMEOUT_MS_MAX 2147483647 /**< a time-out of a step: 24 days */
-#define BLAZEN_ATTEMPTS_MAX 1000000         /**< attempts of one invocation */
-#define BLAZEN_DESERIALIZERS_MAX 4096       /**< deserializers of one blazen_run_resume */
+enum {
+    BLAZEN_NAME_BYTES_MAX = 1024,            /**< a name, an event type, a key, a codec, a correlation id. None has a NUL (a
+                                                terminator that was counted in), but for the inside of a key */
+    BLAZEN_VALUE_BYTES_MAX = 0x40000000,     /**< a value: 1 GiB */
+    BLAZEN_JSON_DEPTH_MAX = 512,             /**< arrays and objects inside one another; 504 in a question and in an answer */
+    BLAZEN_STEPS_MAX = 4096,                 /**< steps of one workflow */
+    BLAZEN_ACCEPTS_MAX = 4096,               /**< event types that the steps of one workflow accept or emit */
+    BLAZEN_STEP_TIMEOUT_MS_MAX = 2147483647, /**< a time-out of a step: 24 days */
+    BLAZEN_ATTEMPTS_MAX = 1000000,           /**< attempts of one invocation */
+    BLAZEN_DESERIALIZERS_MAX = 4096          /**< deserializers of one blazen_run_resume */
+};
+/** The bound of every other time-out, and of a delay: a hundred years. No int holds it everywhere.
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
+#define BLAZEN_TIME_MS_MAX 3155760000000
 
 /* ---------------------------------------------------------------------------------------------------------- status */
 
@@ -240,7 +271,7 @@ typedef blazen_status (*blazen_step_fn)(void *user_data, blazen_context *context
  * `return blazen_error_host(7, BLAZEN_TEXT("disk is gone"), NULL, error);`. detail may be NULL. A message that is not UTF-8 costs
  * neither code nor detail: each bad sequence becomes U+FFFD, the message says so at its end, and blazen_error_offset is the
  * byte at fault.
- * [own: message in, detail in | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: message in?, detail in? | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_error_host(int64_t host_code, const char *message, size_t message_length,
                                            blazen_value *detail, blazen_error **error);
 
@@ -254,13 +285,13 @@ BLAZEN_API void blazen_error_release(blazen_error *error);
  * [own: error in | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_error_status(const blazen_error *error);
 /** What went wrong, and what to do. Never NULL; *length may be NULL.
- * [own: error in, length out, return borrow error | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: error in, length out?, return borrow error | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_error_message(const blazen_error *error, size_t *length);
 /** The host's own code, as it gave it; 0 where there is none.
  * [own: error in | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API int64_t blazen_error_host_code(const blazen_error *error);
 /** The step that failed, or that sent the event; NULL where no step has to do with it.
- * [own: error in, length out, return borrow error | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: error in, length out?, return borrow error | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_error_step(const blazen_error *error, size_t *length);
 /** The attempt of that step, from 1; 0 where there is none.
  * [own: error in | thread: any | block: no | calls: none | since: 0.1] */
@@ -301,15 +332,15 @@ enum {
 BLAZEN_API blazen_status blazen_value_json(const char *text, size_t text_length, blazen_value **value,
                                            blazen_error **error);
 /** data may be NULL where data_length is 0.
- * [own: data in, value out | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: data in?, value out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_bytes(const void *data, size_t data_length, blazen_value **value,
                                             blazen_error **error);
 /** codec may be empty. Nobody but the platform that made the bytes looks into them.
- * [own: data in, codec in, value out | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: data in?, codec in?, value out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_native(const void *data, size_t data_length, const char *codec,
                                              size_t codec_length, blazen_value **value, blazen_error **error);
 /** An object of the host. drop(object) runs once, when nothing refers to the value any more. label names the type.
- * [own: object keep, label in, value out | thread: any | block: no | calls: drop | since: 0.1] */
+ * [own: object keep?, label in?, value out | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_live(void *object, const char *label, size_t label_length, blazen_drop_fn drop,
                                            blazen_value **value, blazen_error **error);
 /** Gives what a snapshot keeps of a LIVE object: *value, of tag JSON, BYTES or NATIVE. The same object should give the same
@@ -333,12 +364,12 @@ BLAZEN_API void blazen_live_options_init(blazen_live_options *options, size_t st
 
 /** blazen_value_live in general. In another process, the deserializer of that label makes the object again
  * (blazen_run_options). options may be NULL.
- * [own: object keep, label in, options in, value out | thread: any | block: no | calls: drop | since: 0.1] */
+ * [own: object keep?, label in?, options in?, value out | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_live_with(void *object, const char *label, size_t label_length,
                                                 const blazen_live_options *options, blazen_value **value,
                                                 blazen_error **error);
 /** The general form, without a copy: data of tag JSON, BYTES or NATIVE stays where it is until drop(user_data) is called.
- * [own: data keep, codec in, user_data keep, value out | thread: any | block: no | calls: drop | since: 0.1] */
+ * [own: data keep?, codec in?, user_data keep?, value out | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_adopt(blazen_tag tag, const void *data, size_t data_length, const char *codec,
                                             size_t codec_length, void *user_data, blazen_drop_fn drop,
                                             blazen_value **value, blazen_error **error);
@@ -353,10 +384,10 @@ BLAZEN_API void blazen_value_release(blazen_value *value);
  * [own: value in | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_tag blazen_value_tag(const blazen_value *value);
 /** The JSON text or the bytes, without a copy. NULL for LIVE, NULL and other handles; *length (may be NULL) is then 0.
- * [own: value in, length out, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: value in, length out?, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const void *blazen_value_data(const blazen_value *value, size_t *length);
 /** The codec of a NATIVE value, or the label of a LIVE one; "" where it has none.
- * [own: value in, length out, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: value in, length out?, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_value_codec(const blazen_value *value, size_t *length);
 /** The object of a LIVE value: the very pointer that was given. NULL for every other.
  * [own: value in, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
@@ -368,7 +399,7 @@ BLAZEN_API void *blazen_value_object(const blazen_value *value);
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef struct blazen_event_options {
     size_t struct_size;
-    const char *correlation; /**< an id that ties it to others; NULL: none */
+    const char *correlation; /**< in?: an id that ties it to others; NULL: none */
     size_t correlation_length;
 } blazen_event_options;
 /** [own: none | thread: any | block: no | calls: none | since: 0.1] */
@@ -379,7 +410,7 @@ BLAZEN_API void blazen_event_options_init(blazen_event_options *options, size_t 
 
 /** An event: a type name and a value (NULL: JSON null). It is immutable, and may be sent more than once: what a step
  * receives is its own event, with an id. options may be NULL.
- * [own: type in, value in, options in, event out | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: type in, value in?, options in?, event out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_event_create(const char *type, size_t type_length, blazen_value *value,
                                              const blazen_event_options *options, blazen_event **event,
                                              blazen_error **error);
@@ -389,7 +420,7 @@ BLAZEN_API blazen_event *blazen_event_retain(const blazen_event *event);
 /** [own: event keep | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API void blazen_event_release(blazen_event *event);
 /** The type name; NULL for NULL or another kind of handle. *length may be NULL.
- * [own: event in, length out, return borrow event | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: event in, length out?, return borrow event | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_event_type(const blazen_event *event, size_t *length);
 /** The value; NULL for NULL or another kind of handle, never for an event.
  * [own: event in, return borrow event | thread: any | block: no | calls: none | since: 0.1] */
@@ -398,17 +429,20 @@ BLAZEN_API blazen_value *blazen_event_value(const blazen_event *event);
  * [own: event in | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API uint64_t blazen_event_id(const blazen_event *event);
 /** The step that made it; NULL where it came from outside.
- * [own: event in, length out, return borrow event | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: event in, length out?, return borrow event | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_event_source(const blazen_event *event, size_t *length);
 /** The correlation id; NULL where there is none.
- * [own: event in, length out, return borrow event | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: event in, length out?, return borrow event | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_event_correlation(const blazen_event *event, size_t *length);
+/** The type name of an event that the library knows: BLAZEN_START_EVENT for BLAZEN_EVENT_START. NULL for another number.
+ * [own: length out?, return borrow the library | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API const char *blazen_event_name(blazen_known_event which, size_t *length);
 
 /** How an event is sent. NULL, or zeroes: to every step that accepts its type.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef struct blazen_send_options {
     size_t struct_size;
-    const char *step; /**< to this step alone; unknown, or not accepting the type: BLAZEN_ERROR_NOT_FOUND */
+    const char *step; /**< in?: to this step alone; unknown, or not accepting the type: BLAZEN_ERROR_NOT_FOUND */
     size_t step_length;
     int64_t delay_ms; /**< it is routed so much later, by the clock of the run, in the order of the moments */
 } blazen_send_options;
@@ -483,7 +517,7 @@ BLAZEN_API void blazen_workflow_builder_release(blazen_workflow_builder *builder
 
 /** A step: its name, the event type that starts it (more: _step_accepts), and its body. Steps that accept the same type
  * start in the order in which they were added. drop(user_data) runs when the last workflow built of it is gone.
- * [own: builder in, name in, accepts in, user_data keep | thread: any | block: no | calls: drop | since: 0.1] */
+ * [own: builder in, name in, accepts in, user_data keep? | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_builder_add_step(blazen_workflow_builder *builder, const char *name,
                                                           size_t name_length, const char *accepts,
                                                           size_t accepts_length, blazen_step_fn body, void *user_data,
@@ -548,9 +582,9 @@ typedef struct blazen_retry_options {
     int64_t initial_delay_ms; /**< 0: at once */
     double multiplier;        /**< 0: 2; else at least 1 */
     int64_t max_delay_ms;     /**< 0: 60,000 */
-    const int64_t *only;      /**< host codes that are tried again; NULL: every failure, time-outs too */
+    const int64_t *only;      /**< in?: host codes that are tried again; NULL: every failure, time-outs too */
     size_t only_count;
-    const int64_t *never;     /**< host codes that are not */
+    const int64_t *never;     /**< in?: host codes that are not */
     size_t never_count;
 } blazen_retry_options;
 /** [own: none | thread: any | block: no | calls: none | since: 0.1] */
@@ -617,11 +651,11 @@ BLAZEN_API blazen_workflow *blazen_workflow_retain(const blazen_workflow *workfl
 /** [own: workflow keep | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API void blazen_workflow_release(blazen_workflow *workflow);
 /** NULL for NULL or another kind of handle. *length may be NULL.
- * [own: workflow in, length out, return borrow workflow | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: workflow in, length out?, return borrow workflow | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_workflow_name(const blazen_workflow *workflow, size_t *length);
 /** 16 hexadecimal digits over the names of the steps and the types they accept, in order; not over their bodies, so that
  * processes that host different steps of one workflow agree.
- * [own: workflow in, length out, return borrow workflow | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: workflow in, length out?, return borrow workflow | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_workflow_fingerprint(const blazen_workflow *workflow, size_t *length);
 
 /* --------------------------------------------------------------------------------------------------------- runtime */
@@ -685,7 +719,7 @@ typedef struct blazen_runtime_options {
     size_t struct_size;
     blazen_mode mode;
     uint32_t threads; /**< 0: one for each processor. At most 256 */
-    void *user_data;
+    void *user_data; /**< keep?: of all the callbacks below */
     blazen_drop_fn drop;
     blazen_thread_fn attach;
     blazen_thread_fn detach;
@@ -697,7 +731,7 @@ typedef struct blazen_runtime_options {
     /* Of every thread that the library makes for this runtime. */
     size_t thread_stack_bytes;  /**< 0: as the system has it; at least 65536, rounded up to pages. Refused where there are
                                    threads but no pthreads: BLAZEN_ERROR_INVALID_ARGUMENT */
-    const char *thread_name;    /**< NULL: "blazen". At most 15 bytes; each adds "-0", "-1", ... or "-time", as far as 15 go.
+    const char *thread_name;    /**< in?: NULL: "blazen". At most 15 bytes; each adds "-0", "-1", ... or "-time", as far as 15 go.
                                    Shown where the system shows names of threads: Linux, macOS */
     size_t thread_name_length;
     uint32_t threads_max; /**< engine threads in all, at most, with those brought in place of threads that abandoned bodies
@@ -717,7 +751,7 @@ BLAZEN_API void blazen_runtime_options_init(blazen_runtime_options *options, siz
  * Values, events, errors, workflows and snapshots belong to no runtime: the child has copies, whose drops run in the child.
  * A child that comes back from the callback in which it was forked does none of its parent's work: on a thread of the
  * engine it ends there, as by _exit(0); on one of the host's, the call that led there comes back.
- * [own: options in, runtime out | thread: any | block: no | calls: drop | since: 0.1] */
+ * [own: options in?, runtime out | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_create(const blazen_runtime_options *options, blazen_runtime **runtime,
                                                blazen_error **error);
 /** One more reference. NULL gives NULL.
@@ -744,12 +778,12 @@ BLAZEN_API blazen_status blazen_runtime_close_within(blazen_runtime *runtime, in
 /** Sees to whatever is due by now, and runs up to steps_max steps (0: until there is nothing to run) on this thread; *steps
  * (may be NULL) says how many. Works in every mode, from several threads at once too; in a library built without threads, and in
  * BLAZEN_MODE_PUMP, it is what runs the steps.
- * [own: runtime in, steps out | thread: outside | block: no | calls: host | since: 0.1] */
+ * [own: runtime in, steps out? | thread: outside | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_poll(blazen_runtime *runtime, uint64_t steps_max, uint64_t *steps,
                                              blazen_error **error);
-/** A descriptor that is readable while there is work for blazen_runtime_poll, or something is due; it belongs to the runtime.
- * Do not read from it: the poll clears it.
- * [own: runtime in, descriptor out | thread: any | block: no | calls: none | since: 0.1] */
+/** Gives a descriptor that is readable while there is work for blazen_runtime_poll, or something is due. It belongs to the
+ * runtime: neither read from it (the poll clears it) nor close it. You may dup it, and poll it level- or edge-triggered.
+ * [own: runtime in, descriptor borrow runtime | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_descriptor(blazen_runtime *runtime, int32_t *descriptor, blazen_error **error);
 
 /** How many milliseconds from now blazen_runtime_poll has something to do because of the time alone: 0 if it has already, -1 if
@@ -834,10 +868,10 @@ typedef blazen_status (*blazen_deserialize_fn)(void *user_data, const char *labe
  * that was given it returns, on every path.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef struct blazen_deserializer {
-    const char *label; /**< of blazen_value_live; may be empty, and stands in the array once */
+    const char *label; /**< in?: of blazen_value_live; may be empty, and stands in the array once */
     size_t label_length;
     blazen_deserialize_fn deserialize;
-    void *user_data;
+    void *user_data; /**< keep?: of deserialize */
     blazen_drop_fn drop;
 } blazen_deserializer;
 
@@ -856,14 +890,14 @@ enum {
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef struct blazen_run_options {
     size_t struct_size;
-    const blazen_value *metadata; /**< the host's own, kept with the run and in its snapshots; not LIVE; NULL: none */
+    const blazen_value *metadata; /**< in?: the host's own, kept with the run and in its snapshots; not LIVE; NULL: none */
     int32_t allow_changed_workflow; /**< resume although the workflow's fingerprint differs; its steps are still checked */
-    const blazen_deserializer *deserializers; /**< for blazen_run_resume alone; may be NULL where there are none */
+    const blazen_deserializer *deserializers; /**< in?: for blazen_run_resume alone; may be NULL where there are none */
     size_t deserializer_count;                /**< at most BLAZEN_DESERIALIZERS_MAX: of more, none is looked at */
     blazen_unknown_label unknown_label;
     int32_t time_has_passed; /**< resume: delays and back-offs count by the date; 0: they stood still since the snapshot */
     blazen_input_fn input;   /**< answers the questions of the run; NULL: blazen_run_respond does */
-    void *user_data;         /**< of input; drop(user_data) runs when the run is gone, or was not made */
+    void *user_data;         /**< keep?: of input; drop(user_data) runs when the run is gone, or was not made */
     blazen_drop_fn drop;
     int32_t keep_paused; /**< resume: a run that was paused in its snapshot stays so; 0: its start lets it go on */
 } blazen_run_options;
@@ -881,12 +915,12 @@ typedef void (*blazen_run_done_fn)(void *user_data, blazen_run *run, blazen_run_
  * BLAZEN_FOREVER, and comes back when the run has ended, whatever bodies of it are still at work elsewhere. Where the run
  * parks elsewhere, asks, waits for an event, or stays paused when no body is at work, BLAZEN_ERROR_WRONG_STATE: such a run
  * wants a handle.
- * [own: runtime in, workflow in, input in, result out | thread: outside | block: yes | calls: host | since: 0.1] */
+ * [own: runtime in, workflow in, input in?, result out | thread: outside | block: yes | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_run(blazen_workflow *workflow, blazen_runtime *runtime, blazen_value *input,
                                              blazen_value **result, blazen_error **error);
 
 /** A run, not started yet: time to subscribe. options may be NULL.
- * [own: runtime in, workflow in, options in, run out | thread: any | block: no | calls: drop | since: 0.1] */
+ * [own: runtime in, workflow in, options in?, run out | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_create(blazen_runtime *runtime, blazen_workflow *workflow,
                                            const blazen_run_options *options, blazen_run **run, blazen_error **error);
 /** A run as it stood in a snapshot, with its id, not started yet. What was in flight there runs again under the same
@@ -894,12 +928,12 @@ BLAZEN_API blazen_status blazen_run_create(blazen_runtime *runtime, blazen_workf
  * again here, by options->deserializers: session entries by their keys, then events by their ids. One that was paused
  * goes on when it is started, its clock too, unless options->keep_paused says otherwise, or it is paused before its start.
  * One whose counters or whose clock leave no room to go on: BLAZEN_ERROR_SNAPSHOT_INVALID.
- * [own: runtime in, workflow in, snapshot in, options in, run out | thread: any | block: no | calls: host | since: 0.1] */
+ * [own: runtime in, workflow in, snapshot in, options in?, run out | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_resume(blazen_runtime *runtime, blazen_workflow *workflow,
                                            const blazen_snapshot *snapshot, const blazen_run_options *options,
                                            blazen_run **run, blazen_error **error);
 /** Starts it: with its input (NULL: JSON null), or, for a resumed run that had been started before, with NULL.
- * [own: run in, input in | thread: any | block: no | calls: host | since: 0.1] */
+ * [own: run in, input in? | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_start(blazen_run *run, blazen_value *input, blazen_error **error);
 /** One more reference. NULL gives NULL.
  * [own: run in, return out | thread: any | block: no | calls: none | since: 0.1] */
@@ -925,14 +959,17 @@ BLAZEN_API blazen_status blazen_run_close_within(blazen_run *run, int64_t timeou
  * says that the run is paused. Without a deadline, it sleeps until another thread resumes the run, and the log hears of it
  * after a second; in BLAZEN_MODE_PUMP, where there may be no other thread, it answers BLAZEN_ERROR_TIMEOUT after a second
  * of a pause with no body at work.
- * [own: run in, state out | thread: outside | block: yes | calls: host | since: 0.1] */
+ * [own: run in, state out? | thread: outside | block: yes | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_wait(blazen_run *run, int64_t timeout_ms, blazen_run_state *state,
                                          blazen_error **error);
 /** The same wait as a callback, once. It comes from the thread on which the run ends or parks, or from this call.
- * [own: run in, user_data keep | thread: any | block: no | calls: host | since: 0.1] */
+ * [own: run in, user_data keep? | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_on_done(blazen_run *run, blazen_run_done_fn done, void *user_data,
                                             blazen_drop_fn drop, blazen_error **error);
-/** What else a wait can end with, beside the end of the run: bits of `until`.
+/** What else a wait can end with, beside the end of the run: BLAZEN_UNTIL_ bits, added up.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef uint32_t blazen_until;
+/** The bits of blazen_until.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 enum {
     BLAZEN_UNTIL_ENDED = 0,
@@ -942,12 +979,12 @@ enum {
     BLAZEN_UNTIL_ASKING = 512
 };
 /** The general form of blazen_run_wait, which is until = BLAZEN_UNTIL_ELSEWHERE.
- * [own: run in, state out | thread: outside | block: yes | calls: host | since: 0.1] */
-BLAZEN_API blazen_status blazen_run_wait_until(blazen_run *run, uint32_t until, int64_t timeout_ms,
+ * [own: run in, state out? | thread: outside | block: yes | calls: host | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_wait_until(blazen_run *run, blazen_until until, int64_t timeout_ms,
                                                blazen_run_state *state, blazen_error **error);
 /** The general form of blazen_run_on_done, likewise.
- * [own: run in, user_data keep | thread: any | block: no | calls: host | since: 0.1] */
-BLAZEN_API blazen_status blazen_run_on_state(blazen_run *run, uint32_t until, blazen_run_done_fn done,
+ * [own: run in, user_data keep? | thread: any | block: no | calls: host | since: 0.1] */
+BLAZEN_API blazen_status blazen_run_on_state(blazen_run *run, blazen_until until, blazen_run_done_fn done,
                                              void *user_data, blazen_drop_fn drop, blazen_error **error);
 /** How far it is, now. BLAZEN_RUN_NONE for NULL or another kind of handle.
  * [own: run in | thread: any | block: no | calls: none | since: 0.1] */
@@ -957,7 +994,7 @@ BLAZEN_API blazen_run_state blazen_run_state_now(const blazen_run *run);
  * [own: run in, result out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_result(const blazen_run *run, blazen_value **result, blazen_error **error);
 /** The id: a UUID v4, as 36 characters. NULL for NULL or another kind of handle.
- * [own: run in, length out, return borrow run | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: run in, length out?, return borrow run | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_run_id(const blazen_run *run, size_t *length);
 /** The metadata that it was given; NULL where there is none.
  * [own: run in, return borrow run | thread: any | block: no | calls: none | since: 0.1] */
@@ -970,7 +1007,7 @@ BLAZEN_API blazen_status blazen_run_elsewhere(const blazen_run *run, blazen_valu
  * [own: run in, names out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_dropped(const blazen_run *run, blazen_value **names, blazen_error **error);
 /** Sends an event from outside into a run that has started and has not ended. options may be NULL.
- * [own: run in, event in, options in | thread: any | block: no | calls: host | since: 0.1] */
+ * [own: run in, event in, options in? | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_send_event(blazen_run *run, const blazen_event *event,
                                                const blazen_send_options *options, blazen_error **error);
 
@@ -997,7 +1034,7 @@ BLAZEN_API blazen_status blazen_run_resume_in_place(blazen_run *run, blazen_erro
 BLAZEN_API blazen_status blazen_run_abort(blazen_run *run, blazen_error **error);
 /** Answers an open question with a value of any tag (NULL: JSON null). An id that is unknown or was answered:
  * BLAZEN_ERROR_NOT_FOUND, and nothing has changed.
- * [own: run in, request_id in, answer in | thread: any | block: no | calls: host | since: 0.1] */
+ * [own: run in, request_id in, answer in? | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_respond(blazen_run *run, const char *request_id, size_t request_id_length,
                                             blazen_value *answer, blazen_error **error);
 /** An open question cannot be answered: the run fails with cause, as it does where its input handler answers with an error.
@@ -1025,11 +1062,11 @@ BLAZEN_API blazen_status blazen_run_describe(const blazen_run *run, blazen_value
  * where an invocation is still held, its calls answer BLAZEN_ERROR_WRONG_STATE. When the run has ended meanwhile, they
  * answer BLAZEN_ERROR_CANCELLED and change nothing. Texts handed out live as long as the context.
  * The getters answer NULL or 0 for NULL or another kind of handle. The run's id, as 36 characters:
- * [own: context in, length out, return borrow context | thread: step | block: no | calls: none | since: 0.1] */
+ * [own: context in, length out?, return borrow context | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_context_run_id(const blazen_context *context, size_t *length);
-/** [own: context in, length out, return borrow context | thread: step | block: no | calls: none | since: 0.1] */
+/** [own: context in, length out?, return borrow context | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_context_workflow_name(const blazen_context *context, size_t *length);
-/** [own: context in, length out, return borrow context | thread: step | block: no | calls: none | since: 0.1] */
+/** [own: context in, length out?, return borrow context | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_context_step_name(const blazen_context *context, size_t *length);
 /** The idempotency key of this invocation, with the run's id: the same when it runs again after a resume. From 1.
  * [own: context in | thread: step | block: no | calls: none | since: 0.1] */
@@ -1044,11 +1081,12 @@ BLAZEN_API int32_t blazen_context_is_cancelled(const blazen_context *context);
  * [own: user_data borrow this call | thread: any | block: no | calls: none | since: 0.1] */
 typedef void (*blazen_cancel_fn)(void *user_data);
 /** Calls cancelled once when that happens, from the thread where it does, or at once where it has; or never, and only drop.
- * [own: context in, user_data keep | thread: step | block: no | calls: host | since: 0.1] */
+ * [own: context in, user_data keep? | thread: step | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_on_cancel(blazen_context *context, blazen_cancel_fn cancelled,
                                                   void *user_data, blazen_drop_fn drop, blazen_error **error);
-/** A descriptor that becomes readable when that happens; it belongs to the context.
- * [own: context in, descriptor out | thread: step | block: no | calls: none | since: 0.1] */
+/** Gives a descriptor that becomes readable when that happens, and stays so. It belongs to the context: do not close it. You
+ * may dup it, and poll it level- or edge-triggered.
+ * [own: context in, descriptor borrow context | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_cancel_descriptor(blazen_context *context, int32_t *descriptor,
                                                           blazen_error **error);
 /** The run, for its snapshot, its streams or its state.
@@ -1057,7 +1095,7 @@ BLAZEN_API blazen_run *blazen_context_run(const blazen_context *context);
 
 /** Adds an event to what this step returns: it is routed, in order, when the step completes, and not if it fails.
  * value may be NULL: JSON null.
- * [own: context in, type in, value in | thread: step | block: no | calls: none | since: 0.1] */
+ * [own: context in, type in, value in? | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_emit(blazen_context *context, const char *type, size_t type_length,
                                              blazen_value *value, blazen_error **error);
 /** The same, with JSON text as the value.
@@ -1065,11 +1103,11 @@ BLAZEN_API blazen_status blazen_context_emit(blazen_context *context, const char
 BLAZEN_API blazen_status blazen_context_emit_json(blazen_context *context, const char *type, size_t type_length,
                                                   const char *json, size_t json_length, blazen_error **error);
 /** The general form. options may be NULL.
- * [own: context in, event in, options in | thread: step | block: no | calls: none | since: 0.1] */
+ * [own: context in, event in, options in? | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_emit_event(blazen_context *context, const blazen_event *event,
                                                    const blazen_send_options *options, blazen_error **error);
 /** Routes an event at once, while the step runs. options may be NULL.
- * [own: context in, event in, options in | thread: step | block: no | calls: host | since: 0.1] */
+ * [own: context in, event in, options in? | thread: step | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_send_event(blazen_context *context, const blazen_event *event,
                                                    const blazen_send_options *options, blazen_error **error);
 /** If this attempt fails, the next one begins after delay_ms instead of what the policy says; where no attempt is left, it
@@ -1085,13 +1123,13 @@ typedef void (*blazen_answer_fn)(void *user_data, blazen_context *context, const
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef struct blazen_question {
     size_t struct_size;
-    const char *request_id; /**< NULL: one is made, the same when the step asks the same again */
+    const char *request_id; /**< in?: NULL: one is made, the same when the step asks the same again */
     size_t request_id_length;
-    const char *prompt;
+    const char *prompt; /**< in?: what is asked */
     size_t prompt_length;
-    const blazen_value *metadata; /**< JSON; NULL: none */
+    const blazen_value *metadata; /**< in?: JSON; NULL: none */
     blazen_answer_fn answered;    /**< NULL: the body is called again */
-    void *user_data;              /**< of answered; drop(user_data) runs after it, or instead of it */
+    void *user_data;              /**< keep?: of answered; drop(user_data) runs after it, or instead of it */
     blazen_drop_fn drop;
 } blazen_question;
 /** [own: none | thread: any | block: no | calls: none | since: 0.1] */
@@ -1117,24 +1155,24 @@ BLAZEN_API blazen_status blazen_context_publish(blazen_context *context, const b
                                                 blazen_error **error);
 /** Says how far this step is, to the streams with lifecycle; while there is none, it costs nothing. total 0: not known;
  * current is not more than it. label may be empty; what is not UTF-8 in it becomes U+FFFD.
- * [own: context in, label in | thread: step | block: no | calls: host | since: 0.1] */
+ * [own: context in, label in? | thread: step | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_progress(blazen_context *context, const char *label, size_t label_length,
                                                  uint64_t current, uint64_t total, blazen_error **error);
 
 /** The state of the run: seen at once by all its steps, and in every snapshot. A LIVE value is refused with
  * BLAZEN_ERROR_WRONG_TAG: it belongs in the session.
- * [own: context in, key in, value in | thread: step | block: no | calls: drop | since: 0.1] */
+ * [own: context in, key in, value in? | thread: step | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_set_value(blazen_context *context, const char *key, size_t key_length,
                                                   blazen_value *value, blazen_error **error);
 /** [own: context in, key in, json in | thread: step | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_set_json(blazen_context *context, const char *key, size_t key_length,
                                                  const char *json, size_t json_length, blazen_error **error);
-/** [own: context in, key in, data in | thread: step | block: no | calls: drop | since: 0.1] */
+/** [own: context in, key in, data in? | thread: step | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_set_bytes(blazen_context *context, const char *key, size_t key_length,
                                                   const void *data, size_t data_length, blazen_error **error);
 /** *value is NULL where there is no such key: that is not an error. *version (may be NULL) is 0 then, and otherwise grows
  * with every write of the key.
- * [own: context in, key in, value out, version out | thread: step | block: no | calls: none | since: 0.1] */
+ * [own: context in, key in, value out, version out? | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_get_value(const blazen_context *context, const char *key, size_t key_length,
                                                   blazen_value **value, uint64_t *version, blazen_error **error);
 /** *found is 1 or 0.
@@ -1142,11 +1180,11 @@ BLAZEN_API blazen_status blazen_context_get_value(const blazen_context *context,
 BLAZEN_API blazen_status blazen_context_has_value(const blazen_context *context, const char *key, size_t key_length,
                                                   int32_t *found, blazen_error **error);
 /** *removed (may be NULL) is 1 where the key was there.
- * [own: context in, key in, removed out | thread: step | block: no | calls: drop | since: 0.1] */
+ * [own: context in, key in, removed out? | thread: step | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_remove_value(blazen_context *context, const char *key, size_t key_length,
                                                      int32_t *removed, blazen_error **error);
 /** The keys that begin with prefix (empty: all), in the order of their bytes.
- * [own: context in, prefix in, keys out | thread: step | block: no | calls: none | since: 0.1] */
+ * [own: context in, prefix in?, keys out | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_keys(const blazen_context *context, const char *prefix, size_t prefix_length,
                                              blazen_keys **keys, blazen_error **error);
 /** Removes every key.
@@ -1154,7 +1192,7 @@ BLAZEN_API blazen_status blazen_context_keys(const blazen_context *context, cons
 BLAZEN_API blazen_status blazen_context_clear_values(blazen_context *context, blazen_error **error);
 /** Writes only where the key still has the version given (0: is not there); else BLAZEN_ERROR_CONFLICT. value NULL
  * removes. *version (may be NULL) gets the new one.
- * [own: context in, key in, value in, version out | thread: step | block: no | calls: drop | since: 0.1] */
+ * [own: context in, key in, value in?, version out? | thread: step | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_compare_and_set(blazen_context *context, const char *key, size_t key_length,
                                                         uint64_t expected, blazen_value *value, uint64_t *version,
                                                         blazen_error **error);
@@ -1164,7 +1202,7 @@ BLAZEN_API blazen_status blazen_context_apply(blazen_context *context, const bla
                                               blazen_error **error);
 
 /** The session of the run: any value, in this process; the identity of LIVE objects is kept. Its keys are its own.
- * [own: context in, key in, value in | thread: step | block: no | calls: drop | since: 0.1] */
+ * [own: context in, key in, value in? | thread: step | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_set_session(blazen_context *context, const char *key, size_t key_length,
                                                     blazen_value *value, blazen_error **error);
 /** *value is NULL where there is no such key.
@@ -1176,11 +1214,11 @@ BLAZEN_API blazen_status blazen_context_get_session(const blazen_context *contex
 BLAZEN_API blazen_status blazen_context_has_session(const blazen_context *context, const char *key, size_t key_length,
                                                     int32_t *found, blazen_error **error);
 /** *removed (may be NULL) is 1 where the key was there.
- * [own: context in, key in, removed out | thread: step | block: no | calls: drop | since: 0.1] */
+ * [own: context in, key in, removed out? | thread: step | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_remove_session(blazen_context *context, const char *key, size_t key_length,
                                                        int32_t *removed, blazen_error **error);
 /** The keys that begin with prefix (empty: all), in the order of their bytes.
- * [own: context in, prefix in, keys out | thread: step | block: no | calls: none | since: 0.1] */
+ * [own: context in, prefix in?, keys out | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_session_keys(const blazen_context *context, const char *prefix,
                                                      size_t prefix_length, blazen_keys **keys, blazen_error **error);
 
@@ -1188,7 +1226,7 @@ BLAZEN_API blazen_status blazen_context_session_keys(const blazen_context *conte
  * [own: keys in | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API size_t blazen_keys_count(const blazen_keys *keys);
 /** The key at index, from 0; NULL past the end. *length may be NULL.
- * [own: keys in, length out, return borrow keys | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: keys in, length out?, return borrow keys | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_keys_at(const blazen_keys *keys, size_t index, size_t *length);
 /** One more reference. NULL gives NULL.
  * [own: keys in, return out | thread: any | block: no | calls: none | since: 0.1] */
@@ -1199,7 +1237,7 @@ BLAZEN_API void blazen_keys_release(blazen_keys *keys);
 /** A batch of writes, to be applied together. It is used by one thread at a time, and may be applied again.
  * [own: batch out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_batch_create(blazen_batch **batch, blazen_error **error);
-/** [own: batch in, key in, value in | thread: any | block: no | calls: none | since: 0.1] */
+/** [own: batch in, key in, value in? | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_batch_set(blazen_batch *batch, const char *key, size_t key_length, blazen_value *value,
                                           blazen_error **error);
 /** [own: batch in, key in | thread: any | block: no | calls: none | since: 0.1] */
@@ -1269,8 +1307,8 @@ typedef struct blazen_stream_options {
     size_t struct_size;
     uint64_t from; /**< 0: from now on; n: from item n on, with a gap in place of what is not kept any more (as after a
                       resume). Past the next item of the run: refused */
-    const char *const *types; /**< these event types alone, beside StreamEnd and StreamGap; NULL: all */
-    const size_t *type_lengths;
+    const char *const *types; /**< in?: these event types alone, beside StreamEnd and StreamGap; NULL: all */
+    const size_t *type_lengths; /**< in?: of each of them */
     size_t type_count;
     blazen_overflow overflow;
     uint64_t capacity; /**< items published since, and not taken; 0, and at most: the workflow's BLAZEN_LIMIT_STREAM_ITEMS */
@@ -1288,18 +1326,18 @@ BLAZEN_API void blazen_stream_options_init(blazen_stream_options *options, size_
  * [own: run in, stream out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_subscribe(blazen_run *run, blazen_stream **stream, blazen_error **error);
 /** The general form. options may be NULL. On a run that has ended: what is kept of it, and BLAZEN_STREAM_END.
- * [own: run in, options in, stream out | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: run in, options in?, stream out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_subscribe_with(blazen_run *run, const blazen_stream_options *options,
                                                    blazen_stream **stream, blazen_error **error);
 /** Takes the next item, and its number in the run's stream, from 1 (*sequence may be NULL); a gap has that of the last item
  * it stands for. timeout_ms as in blazen_run_wait; a thread that helps meanwhile comes back as soon as an item is there and
  * its body has returned. After BLAZEN_STREAM_END, the same again.
- * [own: stream in, item out, sequence out | thread: outside | block: yes | calls: host | since: 0.1] */
+ * [own: stream in, item out, sequence out? | thread: outside | block: yes | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_stream_next(blazen_stream *stream, int64_t timeout_ms, blazen_event **item,
                                             uint64_t *sequence, blazen_error **error);
 /** The same wait as a callback, once: when blazen_stream_next with a timeout of 0 will have an item. One at a time. It comes
  * from the thread that publishes or closes, or from this call.
- * [own: stream in, user_data keep | thread: any | block: no | calls: host | since: 0.1] */
+ * [own: stream in, user_data keep? | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_stream_on_ready(blazen_stream *stream, blazen_stream_ready_fn ready, void *user_data,
                                                 blazen_drop_fn drop, blazen_error **error);
 /** Ends the subscription and waits for its callback; blazen_stream_next then gives BLAZEN_STREAM_END. Twice: the same.
@@ -1327,7 +1365,7 @@ BLAZEN_API blazen_status blazen_run_snapshot(const blazen_run *run, blazen_snaps
 BLAZEN_API blazen_status blazen_snapshot_parse(const void *data, size_t data_length, blazen_snapshot **snapshot,
                                                blazen_error **error);
 /** The bytes: CBOR, deterministic, as snapshot.cddl says. The same run at the same point gives the same bytes.
- * [own: snapshot in, length out, return borrow snapshot | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: snapshot in, length out?, return borrow snapshot | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const void *blazen_snapshot_data(const blazen_snapshot *snapshot, size_t *length);
 /** What is in it, as a JSON object: format, engine, workflow, fingerprint, run_id, state ("created", "running", "paused",
  * "completed", "failed", "cancelled"), queued, in_flight, delayed (events), retrying (of queued), questions (open ones),

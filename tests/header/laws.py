@@ -51,8 +51,8 @@ FORBIDDEN = [
     (r"\benum\s+\w", "has a named enum: it is not 32 bits wide everywhere"),
 ]
 
-# kind: define, opaque, scalar, callback, struct, enum or function; text: without comments, on one line.
-Item = namedtuple("Item", "kind name text line comment grouped")
+# kind: define, opaque, scalar, callback, struct, enum or function; text: without comments, on one line; raw: with them.
+Item = namedtuple("Item", "kind name text line comment grouped raw")
 Tags = namedtuple("Tags", "own thread block calls since")
 
 # ---- reading the header ----
@@ -138,7 +138,7 @@ def items(text):
             comment, last = None, None
             continue
         grouped = comment is None and last is not None and last.kind == what[0] and what[0] in ("define", "opaque")
-        item = Item(*what, without_comments(part), line, last.comment if grouped else comment, grouped)
+        item = Item(*what, without_comments(part), line, last.comment if grouped else comment, grouped, part)
         found.append(item)
         # A remark behind a #define belongs to it: the next line may go on the group.
         comment, last = None, item
@@ -158,7 +158,7 @@ def parse_tags(comment):
         return None, "its comment does not end with one line [own: ... | thread: ... | block: ... | calls: ... | since: ...]"
     own = {}
     for entry in [] if match[1] == "none" else match[1].split(", "):
-        word = re.fullmatch(r"(\w+) (in|keep|out|borrow (.+))", entry)
+        word = re.fullmatch(r"(\w+) ((?:in|keep|out)\??|borrow [\w ]+)", entry)
         if not word:
             return None, f"own: cannot read '{entry}'"
         own[word[1]] = word[2]
@@ -223,7 +223,14 @@ def check_own(item, own):
 
 
 def check_own_word(name, word, pointers):
-    kind = pointers[name]
+    kind, may_be_null = pointers[name], word.endswith("?")
+    word = word.removesuffix("?")
+    # A number of the system's, which lives as long as what it belongs to.
+    if name == "descriptor" and kind.replace(" ", "") == "int32_t*":
+        if not word.startswith("borrow "):
+            yield f"own: {name} belongs to the library, so it has to be borrowed"
+    if name == "return" and may_be_null:
+        yield "own: `?` is about what is given, not about what is returned"
     if word == "out" and name != "return" and kind.startswith("const") and kind.count("*") == 1:
         yield f"own: {name} is const, so it cannot be out"
     if name != "return" and kind.count("*") == 2 and word != "out":
@@ -252,7 +259,7 @@ def check_words(item):
             yield why
     if item.kind == "enum":
         for constant in item.text[item.text.index("{") + 1:item.text.rindex("}")].split(","):
-            if constant.strip() and not re.fullmatch(r"\s*BLAZEN_[A-Z0-9_]+ = \d+\s*", constant):
+            if constant.strip() and not re.fullmatch(r"\s*BLAZEN_[A-Z0-9_]+ = -?(\d+|0x[0-9A-Fa-f]+)\s*", constant):
                 yield f"leaves a number to the compiler, or is not named BLAZEN_...: {constant.strip()}"
 
 
@@ -285,6 +292,29 @@ def check_user_data(item, params):
         if kind.endswith("_fn") and kind != "blazen_drop_fn":
             if params[at + 1:at + 3] != [("void *", "user_data"), ("blazen_drop_fn", "drop")]:
                 yield f"takes {kind} without `void *user_data, blazen_drop_fn drop` behind it"
+
+
+def check_fields(item):
+    """Whose each pointer in a struct is: its comment begins with a word of own."""
+    if item.kind != "struct":
+        return
+    body = item.raw[item.raw.index("{") + 1:item.raw.rindex("}")]
+    for name, comment in re.findall(r"\*\s*(\w+);[ \t]*(?:/\*+<?\s*(.*?)\*/)?", body, re.DOTALL):
+        if not re.match(r"(?:in|keep)\??: ", comment):
+            yield f"the comment of {name} does not begin with in, in?, keep or keep?, and a colon"
+
+
+# What #if needs.
+FOR_THE_PREPROCESSOR = r"BLAZEN_VERSION_\w+"
+
+
+def check_constant(item):
+    """What fits in an int is an enum constant: a parser without a preprocessor has it."""
+    match = re.fullmatch(r"#define (\w+) \(?(-?\w+)\)?", item.text) if item.kind == "define" else None
+    if not match or re.fullmatch(FOR_THE_PREPROCESSOR, match[1]) or not re.fullmatch(r"-?(0x)?[0-9a-fA-F]+", match[2]):
+        return
+    if -2**31 <= int(match[2], 0) < 2**31:
+        yield "is a number that fits in an int: make it an enum constant"
 
 
 def check_name(item):
@@ -338,7 +368,7 @@ def text_faults(text):
     known = {kind: {item.name for item in all_items if item.kind == kind} for kind in ("scalar", "callback")}
     found = []
     for item in all_items:
-        for check in (check_tags, check_words, check_name, lambda one: check_call(one, known)):
+        for check in (check_tags, check_words, check_name, check_fields, check_constant, lambda one: check_call(one, known)):
             found += [(item, why) for why in check(item)]
     for check in (check_structs, check_handles, check_twice):
         found += check(all_items)
@@ -482,8 +512,8 @@ extern "C" {
 #endif
 /* Bounds.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
-#define BLAZEN_NAME_MAX 1024 /* a name */
-#define BLAZEN_STEP_MAX 4096
+#define BLAZEN_NAME_MAX 0x100000000 /* a name */
+#define BLAZEN_STEP_MAX 4096000000
 
 /* ------ types */
 
@@ -513,11 +543,12 @@ typedef blazen_status (*blazen_step_fn)(void *user_data, blazen_value *value,
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef struct blazen_options {
     size_t struct_size;
-    const char *name; /* its name */
+    const char *name; /**< in?: its name */
+    void *user_data;  /**< keep: of nothing */
 } blazen_options;
 /* [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_OPTIONS_INIT \\
-    { sizeof(blazen_options), NULL }
+    { sizeof(blazen_options), NULL, NULL }
 /* Defaults.
  * [own: options in | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_options_init(blazen_options *options, size_t struct_size);
@@ -536,12 +567,15 @@ BLAZEN_API blazen_value *blazen_value_retain(const blazen_value *value);
 /* [own: value keep | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_value_release(blazen_value *value);
 /* The text.
- * [own: value in, length out, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: value in, length out?, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_value_text(const blazen_value *value, size_t *length);
 /* Calls later.
  * [own: value in, user_data keep | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_on(blazen_value *value, blazen_step_fn step, void *user_data,
                                          blazen_drop_fn drop, blazen_error **error);
+/* A descriptor.
+ * [own: value in, descriptor borrow value | thread: any | block: no | calls: none | since: 0.1] */
+BLAZEN_API blazen_status blazen_value_descriptor(blazen_value *value, int32_t *descriptor, blazen_error **error);
 /* The version.
  * [own: return borrow the library | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_version(void);
@@ -584,8 +618,17 @@ TEXT_PLANTS = [
     ("[own: text in, value out", "[own: text in, text_length in, value out", "own speaks of text_length"),
     ("[own: text in, value out", "[own: text in, value in", "own: value is a place for an output"),
     ("[own: text in, value out", "[own: text out, value out", "own: text is const"),
-    ("length out, return borrow value", "return borrow value", "own says nothing of length"),
-    ("length out, return borrow value", "length out", "own says nothing of return"),
+    ("length out?, return borrow value", "return borrow value", "own says nothing of length"),
+    ("length out?, return borrow value", "length out?", "own says nothing of return"),
+    ("length out?", "length ?out", "own: cannot read 'length ?out'"),
+    ("length out?", "length out??", "own: cannot read 'length out??'"),
+    ("length out?", "length borrow value?", "own: cannot read 'length borrow value?'"),
+    ("error in, return out", "error in, return out?", "`?` is about what is given"),
+    ("descriptor borrow value", "descriptor out", "descriptor belongs to the library"),
+    ("/**< in?: its name", "/**< its name", "the comment of name does not begin with"),
+    ("  /**< keep: of nothing */", "", "the comment of user_data does not begin with"),
+    ("BLAZEN_STEP_MAX 4096000000", "BLAZEN_STEP_MAX 4096", "BLAZEN_STEP_MAX: is a number that fits in an int"),
+    ("BLAZEN_STEP_MAX 4096000000", "BLAZEN_STEP_MAX (-1)", "BLAZEN_STEP_MAX: is a number that fits in an int"),
     ("return borrow value", "return borrow somebody", "borrows from 'somebody'"),
     ("return borrow value", "return keep", "what is returned is out or borrowed"),
     ("[own: error keep", "[own: error keep, return out", "own speaks of return"),
@@ -626,8 +669,8 @@ TEXT_PLANTS = [
 COMPILE_PLANTS = [
     ("    BLAZEN_BAD = 1\n", "    BLAZEN_BAD = 1,\n    BLAZEN_WORSE = 3000000000\n", "-std=c99"),
     ("#include <stdint.h>\n", "", "-std=c++11"),
-    ("    { sizeof(blazen_options), NULL }", "    { .struct_size = sizeof(blazen_options), .name = NULL }", "-std=c++17"),
-    ("    { sizeof(blazen_options), NULL }", "    { sizeof(blazen_options), }", "-std=c"),
+    ("    { sizeof(blazen_options), NULL, NULL }", "    { .struct_size = sizeof(blazen_options), .name = NULL }", "-std=c++17"),
+    ("    { sizeof(blazen_options), NULL, NULL }", "    { sizeof(blazen_options), }", "-std=c"),
     ("blazen_value_retain(const blazen_value *value);", "blazen_value_retain(const blazen_value *class);", "-std=c++20"),
     ("blazen_version(void);", "blazen_version();", "-std=c17"),
     ("#ifndef BLAZEN_BLAZEN_H\n#define BLAZEN_BLAZEN_H\n", "#if 1\n", "-std=c++14"),
