@@ -1,4 +1,6 @@
 // The library about itself; and the proof that its numbers are the header's.
+#include <iterator>
+
 #include "capi/handle.hpp"
 #include "exec/pump.hpp"
 #include "snapshot/format.hpp"
@@ -45,6 +47,14 @@ static_assert(int{BLAZEN_RUN_COMPLETED} == static_cast<int>(RunStatus::completed
 static_assert(int{BLAZEN_RUN_FAILED} == static_cast<int>(RunStatus::failed));
 static_assert(int{BLAZEN_RUN_CANCELLED} == static_cast<int>(RunStatus::cancelled));
 
+// By blazen_known_event, from 1.
+constexpr const char* kKnownEvents[] = {
+    BLAZEN_START_EVENT,          BLAZEN_STOP_EVENT,        BLAZEN_INPUT_REQUEST_EVENT,
+    BLAZEN_INPUT_RESPONSE_EVENT, BLAZEN_STEP_FAILED_EVENT, BLAZEN_STREAM_END,
+    BLAZEN_STREAM_GAP,           BLAZEN_LIFECYCLE,         BLAZEN_PROGRESS,
+};
+static_assert(std::size(kKnownEvents) == BLAZEN_EVENT_PROGRESS);
+
 static_assert(BLAZEN_NAME_BYTES_MAX == kNameBytesMax && BLAZEN_VALUE_BYTES_MAX == kValueBytesMax);
 static_assert(BLAZEN_JSON_DEPTH_MAX == kJsonDepthMax && BLAZEN_STEPS_MAX == kStepsMax);
 static_assert(BLAZEN_ACCEPTS_MAX == kAcceptsMax && BLAZEN_DESERIALIZERS_MAX == kDeserializersMax);
@@ -54,6 +64,8 @@ static_assert(std::string_view(BLAZEN_STREAM_END) == kStreamEnd &&
               std::string_view(BLAZEN_STREAM_GAP) == kStreamGap);
 static_assert(std::string_view(BLAZEN_LIFECYCLE) == kLifecycle &&
               std::string_view(BLAZEN_VERSION) == kEngineVersion);
+static_assert(BLAZEN_VERSION_NUMBER ==
+              BLAZEN_VERSION_MAJOR * 10000 + BLAZEN_VERSION_MINOR * 100 + BLAZEN_VERSION_PATCH);
 
 }  // namespace
 }  // namespace blazen::capi
@@ -61,6 +73,11 @@ static_assert(std::string_view(BLAZEN_LIFECYCLE) == kLifecycle &&
 const char* blazen_version(void) { return BLAZEN_VERSION; }
 
 uint32_t blazen_abi(void) { return BLAZEN_ABI; }
+
+const char* blazen_event_name(blazen_known_event which, size_t* length) {
+  if (which < BLAZEN_EVENT_START || which > BLAZEN_EVENT_PROGRESS) return blazen::capi::no_text(length);
+  return blazen::capi::text_out(blazen::capi::kKnownEvents[which - BLAZEN_EVENT_START], length);
+}
 
 int32_t blazen_has_feature(const char* feature, size_t feature_length) {
   if (feature == nullptr) return 0;

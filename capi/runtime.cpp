@@ -74,6 +74,7 @@ class HostClock final : public Clock {
     int64_t now = 0;
     inside_.fetch_add(1);
     const bool is_stopped = stopped_.load();
+    if (!is_stopped) note_host_code(HostCode::any);
     try {
       if (!is_stopped) now = now_(hooks_->user_data);
     } catch (...) {  // NOLINT(bugprone-empty-catch): it stands still

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/fork.hpp"
+#include "base/host_code.hpp"
 #include "base/locks_held.hpp"
 
 namespace blazen {
@@ -16,7 +17,10 @@ void mark_own_thread() noexcept;
 
 class HostCall {
  public:
-  HostCall() noexcept { check_no_lock_held(); }
+  explicit HostCall(HostCode code = HostCode::any) noexcept {
+    check_no_lock_held();
+    note_host_code(code);
+  }
   HostCall(const HostCall&) = delete;
   HostCall& operator=(const HostCall&) = delete;
   ~HostCall() {

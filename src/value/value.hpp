@@ -25,7 +25,7 @@ using SerializeFn = void (*)();
 // Ends the host's interest in user_data. What the host throws ends here: there is nobody to tell.
 inline void call_drop(DropFn drop, void* user_data) noexcept {
   if (drop == nullptr) return;
-  const HostCall host_call;
+  const HostCall host_call(HostCode::drop);
   try {
     drop(user_data);
   } catch (...) {  // NOLINT(bugprone-empty-catch)

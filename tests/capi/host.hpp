@@ -205,6 +205,7 @@ inline std::atomic<int> drops_under_lock{0};
 inline std::atomic<const char*> dropped_under_lock{""};
 
 inline void drop_token(void* user_data) {
+  if (user_data == nullptr) return;
   auto* token = static_cast<Token*>(user_data);
   token->drops.fetch_add(1);
   LockProbe* probe = lock_probe.load();

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Imports the header with the tools that bindings are made with, and runs what comes out against the built library.
 
-    tests/header/imports.py [NAME...]    cgo, bindgen, cffi, ctypesgen, installed (default: all)
+    tests/header/imports.py [NAME...]    cgo, bindgen, cffi, ctypesgen, zig, luajit, installed (default: all)
     tests/header/imports.py --self-test  checks that each import fails where its tools are missing
 
 Everything that is built or cached lies in build/imports. Nothing is ever skipped: a tool that is missing is a failure.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ HERE = ROOT / "tests/header/imports"
 WORK = ROOT / "build/imports"
 LIBRARY = ROOT / "build/release/libblazen.so"
 VERSION = "0.2.0"
+# What each import prints of the constants: that they are there, with their values.
+CONSTANTS = " -1 1024 2147483647 512 blazen::StopEvent"
 LIMIT_S = 420
 
 
@@ -51,6 +54,11 @@ def need(*tools):
         raise Failure(f"not installed: {', '.join(missing)}; run: tools/setup test")
 
 
+def need_module(name):
+    if importlib.util.find_spec(name) is None:
+        raise Failure(f"not installed: {name}, for {sys.executable}; run: tools/setup test")
+
+
 def expect(output, expected):
     if output.strip() != expected:
         raise Failure(f"printed '{output.strip()}', not '{expected}'")
@@ -65,7 +73,7 @@ def cgo():
     run(["go", "build", "-o", WORK / "cgo", "."], cwd=HERE / "cgo", CGO_ENABLED="1", GOPROXY="off", GOTOOLCHAIN="local",
         GOCACHE=str(WORK / "go-cache"), GOFLAGS="-mod=mod", CGO_CFLAGS=f"-I{ROOT}/include",
         CGO_LDFLAGS=f"-L{LIBRARY.parent} -lblazen")
-    expect(run([WORK / "cgo"]), VERSION + ' {"hello":"go"} dropped 1')
+    expect(run([WORK / "cgo"]), VERSION + ' {"hello":"go"} dropped 1' + CONSTANTS)
 
 
 def libclang_folder():
@@ -85,15 +93,20 @@ def bindgen():
         CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS="fallback",
         LIBCLANG_PATH=str(libclang_folder()), BLAZEN_INCLUDE=str(ROOT / "include"),
         BLAZEN_LIBRARY_DIR=str(LIBRARY.parent))
-    expect(run([target / "debug/blazen-header-import"]), VERSION + ' {"hello":"rust"}')
+    expect(run([target / "debug/blazen-header-import"]), VERSION + ' {"hello":"rust"}' + CONSTANTS)
+
+
+def bare_header():
+    need("gcc")
+    bare = WORK / "blazen_bare.h"
+    bare.write_text(laws.bare_text(laws.HEADER.read_text(encoding="utf-8")), encoding="utf-8")
+    return bare
 
 
 def cffi():
     """Python's cffi without a compiler: the bare header and the library."""
-    need("gcc")
-    bare = WORK / "blazen_bare.h"
-    bare.write_text(laws.bare_text(laws.HEADER.read_text(encoding="utf-8")), encoding="utf-8")
-    expect(run([sys.executable, HERE / "cffi_import.py", bare, LIBRARY]), VERSION + ' {"hello":"cffi"} dropped 1')
+    expect(run([sys.executable, HERE / "cffi_import.py", bare_header(), LIBRARY]),
+           VERSION + ' {"hello":"cffi"} dropped 1' + CONSTANTS)
 
 
 def ctypesgen():
@@ -103,13 +116,32 @@ def ctypesgen():
     output.unlink(missing_ok=True)
     run([Path(sys.executable).parent / "ctypesgen", "-l", "blazen", "--runtime-libdir", LIBRARY.parent,
          "-o", output, ROOT / "include/blazen/blazen.h"])
-    expect(run([sys.executable, HERE / "ctypesgen_import.py", WORK]), VERSION + ' {"hello":"ctypesgen"}')
+    expect(run([sys.executable, HERE / "ctypesgen_import.py", WORK]), VERSION + ' {"hello":"ctypesgen"}' + CONSTANTS)
+
+
+def zig():
+    """A Zig program whose declarations are made by translate-c; the compiler is a Python package."""
+    need_module("ziglang")
+    tool = [sys.executable, "-m", "ziglang"]
+    caches = {"ZIG_LOCAL_CACHE_DIR": str(WORK / "zig-cache"), "ZIG_GLOBAL_CACHE_DIR": str(WORK / "zig-cache")}
+    declared = WORK / "blazen.zig"
+    declared.write_text(run([*tool, "translate-c", "-lc", ROOT / "include/blazen/blazen.h"], **caches), encoding="utf-8")
+    run([*tool, "build-exe", "--dep", "blazen", f"-Mroot={HERE / 'zig/main.zig'}", f"-Mblazen={declared}", "-lc",
+         f"-L{LIBRARY.parent}", "-lblazen", f"-femit-bin={WORK / 'zig'}"], **caches)
+    expect(run([WORK / "zig"]), VERSION + ' {"hello":"zig"} dropped 1' + CONSTANTS)
+
+
+def luajit():
+    """LuaJIT's ffi: the bare header and the library."""
+    need("luajit")
+    expect(run(["luajit", HERE / "luajit_import.lua", bare_header(), LIBRARY]),
+           VERSION + ' {"hello":"luajit"} dropped 1' + CONSTANTS)
 
 
 def installed():
     """A consumer in C of what is installed: through pkg-config and through the CMake package, shared and static."""
     need("cmake", "ninja", "gcc", "pkg-config")
-    prefix, source, expected = WORK / "prefix", HERE / "installed", VERSION + ' {"hello":"c"}'
+    prefix, source, expected = WORK / "prefix", HERE / "installed", VERSION + ' {"hello":"c"}' + CONSTANTS
     shutil.rmtree(prefix, ignore_errors=True)
     run(["cmake", "--install", LIBRARY.parent, "--prefix", prefix])
     folder = next(prefix.rglob("blazen.pc")).parent
@@ -125,7 +157,7 @@ def installed():
         expect(run([WORK / "installed" / name], LD_LIBRARY_PATH=""), expected)
 
 
-IMPORTS = {function.__name__: function for function in (cgo, bindgen, cffi, ctypesgen, installed)}
+IMPORTS = {function.__name__: function for function in (cgo, bindgen, cffi, ctypesgen, zig, luajit, installed)}
 
 
 def fault(name):
@@ -138,8 +170,9 @@ def fault(name):
 
 
 def self_test():
-    """With nothing on PATH, each import has to fail and to say so."""
+    """With nothing on PATH, and no module, each import has to fail and to say so."""
     path, failed = os.environ["PATH"], []
+    sys.modules["ziglang"] = None  # as where it is not installed
     with tempfile.TemporaryDirectory() as empty:
         os.environ["PATH"] = empty
         for name in IMPORTS:

@@ -23,6 +23,7 @@ HEADER = ROOT / "include/blazen/blazen.h"
 VERSIONS = {"0.1", "0.2"}
 THREADS = {"any", "outside", "step"}
 BLOCKS = {"no", "yes"}
+CALLS = {"none", "drop", "host"}
 # Owners that a borrowed pointer may name beside the parameters.
 OWNERS = {"the library", "the value", "the workflow", "the runtime", "the run", "the stream", "this call"}
 
@@ -50,9 +51,9 @@ FORBIDDEN = [
     (r"\benum\s+\w", "has a named enum: it is not 32 bits wide everywhere"),
 ]
 
-# kind: define, opaque, scalar, callback, struct, enum or function; text: without comments, on one line.
-Item = namedtuple("Item", "kind name text line comment grouped")
-Tags = namedtuple("Tags", "own thread block since")
+# kind: define, opaque, scalar, callback, struct, enum or function; text: without comments, on one line; raw: with them.
+Item = namedtuple("Item", "kind name text line comment grouped raw")
+Tags = namedtuple("Tags", "own thread block calls since")
 
 # ---- reading the header ----
 
@@ -137,7 +138,7 @@ def items(text):
             comment, last = None, None
             continue
         grouped = comment is None and last is not None and last.kind == what[0] and what[0] in ("define", "opaque")
-        item = Item(*what, without_comments(part), line, last.comment if grouped else comment, grouped)
+        item = Item(*what, without_comments(part), line, last.comment if grouped else comment, grouped, part)
         found.append(item)
         # A remark behind a #define belongs to it: the next line may go on the group.
         comment, last = None, item
@@ -146,7 +147,7 @@ def items(text):
 
 # ---- the tags ----
 
-TAG_LINE = re.compile(r"\[own: (.*?) \| thread: (\w+) \| block: (\w+) \| since: ([\w.]+)\]$")
+TAG_LINE = re.compile(r"\[own: (.*?) \| thread: (\w+) \| block: (\w+) \| calls: (\w+) \| since: ([\w.]+)\]$")
 
 
 def parse_tags(comment):
@@ -154,14 +155,14 @@ def parse_tags(comment):
     last = [line.strip(" *\t") for line in comment.removesuffix("*/").removeprefix("/*").rstrip(" *\n").splitlines()][-1]
     match = TAG_LINE.search(last)
     if not match or not last.startswith("[own: "):
-        return None, "its comment does not end with one line [own: ... | thread: ... | block: ... | since: ...]"
+        return None, "its comment does not end with one line [own: ... | thread: ... | block: ... | calls: ... | since: ...]"
     own = {}
     for entry in [] if match[1] == "none" else match[1].split(", "):
-        word = re.fullmatch(r"(\w+) (in|keep|out|borrow (.+))", entry)
+        word = re.fullmatch(r"(\w+) ((?:in|keep|out)\??|borrow [\w ]+)", entry)
         if not word:
             return None, f"own: cannot read '{entry}'"
         own[word[1]] = word[2]
-    return Tags(own, match[2], match[3], match[4]), None
+    return Tags(own, *match.groups()[1:]), None
 
 
 def parameters(item):
@@ -196,9 +197,13 @@ def check_tags(item):
         yield why
         return
     for word, value, known in (("thread", tags.thread, THREADS), ("block", tags.block, BLOCKS),
-                               ("since", tags.since, VERSIONS)):
+                               ("calls", tags.calls, CALLS), ("since", tags.since, VERSIONS)):
         if value not in known:
             yield f"{word}: '{value}' is none of {', '.join(sorted(known))}"
+    if item.kind != "function" and tags.calls != "none":
+        yield f"calls: '{tags.calls}', but it is no function"
+    if tags.calls == "none" and item.kind == "function" and any(kind == "blazen_drop_fn" for kind, _ in parameters(item)):
+        yield "calls: none, but it takes a drop, which runs where it fails (law 4)"
     yield from check_own(item, tags.own)
 
 
@@ -218,7 +223,14 @@ def check_own(item, own):
 
 
 def check_own_word(name, word, pointers):
-    kind = pointers[name]
+    kind, may_be_null = pointers[name], word.endswith("?")
+    word = word.removesuffix("?")
+    # A number of the system's, which lives as long as what it belongs to.
+    if name == "descriptor" and kind.replace(" ", "") == "int32_t*":
+        if not word.startswith("borrow "):
+            yield f"own: {name} belongs to the library, so it has to be borrowed"
+    if name == "return" and may_be_null:
+        yield "own: `?` is about what is given, not about what is returned"
     if word == "out" and name != "return" and kind.startswith("const") and kind.count("*") == 1:
         yield f"own: {name} is const, so it cannot be out"
     if name != "return" and kind.count("*") == 2 and word != "out":
@@ -247,7 +259,7 @@ def check_words(item):
             yield why
     if item.kind == "enum":
         for constant in item.text[item.text.index("{") + 1:item.text.rindex("}")].split(","):
-            if constant.strip() and not re.fullmatch(r"\s*BLAZEN_[A-Z0-9_]+ = \d+\s*", constant):
+            if constant.strip() and not re.fullmatch(r"\s*BLAZEN_[A-Z0-9_]+ = -?(\d+|0x[0-9A-Fa-f]+)\s*", constant):
                 yield f"leaves a number to the compiler, or is not named BLAZEN_...: {constant.strip()}"
 
 
@@ -280,6 +292,29 @@ def check_user_data(item, params):
         if kind.endswith("_fn") and kind != "blazen_drop_fn":
             if params[at + 1:at + 3] != [("void *", "user_data"), ("blazen_drop_fn", "drop")]:
                 yield f"takes {kind} without `void *user_data, blazen_drop_fn drop` behind it"
+
+
+def check_fields(item):
+    """Whose each pointer in a struct is: its comment begins with a word of own."""
+    if item.kind != "struct":
+        return
+    body = item.raw[item.raw.index("{") + 1:item.raw.rindex("}")]
+    for name, comment in re.findall(r"\*\s*(\w+);[ \t]*(?:/\*+<?\s*(.*?)\*/)?", body, re.DOTALL):
+        if not re.match(r"(?:in|keep)\??: ", comment):
+            yield f"the comment of {name} does not begin with in, in?, keep or keep?, and a colon"
+
+
+# What #if needs.
+FOR_THE_PREPROCESSOR = r"BLAZEN_VERSION_\w+"
+
+
+def check_constant(item):
+    """What fits in an int is an enum constant: a parser without a preprocessor has it."""
+    match = re.fullmatch(r"#define (\w+) \(?(-?\w+)\)?", item.text) if item.kind == "define" else None
+    if not match or re.fullmatch(FOR_THE_PREPROCESSOR, match[1]) or not re.fullmatch(r"-?(0x)?[0-9a-fA-F]+", match[2]):
+        return
+    if -2**31 <= int(match[2], 0) < 2**31:
+        yield "is a number that fits in an int: make it an enum constant"
 
 
 def check_name(item):
@@ -333,7 +368,7 @@ def text_faults(text):
     known = {kind: {item.name for item in all_items if item.kind == kind} for kind in ("scalar", "callback")}
     found = []
     for item in all_items:
-        for check in (check_tags, check_words, check_name, lambda one: check_call(one, known)):
+        for check in (check_tags, check_words, check_name, check_fields, check_constant, lambda one: check_call(one, known)):
             found += [(item, why) for why in check(item)]
     for check in (check_structs, check_handles, check_twice):
         found += check(all_items)
@@ -469,76 +504,80 @@ SAMPLE = '''/* A header like ours. */
 #endif
 #ifndef BLAZEN_BARE
 /* Two arguments.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_TEXT(literal) (literal), (sizeof(literal) - 1)
 #ifdef __cplusplus
 extern "C" {
 #endif
 #endif
 /* Bounds.
- * [own: none | thread: any | block: no | since: 0.1] */
-#define BLAZEN_NAME_MAX 1024 /* a name */
-#define BLAZEN_STEP_MAX 4096
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
+#define BLAZEN_NAME_MAX 0x100000000 /* a name */
+#define BLAZEN_STEP_MAX 4096000000
 
 /* ------ types */
 
 /* How it ended.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef int32_t blazen_status;
 /* The values.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 enum {
     BLAZEN_OK = 0, /* well */
 
     BLAZEN_BAD = 1
 };
 /* Handles.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef struct blazen_error blazen_error;
 typedef struct blazen_value blazen_value;
 
 /* Ends it.
- * [own: user_data keep | thread: any | block: no | since: 0.1] */
+ * [own: user_data keep | thread: any | block: no | calls: none | since: 0.1] */
 typedef void (*blazen_drop_fn)(void *user_data);
 /* A step.
- * [own: user_data borrow the workflow, value borrow this call | thread: any | block: no | since: 0.1] */
+ * [own: user_data borrow the workflow, value borrow this call | thread: any | block: no | calls: none | since: 0.1] */
 typedef blazen_status (*blazen_step_fn)(void *user_data, blazen_value *value,
                                         blazen_error **error);
 /* Options.
- * [own: none | thread: any | block: no | since: 0.1] */
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef struct blazen_options {
     size_t struct_size;
-    const char *name; /* its name */
+    const char *name; /**< in?: its name */
+    void *user_data;  /**< keep: of nothing */
 } blazen_options;
-/* [own: none | thread: any | block: no | since: 0.1] */
+/* [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_OPTIONS_INIT \\
-    { sizeof(blazen_options), NULL }
+    { sizeof(blazen_options), NULL, NULL }
 /* Defaults.
- * [own: options in | thread: any | block: no | since: 0.1] */
+ * [own: options in | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_options_init(blazen_options *options, size_t struct_size);
 /* One more.
- * [own: error in, return out | thread: any | block: no | since: 0.1] */
+ * [own: error in, return out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_error *blazen_error_retain(const blazen_error *error);
-/* [own: error keep | thread: any | block: no | since: 0.1] */
+/* [own: error keep | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_error_release(blazen_error *error);
 /* Makes one.
- * [own: text in, value out | thread: outside | block: yes | since: 0.1] */
+ * [own: text in, value out | thread: outside | block: yes | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_json(const char *text, size_t text_length, blazen_value **value,
                                            blazen_error **error);
 /* One more.
- * [own: value in, return out | thread: step | block: no | since: 0.1] */
+ * [own: value in, return out | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_value *blazen_value_retain(const blazen_value *value);
-/* [own: value keep | thread: any | block: no | since: 0.1] */
+/* [own: value keep | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_value_release(blazen_value *value);
 /* The text.
- * [own: value in, length out, return borrow value | thread: any | block: no | since: 0.1] */
+ * [own: value in, length out?, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_value_text(const blazen_value *value, size_t *length);
 /* Calls later.
- * [own: value in, user_data keep | thread: any | block: no | since: 0.1] */
+ * [own: value in, user_data keep | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_value_on(blazen_value *value, blazen_step_fn step, void *user_data,
                                          blazen_drop_fn drop, blazen_error **error);
+/* A descriptor.
+ * [own: value in, descriptor borrow value | thread: any | block: no | calls: none | since: 0.1] */
+BLAZEN_API blazen_status blazen_value_descriptor(blazen_value *value, int32_t *descriptor, blazen_error **error);
 /* The version.
- * [own: return borrow the library | thread: any | block: no | since: 0.1] */
+ * [own: return borrow the library | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_version(void);
 #ifndef BLAZEN_BARE
 #ifdef __cplusplus
@@ -548,33 +587,48 @@ BLAZEN_API const char *blazen_version(void);
 #endif
 '''
 
-TAGGED = "/* It.\n * [own: none | thread: any | block: no | since: 0.1] */\n"
+TAGGED = "/* It.\n * [own: none | thread: any | block: no | calls: none | since: 0.1] */\n"
 VERSION = "BLAZEN_API const char *blazen_version(void);\n"
 
 # What is replaced in the sample, by what, and a part of the fault that the reader of the text has to find.
 TEXT_PLANTS = [
-    ("/* The version.\n * [own: return borrow the library | thread: any | block: no | since: 0.1] */\n", "",
+    ("/* The version.\n * [own: return borrow the library | thread: any | block: no | calls: none | since: 0.1] */\n", "",
      "blazen_version: is not directly preceded by a comment"),
     (VERSION, "\n" + VERSION, "blazen_version: is not directly preceded by a comment"),
     ("#define BLAZEN_STEP_MAX", "\n#define BLAZEN_STEP_MAX", "BLAZEN_STEP_MAX: is not directly preceded"),
     ("typedef struct blazen_value", "\ntypedef struct blazen_value", "blazen_value: is not directly preceded"),
-    ("/* How it ended.\n * [own: none | thread: any | block: no | since: 0.1] */", "/* How it ended. */",
+    ("/* How it ended.\n * [own: none | thread: any | block: no | calls: none | since: 0.1] */", "/* How it ended. */",
      "blazen_status: its comment does not end with one line"),
     ("enum {", "\nenum {", "BLAZEN_OK: is not directly preceded"),
     ("typedef struct blazen_options {", "\ntypedef struct blazen_options {", "blazen_options: is not directly preceded"),
     ("#define BLAZEN_OPTIONS_INIT", "\n#define BLAZEN_OPTIONS_INIT", "BLAZEN_OPTIONS_INIT: is not directly preceded"),
     ("since: 0.1] */\n" + VERSION, "since: 0.1] It is text. */\n" + VERSION, "does not end with one line"),
-    ("thread: outside | block: yes | since", "thread: outside | since", "does not end with one line"),
+    ("thread: outside | block: yes | calls", "thread: outside | calls", "does not end with one line"),
+    ("block: yes | calls: host | since", "block: yes | since", "does not end with one line"),
     ("thread: outside", "thread: inside", "thread: 'inside' is none of"),
     ("block: yes", "block: maybe", "block: 'maybe' is none of"),
-    ("block: yes | since: 0.1", "block: yes | since: 9.9", "since: '9.9' is none of"),
+    ("/* How it ended.\n * [own: none | thread: any | block: no | calls: none", "/* How it ended.\n * [own: none | thread: any | block: no | calls: drop",
+     "blazen_status: calls: 'drop', but it is no function"),
+    ("[own: value in, user_data keep | thread: any | block: no | calls: drop",
+     "[own: value in, user_data keep | thread: any | block: no | calls: none", "blazen_value_on: calls: none, but it takes a drop"),
+    ("calls: host", "calls: somebody", "calls: 'somebody' is none of"),
+    ("calls: host | since: 0.1", "calls: host | since: 9.9", "since: '9.9' is none of"),
     ("[own: text in, value out", "[own: text in", "own says nothing of value"),
     ("[own: text in, value out", "[own: text in, value takes", "own: cannot read 'value takes'"),
     ("[own: text in, value out", "[own: text in, text_length in, value out", "own speaks of text_length"),
     ("[own: text in, value out", "[own: text in, value in", "own: value is a place for an output"),
     ("[own: text in, value out", "[own: text out, value out", "own: text is const"),
-    ("length out, return borrow value", "return borrow value", "own says nothing of length"),
-    ("length out, return borrow value", "length out", "own says nothing of return"),
+    ("length out?, return borrow value", "return borrow value", "own says nothing of length"),
+    ("length out?, return borrow value", "length out?", "own says nothing of return"),
+    ("length out?", "length ?out", "own: cannot read 'length ?out'"),
+    ("length out?", "length out??", "own: cannot read 'length out??'"),
+    ("length out?", "length borrow value?", "own: cannot read 'length borrow value?'"),
+    ("error in, return out", "error in, return out?", "`?` is about what is given"),
+    ("descriptor borrow value", "descriptor out", "descriptor belongs to the library"),
+    ("/**< in?: its name", "/**< its name", "the comment of name does not begin with"),
+    ("  /**< keep: of nothing */", "", "the comment of user_data does not begin with"),
+    ("BLAZEN_STEP_MAX 4096000000", "BLAZEN_STEP_MAX 4096", "BLAZEN_STEP_MAX: is a number that fits in an int"),
+    ("BLAZEN_STEP_MAX 4096000000", "BLAZEN_STEP_MAX (-1)", "BLAZEN_STEP_MAX: is a number that fits in an int"),
     ("return borrow value", "return borrow somebody", "borrows from 'somebody'"),
     ("return borrow value", "return keep", "what is returned is out or borrowed"),
     ("[own: error keep", "[own: error keep, return out", "own speaks of return"),
@@ -615,8 +669,8 @@ TEXT_PLANTS = [
 COMPILE_PLANTS = [
     ("    BLAZEN_BAD = 1\n", "    BLAZEN_BAD = 1,\n    BLAZEN_WORSE = 3000000000\n", "-std=c99"),
     ("#include <stdint.h>\n", "", "-std=c++11"),
-    ("    { sizeof(blazen_options), NULL }", "    { .struct_size = sizeof(blazen_options), .name = NULL }", "-std=c++17"),
-    ("    { sizeof(blazen_options), NULL }", "    { sizeof(blazen_options), }", "-std=c"),
+    ("    { sizeof(blazen_options), NULL, NULL }", "    { .struct_size = sizeof(blazen_options), .name = NULL }", "-std=c++17"),
+    ("    { sizeof(blazen_options), NULL, NULL }", "    { sizeof(blazen_options), }", "-std=c"),
     ("blazen_value_retain(const blazen_value *value);", "blazen_value_retain(const blazen_value *class);", "-std=c++20"),
     ("blazen_version(void);", "blazen_version();", "-std=c17"),
     ("#ifndef BLAZEN_BLAZEN_H\n#define BLAZEN_BLAZEN_H\n", "#if 1\n", "-std=c++14"),

@@ -26,6 +26,7 @@ UNUSED = {
     "invocation_context": "the Invocation has the Context that its body had",
     "status_name": "Status has the names",
     "workflow_name": "the Workflow has its name",
+    "event_name": "the binding has the names of the events as texts of its own",
 }
 
 SCALARS = {

@@ -30,6 +30,10 @@ def value_text(value):
     return ffi.buffer(data, length[0])[:].decode()
 
 
+def event_name(which):
+    return text(lib.blazen_event_name(which, ffi.NULL))
+
+
 def made(kind, call, *arguments):
     """The output of a call that makes a handle."""
     output, error = ffi.new(f"{kind} **"), ffi.new("blazen_error **")
@@ -41,7 +45,7 @@ def made(kind, call, *arguments):
 def step(user_data, context, event, error):
     greeting = ffi.from_handle(user_data)
     result = json.dumps({greeting: json.loads(value_text(lib.blazen_event_value(event)))}, separators=(",", ":"))
-    stop = b"blazen::StopEvent"
+    stop = event_name(lib.BLAZEN_EVENT_STOP).encode()
     return lib.blazen_context_emit_json(context, stop, len(stop), result.encode(), len(result), error)
 
 
@@ -52,7 +56,7 @@ def drop(user_data):
 
 def workflow(handle):
     builder = made("blazen_workflow_builder", lib.blazen_workflow_builder_create, b"greet", 5)
-    start, error = b"blazen::StartEvent", ffi.new("blazen_error **")
+    start, error = event_name(lib.BLAZEN_EVENT_START).encode(), ffi.new("blazen_error **")
     check(lib.blazen_workflow_builder_add_step(builder, b"greet", 5, start, len(start), step, handle, drop, error), error)
     built = made("blazen_workflow", lib.blazen_workflow_builder_build, builder)
     lib.blazen_workflow_builder_release(builder)
@@ -70,7 +74,8 @@ def main():
     lib.blazen_value_release(value)
     lib.blazen_runtime_release(runtime)
     lib.blazen_workflow_release(greet)
-    print(text(lib.blazen_version()), answer, "dropped", len(dropped))
+    numbers = lib.BLAZEN_FOREVER, lib.BLAZEN_NAME_BYTES_MAX, lib.BLAZEN_STEP_TIMEOUT_MS_MAX, lib.BLAZEN_UNTIL_ASKING
+    print(text(lib.blazen_version()), answer, "dropped", len(dropped), *numbers, event_name(lib.BLAZEN_EVENT_STOP))
 
 
 main()

@@ -24,7 +24,8 @@ def main():
     answer = ctypes.string_at(data, length.value).decode()
     blazen.blazen_value_release(value)
     assert blazen.blazen_abi() == blazen.BLAZEN_ABI
-    print(blazen.blazen_version().decode(), answer)
+    numbers = blazen.BLAZEN_FOREVER, blazen.BLAZEN_NAME_BYTES_MAX, blazen.BLAZEN_STEP_TIMEOUT_MS_MAX, blazen.BLAZEN_UNTIL_ASKING
+    print(blazen.blazen_version().decode(), answer, *numbers, blazen.blazen_event_name(blazen.BLAZEN_EVENT_STOP, None).decode())
 
 
 main()

@@ -85,5 +85,6 @@ func main() {
 	greet := workflow(func(input string) string { return `{"hello":` + input + `}` })
 	result := run(greet, `"go"`)
 	C.blazen_workflow_release(greet)
-	fmt.Println(C.GoString(C.blazen_version()), result, "dropped", dropped)
+	fmt.Println(C.GoString(C.blazen_version()), result, "dropped", dropped, C.BLAZEN_FOREVER, C.BLAZEN_NAME_BYTES_MAX,
+		C.BLAZEN_STEP_TIMEOUT_MS_MAX, C.BLAZEN_UNTIL_ASKING, C.GoString(C.blazen_event_name(C.BLAZEN_EVENT_STOP, nil)))
 }

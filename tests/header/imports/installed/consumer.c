@@ -10,7 +10,9 @@ int main(void) {
     blazen_error_release(error);
     return 1;
   }
-  printf("%s %s\n", blazen_version(), (const char*)blazen_value_data(value, NULL));
+  printf("%s %s %d %d %d %d %s\n", blazen_version(), (const char*)blazen_value_data(value, NULL),
+         BLAZEN_FOREVER, BLAZEN_NAME_BYTES_MAX, BLAZEN_STEP_TIMEOUT_MS_MAX, BLAZEN_UNTIL_ASKING,
+         blazen_event_name(BLAZEN_EVENT_STOP, NULL));
   blazen_value_release(value);
   return 0;
 }

@@ -31,7 +31,12 @@ fn main() {
         assert_eq!(blazen_abi(), BLAZEN_ABI);
         let value = value_json(r#"{"hello":"rust"}"#);
         assert_eq!(blazen_value_tag(value), BLAZEN_TAG_JSON as blazen_tag);
-        println!("{} {}", text(blazen_version()), value_text(value));
+        println!(
+            "{} {} {BLAZEN_FOREVER} {BLAZEN_NAME_BYTES_MAX} {BLAZEN_STEP_TIMEOUT_MS_MAX} {BLAZEN_UNTIL_ASKING} {}",
+            text(blazen_version()),
+            value_text(value),
+            text(blazen_event_name(BLAZEN_EVENT_STOP as blazen_known_event, ptr::null_mut()))
+        );
         blazen_value_release(value);
     }
 }
