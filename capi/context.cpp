@@ -2,31 +2,12 @@
 
 #include <vector>
 
-#include "capi/handle.hpp"
+#include "capi/values.hpp"
 
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
 
 namespace blazen::capi {
-
-struct Keys final : Object {
-  Keys() noexcept : Object(Kind::keys) {}
-  static void destroy(Keys* keys) noexcept { delete keys; }
-  std::vector<std::string> texts;
-};
-
-struct Batch final : Object {
-  struct Item {
-    Write::Kind kind;
-    std::string key;
-    Ref<Value> value;
-    uint64_t expected;
-  };
-
-  Batch() noexcept : Object(Kind::batch) {}
-  static void destroy(Batch* batch) noexcept { delete batch; }
-  std::vector<Item> items;
-};
 
 namespace {
 
@@ -36,17 +17,6 @@ Ref<Error> need_open(const blazen_context* context, KeptCall& call) noexcept {
   if (call->is_open() && !call->run().ended()) [[likely]]
     return nullptr;
   return Context(*call).check_open();
-}
-
-Ref<Error> refuse_live(const Value& value) noexcept {
-  if (value.tag() != Tag::live) return nullptr;
-  return Error::make(Status::wrong_tag,
-                     "value is LIVE: the state goes into snapshots, LIVE values into the session");
-}
-
-Ref<Error> need_state_value(const blazen_value* handle, Ref<Value>& value) noexcept {
-  if (Ref<Error> failure = need_value_or_null("value", handle, value)) return failure;
-  return refuse_live(*value);
 }
 
 Ref<Error> set_state(Call& call, std::string_view key, Ref<Value> value) {
@@ -353,12 +323,10 @@ blazen_status blazen_context_compare_and_set(blazen_context* context, const char
     if (Ref<Error> failure = need_open(context, call)) return failure;
     if (Ref<Error> failure = need_key(key, key_length, name)) return failure;
     if (Ref<Error> failure = need_state_value(value, kept)) return failure;
-    const bool removes = value == nullptr;
-    Write writes[2] = {{Write::Kind::expect, name, nullptr, expected},
-                       {removes ? Write::Kind::remove : Write::Kind::set, name, std::move(kept)}};
+    CompareAndSet change(name, expected, value, std::move(kept));
     uint64_t written = 0;
-    if (Ref<Error> failure = call->run().write(*call, writes, &written, nullptr)) return failure;
-    if (version != nullptr) *version = removes ? 0 : written;
+    if (Ref<Error> failure = call->run().write(*call, change.writes, &written, nullptr)) return failure;
+    change.give_version(written, version);
     return nullptr;
   });
 }
@@ -370,10 +338,7 @@ blazen_status blazen_context_apply(blazen_context* context, const blazen_batch* 
     if (Ref<Error> failure = need_open(context, call)) return failure;
     if (Ref<Error> failure = need("batch", batch, object)) return failure;
     const Ref<Batch> kept = Ref<Batch>::share(object);  // what is replaced may release it
-    std::vector<Write> writes;
-    writes.reserve(object->items.size());
-    for (const Batch::Item& item : object->items)
-      writes.push_back({item.kind, item.key, item.value, item.expected});
+    std::vector<Write> writes = object->writes();
     return call->run().write(*call, writes, nullptr, nullptr);
   });
 }

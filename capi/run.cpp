@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/scope.hpp"
+#include "base/uuid.hpp"
 #include "capi/handle.hpp"
 #include "capi/snapshot.hpp"
 
@@ -19,6 +20,8 @@ struct RunOptions {
   Ref<Value> metadata;
   Run::Resuming how;
   std::unique_ptr<PendingCallback> input;
+  bool has_id = false;
+  RunId id{};
   std::span<const blazen_deserializer> deserializers;
   bool skips_unknown = false;
 };
@@ -80,6 +83,13 @@ Ref<Error> read_deserializers(const blazen_run_options& all, RunOptions& options
   return invalid("options.deserializers has two of one label");
 }
 
+Ref<Error> read_run_id(const blazen_run_options& all, RunOptions& options) {
+  if (all.run_id == nullptr) return nullptr;
+  options.has_id = parse_uuid({all.run_id, all.run_id_length}, options.id);
+  if (options.has_id) return nullptr;
+  return invalid("options.run_id is no UUID of 36 characters, such as 123e4567-e89b-42d3-a456-426614174000");
+}
+
 Ref<Error> read_run_options(const blazen_run_options* given, DropGuard& guard, RunOptions& options) {
   if (given == nullptr) return nullptr;
   blazen_run_options all = BLAZEN_RUN_OPTIONS_INIT;
@@ -87,6 +97,8 @@ Ref<Error> read_run_options(const blazen_run_options* given, DropGuard& guard, R
   options.how.allow_changed_workflow = all.allow_changed_workflow != 0;
   options.how.time_has_passed = all.time_has_passed != 0;
   options.how.keeps_paused = all.keep_paused != 0;
+  options.how.forks = all.fork != 0;
+  if (Ref<Error> failure = read_run_id(all, options)) return failure;
   if (all.input != nullptr) {
     guard.taken();
     options.input = make_callback(reinterpret_cast<HostFunction>(all.input), all.user_data, all.drop);
@@ -128,7 +140,9 @@ Ref<Error> read_stream_options(const blazen_stream_options* given, StreamOptions
   options.from = all.from;
   options.holds = all.overflow == BLAZEN_OVERFLOW_HOLD;
   options.capacity = all.capacity;
+  if (all.routed != 0 && all.routed != 1) return invalid("options.routed is neither 0 nor 1");
   options.lifecycle = all.lifecycle != 0;
+  options.routed = all.routed != 0;
   return read_types(all, options.types);
 }
 // The deserializers of one resume.
@@ -249,7 +263,7 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
       return Error::make(Status::wrong_place,
                          "a run cannot be waited for inside a callback: start it and go on");
     }
-    Result<Ref<Run>> run = Run::create(*host, Ref<Workflow>::share(definition), nullptr, nullptr);
+    Result<Ref<Run>> run = Run::create(*host, Ref<Workflow>::share(definition), nullptr, nullptr, nullptr);
     if (!run) return run.error();
     const OnlyHandle handle(run->take());
     Ref<Value> outcome;
@@ -276,8 +290,10 @@ blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workfl
     if (Ref<Error> failure = need_out("run", run)) return failure;
     if (!all.deserializers.empty())
       return invalid("options.deserializers: a run that is created has nothing to deserialize");
+    if (all.how.forks) return invalid("options.fork: a run that is created has nothing to fork from");
     Result<Ref<Run>> made =
-        Run::create(*host, Ref<Workflow>::share(definition), std::move(all.metadata), std::move(all.input));
+        Run::create(*host, Ref<Workflow>::share(definition), all.has_id ? &all.id : nullptr,
+                    std::move(all.metadata), std::move(all.input));
     if (!made) return made.error();
     *run = handle_of(made->take());
     return nullptr;
@@ -301,6 +317,10 @@ blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workfl
     if (Ref<Error> failure = need_out("run", run)) return failure;
     if (all.metadata)
       return invalid("options.metadata: the run that is resumed has its metadata in the snapshot");
+    if (all.has_id && !all.how.forks)
+      return invalid(
+          "options.run_id: the run that is resumed has its id in the snapshot; a fork has another");
+    if (all.has_id) all.how.fork_id = &all.id;
     const Ref<Snapshot> kept = Ref<Snapshot>::share(source);  // a deserializer may release it
     Result<const SnapshotDocument*> document = source->document();
     if (!document) return document.error();
@@ -386,6 +406,16 @@ blazen_status blazen_run_resume_in_place(blazen_run* run, blazen_error** error) 
     Ref<Run> object;
     if (Ref<Error> failure = need_run(run, object)) return failure;
     return object->unpause();
+  });
+}
+
+blazen_status blazen_run_cancel_invocation(blazen_run* run, uint64_t invocation_id, int32_t retry,
+                                           blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (retry != 0 && retry != 1) return invalid("retry is neither 0 nor 1");
+    return object->cancel_invocation(invocation_id, retry == 1);
   });
 }
 

@@ -989,10 +989,15 @@ typedef struct blazen_run_options {
     void *user_data;         /**< keep?: of input; drop(user_data) runs when the run is gone, or was not made */
     blazen_drop_fn drop;
     int32_t keep_paused; /**< resume: a run that was paused in its snapshot stays so; 0: its start lets it go on */
+    const char *run_id; /**< in?: the id of the new run, where the host has one: a UUID of 36 characters, never given before;
+                           NULL: one is made. Not for a resume that is no fork. Since 0.2 */
+    size_t run_id_length;
+    int32_t fork; /**< resume: 1: a new run from there, with another id, so that its idempotency keys are its own; 0: that run
+                     goes on, with its id. Since 0.2 */
 } blazen_run_options;
 /** The defaults, to begin with: `blazen_run_options x = BLAZEN_RUN_OPTIONS_INIT;`.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
-#define BLAZEN_RUN_OPTIONS_INIT { sizeof(blazen_run_options), NULL, 0, NULL, 0, 0, 0, NULL, NULL, NULL, 0 }
+#define BLAZEN_RUN_OPTIONS_INIT { sizeof(blazen_run_options), NULL, 0, NULL, 0, 0, 0, NULL, NULL, NULL, 0, NULL, 0, 0 }
 /** Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_run_options_init(blazen_run_options *options, size_t struct_size);
@@ -1103,6 +1108,33 @@ BLAZEN_API blazen_status blazen_run_dropped(const blazen_run *run, blazen_value 
  * [own: run in, event in, options in? | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_send_event(blazen_run *run, const blazen_event *event,
                                                const blazen_send_options *options, blazen_error **error);
+
+/** Reads a key of the run's state, at any time, also when it has ended; what an atomic step writes is there when it has
+ * completed. *value is NULL where there is no such key, and *version is 0 then, else for blazen_run_compare_and_set.
+ * [own: run in, key in, value out, version out? | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_get_value(const blazen_run *run, const char *key, size_t key_length,
+                                              blazen_value **value, uint64_t *version, blazen_error **error);
+/** Lists the keys of the run's state that begin with prefix (empty: all), in the order of their bytes.
+ * [own: run in, prefix in?, keys out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_keys(const blazen_run *run, const char *prefix, size_t prefix_length,
+                                         blazen_keys **keys, blazen_error **error);
+/** Writes the value of a key only where it still has the version given (0: is not there); else it answers
+ * BLAZEN_ERROR_CONFLICT, and after the end of the run BLAZEN_ERROR_CANCELLED. value NULL removes the key. *version gets the
+ * new one. Before the start, it says what the state begins with.
+ * [own: run in, key in, value in?, version out? | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_compare_and_set(blazen_run *run, const char *key, size_t key_length,
+                                                    uint64_t expected, blazen_value *value, uint64_t *version,
+                                                    blazen_error **error);
+/** Applies a batch to the state: all of it, or, with BLAZEN_ERROR_CONFLICT or BLAZEN_ERROR_LIMIT, nothing.
+ * [own: run in, batch in | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_apply(blazen_run *run, const blazen_batch *batch, blazen_error **error);
+/** Cancels one invocation and lets the run go on: its step fails with BLAZEN_ERROR_CANCELLED, whether it runs (it is told,
+ * and what it does counts no more), waits for an answer, its next attempt or a permit, or is queued or elsewhere. retry 1: as
+ * its retry policy says; 0: for good. So the run ends by it where no step accepts blazen::StepFailedEvent. For an id that is
+ * not open, it answers BLAZEN_ERROR_NOT_FOUND. It looks through the open invocations.
+ * [own: run in | thread: any | block: no | calls: host | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_cancel_invocation(blazen_run *run, uint64_t invocation_id, int32_t retry,
+                                                      blazen_error **error);
 
 /** How a run is paused.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
@@ -1425,10 +1457,14 @@ typedef struct blazen_stream_options {
     uint64_t capacity; /**< items published since, and not taken; 0, and at most: the workflow's BLAZEN_LIMIT_STREAM_ITEMS */
     int32_t lifecycle; /**< 1: lifecycle and progress items too. They have no number of their own, but that of the item before
                           them, stand where they happened, and are never repeated; `types` holds for them as well */
+    int32_t routed; /**< 1: each event that is routed too, whole, when it is: StartEvent, what steps send and emit, what comes
+                       from outside, StopEvent. They stand among the lifecycle items and are unnumbered like them, so that
+                       nothing depends on who watches; what is published as well, such as a question, comes once, with its
+                       number. Where nobody asks for it, it costs nothing. Since 0.2 */
 } blazen_stream_options;
 /** The defaults, to begin with: `blazen_stream_options x = BLAZEN_STREAM_OPTIONS_INIT;`.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
-#define BLAZEN_STREAM_OPTIONS_INIT { sizeof(blazen_stream_options), 0, NULL, NULL, 0, 0, 0, 0 }
+#define BLAZEN_STREAM_OPTIONS_INIT { sizeof(blazen_stream_options), 0, NULL, NULL, 0, 0, 0, 0, 0 }
 /** Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_stream_options_init(blazen_stream_options *options, size_t struct_size);

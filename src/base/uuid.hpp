@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace blazen {
 
@@ -22,6 +23,28 @@ inline UuidText uuid_text(const std::array<uint8_t, 16>& bytes) noexcept {
     text[at++] = kDigits[bytes[i] & 15];
   }
   return text;
+}
+
+// Upper-case digits too. False: the text is none.
+inline bool parse_uuid(std::string_view text, std::array<uint8_t, 16>& bytes) noexcept {
+  if (text.size() != kUuidTextLength) return false;
+  size_t digits = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (at == 8 || at == 13 || at == 18 || at == 23) {
+      if (c != '-') return false;
+      continue;
+    }
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
+    if (digit < 0) return false;
+    uint8_t& byte = bytes[digits / 2];
+    byte = static_cast<uint8_t>(digits % 2 == 0 ? digit << 4 : byte | digit);
+    ++digits;
+  }
+  return true;
 }
 
 }  // namespace blazen

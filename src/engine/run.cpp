@@ -57,16 +57,27 @@ class Run::FirstHandle {
   Run* run_;
 };
 
-Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata,
+namespace {
+
+// RFC 9562: version 4, variant 10.
+void mark_as_uuid(RunId& id) noexcept {
+  id[6] = static_cast<uint8_t>((id[6] & 0x0f) | 0x40);
+  id[8] = static_cast<uint8_t>((id[8] & 0x3f) | 0x80);
+}
+
+}  // namespace
+
+Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, const RunId* id, Ref<Value> metadata,
                              std::unique_ptr<PendingCallback> input) {
   FirstHandle run(new Run(runtime, std::move(workflow)));
   RunState& state = run->locked_state_.unshared();
   make_steps(state);
   state.metadata = std::move(metadata);
   run->listeners_.input = std::move(input);
-  if (Ref<Error> error = runtime.enlist(*run, &state.id, state.pool, run->bodies_.spare_call)) return error;
-  state.id[6] = static_cast<uint8_t>((state.id[6] & 0x0f) | 0x40);  // RFC 9562: version 4,
-  state.id[8] = static_cast<uint8_t>((state.id[8] & 0x3f) | 0x80);  // variant 10
+  if (id != nullptr) state.id = *id;
+  RunId* const made = id == nullptr ? &state.id : nullptr;
+  if (Ref<Error> error = runtime.enlist(*run, made, state.pool, run->bodies_.spare_call)) return error;
+  if (made != nullptr) mark_as_uuid(*made);
   return run.take();
 }
 
@@ -83,9 +94,11 @@ Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
   run->life_.time_has_passed = how.time_has_passed;
   run->life_.ends_pause = !how.keeps_paused;
   run->life_.ended.store(has_ended(run->state()));
-  if (Ref<Error> error =
-          runtime.enlist(*run, nullptr, run->locked_state_.unshared().pool, run->bodies_.spare_call))
-    return error;
+  RunState& state = run->locked_state_.unshared();
+  if (how.fork_id != nullptr) state.id = *how.fork_id;
+  RunId* const made = how.forks && how.fork_id == nullptr ? &state.id : nullptr;
+  if (Ref<Error> error = runtime.enlist(*run, made, state.pool, run->bodies_.spare_call)) return error;
+  if (made != nullptr) mark_as_uuid(*made);
   if (!run->state().dropped.empty())
     run->tell_log(LogLevel::warning, "resumed without what could not be kept: ", run->dropped());
   return run.take();
@@ -166,7 +179,7 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   life_.time_has_passed = false;
   time_.looked_ms = start.now_ms;
   time_.has_just_looked = true;
-  if (will_move && !has_ended(state())) begin_time(transaction.locked(), transaction.notifications);
+  if (is_new && !has_ended(state())) begin_time(transaction.locked(), transaction.notifications);
   if (will_move) {
     life_.owned = true;
     keep();

@@ -59,12 +59,15 @@ class Run final : public Object, public RunEntry {
  public:
   // Not started yet. Throws std::bad_alloc.
   // input: who answers the questions of the run; may be null.
-  static Result<Ref<Run>> create(Runtime& runtime, Ref<Workflow> workflow, Ref<Value> metadata,
-                                 std::unique_ptr<PendingCallback> input);
+  // id: that the host gives it; null: one is made.
+  static Result<Ref<Run>> create(Runtime& runtime, Ref<Workflow> workflow, const RunId* id,
+                                 Ref<Value> metadata, std::unique_ptr<PendingCallback> input);
   struct Resuming {
     bool allow_changed_workflow = false;
-    bool time_has_passed = false;  // what is due by the date of the snapshot and the clock is due
-    bool keeps_paused = false;     // a pause that is in the snapshot outlives the start
+    bool time_has_passed = false;    // what is due by the date of the snapshot and the clock is due
+    bool keeps_paused = false;       // a pause that is in the snapshot outlives the start
+    bool forks = false;              // it is another run, with another id
+    const RunId* fork_id = nullptr;  // that the host gives it; null: one is made
   };
   static Result<Ref<Run>> resume(Runtime& runtime, const Ref<Workflow>& workflow,
                                  const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
@@ -99,6 +102,7 @@ class Run final : public Object, public RunEntry {
   Ref<Error> pause(Pause how) noexcept;
   Ref<Error> unpause() noexcept;
   void abort() noexcept;
+  Ref<Error> cancel_invocation(uint64_t id, bool retries);
   Ref<Error> respond(std::string_view request_id, Ref<Value> answer);
   Ref<Error> fail_question(std::string_view request_id, Ref<Error> cause);
   // As JSON arrays and objects. Throw std::bad_alloc.
@@ -126,6 +130,10 @@ class Run final : public Object, public RunEntry {
     uint64_t version = 0;
   };
   Found find(Call& call, std::string_view key, bool session) const;
+  // The state, from outside.
+  Found find(std::string_view key) const;
+  std::vector<std::string> keys(std::string_view prefix) const { return kept_keys(prefix, false); }
+  Ref<Error> write(std::span<Write> writes, uint64_t* version);
   std::vector<std::string> keys(Call& call, std::string_view prefix, bool session) const;
 
   // What a step does while its body runs, or is pending: see context.hpp. All but the first two may throw
@@ -251,8 +259,12 @@ class Run final : public Object, public RunEntry {
   bool reserve_timer(Locked locked, Call& call) noexcept;
   void set_timer(Locked locked, Call& call, int64_t now, Notifications& notifications) noexcept;
   void stop_timer(Locked locked, Call& call) noexcept;
+  Call* find_call(Locked locked, const Invocation& invocation) const noexcept;
   Call* find_late(Locked locked, int64_t now) noexcept;
   bool expire_step() noexcept;
+  // Its attempt has failed with this error, which is no outcome of its body. call: of one that is in flight.
+  void fail_from_outside(Transaction& transaction, Invocation& failed, Call* call, Ref<Error> error,
+                         bool retries) noexcept;
   int64_t left_of_step(Locked locked, const Invocation& invocation, int64_t now) const noexcept;
   int64_t next_step_due(Locked) const noexcept;
   static Ref<Error> step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept;
@@ -307,7 +319,7 @@ class Run final : public Object, public RunEntry {
   void fail_step(const Call& call, Tick& tick, Ref<Error> cause, Output& handled) const noexcept;
   void finish_otherwise(Locked locked, Call& call, Ref<Error> failure, bool dispatches_next,
                         Commands& commands, Notifications& notifications) noexcept;
-  void make_step_failed(const Call& call, Tick& tick, Output& output) const noexcept;
+  void make_step_failed(const Invocation& failed, Tick& tick, Output& output) const noexcept;
   void leave_pending(Locked locked, Call& call, Commands& commands, Notifications& notifications) noexcept;
   void suspend(Locked locked, Call& call, bool dispatches_next, Commands& commands,
                Notifications& notifications) noexcept;

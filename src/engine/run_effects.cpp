@@ -73,35 +73,39 @@ inline void Run::after_tick(Locked locked, Commands& commands, Notifications& no
 
 // Both rows, each lifecycle item in its place among what was published.
 void Run::append_to_streams(Locked, Commands& commands) noexcept {
-  Commands::Cold& rare = commands.cold();
+  Commands::Cold& cold = commands.cold();
   if (!listeners_.stream) {
     const Limits& limits = workflow().policy().limits;
     try {
-      if (limits.stream_retained != 0 && commands.appended < rare.published.size())
-        listeners_.stream = std::make_unique<StreamLog>(limits, rare.published[commands.appended].sequence);
+      if (limits.stream_retained != 0 && commands.appended < cold.published.size())
+        listeners_.stream = std::make_unique<StreamLog>(limits, cold.published[commands.appended].sequence);
     } catch (const std::bad_alloc&) {
       listeners_.stream.reset();  // these are not retained, and later ones may be
     }
   }
   if (listeners_.stream) {
-    for (size_t i = commands.appended; i < rare.published.size(); ++i)
-      listeners_.stream->append(rare.published[i], rare.dropped_events);
+    for (size_t i = commands.appended; i < cold.published.size(); ++i)
+      listeners_.stream->append(cold.published[i], cold.dropped_events);
   }
-  commands.appended = rare.published.size();
+  commands.appended = cold.published.size();
   if (state().watched) {
     if (std::exchange(commands.unreported, false))
-      listeners_.stream->append_lifecycle(nullptr, state().stream_last, rare.dropped_events);
-    for (size_t i = commands.reported; i < rare.lifecycle.size(); ++i) {
+      listeners_.stream->append_lifecycle(nullptr, state().stream_last, cold.dropped_events);
+    for (size_t i = commands.reported; i < cold.lifecycle.size(); ++i) {
+      const LifecycleRecord& record = cold.lifecycle[i];
+      if (record.shows && listeners_.stream->shows_routed())
+        listeners_.stream->append_lifecycle(record.shows, record.after, cold.dropped_events, true);
+      if (!listeners_.stream->shows_lifecycle()) continue;
       Ref<Event> item;
       try {
-        item = make_lifecycle(rare.lifecycle[i], workflow());
+        item = make_lifecycle(record, workflow());
       } catch (const std::bad_alloc&) {
         item.reset();  // missed, and the listeners are told
       }
-      listeners_.stream->append_lifecycle(item, rare.lifecycle[i].after, rare.dropped_events);
+      listeners_.stream->append_lifecycle(item, record.after, cold.dropped_events);
     }
   }
-  commands.reported = rare.lifecycle.size();
+  commands.reported = cold.lifecycle.size();
 }
 
 // A tick that only says who listens: nothing in it can fail, and nothing follows from it.

@@ -373,15 +373,15 @@ void Run::fail_step(const Call& call, Tick& tick, Ref<Error> cause, Output& hand
   tick.outputs = {};
   tick.writes = {};
   tick.error = Error::step_failed(call.step_->name, call.attempt_, std::move(cause));
-  make_step_failed(call, tick, handled);
+  make_step_failed(*call.invocation_, tick, handled);
 }
 
 // The event for the step that handles failures, where the workflow has one.
-void Run::make_step_failed(const Call& call, Tick& tick, Output& output) const noexcept {
+void Run::make_step_failed(const Invocation& failed, Tick& tick, Output& output) const noexcept {
   if (workflow().acceptors(kStepFailedType).empty() || !tick.error) return;
   try {
-    output.event =
-        step_failed_event(*tick.error, call.step_->name, call.attempt_, call.invocation_id_, call.event());
+    output.event = step_failed_event(*tick.error, workflow().steps()[failed.step].name, failed.attempt,
+                                     failed.id, *failed.event);
     output.type = kStepFailedType;
     tick.outputs = {&output, 1};
   } catch (const std::bad_alloc&) {

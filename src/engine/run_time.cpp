@@ -8,6 +8,7 @@
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/transaction.hpp"
+#include "run/find_invocation.hpp"
 
 namespace blazen {
 
@@ -135,28 +136,66 @@ bool Run::expire_step() noexcept {
   Transaction transaction(*this);
   if (!life_.started || has_ended(state())) return false;
   const int64_t now = now_ms();
-  Call* call = find_late(transaction.locked(), now);
+  Call* const call = find_late(transaction.locked(), now);
   if (call == nullptr) return false;
-  Invocation* late = call->invocation_;
-  Tick tick{Tick::Kind::fail};
-  tick.invocation = late;
+  Invocation& late = *call->invocation_;
+  fail_from_outside(transaction, late, call, step_timed_out(workflow().steps()[late.step], late.attempt),
+                    true);
+  transaction.leave(true);
+  return true;
+}
+
+void Run::fail_from_outside(Transaction& transaction, Invocation& failed, Call* call, Ref<Error> error,
+                            bool retries) noexcept {
+  const Locked locked = transaction.locked();
+  Tick tick{call != nullptr ? Tick::Kind::fail : Tick::Kind::cancel};
+  tick.invocation = &failed;
   tick.now_ms = begin_ms();
   tick.rounded_ms = runtime_->clock().rounded_ms();
-  tick.error = step_timed_out(workflow().steps()[late->step], late->attempt);
+  tick.retries = retries;
+  tick.error = std::move(error);
   Output handled;
-  make_step_failed(*call, tick, handled);
-  abandon(transaction.locked(), *call, transaction.notifications);
-  tick.keeps_permit = call->keeps_permit_;
-  if (!this->tick(transaction.locked(), tick, transaction.commands, transaction.notifications)) {
+  make_step_failed(failed, tick, handled);
+  if (call != nullptr) {
+    abandon(locked, *call, transaction.notifications);
+    tick.keeps_permit = call->keeps_permit_;
+  }
+  if (!this->tick(locked, tick, transaction.commands, transaction.notifications)) {
     tick.error = Error::out_of_memory();
     tick.outputs = {};
-    this->tick(transaction.locked(), tick, transaction.commands, transaction.notifications);
+    this->tick(locked, tick, transaction.commands, transaction.notifications);
   }
   if (transaction.commands.has_cold() && transaction.commands.cold().late_error)
     note_for_log(LogLevel::info, transaction.commands.cold().late_error, kGoesOn, transaction.notifications);
-  offer(transaction.locked(), transaction.notifications);
-  transaction.leave(true);
-  return true;
+  offer(locked, transaction.notifications);
+}
+
+// Of an invocation in flight: its body is at work, or has returned and left it to somebody else. As many are
+// looked at as threads are at work, and then those that were deferred.
+Call* Run::find_call(Locked, const Invocation& invocation) const noexcept {
+  for (const AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
+    if (worker->call != nullptr && worker->call->invocation_ == &invocation) return worker->call;
+  }
+  for (Call* call = bodies_.listed; call != nullptr; call = call->next_listed_) {
+    if (call->invocation_ == &invocation) return call;
+  }
+  return nullptr;
+}
+
+Ref<Error> Run::cancel_invocation(uint64_t id, bool retries) {
+  Ref<Error> cause = Error::make(Status::cancelled, "it was cancelled from outside");
+  Transaction transaction(*this);
+  if (has_ended(state())) return ended_before();
+  if (!life_.started) return Error::make(Status::wrong_state, "the run was not started yet");
+  Invocation* invocation = find_invocation(state(), id);
+  if (invocation == nullptr)
+    return Error::make(Status::not_found, "invocation_id: no invocation " + std::to_string(id) + " is open");
+  fail_from_outside(
+      transaction, *invocation,
+      invocation->place == Place::in_flight ? find_call(transaction.locked(), *invocation) : nullptr,
+      Error::step_failed(workflow().steps()[invocation->step].name, invocation->attempt, std::move(cause)),
+      retries);
+  return transaction.leave();
 }
 
 Ref<Error> Run::step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept {

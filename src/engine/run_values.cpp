@@ -76,6 +76,27 @@ Ref<Error> Run::write_buffered(WriteBuffer& write_buffer, std::span<Write> write
   return nullptr;
 }
 
+Run::Found Run::find(std::string_view key) const {
+  Guard guard(lock());
+  const KeyTable::Entry* entry = state().state ? state().state->find(key) : nullptr;
+  return entry == nullptr ? Found{} : Found{entry->value, entry->version};
+}
+
+Ref<Error> Run::write(std::span<Write> writes, uint64_t* version) {
+  Commands commands;
+  const LetGoOfValues after(commands);
+  Tick tick{Tick::Kind::write};
+  tick.writes = writes;
+  {
+    Guard guard(lock());
+    if (has_ended(state())) return ended_before();
+    locked_state_.apply(guard, tick, commands);
+    if (version != nullptr) *version = state().write_last;
+  }
+  if (commands.status == Status::ok || commands.status == Status::not_found) return nullptr;
+  return refused_write(commands, writes);
+}
+
 Ref<Error> Run::clear_state(Call& call) {
   if (WriteBuffer* write_buffer = write_buffer_of(call)) {
     write_buffer->clear();

@@ -30,6 +30,7 @@ void StreamLog::enter_wants(Stream& stream) {
   try {
     enter(wants_, stream.wants_);
     if (stream.options_.lifecycle) enter(lifecycle_wants_, stream.lifecycle_wants_);
+    if (stream.options_.routed) enter(routed_wants_, stream.routed_wants_);
   } catch (...) {
     leave_wants(stream);
     throw;
@@ -39,6 +40,7 @@ void StreamLog::enter_wants(Stream& stream) {
 void StreamLog::leave_wants(Stream& stream) noexcept {
   for (const Wants::iterator at : std::exchange(stream.wants_, {})) wants_.erase(at);
   for (const Wants::iterator at : std::exchange(stream.lifecycle_wants_, {})) lifecycle_wants_.erase(at);
+  for (const Wants::iterator at : std::exchange(stream.routed_wants_, {})) routed_wants_.erase(at);
 }
 
 void StreamLog::add(Stream* stream, uint64_t from) {
@@ -51,7 +53,7 @@ void StreamLog::add(Stream* stream, uint64_t from) {
   const StreamOptions& options = stream->options_;
   stream->cursor_.bound = stream->lifecycle_.bound = options.holds ? items_max_ : options.capacity;
   stream->cursor_.since = end();
-  listeners_ += options.lifecycle ? 1 : 0;
+  listeners_ += options.listens() ? 1 : 0;
   holders_ += options.holds ? 1 : 0;
   stand_at(*stream, from == 0 ? end() : from, lifecycle_end());
   count_waiting(*stream);
@@ -66,7 +68,7 @@ void StreamLog::remove(Stream* stream) noexcept {
   subscribers_[stream->place_] = last;
   last->place_ = stream->place_;
   subscribers_.pop_back();
-  listeners_ -= stream->options_.lifecycle ? 1 : 0;
+  listeners_ -= stream->options_.listens() ? 1 : 0;
   holders_ -= stream->options_.holds ? 1 : 0;
 }
 
@@ -124,11 +126,12 @@ void StreamLog::append(const Published& item, EndedEvents& dropped) noexcept {
   trim(dropped);
 }
 
-void StreamLog::append_lifecycle(const Ref<Event>& event, uint64_t after, EndedEvents& dropped) noexcept {
+void StreamLog::append_lifecycle(const Ref<Event>& event, uint64_t after, EndedEvents& dropped,
+                                 bool is_routed) noexcept {
   if (listeners_ == 0) return;
   auto kept = static_cast<bool>(event);
   try {
-    if (kept) lifecycle_.push_back({event, after});
+    if (kept) lifecycle_.push_back({event, after, is_routed});
   } catch (const std::bad_alloc&) {
     kept = false;
   }
@@ -136,11 +139,11 @@ void StreamLog::append_lifecycle(const Ref<Event>& event, uint64_t after, EndedE
     while (!lifecycle_.empty()) pop_lifecycle(dropped);
     const uint64_t missed = lifecycle_first_++;
     for (Stream* stream : subscribers_) {
-      if (stream->options_.lifecycle) arrive_lifecycle(*stream, missed);
+      if (stream->options_.listens()) arrive_lifecycle(*stream, missed);
     }
     return;
   }
-  for_each_that_wants(lifecycle_wants_, event->type(), [&](Stream& stream) {
+  for_each_that_wants(is_routed ? routed_wants_ : lifecycle_wants_, event->type(), [&](Stream& stream) {
     if (stream.options_.holds) set_waiting(stream, stream.waiting_ + 1);
     arrive_lifecycle(stream, lifecycle_end() - 1);
   });
@@ -160,9 +163,9 @@ void StreamLog::stand_at(Stream& stream, uint64_t at, uint64_t lifecycle) noexce
   } else {
     cursors_.stand_at_end(stream.cursor_);
   }
-  if (!stream.options_.lifecycle) return;
+  if (!stream.options_.listens()) return;
   while (lifecycle >= lifecycle_first_ && lifecycle < lifecycle_end() &&
-         !stream.wants(*lifecycle_at(lifecycle).event))
+         !stream.wants_unnumbered(lifecycle_at(lifecycle)))
     ++lifecycle;
   if (lifecycle < lifecycle_end()) {
     lifecycle_cursors_.wait_at(stream.lifecycle_, lifecycle);
@@ -176,10 +179,10 @@ void StreamLog::count_waiting(Stream& stream) noexcept {
   uint64_t waiting = 0;
   for (uint64_t i = std::max(stream.cursor_.at_or(end()), first_); i < end(); ++i)
     waiting += stream.wants(*items_[i - first_]) ? 1 : 0;
-  if (stream.options_.lifecycle) {
+  if (stream.options_.listens()) {
     for (uint64_t i = std::max(stream.lifecycle_.at_or(lifecycle_end()), lifecycle_first_);
          i < lifecycle_end(); ++i)
-      waiting += stream.wants(*lifecycle_at(i).event) ? 1 : 0;
+      waiting += stream.wants_unnumbered(lifecycle_at(i)) ? 1 : 0;
   }
   set_waiting(stream, waiting);
 }
@@ -191,7 +194,7 @@ bool StreamLog::take_gap(Stream& stream, Item& gap) {
   const uint64_t missed = at < floor ? floor - at : 0;
   const uint64_t lifecycle_at_first = stream.lifecycle_.at_or(lifecycle_end());
   uint64_t lifecycle = lifecycle_at_first;
-  if (stream.options_.lifecycle) {
+  if (stream.options_.listens()) {
     lifecycle = std::max(lifecycle, stream.lifecycle_.floor(lifecycle_first_, lifecycle_end()));
     // HandsReport from among the items that are lost.
     while (missed != 0 && lifecycle < lifecycle_end() && lifecycle_at(lifecycle).sequence + 1 < floor)

@@ -1,7 +1,7 @@
 // A subscription to what a run publishes, and the log that all subscriptions of a run share.
 //
-// Two rows of items: the published ones, numbered without holes, and the lifecycle items (with progress), which
-// have no numbers, since numbers must not depend on who listens. Each lifecycle item knows the number of the
+// Two rows of items: the published ones, numbered without holes, and the lifecycle items (with progress, and with
+// the events that were routed), which have no numbers, since numbers must not depend on who listens. Each lifecycle item knows the number of the
 // item before it, and so its place among them.
 //
 // Invariants: the log holds the last `retained` published items, and beside them what some subscriber has not
@@ -34,6 +34,10 @@ struct StreamOptions {
   bool holds = false;              // back-pressure instead of a gap
   uint64_t capacity = 0;           // 0: the workflow's bound
   bool lifecycle = false;
+  bool routed = false;
+
+  // Whether it gets anything of the row that has no numbers.
+  bool listens() const noexcept { return lifecycle || routed; }
 };
 
 class StreamLog {
@@ -48,13 +52,16 @@ class StreamLog {
   struct Item {
     Ref<Event> event;
     uint64_t sequence;
+    bool is_routed = false;  // an event that went its way, for those who want to see them all
   };
 
   const std::vector<Stream*>& subscribers() const noexcept { return subscribers_; }
   // One of those that have got an item since they were asked for, and have a callback; null: there is none.
   Stream* take_woken() noexcept;
-  // Whether anybody listens to lifecycle items.
+  // Whether anybody listens to lifecycle items, or to events that are routed; whether to the latter.
   bool watched() const noexcept { return listeners_ != 0; }
+  bool shows_routed() const noexcept { return !routed_wants_.empty(); }
+  bool shows_lifecycle() const noexcept { return !lifecycle_wants_.empty(); }
   // Whether a subscriber with back-pressure could hold the run back; whether one does.
   bool may_hold() const noexcept { return holders_ != 0; }
   bool holds() const noexcept { return holding_ != 0; }
@@ -65,7 +72,8 @@ class StreamLog {
   // Neither fails: an item that memory does not suffice for is missed by all, and they are told. Items that
   // leave the log go to `dropped`, to be let go of outside the lock. No event: that memory failed already.
   void append(const Published& item, EndedEvents& dropped) noexcept;
-  void append_lifecycle(const Ref<Event>& event, uint64_t after, EndedEvents& dropped) noexcept;
+  void append_lifecycle(const Ref<Event>& event, uint64_t after, EndedEvents& dropped,
+                        bool is_routed = false) noexcept;
   bool has_item(const Stream& stream) const noexcept;
   // The next item, or gap, of a stream that has one. Throws std::bad_alloc, and has changed nothing then.
   Item take(Stream& stream, EndedEvents& dropped);
@@ -109,6 +117,7 @@ class StreamLog {
   std::vector<Stream*> subscribers_;  // each knows its place
   Wants wants_;
   Wants lifecycle_wants_;
+  Wants routed_wants_;
   Cursors cursors_;
   Cursors lifecycle_cursors_;
   Stream* woken_ = nullptr;
@@ -134,6 +143,10 @@ class Stream final : public Object {
   friend class StreamLog;
 
   bool wants(const Event& event) const noexcept;
+  // Of the row that has no numbers.
+  bool wants_unnumbered(const StreamLog::Item& item) const noexcept {
+    return (item.is_routed ? options_.routed : options_.lifecycle) && wants(*item.event);
+  }
   bool holds() const noexcept { return options_.holds && waiting_ >= options_.capacity; }
 
   Ref<Run> run_;
@@ -144,6 +157,7 @@ class Stream final : public Object {
   size_t place_ = 0;      // among the subscribers
   std::vector<StreamLog::Wants::iterator> wants_;
   std::vector<StreamLog::Wants::iterator> lifecycle_wants_;
+  std::vector<StreamLog::Wants::iterator> routed_wants_;
   bool is_woken_ = false;
   Stream* next_woken_ = nullptr;
   bool closed_ = true;    // until the run has taken it into its log

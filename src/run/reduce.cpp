@@ -429,14 +429,18 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
   commands.cold().dropped_journals = std::move(invocation->journal);
 }
 
-// The invocation is done.
-void leave_flight(RunState& state, Invocation* invocation, Commands& commands,
-                  bool keeps_permit = false) noexcept {
-  end_execution(state, invocation, keeps_permit);
+// The invocation is done, and stands nowhere.
+void let_go(RunState& state, Invocation* invocation, Commands& commands) noexcept {
   --state.open;
   if (invocation->journal) leave_journal(state, invocation, commands);
   commands.released = std::move(invocation->event);
   state.pool.give(invocation);
+}
+
+// The invocation is done.
+void leave_flight(RunState& state, Invocation* invocation, Commands& commands) noexcept {
+  end_execution(state, invocation);
+  let_go(state, invocation, commands);
 }
 
 // Who holds a permit and has not started is not in a snapshot: on resume the lowest ids get them, and so they
@@ -564,6 +568,54 @@ void complete(RunState& state, const Completion& done, Commands& commands) noexc
   route_all(state, done.outputs, done.now_ms, commands);
 }
 
+void forget_retry(RunState& state, const Invocation& invocation) noexcept {
+  const auto is_it = [&](const auto& timer) { return timer.second.invocation == &invocation; };
+  const auto timer = std::find_if(state.timers.begin(), state.timers.end(), is_it);
+  if (timer != state.timers.end()) state.timers.extract(timer);
+}
+
+// An invocation that is not in flight leaves where it stands, with its permit where it has one.
+void leave_queue(RunState& state, Invocation* invocation) noexcept {
+  StepState& step = state.steps[invocation->step];
+  const auto hand_on = [&] {
+    --step.admitted;
+    if (step.permits != 0) hand_on_permit(state, invocation->step);
+  };
+  switch (invocation->place) {
+    case Place::ready:
+      if (step.permits == 0) {
+        state.ready.remove(invocation);
+      } else {
+        state.permitted.remove(state.steps, invocation);
+      }
+      return hand_on();
+    case Place::waiting: return step.waiting.remove(invocation);
+    case Place::parked:
+      state.parked.remove(invocation);
+      --step.parked;
+      return;
+    case Place::backing_off: return forget_retry(state, *invocation);
+    case Place::asking: return state.asking.remove(invocation);
+    case Place::interrupted: state.interrupted.remove(invocation); return hand_on();
+    case Place::interrupted_waiting:
+      state.interrupted_waiting.remove(invocation);
+      --state.interrupted_waiting_count;
+      return;
+    case Place::interrupted_parked:
+      state.interrupted_parked.remove(invocation);
+      --step.parked;
+      return;
+    case Place::in_flight:
+    case Place::free: return;
+  }
+}
+
+// The invocation of a tick that says that it has failed: its place is free.
+void leave_place(RunState& state, const Tick& tick) noexcept {
+  if (tick.kind == Tick::Kind::cancel) return leave_queue(state, tick.invocation);
+  end_execution(state, tick.invocation, tick.keeps_permit);
+}
+
 // Will be tried again.
 void back_off(RunState& state, Tick& tick, Commands& commands) {
   Invocation* invocation = tick.invocation;
@@ -574,9 +626,9 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
   // At once is at once: nothing is rounded up.
   const int64_t began_ms = state.clock.at(delay_ms == 0 ? tick.now_ms - tick.rounded_ms : tick.now_ms);
   state.timers.reserve(1);
+  leave_place(state, tick);
   state.timers.add({add_ms(began_ms, delay_ms), TimerClass::retry, invocation->id},
                    {.invocation = invocation});
-  end_execution(state, invocation, tick.keeps_permit);
   invocation->place = Place::backing_off;
   ++invocation->attempt;
   if (invocation->journal) {
@@ -593,14 +645,16 @@ void fail(RunState& state, Tick& tick, Commands& commands) {
   const Invocation& invocation = *tick.invocation;
   const RetryPolicy& policy = state.workflow->steps()[invocation.step].retry;
   const Error& cause = tick.error->cause ? *tick.error->cause : *tick.error;
-  if (may_retry(policy, invocation.attempt, cause)) return back_off(state, tick, commands);
+  if (tick.retries && may_retry(policy, invocation.attempt, cause)) return back_off(state, tick, commands);
   const bool is_handled = !tick.outputs.empty() && invocation.event->type() != kStepFailed;
   if (!is_handled) {
-    leave_flight(state, tick.invocation, commands, tick.keeps_permit);
+    leave_place(state, tick);
+    let_go(state, tick.invocation, commands);
     return fail_run(state, std::move(tick.error), commands);
   }
   reserve_for(state, tick, count_deliveries(state, tick.outputs), commands);
-  leave_flight(state, tick.invocation, commands, tick.keeps_permit);
+  leave_place(state, tick);
+  let_go(state, tick.invocation, commands);
   commands.more = true;
   commands.cold().late_error = std::move(tick.error);
   route_all(state, tick.outputs, tick.now_ms, commands);
@@ -1175,7 +1229,8 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
         complete(state, {tick.invocation, tick.outputs, tick.now_ms, tick.dispatches_next}, commands);
       return;
     case Tick::Kind::ask: return ask(state, tick, commands);
-    case Tick::Kind::fail: return fail(state, tick, commands);
+    case Tick::Kind::fail:
+    case Tick::Kind::cancel: return fail(state, tick, commands);
     case Tick::Kind::body_returned: return body_returned(state, tick.invocation);
     case Tick::Kind::suspend: return suspend(state, tick.invocation);
     case Tick::Kind::respond: return respond(state, tick, commands);
@@ -1251,6 +1306,25 @@ class Unwatched {
   RunState& state_;
 };
 
+// As those get it who want to see every event: a StopEvent loses its value when it ends the run.
+static Ref<Event> shown(const Output& output) {
+  if (output.type != kStopType) return output.event;
+  const Event& event = *output.event;
+  return Event::make(event.type(), event.value(), event.source(), event.correlation());
+}
+
+// What the tick has published as well comes to everybody by that, once, and in its place.
+static void hide_published(std::span<LifecycleRecord> routed, std::span<const Published> published) noexcept {
+  size_t next = 0;
+  for (LifecycleRecord& record : routed) {
+    record.shows->id = record.event->id;
+    while (next < published.size() && published[next].event->type() == kLifecycle) ++next;
+    if (next == published.size() || published[next].event.get() != record.event.get()) continue;
+    record.shows.reset();
+    ++next;
+  }
+}
+
 // The same as reduce, with a report. What a tick did is seen from outside of it, so that nobody pays who does
 // not listen: the number of events that it routed, the invocation that it ended, the one that it started.
 [[gnu::noinline]] static void reduce_watched(RunState& state, Tick& tick, Commands& commands) {
@@ -1262,8 +1336,15 @@ class Unwatched {
   const uint64_t after = state.stream_last;
   const RunStatus status_before = state.last_status;
   const Pause pause_before = state.pause;
+  const size_t published_before = commands.cold().published.size();
+  std::vector<LifecycleRecord> events;
   try {
     lifecycle.reserve(before + tick.outputs.size() + kOthers);
+    events.reserve(tick.outputs.size());
+    for (const Output& output : tick.outputs) {
+      events.push_back({LifecycleRecord::Kind::event_routed, after, output.target, 0, 0, -1, output.event,
+                        shown(output), nullptr});
+    }
   } catch (const std::bad_alloc&) {  // a tick that cannot fail does not fail for its report either
     reduce(state, tick, commands);
     commands.unreported = true;
@@ -1271,18 +1352,13 @@ class Unwatched {
     return;
   }
   const bool completes = tick.kind == Tick::Kind::complete;
-  if (completes || tick.kind == Tick::Kind::fail) {
+  const bool fails = tick.kind == Tick::Kind::fail || tick.kind == Tick::Kind::cancel;
+  if (completes || fails) {
     const Invocation& ended = *tick.invocation;
     lifecycle.push_back(
         {completes ? LifecycleRecord::Kind::step_completed : LifecycleRecord::Kind::step_failed, after,
-         ended.step, ended.id, ended.attempt, tick.duration_ms, ended.event, tick.error});
+         ended.step, ended.id, ended.attempt, tick.duration_ms, ended.event, nullptr, tick.error});
   }
-  const size_t routed = lifecycle.size();
-  for (const Output& output : tick.outputs) {
-    lifecycle.push_back(
-        {LifecycleRecord::Kind::event_routed, after, output.target, 0, 0, -1, output.event, nullptr});
-  }
-  const size_t noted = lifecycle.size();
   Invocation* const start = std::exchange(commands.start, nullptr);
   try {
     reduce(state, tick, commands);
@@ -1292,9 +1368,10 @@ class Unwatched {
     throw;
   }
   // Those that were not routed after all: refused, repeated, or behind the StopEvent.
-  const auto first = lifecycle.begin() + static_cast<std::ptrdiff_t>(routed);
-  lifecycle.erase(first + static_cast<std::ptrdiff_t>(state.event_id_last - events_before),
-                  first + static_cast<std::ptrdiff_t>(noted - routed));
+  events.resize(state.event_id_last - events_before);
+  const std::vector<Published>& published = commands.cold().published;
+  hide_published(events, std::span(published).subspan(std::min(published_before, published.size())));
+  for (LifecycleRecord& event : events) lifecycle.push_back(std::move(event));
   if (completes && tick.commits && commands.status != Status::ok) {
     lifecycle.resize(before);  // of an atomic step: it has not completed, but will fail
     return;
@@ -1302,9 +1379,9 @@ class Unwatched {
   const auto note = [&](LifecycleRecord::Kind kind, const Invocation* item) {  // reserved
     lifecycle.push_back({kind, state.stream_last, item == nullptr ? kNoStep : item->step,
                          item == nullptr ? 0 : item->id, item == nullptr ? 0 : item->attempt, -1,
-                         item == nullptr ? nullptr : item->event, nullptr});
+                         item == nullptr ? nullptr : item->event, nullptr, nullptr});
   };
-  if (tick.kind == Tick::Kind::fail && tick.invocation->place == Place::backing_off)
+  if (fails && tick.invocation->place == Place::backing_off)
     note(LifecycleRecord::Kind::step_retrying, tick.invocation);
   if (status_before != RunStatus::paused && state.last_status == RunStatus::paused)
     note(LifecycleRecord::Kind::run_paused, nullptr);

@@ -60,6 +60,7 @@ struct Tick {
     write,               // writes, all or nothing
     clear,               // removes every key of the state
     session,             // writes[0] is a write of the session
+    cancel,              // invocation, which is not in flight, has failed with error; outputs as of fail
     hold,                // holds: a subscriber holds the run back, or does so no more
     watch,               // watches: somebody listens to lifecycle items, or does so no more
     hand_out,            // the questions that the input handler has not seen are its
@@ -82,6 +83,7 @@ struct Tick {
   int64_t date_ms = 0;           // of those that ask something, or may stop the clock of the run
   int64_t slack_ms = 0;          // time: by how much the run may have begun later than its clock says
   int64_t retry_after_ms = -1;   // fail: as the step said; -1: as its policy says
+  bool retries = true;           // fail, cancel: where the policy of the step says so
   bool keeps_permit = false;     // fail: its body is still at work, and has its permit until it is back
   bool calls_back = false;       // ask: the answer goes to a callback
   bool clears_session = false;   // pause
@@ -132,6 +134,7 @@ inline constexpr TickTraits kTickTraits[] = {
     {Tick::Kind::write, "write", false, false, false},
     {Tick::Kind::clear, "clear", false, false, false},
     {Tick::Kind::session, "session", false, false, false},
+    {Tick::Kind::cancel, "cancel", true, true, false},
     {Tick::Kind::hold, "hold", false, false, false},
     {Tick::Kind::watch, "watch", false, false, false},
     {Tick::Kind::hand_out, "hand_out", false, false, false},
@@ -170,6 +173,7 @@ struct LifecycleRecord {
   uint32_t attempt = 0;
   int64_t duration_ms = -1;  // negative: not known
   Ref<Event> event{};        // routed, or the one that started the step
+  Ref<Event> shows{};  // event_routed: as those who want to see every event get it; null: it is published
   Ref<Error> error{};
 };
 
