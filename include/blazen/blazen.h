@@ -41,13 +41,13 @@
  *   own     for each pointer, which one it is: `in` (the library reads it during the call), `keep` (the library has it
  *           from now on, also when the call fails), `out` (the caller owns it and releases it), `borrow X` (valid while
  *           X is). `error` is always out. A `?` behind it: NULL may stand there (for a text or bytes: where the length is
- *           0), beside what laws 1 and 3 allow. The comment of a field of a struct that is a pointer begins with its word.
+ *           0), beside what laws 1 and 3 allow. The comment of a pointer in a struct begins with its word.
  *   thread  any | outside | step, as in law 6.
  *   block   no | yes (until the deadline, or for as long as the comment says).
  *   calls   which code of the host can run in the calling thread before the call returns: none; `drop`, drops alone; or
  *           `host`, any callback (steps, clock, log, wake, post, input, done, ready, cancel, answer, serializers, drops).
- *           What binds a call by its fast path needs it: LuaJIT's compiled calls, the JVM's critical ones, cgo's nocallback,
- *           Haskell's unsafe, OCaml's noalloc. Engine threads call at any time. What is no function says none.
+ *           Who binds a call by a fast path needs it: LuaJIT's compiled calls, the JVM's critical ones, cgo's
+ *           nocallback, Haskell's unsafe, OCaml's noalloc. Engine threads call at any time. What is no function says none.
  *   since   the version that brought it.
  */
 #ifndef BLAZEN_BLAZEN_H
@@ -124,17 +124,17 @@ enum { BLAZEN_ABI = 2 };
  *
  *   kind            members                                                   what happened
  *   send_changed    invocation_id, position                                   a repeated send has another payload
- *   send_diverged   invocation_id, position; of a question, request_id and    a repeated body sends, or asks, something else
+ *   send_diverged   invocation_id, position; of a question, request_id and    a repeated body sends or asks something else
  *                   instead_of as well, or in place of the position
  *   event_routed    step_name (where it was sent to that step alone),         an event was routed
  *                   event_type
  *   step_started    step_name, event_type, invocation_id, attempt             a body is about to be called
  *   step_completed  those of step_started, duration_ms                        the attempt is done
  *   step_failed     those of step_started, duration_ms, error (the message)   the attempt has failed
- *   step_retrying   those of step_started                                     it has failed; attempt is the one that comes
+ *   step_retrying   those of step_started                                     it failed, and attempt is the one to come
  *   run_paused      none                                                      the pause is complete
- *   run_resumed     none                                                      the pause is over, by blazen_run_resume_in_place,
- *                                                                             or by the start of a resumed run
+ *   run_resumed     none                                                      the pause is over: blazen_run_resume_in_place, or
+ *                                                                             the start of a resumed run
  *
  * send_changed and send_diverged go to every subscriber, and are numbered. They speak of what a body sends or publishes
  * when it is called again, compared with what it did before at the same position (from 0). The same kind, type and target
@@ -700,8 +700,8 @@ BLAZEN_API const char *blazen_workflow_fingerprint(const blazen_workflow *workfl
 
 /* Which way to run suits which host
  *
- *   BLAZEN_MODE_THREADS    hosts whose code may run on any thread: C, C++, Rust, Go, Java, .NET, Swift; and Python, whose lock
- *                          lets one body run at a time. Set attach and detach where a runtime has to know its threads.
+ *   BLAZEN_MODE_THREADS    hosts whose code may run on any thread: C, C++, Rust, Go, Java, .NET, Swift; and Python, whose
+ *                          lock lets one body run at a time. Set attach and detach where the host has to know its threads.
  *   BLAZEN_MODE_PUMP       hosts with one thread that matters: Node, asyncio, a game, a GUI, Lua, WebAssembly. Call
  *                          blazen_runtime_poll on that thread when blazen_runtime_descriptor is readable, or after wake
  *                          was called and when blazen_runtime_next_timer says so. Its steps are short, or defer.
@@ -734,7 +734,8 @@ BLAZEN_API const char *blazen_workflow_fingerprint(const blazen_workflow *workfl
  *   BLAZEN_OK, BLAZEN_PENDING   the status: *error is released, and means nothing
  *   any other, *error set       *error, with its own status; the number answered is not looked at (but for
  *                               BLAZEN_ERROR_NOT_SERIALIZABLE of a deserializer)
- *   any other, *error not set   the status; a number that is none of blazen_status is BLAZEN_ERROR_HOST, with it as host_code
+ *   any other, *error not set   the status; a number that is none of blazen_status is BLAZEN_ERROR_HOST, with that number as
+ *                               host_code
  *   an exception                BLAZEN_ERROR_HOST with its text, where one of C++ came through; *error means nothing
  *
  * BLAZEN_PENDING is for steps and input handlers: a serializer or deserializer that answers it has failed with

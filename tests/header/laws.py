@@ -196,6 +196,8 @@ def check_tags(item):
     if why:
         yield why
         return
+    if not item.comment.split("[own: ")[0].strip("/*<\n "):
+        yield "its comment says nothing but its tags"
     for word, value, known in (("thread", tags.thread, THREADS), ("block", tags.block, BLOCKS),
                                ("calls", tags.calls, CALLS), ("since", tags.since, VERSIONS)):
         if value not in known:
@@ -546,7 +548,8 @@ typedef struct blazen_options {
     const char *name; /**< in?: its name */
     void *user_data;  /**< keep: of nothing */
 } blazen_options;
-/* [own: none | thread: any | block: no | calls: none | since: 0.1] */
+/* The defaults.
+ * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_OPTIONS_INIT \\
     { sizeof(blazen_options), NULL, NULL }
 /* Defaults.
@@ -555,7 +558,8 @@ BLAZEN_API void blazen_options_init(blazen_options *options, size_t struct_size)
 /* One more.
  * [own: error in, return out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_error *blazen_error_retain(const blazen_error *error);
-/* [own: error keep | thread: any | block: no | calls: none | since: 0.1] */
+/* Takes it back.
+ * [own: error keep | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_error_release(blazen_error *error);
 /* Makes one.
  * [own: text in, value out | thread: outside | block: yes | calls: host | since: 0.1] */
@@ -564,7 +568,8 @@ BLAZEN_API blazen_status blazen_value_json(const char *text, size_t text_length,
 /* One more.
  * [own: value in, return out | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_value *blazen_value_retain(const blazen_value *value);
-/* [own: value keep | thread: any | block: no | calls: none | since: 0.1] */
+/* Takes it back.
+ * [own: value keep | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_value_release(blazen_value *value);
 /* The text.
  * [own: value in, length out?, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
@@ -611,6 +616,7 @@ TEXT_PLANTS = [
      "blazen_status: calls: 'drop', but it is no function"),
     ("[own: value in, user_data keep | thread: any | block: no | calls: drop",
      "[own: value in, user_data keep | thread: any | block: no | calls: none", "blazen_value_on: calls: none, but it takes a drop"),
+    ("/* Takes it back.\n * [own: error", "/* [own: error", "blazen_error_release: its comment says nothing but its tags"),
     ("calls: host", "calls: somebody", "calls: 'somebody' is none of"),
     ("calls: host | since: 0.1", "calls: host | since: 9.9", "since: '9.9' is none of"),
     ("[own: text in, value out", "[own: text in", "own says nothing of value"),
