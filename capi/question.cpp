@@ -7,6 +7,25 @@ using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
 namespace blazen::capi {
 namespace {
 
+Ref<Error> read_deadline(const blazen_question& given, Context::Asking& asking) {
+  if (given.deadline_ms < 0 || given.deadline_ms > kTimeMsMax)
+    return invalid("question.deadline_ms is negative, or above BLAZEN_TIME_MS_MAX");
+  if (given.deadline_ms == 0) {
+    return given.default_answer == nullptr
+               ? nullptr
+               : invalid("question.default_answer: it is given at a deadline, and there is none");
+  }
+  Ref<Value> value;
+  if (Ref<Error> failure = need_value_or_null("question.default_answer", given.default_answer, value))
+    return failure;
+  if (value->tag() == Tag::live)
+    return Error::make(Status::wrong_tag, "question.default_answer is LIVE: it goes into snapshots");
+  asking.deadline_ms = given.deadline_ms;
+  // A copy: it is let go of under the lock of the run, and the host's values are not.
+  asking.default_answer = Value::copy(value->tag(), value->data(), value->codec());
+  return nullptr;
+}
+
 Ref<Error> read_question(const blazen_question& given, Context::Asking& asking) {
   if (Ref<Error> failure =
           need_label("question.request_id", given.request_id, given.request_id_length, asking.request_id))
@@ -18,6 +37,7 @@ Ref<Error> read_question(const blazen_question& given, Context::Asking& asking) 
   if (valid != asking.prompt.size())
     return Error::at(Status::invalid_utf8, "question.prompt is not UTF-8 at byte " + std::to_string(valid),
                      valid);
+  if (Ref<Error> failure = read_deadline(given, asking)) return failure;
   if (given.metadata == nullptr) return nullptr;
   Value* metadata = nullptr;
   if (Ref<Error> failure = need("question.metadata", given.metadata, metadata)) return failure;
@@ -74,6 +94,32 @@ blazen_status blazen_run_respond(blazen_run* run, const char* request_id, size_t
     if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
     if (Ref<Error> failure = need_value_or_null("answer", answer, value)) return failure;
     return object->respond(id, std::move(value));
+  });
+}
+
+blazen_status blazen_run_respond_early(blazen_run* run, const char* request_id, size_t request_id_length,
+                                       blazen_value* answer, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Run> object;
+    std::string_view id;
+    Ref<Value> value;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
+    if (Ref<Error> failure = need_value_or_null("answer", answer, value)) return failure;
+    if (value->tag() == Tag::live)
+      return Error::make(Status::wrong_tag, "answer is LIVE: one that is kept goes into snapshots");
+    return object->respond(id, std::move(value), true);
+  });
+}
+
+blazen_status blazen_run_withdraw_question(blazen_run* run, const char* request_id, size_t request_id_length,
+                                           blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Run> object;
+    std::string_view id;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
+    return object->withdraw_question(id);
   });
 }
 

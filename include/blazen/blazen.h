@@ -1163,6 +1163,19 @@ BLAZEN_API blazen_status blazen_run_abort(blazen_run *run, blazen_error **error)
  * [own: run in, request_id in, answer in? | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_respond(blazen_run *run, const char *request_id, size_t request_id_length,
                                             blazen_value *answer, blazen_error **error);
+/** Answers a question that may not be asked yet. One that is open is answered as by blazen_run_respond; else the answer (not
+ * LIVE; NULL: JSON null) is kept, in snapshots too, for the body that asks under this id with blazen_context_ask, which has it
+ * at once. At most BLAZEN_LIMIT_QUESTIONS are kept: BLAZEN_ERROR_LIMIT. Where one is kept for this id already, it answers
+ * BLAZEN_ERROR_CONFLICT.
+ * [own: run in, request_id in, answer in? | thread: any | block: no | calls: host | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_respond_early(blazen_run *run, const char *request_id, size_t request_id_length,
+                                                  blazen_value *answer, blazen_error **error);
+/** Withdraws an open question: nobody needs to answer it any more. The body that asked it is called again, and there
+ * blazen_context_ask answers BLAZEN_ERROR_CANCELLED; its `answered` is called with an answer of NULL. Of one that an event
+ * asked, nothing is left. For an id that is not open, it answers BLAZEN_ERROR_NOT_FOUND, and nothing has changed.
+ * [own: run in, request_id in | thread: any | block: no | calls: host | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_withdraw_question(blazen_run *run, const char *request_id, size_t request_id_length,
+                                                      blazen_error **error);
 /** Says that an open question cannot be answered: the run fails with cause, as it does where its input handler answers
  * with an error. It is for handlers that have answered BLAZEN_PENDING. For an id that is unknown, or was answered, it
  * answers BLAZEN_ERROR_NOT_FOUND, and nothing has changed.
@@ -1246,7 +1259,8 @@ BLAZEN_API blazen_status blazen_context_send_event(blazen_context *context, cons
  * [own: context in | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_retry_after(blazen_context *context, int64_t delay_ms, blazen_error **error);
 
-/** Tells a deferred step that the answer to its question has come. It is called on the thread that answers.
+/** Tells a deferred step that the answer to its question has come; NULL: it was withdrawn. It is called on the thread that
+ * answers.
  * [own: user_data borrow this call, context borrow this call, request_id borrow this call, answer borrow this call | thread: any | block: no | calls: none | since: 0.1] */
 typedef void (*blazen_answer_fn)(void *user_data, blazen_context *context, const char *request_id,
                                  size_t request_id_length, blazen_value *answer);
@@ -1262,10 +1276,14 @@ typedef struct blazen_question {
     blazen_answer_fn answered;    /**< NULL: the body is called again */
     void *user_data;              /**< keep?: of answered; drop(user_data) runs after it, or instead of it */
     blazen_drop_fn drop;
+    int64_t deadline_ms; /**< so long after it is asked, it is answered with default_answer where nobody has; 0: it waits for
+                            ever. It passes while the run waits for its answer, and between two processes, by the date; not
+                            while the run is paused. Since 0.2 */
+    const blazen_value *default_answer; /**< in?: not LIVE; NULL: JSON null. Since 0.2 */
 } blazen_question;
 /** The defaults, to begin with: `blazen_question x = BLAZEN_QUESTION_INIT;`.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
-#define BLAZEN_QUESTION_INIT { sizeof(blazen_question), NULL, 0, NULL, 0, NULL, NULL, NULL, NULL }
+#define BLAZEN_QUESTION_INIT { sizeof(blazen_question), NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, 0, NULL }
 /** Sets struct_size (give sizeof *question) and the defaults.
  * [own: question out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_question_init(blazen_question *question, size_t struct_size);
@@ -1276,6 +1294,7 @@ BLAZEN_API void blazen_question_init(blazen_question *question, size_t struct_si
  *                           sent twice, and this call then has the answer. So a question outlives its process. A deferred
  *                           step may set `answered` instead, and stays in flight
  *   BLAZEN_ERROR_CONFLICT   a question is open under this id
+ *   BLAZEN_ERROR_CANCELLED  it was withdrawn: nobody answers it
  * No question gets the answer to another (prompt or metadata differ). An id that is made follows the question: where the
  * body asks something else in the same place (counting what it asks without an id) when it is called again, that is asked
  * anew under another id, the first one is withdrawn where it is open, and the stream says send_diverged. Under an id that

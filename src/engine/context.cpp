@@ -231,6 +231,8 @@ Result<Status> Context::ask(const Asking& asking, std::unique_ptr<PendingCallbac
   }
   Asked question{digest_of_question(Asks::body, asking.prompt,
                                     asking.metadata ? asking.metadata->data() : std::string_view())};
+  question.deadline_ms = asking.deadline_ms;
+  question.default_answer = asking.default_answer;
   QuestionName name{std::string(asking.request_id), {}};
   if (name.id.empty()) {
     Result<QuestionName> made =

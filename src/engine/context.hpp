@@ -43,6 +43,8 @@ class Context {
     std::string_view request_id;  // empty: one is made
     std::string_view prompt;
     Ref<Value> metadata;
+    int64_t deadline_ms = 0;    // 0: none
+    Ref<Value> default_answer;  // where there is one; the engine's own copy
   };
   Result<Status> ask(const Asking& asking, std::unique_ptr<PendingCallback> callback, Ref<Value>& answer);
 

@@ -103,7 +103,9 @@ class Run final : public Object, public RunEntry {
   Ref<Error> unpause() noexcept;
   void abort() noexcept;
   Ref<Error> cancel_invocation(uint64_t id, bool retries);
-  Ref<Error> respond(std::string_view request_id, Ref<Value> answer);
+  // early: one that is not asked yet is answered when it is.
+  Ref<Error> respond(std::string_view request_id, Ref<Value> answer, bool early = false);
+  Ref<Error> withdraw_question(std::string_view request_id);
   Ref<Error> fail_question(std::string_view request_id, Ref<Error> cause);
   // As JSON arrays and objects. Throw std::bad_alloc.
   std::string questions() const;
@@ -223,8 +225,8 @@ class Run final : public Object, public RunEntry {
   Ref<Error> steer(Tick& tick) noexcept;
   void begin_time(Locked locked, Notifications& notifications) noexcept;
   void hand_out_requests(Locked locked, Notifications& notifications) noexcept;
-  void hand_over_answer(Locked locked, const Invocation& invocation, std::string_view request_id,
-                        Notifications& notifications) noexcept;
+  void hand_over_answer(Locked locked, const Invocation& invocation, Notifications& notifications) noexcept;
+  Ref<Error> answer_question(Tick& tick, std::string_view request_id);
   void call_input(const Event& request) noexcept;
   // For the log, where it wants to hear it.
   void note_for_log(LogLevel level, const Ref<Error>& error, const char* what,

@@ -44,6 +44,8 @@ inline void Run::after_tick(Locked locked, Commands& commands, Notifications& no
     this->tick(locked, time, commands, notifications);
   }
   if (commands.asked) hand_out_requests(locked, notifications);
+  if (const Invocation* answered = std::exchange(commands.answered, nullptr))
+    hand_over_answer(locked, *answered, notifications);
   if (life_.started && !has_ended(state())) rearm(locked, notifications);
   const bool appended =
       commands.unreported || (commands.has_cold() && (commands.appended < commands.cold().published.size() ||

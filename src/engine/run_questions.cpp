@@ -59,14 +59,24 @@ Ref<Error> Run::ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback,
   return transaction.leave();
 }
 
-Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
+Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer, bool early) {
   if (answer->tag() == Tag::json) {
     if (Ref<Error> error = check_nested("answer", answer->data())) return error;
   }
   Output response{Event::make(kInputResponse, response_value(request_id, answer), {}, request_id),
                   kInputResponseType};
-  Tick tick{Tick::Kind::respond, false, nullptr, {&response, 1}};
+  Tick tick{early ? Tick::Kind::respond_early : Tick::Kind::respond, false, nullptr, {&response, 1}};
   tick.value = std::move(answer);
+  return answer_question(tick, request_id);
+}
+
+Ref<Error> Run::withdraw_question(std::string_view request_id) {
+  Output question{Event::make(kInputResponse, Value::null(), {}, request_id), kInputResponseType};
+  Tick tick{Tick::Kind::withdraw, false, nullptr, {&question, 1}};
+  return answer_question(tick, request_id);
+}
+
+Ref<Error> Run::answer_question(Tick& tick, std::string_view request_id) {
   Transaction transaction(*this);
   if (has_ended(state())) return ended_before();
   tick.now_ms = life_.started ? begin_ms() : 0;
@@ -74,9 +84,6 @@ Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer) {
   if (!this->tick(transaction.locked(), tick, transaction.commands, transaction.notifications))
     return Error::out_of_memory();
   if (transaction.commands.status == Status::not_found) return no_question(request_id);
-  if (transaction.commands.answered != nullptr)
-    hand_over_answer(transaction.locked(), *transaction.commands.answered, request_id,
-                     transaction.notifications);
   offer(transaction.locked(), transaction.notifications);
   return transaction.leave();
 }
@@ -92,15 +99,15 @@ Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
   return transaction.leave();
 }
 
-// Under the lock: the callback of the body that waits for it.
-void Run::hand_over_answer(Locked locked, const Invocation& invocation, std::string_view request_id,
+// The callback of the body that waits for it.
+void Run::hand_over_answer(Locked locked, const Invocation& invocation,
                            Notifications& notifications) noexcept {
   Call* call = invocation.journal->call;
   if (call == nullptr) return;
-  const auto& answers = invocation.journal->answers;
-  const auto [first, last] = call->cold_->on_answer.equal_range(request_id);
+  const Journal::Answer& answer = invocation.journal->answers.back();
+  const auto [first, last] = call->cold_->on_answer.equal_range(answer.request_id);
   for (auto waiting = first; waiting != last; ++waiting) {
-    waiting->second->answer = answers.back().value;
+    waiting->second->answer = answer.value;
     notifications.answered.add(std::move(waiting->second));
   }
   call->cold_->on_answer.erase(first, last);
@@ -110,7 +117,7 @@ void Run::hand_over_answer(Locked locked, const Invocation& invocation, std::str
   notifications.more = true;
 }
 
-// Under the lock: what was asked in this tick, or all of it where the run has just begun in this process.
+// What was asked in this tick, or all of it where the run has just begun in this process.
 void Run::hand_out_requests(Locked locked, Notifications& notifications) noexcept {
   if (!listeners_.input || !life_.started) return;
   Tick tick{Tick::Kind::hand_out};

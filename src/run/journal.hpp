@@ -40,7 +40,7 @@ struct Effect {
 struct Journal {
   struct Answer {
     std::string request_id;
-    Ref<Value> value;
+    Ref<Value> value;        // null: the question was withdrawn, and nobody answers it
     bool is_unseen = false;  // came while the body was at work, which has not asked for it since
   };
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <utility>
 
+#include "base/milliseconds.hpp"
 #include "base/text_hash.hpp"
 #include "run/invocation.hpp"
 
@@ -21,6 +22,7 @@ struct Questions::Table {
   Question* spares = nullptr;
   size_t spare_count = 0;
   std::vector<Question*> buckets;  // a power of two; empty while there are few
+  Deadlines deadlines;
 
   Table() noexcept = default;
   Table(const Table&) = delete;
@@ -99,6 +101,7 @@ Question& Questions::add(Ref<Event> request, Invocation* asker, int64_t asked_ms
   question.since_ms = since_ms;
   question.calls_back = false;
   question.handed_out = false;
+  question.deadline_ms = 0;
   table.link(question);
   return question;
 }
@@ -120,7 +123,42 @@ void Questions::Table::link(Question& question) noexcept {
   put_into_bucket(question);
 }
 
+Questions::DeadlineNode Questions::make_deadline() {
+  Deadlines one;
+  one.try_emplace({});
+  return one.extract(one.begin());
+}
+
+void Questions::set_deadline(Question& question, DeadlineNode node, int64_t due_ms) noexcept {
+  question.due_ms_ = due_ms;
+  node.key() = {due_ms, question.request->id};
+  node.mapped() = &question;
+  table_->deadlines.insert(std::move(node));
+}
+
+// The order stays as it is.
+void Questions::shift_deadlines(int64_t by_ms) noexcept {
+  if (empty() || table_->deadlines.empty()) return;
+  Deadlines earlier;
+  earlier.swap(table_->deadlines);
+  while (!earlier.empty()) {
+    DeadlineNode node = earlier.extract(earlier.begin());
+    Question& question = *node.mapped();
+    set_deadline(question, std::move(node), add_ms(question.due_ms_, by_ms));
+  }
+}
+
+Question* Questions::first_due() const noexcept {
+  return empty() || table_->deadlines.empty() ? nullptr : table_->deadlines.begin()->second;
+}
+
+int64_t Questions::first_due_ms() const noexcept {
+  const Question* first = first_due();
+  return first == nullptr ? INT64_MAX : first->due_ms_;
+}
+
 void Questions::remove(Question& question) noexcept {
+  if (question.deadline_ms != 0) table_->deadlines.erase({question.due_ms_, question.request->id});
   table_->unlink(question);
   table_->keep(&question);
 }
@@ -144,6 +182,7 @@ void Questions::Table::unlink(Question& question) noexcept {
 
 void Questions::Table::keep(Question* question) noexcept {
   question->request.reset();
+  question->default_answer.reset();
   if (spare_count >= kSparesMax) {
     delete question;
     return;

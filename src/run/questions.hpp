@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "value/event.hpp"
@@ -26,6 +28,8 @@ struct Question {
   Invocation* asker = nullptr;  // null: an event asks, and an event will answer
   int64_t asked_ms = 0;         // the date
   int64_t since_ms = kNoTime;   // the same moment by the runtime's clock; not stored
+  int64_t deadline_ms = 0;      // so long after it was asked, it is answered with its default; 0: never
+  Ref<Value> default_answer;    // the engine's own copy: nothing of the host goes with it
   bool calls_back = false;      // its body waits in flight
   bool handed_out = false;      // the engine's, and not stored: the host's handler has it
 
@@ -47,6 +51,7 @@ struct Question {
   Question* previous_of_asker_ = nullptr;
   Question* next_in_bucket_ = nullptr;
   uint64_t hash_ = 0;
+  int64_t due_ms_ = 0;  // its key among the deadlines, where it has one
 };
 
 class Questions {
@@ -65,6 +70,19 @@ class Questions {
 
   // Makes sure that the next `count` adds cannot fail. Throws std::bad_alloc.
   void reserve(size_t count);
+  // Those that have a deadline, by when it is, and by the ids of their requests: the logarithm of their number.
+  using Deadlines = std::map<std::pair<int64_t, uint64_t>, Question*>;
+  using DeadlineNode = Deadlines::node_type;
+  // What set_deadline() takes. Throws std::bad_alloc.
+  static DeadlineNode make_deadline();
+  // due_ms: by the runtime's clock; of a run that comes from a snapshot and has not begun to move, by the date.
+  void set_deadline(Question& question, DeadlineNode node, int64_t due_ms) noexcept;
+  // All of them are so much later.
+  void shift_deadlines(int64_t by_ms) noexcept;
+  // The one that is first, and when; INT64_MAX: there is none.
+  Question* first_due() const noexcept;
+  int64_t first_due_ms() const noexcept;
+
   // Only after a reserve that covers it, and where no other of its id is open. asker: with effects, or null.
   Question& add(Ref<Event> request, Invocation* asker, int64_t asked_ms,
                 int64_t since_ms = Question::kNoTime) noexcept;

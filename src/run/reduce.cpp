@@ -22,6 +22,7 @@ bool expectations_hold(const RunState& state, std::span<const Write> writes, Com
 void drop_queued(RunState& state, Commands& commands) noexcept {
   const bool has_queued = state.open != state.in_flight.size();
   state.in_flight_asking = 0;
+  if (state.early_answers) commands.cold().dropped_early = std::move(state.early_answers);
   if (!has_queued && state.timers.empty() && state.questions.empty()) return;
   Commands::Cold& cold = commands.cold();
   const auto drop = [&cold](auto& queue) noexcept { queue.leave_to(cold.dropped, cold.dropped_late); };
@@ -134,6 +135,15 @@ Ref<Error> question_conflict(std::string_view before, std::string_view id, std::
 
 Ref<Error> question_is_open(std::string_view id) noexcept {
   return question_conflict("a question '", id, "' is open already: give each its own request_id, or none");
+}
+
+Ref<Error> question_was_withdrawn(std::string_view id) noexcept {
+  try {
+    return Error::make(Status::cancelled,
+                       std::string("the question '").append(id).append("' was withdrawn: nobody answers it"));
+  } catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+  }
 }
 
 Ref<Error> question_is_another(std::string_view id) noexcept {
@@ -844,8 +854,8 @@ void attach(RunState& state, Question& question, Tick& tick, Commands& commands)
   }
 }
 
-void refuse_with(Commands& commands, Ref<Error> error) noexcept {
-  refuse(commands, Status::conflict, nullptr);
+void refuse_with(Commands& commands, Ref<Error> error, Status status = Status::conflict) noexcept {
+  refuse(commands, status, nullptr);
   commands.cold().late_error = std::move(error);
 }
 
@@ -862,11 +872,34 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
   if (!instead_of.empty())
     divergence =
         make_report("send_diverged", invocation, question_members(id, instead_of, commands), commands);
+  Questions::DeadlineNode deadline;
+  if (tick.question->deadline_ms != 0) deadline = Questions::make_deadline();
   invocation.journal->note_question(id, tick.question->digest);
   withdraw_question(state, invocation, tick.question->instead_of, commands);
   report(state, std::move(divergence), commands);
   request->id = ++state.event_id_last;
-  attach(state, open_question(state, request, &invocation, tick.now_ms, commands), tick, commands);
+  Question& question = open_question(state, request, &invocation, tick.now_ms, commands);
+  if (!deadline.empty()) {
+    question.deadline_ms = tick.question->deadline_ms;
+    question.default_answer = tick.question->default_answer;
+    state.questions.set_deadline(question, std::move(deadline), add_ms(tick.now_ms, question.deadline_ms));
+  }
+  attach(state, question, tick, commands);
+}
+
+// False: nobody has answered it yet.
+bool take_early_answer(RunState& state, const Tick& tick, Commands& commands) {
+  const std::string_view id = tick.outputs.front().event->correlation();
+  const auto early = state.early_answers->find(id);
+  if (early == state.early_answers->end()) return false;
+  Journal& journal = *tick.invocation->journal;
+  journal.note_question(id, tick.question->digest);
+  journal.add_answer(id, early->second);
+  commands.more = true;
+  commands.cold().answer = std::move(early->second);
+  state.early_answers->erase(early);
+  if (state.early_answers->empty()) state.early_answers.reset();
+  return true;
 }
 
 // An id is that of one question for as long as this one is open or answered: what else is asked under it, by
@@ -877,13 +910,17 @@ void ask(RunState& state, Tick& tick, Commands& commands) {
   const bool is_another = journal_of(invocation).has_asked_another(id, tick.question->digest);
   if (Journal::Answer* answer = invocation.journal->find_answer(id)) {
     if (is_another) return refuse_with(commands, question_is_another(id));
+    if (!answer->value) return refuse_with(commands, question_was_withdrawn(id), Status::cancelled);
     answer->is_unseen = false;
     commands.more = true;
     commands.cold().answer = answer->value;
     return;
   }
   Question* known = state.questions.find(id);
-  if (known == nullptr) return ask_anew(state, tick, is_another, commands);
+  if (known == nullptr) {
+    if (!is_another && state.early_answers && take_early_answer(state, tick, commands)) return;
+    return ask_anew(state, tick, is_another, commands);
+  }
   if (known->asker != &invocation) return refuse_with(commands, question_is_open(id));
   if (is_another) return refuse_with(commands, question_is_another(id));
   attach(state, *known, tick, commands);
@@ -917,16 +954,18 @@ void answer_with_event(RunState& state, Question& question, Tick& tick, Commands
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
-void answer_body(RunState& state, Question& question, Tick& tick, Commands& commands) {
+// value: null: it was withdrawn.
+void answer_body(RunState& state, Question& question, const Ref<Value>& value, int64_t now_ms,
+                 Commands& commands) {
   Invocation* asker = question.asker;
   Journal& journal = *asker->journal;
-  journal.add_answer(tick.outputs.front().event->correlation(), tick.value);
+  journal.add_answer(question.request->correlation(), value);
   const bool calls_back = question.calls_back;
   state.questions.remove(question);
   if (calls_back) {
     commands.more = true;
     commands.answered = asker;
-    asker->began_ms = static_cast<uint32_t>(tick.now_ms);  // its time begins again
+    asker->began_ms = static_cast<uint32_t>(now_ms);  // its time begins again
     const bool was_asking = is_asking_in_flight(*asker);
     --journal.called_back;
     if (was_asking && !is_asking_in_flight(*asker)) --state.in_flight_asking;
@@ -945,7 +984,43 @@ void respond(RunState& state, Tick& tick, Commands& commands) {
     return;
   }
   if (question->asker == nullptr) return answer_with_event(state, *question, tick, commands);
-  answer_body(state, *question, tick, commands);
+  answer_body(state, *question, tick.value, tick.now_ms, commands);
+}
+
+void respond_early(RunState& state, Tick& tick, Commands& commands) {
+  const std::string_view id = tick.outputs.front().event->correlation();
+  if (state.questions.find(id) != nullptr) return respond(state, tick, commands);
+  if (!state.early_answers) state.early_answers = std::make_unique<EarlyAnswers>();
+  EarlyAnswers& early = *state.early_answers;
+  if (early.find(id) != early.end()) {
+    const Ref<Error> known = question_conflict("an answer to '", id, "' is kept already");
+    return refuse_with(commands, known);
+  }
+  if (early.size() >= state.workflow->policy().limits.questions) {
+    refuse(commands, Status::limit, "BLAZEN_LIMIT_QUESTIONS");
+    return;
+  }
+  early.emplace(id, tick.value);
+}
+
+// Of one that an event asked, nothing is left.
+void withdraw(RunState& state, const Tick& tick, Commands& commands) {
+  Question* question = state.questions.find(tick.outputs.front().event->correlation());
+  if (question == nullptr) {
+    refuse(commands, Status::not_found, nullptr);
+    return;
+  }
+  if (question->asker != nullptr) return answer_body(state, *question, nullptr, tick.now_ms, commands);
+  state.questions.remove(*question);
+}
+
+// The first question whose time is up is answered with its default. One at a time: each has somebody to tell. False:
+// there is none.
+bool answer_by_default(RunState& state, int64_t now_ms, Commands& commands) {
+  if (state.pause != Pause::none || state.questions.first_due_ms() > now_ms) return false;
+  Question& question = *state.questions.first_due();
+  answer_body(state, question, Ref<Value>(question.default_answer), now_ms, commands);
+  return true;
 }
 
 // The body has returned, and somebody completes it later.
@@ -1022,7 +1097,8 @@ void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& comm
 }
 
 void advance(RunState& state, Tick& tick, Commands& commands) {
-  if (state.phase != Phase::running || !state.clock.runs) return;
+  if (state.phase != Phase::running) return;
+  if (answer_by_default(state, tick.now_ms, commands) || !state.clock.runs) return;
   const int64_t time_ms = state.clock.at(tick.now_ms);
   if (time_ms - tick.slack_ms >= deadline_of(state))
     return fail_run(state, timed_out(state, tick.now_ms), commands);
@@ -1045,6 +1121,7 @@ void pass_time(RunState& state, int64_t date_ms) {
 
 void resume(RunState& state, const Tick& tick) {
   if (tick.time_has_passed) pass_time(state, tick.date_ms);
+  state.questions.shift_deadlines(tick.now_ms - tick.date_ms);
   if (tick.ends_pause) state.pause = Pause::none;
   state.clock.set(tick.now_ms, tick.date_ms, clock_should_run(status_of(state)));
 }
@@ -1234,6 +1311,8 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::body_returned: return body_returned(state, tick.invocation);
     case Tick::Kind::suspend: return suspend(state, tick.invocation);
     case Tick::Kind::respond: return respond(state, tick, commands);
+    case Tick::Kind::respond_early: return respond_early(state, tick, commands);
+    case Tick::Kind::withdraw: return withdraw(state, tick, commands);
     case Tick::Kind::pause: return pause(state, tick, commands);
     case Tick::Kind::unpause: state.pause = Pause::none; return;
     case Tick::Kind::time: return advance(state, tick, commands);

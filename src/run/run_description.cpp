@@ -89,7 +89,8 @@ QuestionList::QuestionList(const RunState& state, int64_t now_ms, int64_t date_m
   for (const Question& question : state.questions) {
     if (questions_.size() == most) break;
     questions_.push_back({question.request, question.asker == nullptr ? 0 : question.asker->id,
-                          question.asked_ms, question.age_ms(now_ms, date_ms)});
+                          question.asked_ms, question.age_ms(now_ms, date_ms),
+                          question.deadline_ms == 0 ? 0 : add_ms(question.asked_ms, question.deadline_ms)});
   }
 }
 
@@ -109,6 +110,7 @@ void QuestionList::put(JsonWriter& json, bool dates) const {
     if (dates) {
       json.member("asked_ms", question.asked_ms);
       json.member("age_ms", question.age_ms);
+      if (question.deadline_ms != 0) json.member("deadline_ms", question.deadline_ms);
     }
     json.close('}');
   }

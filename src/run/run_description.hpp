@@ -28,6 +28,7 @@ class QuestionList {
     uint64_t invocation_id;
     int64_t asked_ms;
     int64_t age_ms;
+    int64_t deadline_ms;  // the date; 0: none
   };
   std::vector<Asked> questions_;
 };

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -76,6 +78,9 @@ struct KeptSection {
   std::string content;
 };
 
+// By the ids of the questions. The logarithm of their number.
+using EarlyAnswers = std::map<std::string, Ref<Value>, std::less<>>;
+
 struct RunState {
   Ref<Workflow> workflow;
   RunId id{};
@@ -119,6 +124,7 @@ struct RunState {
   uint32_t abandoned = 0;  // the sum over the steps; not stored
   Timers timers;           // attempts that begin again, and events that are delayed
   Questions questions;
+  std::unique_ptr<EarlyAnswers> early_answers;  // for questions that are not asked yet; null: none
   RunClock clock;
   Pause pause = Pause::none;
   RunStatus last_status =

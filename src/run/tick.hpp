@@ -35,6 +35,8 @@ struct Write {
 struct Asked {
   uint64_t digest = 0;               // of what it says
   std::string_view instead_of = {};  // the id of the question that was asked in its place before; empty: none
+  int64_t deadline_ms = 0;           // ask: see Question
+  Ref<Value> default_answer{};
 };
 
 struct Tick {
@@ -53,6 +55,8 @@ struct Tick {
     discard,  // invocation is done, and its run has ended before
     abandoned_returned,  // an abandoned body of step is back, and its permit is free
     respond,             // the question whose id is the correlation of outputs[0] is answered with value
+    respond_early,       // the same; where it is not open, the answer is kept for who asks
+    withdraw,            // the question whose id is the correlation of outputs[0] is taken back
     pause,               // nothing starts any more: pause says how
     unpause,             // it goes on
     time,                // what is due by now?
@@ -127,6 +131,8 @@ inline constexpr TickTraits kTickTraits[] = {
     {Tick::Kind::discard, "discard", true, false, false},
     {Tick::Kind::abandoned_returned, "abandoned_returned", true, false, false},
     {Tick::Kind::respond, "respond", true, true, true},
+    {Tick::Kind::respond_early, "respond_early", true, true, true},
+    {Tick::Kind::withdraw, "withdraw", true, true, true},
     {Tick::Kind::pause, "pause", true, true, true},
     {Tick::Kind::unpause, "unpause", true, true, true},
     {Tick::Kind::time, "time", true, true, true},
@@ -211,6 +217,7 @@ struct Commands {
     Ref<Value> answer;      // ask: it was given already
     Timers dropped_timers;
     Questions dropped_questions;
+    std::unique_ptr<EarlyAnswers> dropped_early;
     std::unique_ptr<Journal> dropped_journals;  // a list
     // Invocations that will never run; their nodes die with the run.
     InvocationList dropped;
@@ -220,15 +227,16 @@ struct Commands {
       const auto is_last = [](const auto& entry) {
         return entry.second.event && entry.second.event->refs.load(std::memory_order_relaxed) == 1;
       };
-      return late_error || answer || dropped_table || dropped_journals || !dropped_events.empty() ||
-             !dropped_values.empty() || dropped.front() != nullptr ||
+      return late_error || answer || dropped_early || dropped_table || dropped_journals ||
+             !dropped_events.empty() || !dropped_values.empty() || dropped.front() != nullptr ||
              std::any_of(dropped_timers.begin(), dropped_timers.end(), is_last);
     }
 
     bool keeps_nothing() const noexcept {
       return published.empty() && lifecycle.empty() && dropped_events.empty() && dropped_values.empty() &&
              !dropped_table && !late_error && !cause && !answer && dropped_timers.empty() &&
-             !dropped_journals && dropped.empty() && dropped_late.empty() && dropped_questions.empty();
+             !dropped_journals && dropped.empty() && dropped_late.empty() && dropped_questions.empty() &&
+             !dropped_early;
     }
   };
   Cold& cold() noexcept {
@@ -290,6 +298,7 @@ struct Commands {
     cold_->answer.reset();
     if (!cold_->dropped_timers.empty()) cold_->dropped_timers.clear();
     cold_->dropped_questions.clear();
+    cold_->dropped_early.reset();
     std::unique_ptr<Journal>& journals = cold_->dropped_journals;
     while (journals) journals = std::move(journals->next);
   }

@@ -10,6 +10,7 @@
 #include <functional>
 #include <new>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "base/limits.hpp"
@@ -659,7 +660,6 @@ class Decoder {
     return check_unique("dropped", document_.dropped);
   }
 
-  // No section is known so far.
   bool read_sections() {
     uint64_t least = kSectionKeyMin;
     for (uint64_t i = kSnapshotKeyCount; i < keys_; ++i) {
@@ -680,21 +680,117 @@ class Decoder {
   }
 
   bool read_section(size_t key_at, uint64_t found) {
-    Document::Section kept{found, {}, {}};
+    Document::Section section{found, {}, {}};
     uint64_t required = 0;
-    if (!fields("", kSectionFields) || !name("since", kept.since)) return false;
+    if (!fields("", kSectionFields) || !name("since", section.since)) return false;
+    const size_t at = reader_.offset();
     if (!number_in("required", 0, 1, "a section is required, or it is not", required)) return false;
+    const bool is_known = found <= static_cast<uint64_t>(SectionKey::early_answers);
+    if (is_known) return read_known_section(at, static_cast<SectionKey>(found), section.since, required);
     if (required == 1) {
       error_ = Error::at(Status::snapshot_newer,
                          "the snapshot has section " + to_text(found) + ", which came with version " +
-                             std::string(kept.since) +
+                             std::string(section.since) +
                              " and without which the run cannot go on; this library is " +
                              std::string(kEngineVersion),
                          key_at);
       return false;
     }
-    if (!reader_.bytes(kept.content)) return fault("content");
-    document_.kept_sections.push_back(kept);
+    if (!reader_.skip(section.content)) return fault("content");
+    document_.kept_sections.push_back(section);
+    return true;
+  }
+
+  bool read_known_section(size_t at, SectionKey section, std::string_view since, uint64_t required) {
+    if (since != kSectionsSince || required != 1)
+      return refuse(at, "", "this section came with " + std::string(kSectionsSince) + ", and is required");
+    switch (section) {
+      case SectionKey::deadlines: return read_deadlines();
+      case SectionKey::withdrawn: return read_withdrawn();
+      case SectionKey::early_answers: return read_early_answers();
+    }
+    return false;
+  }
+
+  // A section that is there is not empty.
+  bool section_list(const char* path, size_t bytes_min, uint64_t& count) {
+    section_ = path;
+    index_ = kNoIndex;
+    const size_t at = reader_.offset();
+    if (!list_of_running(bytes_min, count)) return false;
+    return count != 0 || refuse(at, "", "a section that is there is not empty");
+  }
+
+  bool read_deadlines() {
+    uint64_t count = 0;
+    if (!section_list("deadlines", kDeadlineBytesMin, count)) return false;
+    document_.deadlines.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Deadline& item = document_.deadlines.emplace_back();
+      if (!fields("", kDeadlineFields)) return false;
+      const size_t at = reader_.offset();
+      if (!item_of("question", document_.questions.size(), "questions", item.question)) return false;
+      if (index_ > 0 && item.question <= document_.deadlines[index_ - 1].question)
+        return refuse(at, "question", to_text(item.question) + " does not come after the one before it");
+      if (document_.questions[item.question].asker == 0)
+        return refuse(at, "question", to_text(item.question) + " was asked by an event, and has no deadline");
+      const size_t deadline_at = reader_.offset();
+      if (!milliseconds("deadline", 1, item.deadline_ms)) return false;
+      if (item.deadline_ms > kTimeMsMax)
+        return refuse(deadline_at, "deadline",
+                      std::to_string(item.deadline_ms) + " is more than a hundred years");
+      if (!value("default", item.default_answer)) return false;
+    }
+    return true;
+  }
+
+  bool read_withdrawn() {
+    uint64_t count = 0;
+    if (!section_list("withdrawn", kWithdrawnBytesMin, count)) return false;
+    document_.withdrawn.reserve(count);
+    const auto in_order = [](const auto& a, const auto& b) {
+      return std::tie(a.id, a.request_id) < std::tie(b.id, b.request_id);
+    };
+    // What was answered, and what is open: neither is withdrawn.
+    std::vector<Document::Withdrawn> others;
+    for (const Document::Answer& item : document_.answers) others.push_back({item.id, item.request_id});
+    for (const Document::Question& item : document_.questions)
+      others.push_back({item.asker, document_.events[item.event].correlation});
+    std::sort(others.begin(), others.end(), in_order);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Withdrawn& item = document_.withdrawn.emplace_back();
+      if (!fields("", kWithdrawnFields)) return false;
+      const size_t at = reader_.offset();
+      if (!number("id", item.id) || !name("request_id", item.request_id)) return false;
+      if (index_ > 0 && !in_order(document_.withdrawn[index_ - 1], item))
+        return refuse(at, "", "does not come after the one before it");
+      if (!std::binary_search(document_.asked.begin(), document_.asked.end(),
+                              Document::Asked{item.id, item.request_id, 0}, comes_before))
+        return refuse(at, "", "invocation " + to_text(item.id) + " has not asked it");
+      if (std::binary_search(others.begin(), others.end(), item, in_order))
+        return refuse(at, "", "it is open, or was answered");
+    }
+    return true;
+  }
+
+  bool read_early_answers() {
+    section_ = "early_answers";
+    index_ = kNoIndex;
+    uint64_t count = 0;
+    const size_t list_at = reader_.offset();
+    if (!list(kEarlyAnswerBytesMin, count)) return false;
+    if (count == 0 || (document_.phase != Phase::created && document_.phase != Phase::running))
+      return refuse(list_at, "", "only a run that goes on has this section, and it is not empty");
+    document_.early_answers.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Early& item = document_.early_answers.emplace_back();
+      if (!fields("", kEarlyAnswerFields)) return false;
+      const size_t at = reader_.offset();
+      if (!name("request_id", item.request_id)) return false;
+      if (index_ > 0 && item.request_id <= document_.early_answers[index_ - 1].request_id)
+        return refuse(at, "request_id", "does not come after the one before it");
+      if (!value("answer", item.value)) return false;
+    }
     return true;
   }
 

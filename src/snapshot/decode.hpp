@@ -121,6 +121,22 @@ struct SnapshotDocument {
     std::string_view since;
     std::span<const uint8_t> content;
   };
+  struct Deadline {
+    uint64_t question;  // its place in questions
+    int64_t deadline_ms;
+    SnapshotValue default_answer;
+  };
+  std::vector<Deadline> deadlines;
+  struct Withdrawn {
+    uint64_t id;
+    std::string_view request_id;
+  };
+  std::vector<Withdrawn> withdrawn;
+  struct Early {
+    std::string_view request_id;
+    SnapshotValue value;
+  };
+  std::vector<Early> early_answers;
   std::vector<Section> kept_sections;  // optional ones, which this library does not know
 };
 

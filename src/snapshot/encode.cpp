@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <tuple>
 #include <utility>
 
 namespace blazen {
@@ -21,8 +22,13 @@ SnapshotCut::Queued work_and_effects_of(const Invocation& invocation, SnapshotCu
   if (!invocation.journal) return work;
   work.effects = invocation.journal->made;
   uint64_t position = 0;
-  for (const Journal::Answer& answer : invocation.journal->answers)
-    cut.answers.push_back({invocation.id, position++, answer.request_id, answer.value, nullptr});
+  for (const Journal::Answer& answer : invocation.journal->answers) {
+    if (answer.value) {
+      cut.answers.push_back({invocation.id, position++, answer.request_id, answer.value, nullptr});
+    } else {
+      cut.withdrawn.push_back({invocation.id, answer.request_id});
+    }
+  }
   for (const auto& [request_id, digest] : invocation.journal->asked)
     cut.asked.push_back({invocation.id, request_id, digest});
   return work;
@@ -74,6 +80,8 @@ void cut_waiting(const RunState& state, SnapshotCut& cut) {
     return true;
   });
   for (const Question& question : state.questions) {
+    if (question.deadline_ms != 0)
+      cut.deadlines.push_back({cut.questions.size(), question.deadline_ms, question.default_answer});
     cut.questions.push_back(
         {question.request, question.asker == nullptr ? 0 : question.asker->id, question.asked_ms});
   }
@@ -258,6 +266,13 @@ class Encoder {
       for (const Chosen& item : *chosen_) bytes += value_bound(item.kept) + value_bound(item.entry->value);
     }
     for (const std::string& name : cut_.dropped) bytes += text_bound(name);
+    for (const SnapshotCut::Deadline& item : cut_.deadlines)
+      bytes += 4 * kHeadSizeMax + value_bound(item.default_answer);
+    for (const SnapshotCut::Withdrawn& item : cut_.withdrawn)
+      bytes += 3 * kHeadSizeMax + text_bound(item.request_id);
+    for (const SnapshotCut::Early& item : cut_.early_answers)
+      bytes += 2 * kHeadSizeMax + text_bound(item.request_id) + value_bound(item.value);
+    bytes += 3 * 8 * kHeadSizeMax;  // the heads of sections
     if (cut_.kept_sections != nullptr) {
       for (const KeptSection& section : *cut_.kept_sections)
         bytes += 4 * kHeadSizeMax + text_bound(section.since) + section.content.size();
@@ -282,7 +297,7 @@ class Encoder {
 
   void put_head() {
     writer_.tag(kCborTagSelfDescribed);
-    writer_.map(kSnapshotKeyCount + (cut_.kept_sections == nullptr ? 0 : cut_.kept_sections->size()));
+    writer_.map(kSnapshotKeyCount + section_count());
     key(SnapshotKey::magic);
     writer_.text(kFormatMagic);
     key(SnapshotKey::format);
@@ -440,14 +455,66 @@ class Encoder {
     put_asked();
   }
 
+  uint64_t section_count() const noexcept {
+    return (cut_.deadlines.empty() ? 0 : 1) + (cut_.withdrawn.empty() ? 0 : 1) +
+           (cut_.early_answers.empty() ? 0 : 1) +
+           (cut_.kept_sections == nullptr ? 0 : cut_.kept_sections->size());
+  }
+
+  // False: there is nothing for it.
+  template <class List>
+  bool begin_section(SectionKey section, const List& list) {
+    if (list.empty()) return false;
+    writer_.unsigned_int(static_cast<uint64_t>(section));
+    writer_.array(kSectionFields);
+    writer_.text(kSectionsSince);
+    writer_.unsigned_int(1);
+    writer_.array(list.size());
+    return true;
+  }
+
   void put_sections() {
+    put_deadlines();
+    put_withdrawn();
+    put_early_answers();
     if (cut_.kept_sections == nullptr) return;
     for (const KeptSection& section : *cut_.kept_sections) {
       writer_.unsigned_int(section.key);
       writer_.array(kSectionFields);
       writer_.text(section.since);
       writer_.unsigned_int(0);
-      writer_.bytes(section.content.data(), section.content.size());
+      writer_.encoded({reinterpret_cast<const uint8_t*>(section.content.data()), section.content.size()});
+    }
+  }
+
+  void put_deadlines() {
+    if (!begin_section(SectionKey::deadlines, cut_.deadlines)) return;
+    for (const SnapshotCut::Deadline& item : cut_.deadlines) {
+      writer_.array(kDeadlineFields);
+      writer_.unsigned_int(item.question);
+      writer_.signed_int(item.deadline_ms);
+      put_value(item.default_answer);
+    }
+  }
+
+  void put_withdrawn() {
+    std::sort(cut_.withdrawn.begin(), cut_.withdrawn.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.id, a.request_id) < std::tie(b.id, b.request_id);
+    });
+    if (!begin_section(SectionKey::withdrawn, cut_.withdrawn)) return;
+    for (const SnapshotCut::Withdrawn& item : cut_.withdrawn) {
+      writer_.array(kWithdrawnFields);
+      writer_.unsigned_int(item.id);
+      writer_.text(item.request_id);
+    }
+  }
+
+  void put_early_answers() {
+    if (!begin_section(SectionKey::early_answers, cut_.early_answers)) return;
+    for (const SnapshotCut::Early& item : cut_.early_answers) {
+      writer_.array(kEarlyAnswerFields);
+      writer_.text(item.request_id);
+      put_value(item.value);
     }
   }
 
@@ -641,6 +708,10 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   cut.kept_sections = state.kept_sections.get();
   // What a body still does after the end of its run counts no more.
   if (has_ended(state)) return cut;
+  if (state.early_answers) {
+    for (const auto& [request_id, value] : *state.early_answers)
+      cut.early_answers.push_back({request_id, value});
+  }
   cut.elapsed_ms = state.clock.at(now_ms);
   cut.taken_ms = state.clock.runs ? date_ms : state.clock.set_date_ms;
   cut_in_flight(state, cut);

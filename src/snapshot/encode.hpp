@@ -90,6 +90,22 @@ struct SnapshotCut {
     uint64_t digest;
   };
   std::vector<Asked> asked;
+  struct Withdrawn {
+    uint64_t id;  // of the invocation
+    std::string request_id;
+  };
+  std::vector<Withdrawn> withdrawn;
+  struct Early {
+    std::string request_id;
+    Ref<Value> value;
+  };
+  std::vector<Early> early_answers;
+  struct Deadline {
+    uint64_t question;  // its place among the questions
+    int64_t deadline_ms;
+    Ref<Value> default_answer;
+  };
+  std::vector<Deadline> deadlines;
   Pause pause = Pause::none;
   const std::vector<KeptSection>* kept_sections = nullptr;  // of the run, for as long as it lives
 

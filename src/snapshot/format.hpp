@@ -35,7 +35,7 @@
 //   11. Keys from kSectionKeyMin on are sections: what came after this format was fixed, each with the version of
 //      the library that brought it. A run that has nothing for a section has none. A reader that does not know
 //      one refuses the snapshot where the section is required, since the run could not go on as it was; an
-//      optional one it keeps, and writes back as it came. Their content is a byte string, for each to grow in.
+//      optional one it keeps, and writes back as it came.
 //
 // Whatever the bytes are, reading them and restoring a run from them is in proportion to how many there are:
 // in memory (decode.hpp), and in time, at most kReadNanosecondsPerByteMax each. Ids and names are sorted,
@@ -95,7 +95,20 @@ enum class SnapshotKey : uint64_t {
 inline constexpr uint64_t kSnapshotKeyCount = 26;
 // Keys of sections. Stored: never renumber.
 inline constexpr uint64_t kSectionKeyMin = 32;
-inline constexpr uint64_t kSectionFields = 3;  // [since, 1 where it is required or 0, bytes]
+inline constexpr uint64_t kSectionFields = 3;  // [since, 1 where it is required or 0, content: any item]
+// Those that this library knows: all came with 0.2.0, and are required.
+enum class SectionKey : uint64_t {
+  deadlines = 32,  // [* [index into 22, milliseconds after it was asked, value]], of questions that have one
+  withdrawn = 33,  // [* [id, request id]], what an invocation has asked and nobody answers
+  early_answers = 34,  // [* [request id, value]], to questions that are not asked yet
+};
+inline constexpr std::string_view kSectionsSince = "0.2.0";
+inline constexpr uint64_t kDeadlineFields = 3;
+inline constexpr uint64_t kWithdrawnFields = 2;
+inline constexpr uint64_t kEarlyAnswerFields = 2;
+inline constexpr size_t kDeadlineBytesMin = 4;
+inline constexpr size_t kWithdrawnBytesMin = 4;
+inline constexpr size_t kEarlyAnswerBytesMin = 4;
 
 // Around what a LIVE value was serialized to. Stored; not registered with IANA: 0xb1a2, as in "blaz".
 inline constexpr uint64_t kCborTagLive = 45474;

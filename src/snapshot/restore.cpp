@@ -369,11 +369,32 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
     effects_of(item.id).add_answer(item.request_id, answers[i]);
   }
   for (const SnapshotDocument::Asked& item : document.asked) take_asked(effects_of(item.id), item);
+  for (const SnapshotDocument::Withdrawn& item : document.withdrawn)
+    effects_of(item.id).add_answer(item.request_id, nullptr);
   state.questions.reserve(document.questions.size());
+  std::vector<Question*> questions;
+  questions.reserve(document.deadlines.empty() ? 0 : document.questions.size());
   for (const SnapshotDocument::Question& item : document.questions) {
     Invocation* asker = item.asker == 0 ? nullptr : invocations.at(item.asker);
-    state.questions.add(events[item.event], asker, item.asked_ms);
+    Question& question = state.questions.add(events[item.event], asker, item.asked_ms);
+    if (!document.deadlines.empty()) questions.push_back(&question);
   }
+  // By the date, until the run begins to move.
+  for (const SnapshotDocument::Deadline& item : document.deadlines) {
+    Question& question = *questions[item.question];
+    Questions::DeadlineNode node = Questions::make_deadline();
+    question.default_answer = item.default_answer.make();
+    question.deadline_ms = item.deadline_ms;
+    state.questions.set_deadline(question, std::move(node), add_ms(question.asked_ms, item.deadline_ms));
+  }
+}
+
+std::unique_ptr<EarlyAnswers> restore_early_answers(const SnapshotDocument& document) {
+  if (document.early_answers.empty()) return nullptr;
+  auto early = std::make_unique<EarlyAnswers>();
+  for (const SnapshotDocument::Early& item : document.early_answers)
+    early->emplace_hint(early->end(), item.request_id, item.value.make());
+  return early;
 }
 
 void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
@@ -437,6 +458,7 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   out.metadata = document.metadata;
   out.dropped = revival.dropped();
   out.kept_sections = restore_sections(document);
+  out.early_answers = restore_early_answers(document);
   out.result = std::move(result);
   out.error = std::move(outcome);
   restore_invocations(document, steps, events, answers, out);

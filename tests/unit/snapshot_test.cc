@@ -1351,7 +1351,7 @@ TEST(Snapshot, FaultsOfTheMapAreNamed) {
 // What a newer library has added and this one can do without, goes into the next snapshot as it came.
 TEST(Snapshot, OptionalSectionsOfANewerLibraryAreKept) {
   Document newer;
-  newer.fields[32] = a({t("0.3.0"), u(0), b("anything")});
+  newer.fields[35] = a({t("0.3.0"), u(0), a({u(1), t("anything")})});
   newer.fields[77] = a({t("1.0.0"), u(0), b("")});
   const std::string bytes = newer.bytes();
   const auto state = restored(bytes, sample_workflow(Hosting::all));
@@ -1362,16 +1362,16 @@ TEST(Snapshot, OptionalSectionsOfANewerLibraryAreKept) {
 // What the run could not go on without is refused, with the version that knows it.
 TEST(Snapshot, RequiredSectionsOfANewerLibraryAreRefused) {
   Document newer;
-  newer.fields[32] = a({t("0.3.0"), u(0), b("")});
-  newer.fields[33] = a({t("0.4.0"), u(1), a({kNil})});
+  newer.fields[40] = a({t("0.3.0"), u(0), b("")});
+  newer.fields[41] = a({t("0.4.0"), u(1), a({kNil})});
   const Ref<Error> error = decode(newer.bytes()).error();
   ASSERT_TRUE(error);
   EXPECT_EQ(error->status, Status::snapshot_newer);
   EXPECT_EQ(
       error->message,
-      "the snapshot has section 33, which came with version 0.4.0 and without which the run cannot go on; "
+      "the snapshot has section 41, which came with version 0.4.0 and without which the run cannot go on; "
       "this library is 0.2.0");
-  EXPECT_EQ(error->offset, newer.offset(33) - u(33).size());
+  EXPECT_EQ(error->offset, newer.offset(41) - u(41).size());
 }
 
 TEST(Snapshot, SectionsAreChecked) {
@@ -1383,18 +1383,18 @@ TEST(Snapshot, SectionsAreChecked) {
   const std::string at = size_text(Document().bytes().size() + 2);
   EXPECT_EQ(fault_with(31, kNil),
             "snapshot: key 31 is not one of format 1 at " + size_text(Document().bytes().size()));
-  EXPECT_EQ(fault_with(32, kNil), "section[32]: expected an array, found null at " + at);
-  EXPECT_EQ(fault_with(32, a({t("1"), u(0)})), "section[32]: an array of 2 instead of 3 at " + at);
-  EXPECT_EQ(fault_with(32, a({t(""), u(0), b("")})).substr(0, 17), "section[32].since");
-  EXPECT_EQ(fault_with(32, a({t("1"), u(2), b("")})).substr(0, 20), "section[32].required");
-  EXPECT_EQ(fault_with(32, a({t("1"), u(0), t("x")})).substr(0, 19), "section[32].content");
+  EXPECT_EQ(fault_with(50, kNil), "section[50]: expected an array, found null at " + at);
+  EXPECT_EQ(fault_with(50, a({t("1"), u(0)})), "section[50]: an array of 2 instead of 3 at " + at);
+  EXPECT_EQ(fault_with(50, a({t(""), u(0), b("")})).substr(0, 17), "section[50].since");
+  EXPECT_EQ(fault_with(50, a({t("1"), u(2), b("")})).substr(0, 20), "section[50].required");
+  EXPECT_EQ(fault_with(50, a({t("1"), u(0), std::string("\x1c")})).substr(0, 19), "section[50].content");
   EXPECT_EQ(fault_with(UINT64_MAX, a({t("1"), u(0), b("")})).substr(0, 37),
             "snapshot: no section has this key at ");
-  const std::string twice = u(32) + a({t("1"), u(0), b("")});
+  const std::string twice = u(50) + a({t("1"), u(0), b("")});
   std::string bytes = Document().bytes();
   bytes.replace(3, 2, std::string("\xb8\x1c", 2));
   EXPECT_EQ(fault_of(bytes + twice + twice),
-            "snapshot: key 32 does not ascend at " + size_text(bytes.size() + twice.size()));
+            "snapshot: key 50 does not ascend at " + size_text(bytes.size() + twice.size()));
 }
 
 // A newer format is told before anything that it may have changed.
