@@ -57,6 +57,8 @@ class Executor {
   virtual void withdraw(Work& work) noexcept = 0;
   // Runs queued work on this thread.
   virtual uint64_t poll(uint64_t steps_max) noexcept = 0;
+  // Whether a poll that was to run so many steps and no more has left some, for the next poll.
+  virtual bool has_work() noexcept { return false; }
   // A descriptor that is readable while there is work to poll.
   virtual Result<int> descriptor() noexcept = 0;
 
