@@ -398,6 +398,7 @@ Ref<Error> Call::defer() noexcept {
   }
   if (abandoned_) return check_open();
   deferred_ = true;
+  is_shared_ = true;
   run_->list(*this);
   event_kept_ = Ref<Event>::share(event_);
   handle_.kind = Kind::invocation;
@@ -429,7 +430,10 @@ Ref<Error> Call::complete(Ref<Error> failure) noexcept {
   }
   std::unique_ptr<Extras> spent = finished ? std::move(was_abandoned ? extras_ : spent_) : nullptr;
   guard.unlock();
-  if (finished) outputs_.clear();
+  if (finished) {
+    outputs_.clear();
+    lent_value_.reset();
+  }
   spent.reset();
   commands.clear();
   run_->notify(notices);

@@ -351,7 +351,7 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     guard.lock();
     looked_ms_ = watch.now();
     left_is_done = bring_back(*call, status, error, hand_free && !picks, commands, notices);
-    if (!left_is_done || call->deferred_) left = Ref<Call>::adopt(std::exchange(call, nullptr));
+    if (!left_is_done || call->is_shared_) left = Ref<Call>::adopt(std::exchange(call, nullptr));
     if (picks ? hand_free && next_is_quick() : !left_is_done && hand_free) dispatch(commands, notices);
   }
   if (is_inherited()) return steps;  // without the lock, which may be held for ever
@@ -440,6 +440,7 @@ void Run::dispatch(Commands& commands, Notices& notices) noexcept {
     call->is_special_ = true;
     set_timer(*call, begin_ms(), notices);
   }
+  if (times_steps_ && call->step_->body->cancelled != nullptr) list(*call);
   call->started_ms_ = state_.watched ? now_ms() : -1;
   if (shares_work_) offer_rest(notices);
   return true;
@@ -813,7 +814,8 @@ void Run::notify(Notices& notices) noexcept {
     if (is_inherited()) return;
   }
   if (notices.remark.what != nullptr) tell_remark(std::exchange(notices.remark, {}));
-  if (notices.lends_run || notices.answered_call || notices.cancels || !notices.cancelled.empty())
+  if (notices.lends_run || notices.answered_call || notices.cancels || !notices.cancelled.empty() ||
+      notices.cancelled_calls != nullptr)
     call_back(notices);
   if (is_inherited()) return;
   while (notices.ready != nullptr) {
@@ -847,8 +849,7 @@ void Run::call_back(Notices& notices) noexcept {
   const HostCalls& calls = runtime_->calls();
   while (const auto waiting = take_unforked(notices.done))
     tell_log_threw(calls.done(waiting->callback, *this, notices.status));
-  while (const auto waiting = take_unforked(notices.cancelled))
-    tell_log_threw(calls.cancelled(waiting->callback));
+  tell_cancelled(notices);
   if (std::exchange(notices.cancels, false)) cancel_calls();
   if (notices.answered_call) {
     while (const auto waiting = take_unforked(notices.answered))

@@ -90,6 +90,8 @@ class Run final : public Object, public Work {
   Ref<Error> fail_question(std::string_view request_id, Ref<Error> cause);
   // As JSON arrays and objects. Throw std::bad_alloc.
   std::string questions() const;
+  // Whether one is open that no input handler was given.
+  bool wants_input() const noexcept;
   std::string describe() const;
   void count(Runtime::Counters& counters) const noexcept;
   void on_time() noexcept;
@@ -145,6 +147,8 @@ class Run final : public Object, public Work {
   struct Notices {
     CallbackGroups done;
     CallbackList cancelled;
+    Call* cancelled_calls =
+        nullptr;  // whose steps want to hear of it: through next_cancelled_, with a reference each
     CallbackList answered;
     bool cancels = false;  // the run has ended, and those that still work are to be told
     Ref<Call> answered_call;
@@ -166,7 +170,7 @@ class Run final : public Object, public Work {
     // Whether there is something for the host's callbacks of the run, or of its log.
     bool call_out() const noexcept {
       return lends_run || ended || kept || ready != nullptr || remark.what != nullptr || cancels ||
-             !cancelled.empty() || answered_call;
+             !cancelled.empty() || cancelled_calls != nullptr || answered_call;
     }
   };
 
@@ -269,6 +273,7 @@ class Run final : public Object, public Work {
   void cancel_call(Call& call, Notices& notices) noexcept;
   // Without the lock.
   void cancel_calls() noexcept;
+  void tell_cancelled(Notices& notices) noexcept;
   void notify(Notices& notices) noexcept;
 
   // Who works: a thread that waits starts only what is known to be quick.
@@ -351,7 +356,7 @@ class Run final : public Object, public Work {
   uint32_t tasks_ = 0;                // steps that a host's scheduler was told of and has not run yet
   std::atomic<uint32_t> handles_{1};
   bool round_ = false;  // the runtime's, under its lock: as its own, where its last count has seen this run
-  uint32_t lent_ = 0;  // rounds of callbacks that have the run meanwhile, and may move it on
+  uint32_t lent_ = 0;   // rounds of callbacks that have the run meanwhile, and may move it on
   Call* spare_call_ = nullptr;
   // What a host may register many of. Callbacks: an addition, a removal and the end cost the same however
   // many there are. Calls: so does each; those that are told of the end are, so many at a time. Timers: the

@@ -121,6 +121,14 @@ Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
   return visit.leave();
 }
 
+// Those that a handler was not given are the last ones.
+bool Run::wants_input() const noexcept {
+  Guard guard(lock_);
+  if (has_ended(state_) || (input_ && !started_)) return false;  // the start hands them out
+  const Question* last = state_.questions.last();
+  return last != nullptr && !last->handed_out;
+}
+
 // Under the lock: the callback of the body that waits for it.
 void Run::hand_over_answer(const Invocation& invocation, std::string_view request_id,
                            Notices& notices) noexcept {
@@ -381,6 +389,12 @@ void Run::abandon(Call& call, Notices& notices) noexcept {
 }
 
 void Run::cancel_call(Call& call, Notices& notices) noexcept {
+  if (call.step_->body->cancelled != nullptr && !call.completed_) {
+    retain(&call);
+    call.is_shared_ = true;
+    call.next_cancelled_ = std::exchange(notices.cancelled_calls, &call);
+    notices.more = true;
+  }
   if (!call.extras_) return;
   call.extras_->signal.raise();
   if (call.extras_->on_cancel.empty()) return;
@@ -403,8 +417,19 @@ void Run::cancel_calls() noexcept {
       }
       more = calls_ != nullptr;
     }
-    while (const auto waiting = take_unforked(notices.cancelled))
-      tell_log_threw(runtime_->calls().cancelled(waiting->callback));
+    tell_cancelled(notices);
+  }
+}
+
+// Without the lock.
+void Run::tell_cancelled(Notices& notices) noexcept {
+  const HostCalls& calls = runtime_->calls();
+  while (const auto waiting = take_unforked(notices.cancelled))
+    tell_log_threw(calls.cancelled(waiting->callback));
+  while (notices.cancelled_calls != nullptr && !is_inherited()) {
+    const Ref<Call> call = Ref<Call>::adopt(notices.cancelled_calls);
+    notices.cancelled_calls = std::exchange(call->next_cancelled_, nullptr);
+    tell_log_threw(calls.step_cancelled(*call->step_->body, *call));
   }
 }
 

@@ -18,12 +18,12 @@ EngineScope::EngineScope() noexcept : run_(nullptr), outer_(current_), works_(fa
 }
 
 EngineScope::~EngineScope() {
+  if (counts_) run_->leave();  // still inside: a close that this ends is for later
   current_ = outer_;
-  if (counts_) run_->leave();
   while (to_finish_ != nullptr) {
     Ref<Runtime> runtime = Ref<Runtime>::adopt(to_finish_);
     to_finish_ = runtime->next_to_finish_;
-    runtime->finish_close();
+    runtime->finish_claimed();
   }
 }
 

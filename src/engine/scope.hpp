@@ -23,8 +23,8 @@ class EngineScope {
   bool is_here() const noexcept;
   // Is this thread working on run, so that it will come back to it by itself?
   static bool works_on(const Run& run) noexcept;
-  // The last handle of runtime went away inside a callback: its close ends when this thread has left the
-  // engine. Takes over one reference.
+  // This thread is the one that ends the close of runtime, and does so when it has left the engine. Takes
+  // over one reference.
   static void finish_later(Runtime* runtime) noexcept;
 
  private:

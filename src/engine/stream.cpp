@@ -273,6 +273,13 @@ bool Stream::wants(const Event& event) const noexcept {
 }
 
 Result<Stream::Item> Stream::next(int64_t timeout_ms) {
+  Item item;
+  Result<size_t> taken = take(timeout_ms, {&item, 1});
+  if (!taken) return taken.error();
+  return item;
+}
+
+Result<size_t> Stream::take(int64_t timeout_ms, std::span<Item> room) {
   if (timeout_ms != 0 && EngineScope::inside()) {
     return Error::make(Status::wrong_place,
                        "a wait is not possible inside a callback: give a timeout_ms of 0");
@@ -294,19 +301,35 @@ Result<Stream::Item> Stream::next(int64_t timeout_ms) {
         is_paused ? "the run is paused, and no item was published: blazen_run_resume_in_place lets it go on"
                   : "the deadline passed before an item was published");
   }
-  if (closed_ || !run.stream_->has_item(*this)) {
-    const uint64_t last = run.state_.stream_last;
-    guard.unlock();
-    return Item{Event::make(kStreamEnd, Value::null()), last + 1};
+  size_t taken = 0;
+  try {
+    while (taken < room.size() && !closed_ && run.stream_->has_item(*this))
+      room[taken++] = run.stream_->take(*this, dropped);
+  } catch (const std::bad_alloc&) {
+    if (taken == 0) throw;  // else the rest is there for the next call
   }
-  Item item = run.stream_->take(*this, dropped);
-  if (run.state_.held) {
+  const bool is_at_end =
+      taken < room.size() && (closed_ || (has_ended(run.state_) && !run.stream_->has_item(*this)));
+  const uint64_t last = run.state_.stream_last;
+  if (taken != 0 && run.state_.held) {
     scope.emplace(run);
     run.look_at_hold(notices);
   }
   guard.unlock();
   if (notices.any()) run.notify(notices);
-  return item;
+  if (is_at_end && add_end(room[taken], last + 1, taken == 0)) ++taken;
+  return taken;
+}
+
+// False: no memory, and it comes with the next call. must: it is all there is.
+bool Stream::add_end(Item& item, uint64_t sequence, bool must) {
+  try {
+    item = Item{Event::make(kStreamEnd, Value::null()), sequence};
+    return true;
+  } catch (const std::bad_alloc&) {
+    if (must) throw;
+    return false;
+  }
 }
 
 Ref<Error> Stream::on_ready(const HostCallback& callback) noexcept {
@@ -324,6 +347,18 @@ Ref<Error> Stream::on_ready(const HostCallback& callback) noexcept {
   guard.unlock();
   run.notify(notices);
   return nullptr;
+}
+
+// It may be among those that are woken, which look whether there is one.
+bool Stream::cancel_ready() noexcept {
+  EngineScope scope(*run_);
+  HostCallback callback;
+  {
+    Guard guard(run_->lock_);
+    callback = std::exchange(ready_, HostCallback{});
+  }
+  call_drop(callback.drop, callback.user_data);
+  return callback.function != nullptr;
 }
 
 void Stream::close(bool tells) noexcept {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -127,7 +128,12 @@ class Stream final : public Object {
   // Item, its number. timeout_ms as in Run::wait.
   using Item = StreamLog::Item;
   Result<Item> next(int64_t timeout_ms);
+  // As many as there are and there is room for, at least one, under one hold of the lock; StreamEnd is the
+  // last.
+  Result<size_t> take(int64_t timeout_ms, std::span<Item> room);
   Ref<Error> on_ready(const HostCallback& callback) noexcept;
+  // False: there is no callback, or it is about to be called.
+  bool cancel_ready() noexcept;
   // tells: whoever waits for an item hears that none comes any more.
   void close(bool tells) noexcept;
 
@@ -135,6 +141,7 @@ class Stream final : public Object {
   friend class Run;
   friend class StreamLog;
 
+  static bool add_end(Item& item, uint64_t sequence, bool must);
   bool wants(const Event& event) const noexcept;
   bool holds() const noexcept { return options_.holds && waiting_ >= options_.capacity; }
 

@@ -52,7 +52,7 @@ FORBIDDEN = [
 
 # kind: define, opaque, scalar, callback, struct, enum or function; text: without comments, on one line.
 Item = namedtuple("Item", "kind name text line comment grouped")
-Tags = namedtuple("Tags", "own thread block since")
+Tags = namedtuple("Tags", "own thread block calls since")
 
 # ---- reading the header ----
 
@@ -146,7 +146,7 @@ def items(text):
 
 # ---- the tags ----
 
-TAG_LINE = re.compile(r"\[own: (.*?) \| thread: (\w+) \| block: (\w+) \| since: ([\w.]+)\]$")
+TAG_LINE = re.compile(r"\[own: (.*?) \| thread: (\w+) \| block: (\w+)(?: \| calls: (none|drop|host))? \| since: ([\w.]+)\]$")
 
 
 def parse_tags(comment):
@@ -161,7 +161,7 @@ def parse_tags(comment):
         if not word:
             return None, f"own: cannot read '{entry}'"
         own[word[1]] = word[2]
-    return Tags(own, match[2], match[3], match[4]), None
+    return Tags(own, match[2], match[3], match[4], match[5]), None
 
 
 def parameters(item):
@@ -568,6 +568,7 @@ TEXT_PLANTS = [
     ("thread: outside", "thread: inside", "thread: 'inside' is none of"),
     ("block: yes", "block: maybe", "block: 'maybe' is none of"),
     ("block: yes | since: 0.1", "block: yes | since: 9.9", "since: '9.9' is none of"),
+    ("block: yes | since: 0.1", "block: yes | calls: some | since: 0.1", "does not end with one line"),
     ("[own: text in, value out", "[own: text in", "own says nothing of value"),
     ("[own: text in, value out", "[own: text in, value takes", "own: cannot read 'value takes'"),
     ("[own: text in, value out", "[own: text in, text_length in, value out", "own speaks of text_length"),
