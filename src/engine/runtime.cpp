@@ -100,6 +100,9 @@ void Call::check_keeps_nothing() const noexcept {
 Runtime::Runtime(const HostCalls& calls, Ports ports) noexcept
     : Object(Kind::runtime), calls_(calls), ports_(std::move(ports)) {
   watch_forks();
+  ports_.executor->set_visits({[](void* runtime) noexcept { static_cast<Runtime*>(runtime)->enter(); },
+                               [](void* runtime) noexcept { static_cast<Runtime*>(runtime)->leave(); },
+                               this});
 }
 
 Runtime::~Runtime() {

@@ -213,12 +213,14 @@ class Pump final : public Executor {
     Ref<Hooks> hooks = hooks_;
     ++calling_;
     guard.unlock();
+    enter();
     hooks->call(hooks->wake);
     if (is_inherited()) return;
     hooks.reset();
     guard.lock();
     if (--calling_ == 0 && stopped_) quiet_.wake_all();
     guard.unlock();
+    leave();
   }
 
   Lock lock_;
