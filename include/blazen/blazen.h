@@ -829,16 +829,16 @@ BLAZEN_API blazen_status blazen_runtime_create(const blazen_runtime_options *opt
  * [own: runtime in, return out | thread: any | block: no | since: 0.1] */
 BLAZEN_API blazen_runtime *blazen_runtime_retain(const blazen_runtime *runtime);
 /** The last release closes it, as blazen_runtime_close does; runs, streams and invocations that the host still holds keep it
- * open. From inside a callback of its own, it closes as soon as that callback has returned. It waits for no body, nor for
- * another callback: while one is under way, the thread that comes back last from one closes it.
+ * open. From inside a callback of its own, it closes as soon as that callback has returned. It waits for no body, and for no
+ * other callback longer than a second: where one is under way then, the thread that comes back last closes it.
  * [own: runtime keep | thread: any | block: yes | since: 0.1] */
 BLAZEN_API void blazen_runtime_release(blazen_runtime *runtime);
 /** Cancels every run that has not ended, waits until the last callback has returned and the threads are gone. Twice: the
  * same answer.
  * The library may be unloaded when everything is released, no thread is in a call, and each runtime was closed from outside its
  * callbacks: this call, or the last release, has returned on a thread that was in none. Where the last release comes from
- * inside a callback, or while one is under way, that thread closes the runtime on its way out, and nobody can say when it has
- * left the library.
+ * inside a callback, or while a body or a callback is under way, a thread closes the runtime on its way out, and nobody can
+ * say when it has left the library.
  * [own: runtime in | thread: outside | block: yes | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_close(blazen_runtime *runtime, blazen_error **error);
 /** The same, for so long (BLAZEN_FOREVER: as blazen_runtime_close). Past it, BLAZEN_ERROR_TIMEOUT, which names the bodies that

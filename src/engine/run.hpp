@@ -147,8 +147,7 @@ class Run final : public Object, public Work {
   struct Notices {
     CallbackGroups done;
     CallbackList cancelled;
-    Call* cancelled_calls =
-        nullptr;  // whose steps want to hear of it: through next_cancelled_, with a reference each
+    Call* cancelled_calls = nullptr;  // whose steps want to hear of it; the list has a reference to each
     CallbackList answered;
     bool cancels = false;  // the run has ended, and those that still work are to be told
     Ref<Call> answered_call;
@@ -356,7 +355,7 @@ class Run final : public Object, public Work {
   uint32_t tasks_ = 0;                // steps that a host's scheduler was told of and has not run yet
   std::atomic<uint32_t> handles_{1};
   bool round_ = false;  // the runtime's, under its lock: as its own, where its last count has seen this run
-  uint32_t lent_ = 0;   // rounds of callbacks that have the run meanwhile, and may move it on
+  uint32_t lent_ = 0;  // rounds of callbacks that have the run meanwhile, and may move it on
   Call* spare_call_ = nullptr;
   // What a host may register many of. Callbacks: an addition, a removal and the end cost the same however
   // many there are. Calls: so does each; those that are told of the end are, so many at a time. Timers: the

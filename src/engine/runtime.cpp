@@ -113,7 +113,12 @@ void Runtime::let_go() noexcept {
   if (is_inherited()) return;
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   begin_close();
-  if (!is_inherited()) finish_unattended();
+  if (is_inherited()) return;
+  // Those that are only on their way out, as whoever has just ended a run, are waited for: so the library may
+  // be unloaded after that. A body, and a callback that does not come back, are not.
+  constexpr int64_t kOnTheirWayMs = 1000;
+  if (!EngineScope::inside() && kept_.load(std::memory_order_relaxed) == 0) wait_quiet(kOnTheirWayMs);
+  finish_unattended();
 }
 
 void Runtime::close() noexcept {

@@ -290,6 +290,22 @@ TEST(TheLastRelease, DoesNotWaitForAnotherThreadThatPolls) {
   other.join();
 }
 
+// The thread on which a run has ended is on its way out of the engine still: nothing of the host's is under
+// way, and the release is as good as a close.
+TEST(TheLastRelease, HasClosedWhenItReturnsWhereNoCallbackIsUnderWay) {
+  NEEDS_THREADS();
+  for (int i = 0; i < 200; ++i) {
+    Heard heard;
+    Runtime runtime = make_runtime(BLAZEN_MODE_THREADS, heard);
+    RunHandle run = start_on(runtime, Spec().start([](Ctx& ctx) { ctx.stop(); }).build());
+    MUST(blazen_run_wait(run, kPatience_ms, nullptr, e));
+    run.reset();
+    runtime.reset();
+    ASSERT_EQ(heard.gone.get_future().wait_for(std::chrono::seconds(0)), std::future_status::ready) << i;
+    ASSERT_EQ(heard.sorted(), "attach attach detach detach");
+  }
+}
+
 // Of an invocation that was deferred, in the only thread there is.
 TEST(TheLastRelease, IsThatOfAnInvocationThatIsPending) {
   Heard heard;
