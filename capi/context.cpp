@@ -290,6 +290,30 @@ blazen_status blazen_context_get_value(const blazen_context* context, const char
   });
 }
 
+blazen_status blazen_context_read(blazen_context* context, const char* key, size_t key_length,
+                                  blazen_value_view* view, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    KeptCall call;
+    std::string_view name;
+    if (Ref<Error> failure = need_open(context, call)) return failure;
+    if (Ref<Error> failure = need_key(key, key_length, name)) return failure;
+    if (Ref<Error> failure = need_out("view", view)) return failure;
+    if (!has_view_size(view))
+      return invalid("view.struct_size is not the size of the struct: set it to sizeof, or use _INIT");
+    Run::Found found = call->run().find(*call, name, false);
+    blazen_value_view all = BLAZEN_VALUE_VIEW_INIT;
+    all.version = found.version;
+    if (const Value* value = call->lend(std::move(found.value))) {
+      all.value = handle_of(const_cast<Value*>(value));
+      all.tag = static_cast<blazen_tag>(value->tag());
+      all.codec = text_out(value->codec(), &all.codec_length);
+      all.data = text_out(value->data(), &all.data_length);
+    }
+    fill_view(view, all);
+    return nullptr;
+  });
+}
+
 blazen_status blazen_context_has_value(const blazen_context* context, const char* key, size_t key_length,
                                        int32_t* found, blazen_error** error) {
   return guarded(error, [&] { return has_key(context, key, key_length, false, found); });

@@ -65,4 +65,17 @@ blazen_error* blazen_error_cause(const blazen_error* error) {
   return object == nullptr || !object->cause ? nullptr : handle_of(object->cause.get());
 }
 
+void blazen_error_view_init(blazen_error_view* view, size_t struct_size) { init_options(view, struct_size); }
+
+int32_t blazen_error_read(const blazen_error* error, blazen_error_view* view) {
+  const Error* object = object_of<Error>(error);
+  if (object == nullptr || view == nullptr || !has_view_size(view)) return 0;
+  const bool has_step = !object->step.empty();
+  fill_view(view, {sizeof *view, static_cast<blazen_status>(object->status), object->attempt,
+                   object->host_code, object->offset, object->message.data(), object->message.size(),
+                   has_step ? object->step.data() : nullptr, object->step.size(), blazen_error_detail(error),
+                   object->cause ? handle_of(object->cause.get()) : nullptr});
+  return 1;
+}
+
 const char* blazen_status_name(blazen_status status) { return status_name(static_cast<Status>(status)); }

@@ -61,3 +61,19 @@ const char* blazen_event_correlation(const blazen_event* event, size_t* length) 
   return object == nullptr || object->correlation().empty() ? no_text(length)
                                                             : text_out(object->correlation(), length);
 }
+
+void blazen_event_view_init(blazen_event_view* view, size_t struct_size) { init_options(view, struct_size); }
+
+int32_t blazen_event_read(const blazen_event* event, blazen_event_view* view) {
+  const Event* object = object_of<Event>(event);
+  if (object == nullptr || view == nullptr || !has_view_size(view)) return 0;
+  const auto or_null = [](std::string_view text) { return text.empty() ? nullptr : text.data(); };
+  const std::string_view source = object->source();
+  const std::string_view correlation = object->correlation();
+  const Value& value = *object->value();
+  fill_view(view, {sizeof *view, object->type().data(), object->type().size(), object->id, or_null(source),
+                   source.size(), or_null(correlation), correlation.size(), handle_of(object->value().get()),
+                   static_cast<blazen_tag>(value.tag()), value.codec().data(), value.codec().size(),
+                   value.data().data(), value.data().size()});
+  return 1;
+}

@@ -77,6 +77,15 @@ Ref<Error> call_cancelled(const HostCallback& callback) noexcept {
   return shielded([&] { reinterpret_cast<blazen_cancel_fn>(callback.function)(callback.user_data); });
 }
 
+Ref<Error> call_step_cancelled(const StepBody& body, Call& call) noexcept {
+  return shielded(
+      [&] { reinterpret_cast<blazen_step_cancel_fn>(body.cancelled)(body.user_data, handle_of(&call)); });
+}
+
+Ref<Error> call_closed(const HostCallback& callback) noexcept {
+  return shielded([&] { reinterpret_cast<blazen_closed_fn>(callback.function)(callback.user_data); });
+}
+
 Ref<Error> call_answered(const HostCallback& callback, Call& call, std::string_view request_id,
                          const Ref<Value>& answer) noexcept {
   return shielded([&] {
@@ -121,8 +130,8 @@ Ref<Error> call_serialize(const Value& live, Ref<Value>& kept) noexcept {
 
 }  // namespace
 
-const HostCalls kHostCalls{call_step,     call_done,  call_ready,    call_cancelled,
-                           call_answered, call_input, call_serialize};
+const HostCalls kHostCalls{call_step,   call_done,     call_ready, call_cancelled, call_step_cancelled,
+                           call_closed, call_answered, call_input, call_serialize};
 
 Ref<Error> failure_of(blazen_status status, blazen_error* given) noexcept {
   if (Error* error = object_of<Error>(given)) return Ref<Error>::adopt(error);

@@ -301,6 +301,22 @@ void init_options(Options* options, size_t struct_size) noexcept {
   options->struct_size = struct_size;
 }
 
+// Whether the caller's header can have a struct of this size. counters and views: the library writes them.
+template <class View>
+bool has_view_size(const View* view) noexcept {
+  const size_t size = view->struct_size;
+  return size >= sizeof(size_t) && size <= kOptionsBytesMax && size % alignof(View) == 0;
+}
+
+// As much of it as the caller's header knows; what this library does not know is zero.
+template <class View>
+void fill_view(View* view, View all) noexcept {
+  const size_t size = view->struct_size;
+  all.struct_size = size;
+  if (size > sizeof all) std::memset(static_cast<void*>(view), 0, size);
+  std::memcpy(static_cast<void*>(view), &all, size < sizeof all ? size : sizeof all);
+}
+
 // A text of an object as a getter answers it.
 inline const char* text_out(std::string_view text, size_t* length) noexcept {
   if (length != nullptr) *length = text.size();

@@ -44,6 +44,14 @@ blazen_status blazen_invocation_fail(blazen_invocation* invocation, blazen_error
   });
 }
 
+blazen_status blazen_invocation_finish(blazen_invocation* invocation, blazen_error* cause,
+                                       blazen_error** error) {
+  const blazen_status status = cause == nullptr ? blazen_invocation_complete(invocation, error)
+                                                : blazen_invocation_fail(invocation, cause, error);
+  blazen_invocation_release(invocation);
+  return status;
+}
+
 blazen_invocation* blazen_invocation_retain(const blazen_invocation* invocation) {
   return retain_handle<InvocationHandle>(invocation);
 }

@@ -136,6 +136,16 @@ blazen_status blazen_run_fail_question(blazen_run* run, const char* request_id, 
   });
 }
 
+blazen_status blazen_run_wants_input(const blazen_run* run, int32_t* wants, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_out("wants", wants)) return failure;
+    *wants = object->wants_input() ? 1 : 0;
+    return nullptr;
+  });
+}
+
 blazen_status blazen_run_questions(const blazen_run* run, blazen_value** questions, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;

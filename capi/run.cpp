@@ -1,6 +1,7 @@
 #include "engine/run.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -540,10 +541,48 @@ blazen_status blazen_stream_next(blazen_stream* stream, int64_t timeout_ms, blaz
     if (Ref<Error> failure = need_stream(stream, object)) return failure;
     if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
     if (Ref<Error> failure = need_out("item", item)) return failure;
-    Result<Stream::Item> next = object->run().next_item(*object, timeout_ms);
-    if (!next) return next.error();
-    *item = handle_of(next->event.take());
-    if (sequence != nullptr) *sequence = next->sequence;
+    Stream::Item next{};
+    Result<size_t> taken = object->run().take_items(*object, timeout_ms, {&next, 1});
+    if (!taken) return taken.error();
+    *item = handle_of(next.event.take());
+    if (sequence != nullptr) *sequence = next.sequence;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_stream_take(blazen_stream* stream, int64_t timeout_ms, blazen_event** items,
+                                 uint64_t* sequences, size_t capacity, size_t* count, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Stream> object;
+    if (Ref<Error> failure = need_stream(stream, object)) return failure;
+    if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
+    if (Ref<Error> failure = need_out("items", items)) return failure;
+    if (capacity == 0) return invalid("capacity is 0: there is room for no item");
+    if (Ref<Error> failure = need_out("count", count)) return failure;
+    std::array<Stream::Item, 64> some{};  // so many under one hold of the lock
+    size_t taken = 0;
+    for (bool more = true; more;) {
+      const std::span<Stream::Item> room(some.data(), std::min(some.size(), capacity - taken));
+      Result<size_t> now = object->run().take_items(*object, taken == 0 ? timeout_ms : 0, room);
+      if (!now && taken == 0) return now.error();
+      const size_t got = now ? *now : 0;
+      more = got == some.size() && taken + got < capacity && some[got - 1].event->type() != kStreamEnd;
+      for (size_t i = 0; i < got; ++i, ++taken) {
+        items[taken] = handle_of(some[i].event.take());
+        if (sequences != nullptr) sequences[taken] = some[i].sequence;
+      }
+    }
+    *count = taken;
+    return nullptr;
+  });
+}
+
+blazen_status blazen_stream_cancel_ready(blazen_stream* stream, int32_t* cancelled, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Stream> object;
+    if (Ref<Error> failure = need_stream(stream, object)) return failure;
+    const bool is_back = object->run().cancel_ready(*object);
+    if (cancelled != nullptr) *cancelled = is_back ? 1 : 0;
     return nullptr;
   });
 }

@@ -7,6 +7,7 @@
 #include "base/scope.hpp"
 #include "capi/handle.hpp"
 #include "exec/alarm_thread.hpp"
+#include "exec/closer_thread.hpp"
 #include "exec/polled_alarm.hpp"
 #include "exec/pump.hpp"
 #include "exec/system_clock.hpp"
@@ -142,6 +143,15 @@ Result<std::unique_ptr<Alarm>> make_alarm(const blazen_runtime_options& options,
                  : make_polled_alarm(runtime.clock(), runtime.target());
 }
 
+// Null where no thread of the library's has to be joined.
+std::unique_ptr<Closer> make_closer([[maybe_unused]] const blazen_runtime_options& options,
+                                    [[maybe_unused]] const ThreadSettings& settings) {
+#ifndef BLAZEN_NO_THREADS
+  if (options.mode != BLAZEN_MODE_PUMP) return make_closer_thread(settings);
+#endif
+  return nullptr;
+}
+
 Ref<Hooks> make_hooks(const blazen_runtime_options& options) {
   Ref<Hooks> hooks = Ref<Hooks>::adopt(new Hooks);
   hooks->user_data = options.user_data;
@@ -162,6 +172,26 @@ Result<std::unique_ptr<Executor>> make_executor(const blazen_runtime_options& op
     return make_threads({options.threads, options.threads_max}, settings, std::move(hooks), log);
 #endif
   return make_pump(std::move(hooks));
+}
+
+// steps: how many were run; may be null.
+Ref<Error> poll_steps(Runtime& runtime, uint64_t steps_max, uint64_t* steps) noexcept {
+  if (EngineScope::inside()) {
+    return Error::make(Status::wrong_place,
+                       "a poll is not possible inside a callback: it would run inside itself");
+  }
+  runtime.tell_time();
+  if (runtime.is_inherited()) return inherited("runtime");
+  const uint64_t ran = runtime.executor().poll(steps_max);
+  if (runtime.is_inherited()) return inherited("runtime");
+  if (steps != nullptr) *steps = ran;
+  return nullptr;
+}
+
+// In how many milliseconds; -1: never.
+int64_t next_timer(Runtime& runtime) noexcept {
+  const int64_t due_ms = runtime.next_timer();
+  return due_ms == INT64_MAX ? -1 : std::max<int64_t>(0, due_ms - runtime.clock().now_ms());
 }
 
 }  // namespace
@@ -189,7 +219,8 @@ blazen_status blazen_runtime_create(const blazen_runtime_options* options, blaze
     auto log = std::make_unique<HostLog>(hooks, all.log, static_cast<LogLevel>(all.log_level));
     Result<std::unique_ptr<Executor>> executor = make_executor(all, settings, hooks, *log);
     if (!executor) return executor.error();
-    Runtime::Ports ports{std::move(log), std::move(*executor), std::move(entropy), make_clock(all, hooks)};
+    Runtime::Ports ports{std::move(log), std::move(*executor), std::move(entropy), make_clock(all, hooks),
+                         make_closer(all, settings)};
     Ref<Runtime> made = Ref<Runtime>::adopt(new Runtime(kHostCalls, std::move(ports)));
     Result<std::unique_ptr<Alarm>> alarm = make_alarm(all, settings, hooks, *made);
     if (!alarm) return alarm.error();
@@ -240,20 +271,35 @@ blazen_status blazen_runtime_close_within(blazen_runtime* runtime, int64_t timeo
   });
 }
 
+blazen_status blazen_runtime_begin_close(blazen_runtime* runtime, blazen_closed_fn closed, void* user_data,
+                                         blazen_drop_fn drop, blazen_error** error) {
+  DropGuard guard(drop, user_data);
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Runtime> object;
+    if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
+    if (closed == nullptr) return bad_pointer("closed");
+    guard.taken();
+    return object->close_later(make_callback(reinterpret_cast<HostFunction>(closed), user_data, drop));
+  });
+}
+
 blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, uint64_t* steps,
                                   blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Runtime> object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
-    if (EngineScope::inside()) {
-      return Error::make(Status::wrong_place,
-                         "a poll is not possible inside a callback: it would run inside itself");
-    }
-    object->tell_time();
-    if (object->is_inherited()) return inherited("runtime");
-    const uint64_t ran = object->executor().poll(steps_max);
-    if (object->is_inherited()) return inherited("runtime");
-    if (steps != nullptr) *steps = ran;
+    return poll_steps(*object, steps_max, steps);
+  });
+}
+
+blazen_status blazen_runtime_poll_next(blazen_runtime* runtime, uint64_t steps_max, uint64_t* steps,
+                                       int64_t* delay_ms, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Runtime> object;
+    if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
+    if (Ref<Error> failure = need_out("delay_ms", delay_ms)) return failure;
+    if (Ref<Error> failure = poll_steps(*object, steps_max, steps)) return failure;
+    *delay_ms = object->executor().has_work() ? 0 : next_timer(*object);
     return nullptr;
   });
 }
@@ -263,8 +309,7 @@ blazen_status blazen_runtime_next_timer(blazen_runtime* runtime, int64_t* delay_
     Ref<Runtime> object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("delay_ms", delay_ms)) return failure;
-    const int64_t due_ms = object->next_timer();
-    *delay_ms = due_ms == INT64_MAX ? -1 : std::max<int64_t>(0, due_ms - object->clock().now_ms());
+    *delay_ms = next_timer(*object);
     return nullptr;
   });
 }
@@ -279,16 +324,12 @@ blazen_status blazen_runtime_count(blazen_runtime* runtime, blazen_runtime_count
     Ref<Runtime> object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("counters", counters)) return failure;
-    const size_t size = counters->struct_size;
-    if (size < sizeof(size_t) || size > 4096 || size % alignof(blazen_runtime_counters) != 0)
+    if (!has_view_size(counters))
       return invalid("counters.struct_size is not the size of the struct: set it to sizeof");
     const RuntimeCounters now = object->count();
-    const blazen_runtime_counters all{size,          now.created,   now.running,       now.waiting,
-                                      now.elsewhere, now.paused,    now.asking,        now.completed,
-                                      now.failed,    now.cancelled, now.events_routed, now.queued,
-                                      now.in_flight, now.abandoned, now.hands.threads, now.hands.kept};
-    std::memset(static_cast<void*>(counters), 0, size);
-    std::memcpy(static_cast<void*>(counters), &all, std::min(size, sizeof all));
+    fill_view(counters, {sizeof *counters, now.created, now.running, now.waiting, now.elsewhere, now.paused,
+                         now.asking, now.completed, now.failed, now.cancelled, now.events_routed, now.queued,
+                         now.in_flight, now.abandoned, now.hands.threads, now.hands.kept});
     return nullptr;
   });
 }

@@ -127,3 +127,10 @@ void* blazen_value_object(const blazen_value* value) {
   const Value* object = object_of<Value>(value);
   return object == nullptr ? nullptr : object->object();
 }
+
+void* blazen_value_object_of(const blazen_value* value, blazen_drop_fn drop) {
+  const Value* object = object_of<Value>(value);
+  return object == nullptr ? nullptr : object->made_with(drop);
+}
+
+void blazen_value_view_init(blazen_value_view* view, size_t struct_size) { init_options(view, struct_size); }

@@ -27,33 +27,39 @@ struct WorkflowBuilder final : Object {
 
 namespace {
 
-Ref<Error> check_types(const WorkflowBuilder& builder) {
-  if (builder.types < kAcceptsMax) return nullptr;
+// Whether there is room for so many more.
+Ref<Error> check_types(const WorkflowBuilder& builder, size_t count) {
+  if (builder.types + count <= kAcceptsMax) return nullptr;
   return Error::make(Status::limit, "BLAZEN_ACCEPTS_MAX (" + std::to_string(kAcceptsMax) + ") is reached");
 }
 
 Ref<Error> add_type(WorkflowBuilder& builder, std::vector<std::string>& types, std::string_view type) {
-  if (Ref<Error> failure = check_types(builder)) return failure;
+  if (Ref<Error> failure = check_types(builder, 1)) return failure;
   types.emplace_back(type);
   ++builder.types;
   return nullptr;
 }
 
-Ref<Error> add_step(WorkflowBuilder& builder, std::string_view name, std::string_view accepts,
-                    Ref<StepBody> body) {
+Ref<Error> add_step(WorkflowBuilder& builder, StepDefinition step) {
   if (builder.steps.size() >= kStepsMax) {
     return Error::make(Status::limit, "BLAZEN_STEPS_MAX (" + std::to_string(kStepsMax) + ") is reached");
   }
-  if (Ref<Error> failure = check_types(builder)) return failure;
+  const size_t types = step.accepts.size() + step.emits.size();
+  if (Ref<Error> failure = check_types(builder, types)) return failure;
+  builder.step_index.reserve(1, builder.name_at());
+  builder.steps.push_back(std::move(step));
+  builder.step_index.put(builder.steps.back().name, builder.steps.size() - 1, builder.name_at());
+  builder.types += types;  // only now: nothing above has changed the builder where memory failed
+  return nullptr;
+}
+
+Ref<Error> add_step(WorkflowBuilder& builder, std::string_view name, std::string_view accepts,
+                    Ref<StepBody> body) {
   StepDefinition step;
   step.name = name;
   step.body = std::move(body);
   step.accepts.emplace_back(accepts);
-  builder.step_index.reserve(1, builder.name_at());
-  builder.steps.push_back(std::move(step));
-  builder.step_index.put(name, builder.steps.size() - 1, builder.name_at());
-  ++builder.types;  // only now: nothing above has changed the builder where memory failed
-  return nullptr;
+  return add_step(builder, std::move(step));
 }
 
 // The latest step of that name: two of one name are the build's to refuse.
@@ -112,6 +118,48 @@ Ref<Error> read_retry(const blazen_retry_options* given, RetryPolicy& policy) {
   if (all.max_delay_ms != 0) read.delay_max_ms = all.max_delay_ms;
   read.jitter = all.jitter_percent / 100.0;
   policy = std::move(read);
+  return nullptr;
+}
+
+// Event types of a step that is being made.
+Ref<Error> read_types(const char* name, const char* const* types, const size_t* lengths, size_t count,
+                      std::vector<std::string>& out) {
+  if (count > kAcceptsMax)
+    return Error::make(Status::limit, std::string(name) + ": BLAZEN_ACCEPTS_MAX (" +
+                                          std::to_string(kAcceptsMax) + ") is the most");
+  if (count != 0 && (types == nullptr || lengths == nullptr)) return bad_pointer(name);
+  out.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    std::string_view type;
+    if (Ref<Error> failure = need_name(name, types[i], lengths[i], type)) return failure;
+    out.emplace_back(type);
+  }
+  return nullptr;
+}
+
+Ref<Error> read_step_options(const blazen_step_options& all, StepDefinition& step) {
+  if (Ref<Error> failure =
+          read_types("options.accepts", all.accepts, all.accept_lengths, all.accept_count, step.accepts))
+    return failure;
+  std::vector<std::string_view> sorted(step.accepts.begin(), step.accepts.end());
+  std::sort(sorted.begin(), sorted.end());
+  if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+    return invalid("options.accepts: the step accepts one type twice, and would start twice");
+  if (Ref<Error> failure =
+          read_types("options.emits", all.emits, all.emit_lengths, all.emit_count, step.emits))
+    return failure;
+  if (all.atomic != 0 && all.atomic != 1) return invalid("options.atomic is neither 0 nor 1");
+  if (Ref<Error> failure = check_ms("options.timeout_ms", all.timeout_ms, BLAZEN_STEP_TIMEOUT_MS_MAX))
+    return failure;
+  if (all.abandoned != BLAZEN_ABANDONED_KEEPS_PERMIT && all.abandoned != BLAZEN_ABANDONED_FREES_PERMIT)
+    return invalid("options.abandoned is none of the values of blazen_abandoned");
+  if (all.retry != nullptr) {
+    if (Ref<Error> failure = read_retry(all.retry, step.retry)) return failure;
+  }
+  step.concurrency_max = all.max_concurrency;
+  step.atomic = all.atomic != 0;
+  step.timeout_ms = all.timeout_ms;
+  step.abandoned_keeps_permit = all.abandoned == BLAZEN_ABANDONED_KEEPS_PERMIT;
   return nullptr;
 }
 
@@ -178,6 +226,34 @@ blazen_status blazen_workflow_builder_add_step(blazen_workflow_builder* builder,
     Ref<StepBody> kept = Ref<StepBody>::adopt(new StepBody(call, user_data, drop));
     guard.taken();
     return add_step(*object, step, type, std::move(kept));
+  });
+}
+
+void blazen_step_options_init(blazen_step_options* options, size_t struct_size) {
+  init_options(options, struct_size);
+}
+
+blazen_status blazen_workflow_builder_add_step_with(blazen_workflow_builder* builder, const char* name,
+                                                    size_t name_length, const blazen_step_options* options,
+                                                    blazen_step_fn body, void* user_data, blazen_drop_fn drop,
+                                                    blazen_error** error) {
+  DropGuard guard(drop, user_data);
+  return guarded(error, [&]() -> Ref<Error> {
+    WorkflowBuilder* object = nullptr;
+    std::string_view step;
+    blazen_step_options all = BLAZEN_STEP_OPTIONS_INIT;
+    StepDefinition definition;
+    if (Ref<Error> failure = need("builder", builder, object)) return failure;
+    if (Ref<Error> failure = need_name("name", name, name_length, step)) return failure;
+    if (Ref<Error> failure = read_options(options, all)) return failure;
+    if (Ref<Error> failure = read_step_options(all, definition)) return failure;
+    if (body == nullptr)
+      return invalid("body is NULL: a step without one is blazen_workflow_builder_add_elsewhere");
+    definition.name = step;
+    definition.body = Ref<StepBody>::adopt(new StepBody(reinterpret_cast<void (*)()>(body), user_data, drop));
+    guard.taken();
+    definition.body->cancelled = reinterpret_cast<void (*)()>(all.cancelled);
+    return add_step(*object, std::move(definition));
   });
 }
 

@@ -316,6 +316,31 @@ BLAZEN_API blazen_value *blazen_error_detail(const blazen_error *error);
 /** Gives the error that led to this one; NULL where there is none.
  * [own: error in, return borrow error | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_error *blazen_error_cause(const blazen_error *error);
+/** All of an error at once, as the getters above give it one by one. The texts and handles live as long as the error.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_error_view {
+    size_t struct_size;
+    blazen_status status;
+    uint32_t attempt;
+    int64_t host_code;
+    uint64_t offset;
+    const char *message; /**< borrow */
+    size_t message_length;
+    const char *step; /**< borrow?: NULL: no step has to do with it */
+    size_t step_length;
+    blazen_value *detail; /**< borrow?: NULL: there is none */
+    blazen_error *cause; /**< borrow */  /**< NULL: nothing lies beneath */
+} blazen_error_view;
+/** Its beginning: `blazen_error_view x = BLAZEN_ERROR_VIEW_INIT;`.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_ERROR_VIEW_INIT { sizeof(blazen_error_view), 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL }
+/** Sets struct_size (give sizeof *view) and zeroes the rest.
+ * [own: view out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API void blazen_error_view_init(blazen_error_view *view, size_t struct_size);
+/** Fills the fields that the view has room for; set struct_size before, once for all its uses. Answers 1; or 0, and leaves the
+ * view as it is, for NULL, another kind of handle, or a struct_size that is none.
+ * [own: error in, view out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API int32_t blazen_error_read(const blazen_error *error, blazen_error_view *view);
 /** Gives the name of a status, such as "BLAZEN_ERROR_STALLED"; "BLAZEN_UNKNOWN" for a number that this library does not
  * know.
  * [own: return borrow the library | thread: any | block: no | calls: none | since: 0.1] */
@@ -411,6 +436,29 @@ BLAZEN_API const char *blazen_value_codec(const blazen_value *value, size_t *len
 /** Gives the object of a LIVE value: the very pointer that was given. NULL for every other value.
  * [own: value in, return borrow value | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void *blazen_value_object(const blazen_value *value);
+/** What a value was made of, where it was made with exactly this drop: the object of a LIVE value, the user_data of an adopted
+ * one. NULL for every other, for drop NULL, and for another kind of handle. So a binding knows its own objects among those of
+ * other bindings in this process, and casts no pointer that it did not give.
+ * [own: value in, return borrow value | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API void *blazen_value_object_of(const blazen_value *value, blazen_drop_fn drop);
+/** A value of the state of a run: see blazen_context_read.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_value_view {
+    size_t struct_size;
+    blazen_value *value; /**< borrow?: NULL: there is no such key, and all the rest is zero */
+    blazen_tag tag;
+    const char *codec; /**< borrow */
+    size_t codec_length;
+    const void *data; /**< borrow */
+    size_t data_length;
+    uint64_t version; /**< for blazen_context_compare_and_set */
+} blazen_value_view;
+/** Its beginning: `blazen_value_view x = BLAZEN_VALUE_VIEW_INIT;`.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_VALUE_VIEW_INIT { sizeof(blazen_value_view), NULL, 0, NULL, 0, NULL, 0, 0 }
+/** Sets struct_size (give sizeof *view) and zeroes the rest.
+ * [own: view out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API void blazen_value_view_init(blazen_value_view *view, size_t struct_size);
 
 /* ----------------------------------------------------------------------------------------------------------- event */
 
@@ -455,6 +503,34 @@ BLAZEN_API const char *blazen_event_source(const blazen_event *event, size_t *le
 /** Gives the correlation id of the event; NULL where there is none.
  * [own: event in, length out?, return borrow event | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_event_correlation(const blazen_event *event, size_t *length);
+/** All of an event and its value at once, as the getters give it one by one. Everything lives as long as the event.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_event_view {
+    size_t struct_size;
+    const char *type; /**< borrow */
+    size_t type_length;
+    uint64_t id;
+    const char *source; /**< borrow?: NULL: it came from outside */
+    size_t source_length;
+    const char *correlation; /**< borrow?: NULL: there is none */
+    size_t correlation_length;
+    blazen_value *value; /**< borrow */
+    blazen_tag tag;
+    const char *codec; /**< borrow */
+    size_t codec_length;
+    const void *data; /**< borrow?: NULL: LIVE */
+    size_t data_length;
+} blazen_event_view;
+/** Its beginning: `blazen_event_view x = BLAZEN_EVENT_VIEW_INIT;`.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_EVENT_VIEW_INIT { sizeof(blazen_event_view), NULL, 0, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0 }
+/** Sets struct_size (give sizeof *view) and zeroes the rest.
+ * [own: view out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API void blazen_event_view_init(blazen_event_view *view, size_t struct_size);
+/** Fills the fields that the view has room for; set struct_size before, once for all its uses. Answers 1; or 0, and leaves the
+ * view as it is, for NULL, another kind of handle, or a struct_size that is none.
+ * [own: event in, view out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API int32_t blazen_event_read(const blazen_event *event, blazen_event_view *view);
 /** Gives the type name of an event that the library knows: BLAZEN_START_EVENT for BLAZEN_EVENT_START. NULL for another
  * number.
  * [own: length out?, return borrow the library | thread: any | block: no | calls: none | since: 0.2] */
@@ -632,6 +708,43 @@ BLAZEN_API blazen_status blazen_workflow_builder_step_retry(blazen_workflow_buil
 BLAZEN_API blazen_status blazen_workflow_builder_step_atomic(blazen_workflow_builder *builder, const char *step,
                                                              size_t step_length, int32_t atomic,
                                                              blazen_error **error);
+/** An invocation of this step is cancelled, as blazen_context_is_cancelled says, while its body is at work, or while the host
+ * still has it deferred. Is called once for each, from the thread where that happens. user_data is the step's. The body may be
+ * using the context meanwhile: here, only the getters that say which invocation it is may be called (run_id, workflow_name,
+ * step_name, invocation_id, attempt, is_cancelled).
+ * [own: user_data borrow the workflow, context borrow this call | thread: any | block: no | calls: none | since: 0.2] */
+typedef void (*blazen_step_cancel_fn)(void *user_data, blazen_context *context);
+/** Everything that a step can be told, as the calls blazen_workflow_builder_step_... tell it one by one.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_step_options {
+    size_t struct_size;
+    const char *const *accepts; /**< in?: the event types that start it */
+    const size_t *accept_lengths; /**< in?: of each of them */
+    size_t accept_count;
+    const char *const *emits; /**< in?: the event types that it declares to emit or send */
+    const size_t *emit_lengths; /**< in?: of each of them */
+    size_t emit_count;
+    uint32_t max_concurrency;
+    int32_t atomic;
+    int64_t timeout_ms;
+    const blazen_retry_options *retry; /**< in?: NULL: it is not tried again */
+    blazen_abandoned abandoned;
+    blazen_step_cancel_fn cancelled; /**< NULL: its bodies ask blazen_context_is_cancelled */
+} blazen_step_options;
+/** Its beginning: `blazen_step_options x = BLAZEN_STEP_OPTIONS_INIT;`.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_STEP_OPTIONS_INIT \
+    { sizeof(blazen_step_options), NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, 0, NULL }
+/** Sets struct_size (give sizeof *options) and the defaults.
+ * [own: options out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API void blazen_step_options_init(blazen_step_options *options, size_t struct_size);
+/** blazen_workflow_builder_add_step in general. options may be NULL: what starts it is told by _step_accepts then. Where it is
+ * refused, no step was added.
+ * [own: builder in, name in, options in?, user_data keep? | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_workflow_builder_add_step_with(blazen_workflow_builder *builder, const char *name,
+                                                               size_t name_length, const blazen_step_options *options,
+                                                               blazen_step_fn body, void *user_data,
+                                                               blazen_drop_fn drop, blazen_error **error);
 /** Sets how many milliseconds a run may take; 0: for ever. 300,000 where it is not set. The clock of a run stands still
  * while it is paused, parked elsewhere, or waits only for a human. It is never over early; one of ten seconds or more may
  * be a tenth of a second late.
@@ -844,30 +957,49 @@ BLAZEN_API blazen_status blazen_runtime_create(const blazen_runtime_options *opt
 BLAZEN_API blazen_runtime *blazen_runtime_retain(const blazen_runtime *runtime);
 /** Takes one reference back. The last release closes the runtime, as blazen_runtime_close does; runs, streams and
  * invocations that the host still holds keep it open. From inside a callback of its own, it closes as soon as that
- * callback has returned.
+ * callback has returned. It waits for no body, and for no other callback longer than a second: where one is under way
+ * then, the thread that comes back last closes it.
  * [own: runtime keep | thread: any | block: yes | calls: host | since: 0.1] */
 BLAZEN_API void blazen_runtime_release(blazen_runtime *runtime);
 /** Cancels every run that has not ended, waits until the last callback has returned and the threads are gone. Twice: the
  * same answer. The library may be unloaded when everything is released, no thread is in a call, and each runtime was
  * closed from outside its callbacks: this call, or the last release, has returned on a thread that was in none. Where the
- * last release comes from inside a callback, that thread closes the runtime on its way out, and nobody can say when it
- * has left the library.
+ * last release comes from inside a callback, or while a body or a callback is under way, a thread closes the runtime on
+ * its way out, and nobody can say when it has left the library.
  * [own: runtime in | thread: outside | block: yes | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_close(blazen_runtime *runtime, blazen_error **error);
 /** Closes as blazen_runtime_close does, but waits no longer than timeout_ms (BLAZEN_FOREVER: until it is closed). Past
  * it, it answers BLAZEN_ERROR_TIMEOUT, which names the bodies that are still at work; its detail is an array of {run_id,
  * workflow, step, invocation_id, attempt, event_type, age_ms}. Every run has been cancelled then, and none can be
  * created; but the runtime is not closed: callbacks may still be under way, and come back. It may be called again;
- * blazen_runtime_close, and the last release, wait for ever.
+ * blazen_runtime_close waits for ever.
  * [own: runtime in | thread: outside | block: yes | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_close_within(blazen_runtime *runtime, int64_t timeout_ms,
                                                      blazen_error **error);
+/** The runtime is closed: the last callback has returned, and its threads are gone.
+ * [own: user_data borrow this call | thread: any | block: no | calls: none | since: 0.2] */
+typedef void (*blazen_closed_fn)(void *user_data);
+/** Closes without waiting, for finalizers and event loops. When this call has returned, every run is cancelled, and none can
+ * be created. closed is called once, when callbacks under way have returned and the threads of the runtime are gone, and is the
+ * last of its callbacks; then drop. It comes from whoever ends the close: where the runtime has threads, a thread that the library
+ * makes for that, and that attach does not tell of; in a pump, this call, or the thread that comes back last from a callback, or
+ * is in blazen_runtime_close, which waits for closed in any case. Of a runtime that is closed already, this call. The drop of the
+ * runtime's options runs when the last handle has been released, and after closed. Where a thread is needed and the system has
+ * none left, BLAZEN_ERROR_SYSTEM, and nothing has changed.
+ * [own: runtime in, user_data keep | thread: any | block: no | calls: host | since: 0.2] */
+BLAZEN_API blazen_status blazen_runtime_begin_close(blazen_runtime *runtime, blazen_closed_fn closed, void *user_data,
+                                                    blazen_drop_fn drop, blazen_error **error);
 /** Sees to whatever is due by now, and runs up to steps_max steps (0: until there is nothing to run) on this thread; *steps
  * says how many. It works in every mode, from several threads at once too; in a library built without threads, and in
  * BLAZEN_MODE_PUMP, it is what runs the steps.
  * [own: runtime in, steps out? | thread: outside | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_runtime_poll(blazen_runtime *runtime, uint64_t steps_max, uint64_t *steps,
                                              blazen_error **error);
+/** blazen_runtime_poll, and in how many milliseconds to poll again: as blazen_runtime_next_timer answers after it, or 0 where
+ * steps_max has left something to run.
+ * [own: runtime in, steps out, delay_ms out | thread: outside | block: no | calls: host | since: 0.2] */
+BLAZEN_API blazen_status blazen_runtime_poll_next(blazen_runtime *runtime, uint64_t steps_max, uint64_t *steps,
+                                                  int64_t *delay_ms, blazen_error **error);
 /** Gives a descriptor that is readable while there is work for blazen_runtime_poll, or something is due. It belongs to the
  * runtime: neither read from it (the poll clears it) nor close it. You may dup it, and poll it level- or edge-triggered.
  * [own: runtime in, descriptor borrow runtime | thread: any | block: no | calls: none | since: 0.1] */
@@ -1146,7 +1278,8 @@ enum {
     BLAZEN_PAUSE_NOW = 1,  /**< complete at once: no step starts any more, those in flight land, what they give is queued */
     BLAZEN_PAUSE_DRAIN = 2 /**< the same, and complete when no body is at work */
 };
-/** Pauses a started run, before any queued event. BLAZEN_RUN_PAUSED acknowledges it, in every form of waiting. A second pause is the same pause (NOW completes a DRAIN); after the end, it answers BLAZEN_ERROR_CANCELLED.
+/** Pauses a started run, before any queued event. BLAZEN_RUN_PAUSED acknowledges it, in every form of waiting. A second
+ * pause is the same pause (NOW completes a DRAIN); after the end, it answers BLAZEN_ERROR_CANCELLED.
  * The clock of the run stands still; a body under way goes on, and with it the time-out of its attempt.
  * [own: run in | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_pause(blazen_run *run, blazen_pause_mode mode, blazen_error **error);
@@ -1186,6 +1319,10 @@ BLAZEN_API blazen_status blazen_run_fail_question(blazen_run *run, const char *r
  * invocation_id, asked_ms (the date), age_ms}.
  * [own: run in, questions out | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_questions(const blazen_run *run, blazen_value **questions, blazen_error **error);
+/** Whether the host has to answer something: *wants is 1 while a question is open that no input handler of the run has been
+ * given; else 0. A question that a handler left for later (BLAZEN_PENDING, or no answer) counts as that handler's.
+ * [own: run in, wants out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_wants_input(const blazen_run *run, int32_t *wants, blazen_error **error);
 /** Describes what the run is doing, without stopping it: a JSON object {run_id, workflow, status, pause?, error?,
  * in_flight: [{step, invocation_id, attempt, event_type, age_ms?}], abandoned: [{..., at_work, keeps_permit}], queued,
  * retrying: [{..., due_in_ms}], delayed: [{event_type, event_id, due_in_ms}], questions, elsewhere: [step], counters}. At
@@ -1331,6 +1468,12 @@ BLAZEN_API blazen_status blazen_context_set_bytes(blazen_context *context, const
  * [own: context in, key in, value out, version out? | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_get_value(const blazen_context *context, const char *key, size_t key_length,
                                                   blazen_value **value, uint64_t *version, blazen_error **error);
+/** The same, borrowed, and everything about it at once: fills the fields that the view has room for; set struct_size before.
+ * The context keeps that value, and only that one: it lives until the next blazen_context_read on this context that succeeds, or
+ * until the invocation is completed, also where the key gets another value meanwhile.
+ * [own: context in, key in, view out | thread: step | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_context_read(blazen_context *context, const char *key, size_t key_length,
+                                             blazen_value_view *view, blazen_error **error);
 /** Says whether the state has the key: *found is 1 or 0.
  * [own: context in, key in, found out | thread: step | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_has_value(const blazen_context *context, const char *key, size_t key_length,
@@ -1436,6 +1579,10 @@ BLAZEN_API blazen_status blazen_invocation_complete(blazen_invocation *invocatio
  * [own: invocation in, cause in | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_invocation_fail(blazen_invocation *invocation, blazen_error *cause,
                                                 blazen_error **error);
+/** Completes it (cause NULL) or fails it, and releases this handle, on every path.
+ * [own: invocation keep, cause in | thread: any | block: no | calls: host | since: 0.2] */
+BLAZEN_API blazen_status blazen_invocation_finish(blazen_invocation *invocation, blazen_error *cause,
+                                                  blazen_error **error);
 /** Adds one reference, and gives the same handle. NULL gives NULL.
  * [own: invocation in, return out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_invocation *blazen_invocation_retain(const blazen_invocation *invocation);
@@ -1503,11 +1650,22 @@ BLAZEN_API blazen_status blazen_run_subscribe_with(blazen_run *run, const blazen
  * [own: stream in, item out, sequence out? | thread: outside | block: yes | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_stream_next(blazen_stream *stream, int64_t timeout_ms, blazen_event **item,
                                             uint64_t *sequence, blazen_error **error);
+/** Takes what there is, up to capacity items, and waits for the first one as blazen_stream_next does: *count is at least 1.
+ * items has room for capacity handles, each for the caller to release, and sequences (may be NULL) for as many numbers. A gap is
+ * an item. BLAZEN_STREAM_END is the last one of those that are taken at once.
+ * [own: stream in, items out, sequences out?, count out | thread: outside | block: yes | calls: host | since: 0.2] */
+BLAZEN_API blazen_status blazen_stream_take(blazen_stream *stream, int64_t timeout_ms, blazen_event **items,
+                                            uint64_t *sequences, size_t capacity, size_t *count,
+                                            blazen_error **error);
 /** Calls ready once, when blazen_stream_next with a timeout of 0 will have an item. One such callback waits at a time. It is
  * called on the thread that publishes or closes, or from this call where there is an item already.
  * [own: stream in, user_data keep? | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_stream_on_ready(blazen_stream *stream, blazen_stream_ready_fn ready, void *user_data,
                                                 blazen_drop_fn drop, blazen_error **error);
+/** Takes back a callback of blazen_stream_on_ready that has not been called: it never is, its drop runs here, and *cancelled
+ * (may be NULL) is 1. 0: there is none, or it is about to be called.
+ * [own: stream in, cancelled out? | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_stream_cancel_ready(blazen_stream *stream, int32_t *cancelled, blazen_error **error);
 /** Ends the subscription and waits for its callback; blazen_stream_next then gives BLAZEN_STREAM_END. A second
  * call answers the same.
  * [own: stream in | thread: outside | block: yes | calls: host | since: 0.1] */

@@ -22,8 +22,8 @@ class EngineScope {
   // For a callback that belongs to no run: those of an executor.
   EngineScope() noexcept : outer_(current_), works_(false), counts_(false) { current_ = this; }
   ~EngineScope() {
+    if (counts_) leave_(place_);  // still inside: what that leaves to be done is for later
     current_ = outer_;
-    if (counts_) leave_(place_);
     if (to_finish_ != nullptr) finish();
   }
   EngineScope(const EngineScope&) = delete;

@@ -75,6 +75,12 @@ class Call final : public Object {
   // For whoever uses the context: somebody has a handle of the invocation.
   bool is_deferred() const noexcept { return deferred_; }
   InvocationHandle& handle() noexcept { return handle_; }
+  // A value that the host borrows: until the next one, or until this call is over. For whoever uses the
+  // context.
+  const Value* lend(Ref<Value> value) noexcept {
+    lent_value_ = std::move(value);
+    return lent_value_.get();
+  }
 
  private:
   friend class Context;
@@ -125,8 +131,10 @@ class Call final : public Object {
 #else
   void check_keeps_nothing() const noexcept {}
 #endif
-  // What it emitted and nobody has taken.
+  // What it emitted and nobody has taken, and what the host has borrowed.
   [[gnu::always_inline]] void clear_outputs() noexcept {
+    if (lent_value_) [[unlikely]]
+      lent_value_.reset();
     for (Output& output : outputs_) {
       if (output.event) event_cache_.put(std::move(output.event));
     }
@@ -153,6 +161,7 @@ class Call final : public Object {
   bool leaves_ = false;      // spent_, or event_kept_ of an abandoned one
   bool timed_ = false;       // in the run's step timers, at timer_at_
   bool listed_ = false;      // in the run's list of calls that something outside may have to do with
+  bool is_shared_ = false;   // others have references: it is not used for another body
   // While its body is at work, and what it does counts no more: it is counted, keeps a thread of the
   // executor, and the log knows.
   bool is_kept_ = false;
@@ -167,6 +176,7 @@ class Call final : public Object {
   std::string_view emitted_name_;
   size_t outputs_max_ = 0;
   std::vector<Output> outputs_;
+  Ref<Value> lent_value_;
   EventCache event_cache_;
   Commands commands_;  // of its writes
   std::unique_ptr<ColdState> cold_;
@@ -175,6 +185,7 @@ class Call final : public Object {
   StepTimers::iterator timer_at_{};
   Call* next_listed_ = nullptr;
   Call* previous_listed_ = nullptr;
+  Call* next_cancelled_ = nullptr;  // in Notifications
 };
 
 }  // namespace blazen

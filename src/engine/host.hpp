@@ -33,6 +33,8 @@ struct HostCalls {
   Ref<Error> (*done)(const HostCallback& callback, Run& run, RunStatus status) noexcept;
   Ref<Error> (*ready)(const HostCallback& callback) noexcept;
   Ref<Error> (*cancelled)(const HostCallback& callback) noexcept;
+  Ref<Error> (*step_cancelled)(const StepBody& body, Call& call) noexcept;
+  Ref<Error> (*closed)(const HostCallback& callback) noexcept;
   Ref<Error> (*answered)(const HostCallback& callback, Call& call, std::string_view request_id,
                          const Ref<Value>& answer) noexcept;
   // Status::ok with an answer, or without one where it comes later; else why the question cannot be answered.

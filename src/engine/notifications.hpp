@@ -23,6 +23,7 @@ struct LogRecord {
 struct Notifications {
   CallbackGroups done;
   CallbackList cancelled;
+  Call* cancelled_calls = nullptr;  // whose steps want to hear of it; the list has a reference to each
   CallbackList answered;
   bool cancels = false;  // the run has ended, and those that still work are to be told
   Ref<Call> answered_call;
@@ -44,7 +45,7 @@ struct Notifications {
   // Whether there is something for the host's callbacks of the run, or of its log.
   bool call_out() const noexcept {
     return is_callback_round || ended || kept || ready != nullptr || log_record.what != nullptr || cancels ||
-           !cancelled.empty() || answered_call;
+           !cancelled.empty() || cancelled_calls != nullptr || answered_call;
   }
 };
 

@@ -29,6 +29,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -109,6 +110,8 @@ class Run final : public Object, public RunEntry {
   Ref<Error> fail_question(std::string_view request_id, Ref<Error> cause);
   // As JSON arrays and objects. Throw std::bad_alloc.
   std::string questions() const;
+  // Whether one is open that no input handler was given.
+  bool wants_input() const noexcept;
   std::string describe() const;
   Result<CborBuffer> snapshot();
   Result<Ref<Stream>> subscribe(StreamOptions options);
@@ -158,7 +161,11 @@ class Run final : public Object, public RunEntry {
   void let_go_invocation(Call& call) noexcept;
 
   // A subscription. timeout_ms as in wait().
-  Result<Stream::Item> next_item(Stream& stream, int64_t timeout_ms);
+  // As many items as there are and there is room for, at least one, under one hold of the lock; StreamEnd is the
+  // last.
+  Result<size_t> take_items(Stream& stream, int64_t timeout_ms, std::span<Stream::Item> room);
+  // False: there is no callback, or it is about to be called.
+  bool cancel_ready(Stream& stream) noexcept;
   Ref<Error> on_ready(Stream& stream, const HostCallback& callback) noexcept;
   // tells: whoever waits for an item hears that none comes any more.
   void close_stream(Stream& stream, bool tells) noexcept;
@@ -288,6 +295,7 @@ class Run final : public Object, public RunEntry {
   void cancel_call(Locked locked, Call& call, Notifications& notifications) noexcept;
   // Without the lock.
   void cancel_calls() noexcept;
+  void tell_cancelled(Notifications& notifications) noexcept;
   void notify(Notifications& notifications) noexcept;
 
   // Who works: a thread that waits starts only what is known to be quick.

@@ -85,6 +85,7 @@ Ref<Error> Run::defer(Call& call) noexcept {
   }
   if (call.abandoned_) return check_open(call);
   call.deferred_ = true;
+  call.is_shared_ = true;
   list(guard, call);
   call.event_kept_ = Ref<Event>::share(call.event_);
   call.handle_.kind = Kind::invocation;
@@ -117,7 +118,10 @@ Ref<Error> Run::complete(Call& call, Ref<Error> failure) noexcept {
   std::unique_ptr<Call::ColdState> spent =
       finished ? std::move(was_abandoned ? call.cold_ : call.spent_) : nullptr;
   guard.unlock();
-  if (finished) call.outputs_.clear();
+  if (finished) {
+    call.outputs_.clear();
+    call.lent_value_.reset();
+  }
   spent.reset();
   commands.clear();
   notify(notifications);

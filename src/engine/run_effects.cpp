@@ -224,7 +224,7 @@ void Run::notify(Notifications& notifications) noexcept {
   }
   if (notifications.log_record.what != nullptr) write_log_record(std::exchange(notifications.log_record, {}));
   if (notifications.is_callback_round || notifications.answered_call || notifications.cancels ||
-      !notifications.cancelled.empty())
+      !notifications.cancelled.empty() || notifications.cancelled_calls != nullptr)
     call_back(notifications);
   if (is_inherited()) return;
   while (notifications.ready != nullptr) {
@@ -258,8 +258,7 @@ void Run::call_back(Notifications& notifications) noexcept {
   const HostCalls& calls = runtime_->calls();
   while (const auto waiting = take_unforked(notifications.done))
     tell_log_threw(calls.done(waiting->callback, *this, notifications.status));
-  while (const auto waiting = take_unforked(notifications.cancelled))
-    tell_log_threw(calls.cancelled(waiting->callback));
+  tell_cancelled(notifications);
   if (std::exchange(notifications.cancels, false)) cancel_calls();
   if (notifications.answered_call) {
     while (const auto waiting = take_unforked(notifications.answered))
@@ -282,6 +281,12 @@ void Run::call_back(Notifications& notifications) noexcept {
 }
 
 void Run::cancel_call(Locked, Call& call, Notifications& notifications) noexcept {
+  if (call.step_->body->cancelled != nullptr && !call.completed_) {
+    retain(&call);
+    call.is_shared_ = true;
+    call.next_cancelled_ = std::exchange(notifications.cancelled_calls, &call);
+    notifications.more = true;
+  }
   if (!call.cold_) return;
   call.cold_->signal.raise();
   if (call.cold_->on_cancel.empty()) return;
@@ -304,8 +309,19 @@ void Run::cancel_calls() noexcept {
       }
       more = bodies_.listed != nullptr;
     }
-    while (const auto waiting = take_unforked(notifications.cancelled))
-      tell_log_threw(runtime_->calls().cancelled(waiting->callback));
+    tell_cancelled(notifications);
+  }
+}
+
+// Without the lock.
+void Run::tell_cancelled(Notifications& notifications) noexcept {
+  const HostCalls& calls = runtime_->calls();
+  while (const auto waiting = take_unforked(notifications.cancelled))
+    tell_log_threw(calls.cancelled(waiting->callback));
+  while (notifications.cancelled_calls != nullptr && !is_inherited()) {
+    const Ref<Call> call = Ref<Call>::adopt(notifications.cancelled_calls);
+    notifications.cancelled_calls = std::exchange(call->next_cancelled_, nullptr);
+    tell_log_threw(calls.step_cancelled(*call->step_->body, *call));
   }
 }
 

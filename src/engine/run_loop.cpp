@@ -96,7 +96,7 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     time_.looked_ms = watch.now();
     left_is_done =
         bring_back(guard, *call, status, error, dispatches_next && !picks, commands, notifications);
-    if (!left_is_done || call->deferred_) left = Ref<Call>::adopt(std::exchange(call, nullptr));
+    if (!left_is_done || call->is_shared_) left = Ref<Call>::adopt(std::exchange(call, nullptr));
     if (picks ? dispatches_next && next_is_quick(guard) : !left_is_done && dispatches_next)
       dispatch(guard, commands, notifications);
   }
@@ -187,6 +187,7 @@ void Run::dispatch(Locked locked, Commands& commands, Notifications& notificatio
     call->is_special_ = true;
     set_timer(locked, *call, begin_ms(), notifications);
   }
+  if (time_.has_step_timeouts && call->step_->body->cancelled != nullptr) list(locked, *call);
   call->started_ms_ = state().watched ? now_ms() : -1;
   if (time_.shares_work) offer_rest(locked, notifications);
   return true;

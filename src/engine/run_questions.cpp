@@ -99,6 +99,14 @@ Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
   return transaction.leave();
 }
 
+// Those that a handler was not given are the last ones.
+bool Run::wants_input() const noexcept {
+  Guard guard(lock());
+  if (has_ended(state()) || (listeners_.input && !life_.started)) return false;  // the start hands them out
+  const Question* last = state().questions.last();
+  return last != nullptr && !last->handed_out;
+}
+
 // The callback of the body that waits for it.
 void Run::hand_over_answer(Locked locked, const Invocation& invocation,
                            Notifications& notifications) noexcept {

@@ -33,8 +33,8 @@ void check_keeps_nothing(bool holds, const char* what) noexcept {
 
 }  // namespace
 
-// A place in the list of active runs, for who goes over them some at a time. Runs that come after it has begun
-// are not in it. Made, used and gone under the lock, but for the time between two next().
+// A place in the list of active runs, for who goes over them some at a time. Runs that come after it has
+// begun are not in it. Made, used and gone under the lock, but for the time between two next().
 class Runtime::Walk {
  public:
   explicit Walk(Runtime& runtime) noexcept
@@ -90,9 +90,9 @@ class Runtime::Count {
 
 #ifdef BLAZEN_INVARIANTS
 void Call::check_keeps_nothing() const noexcept {
-  blazen::check_keeps_nothing(
-      !event_kept_ && !failure_ && outputs_.empty() && !cold_ && !spent_ && commands_.keeps_nothing(),
-      "a call between two bodies");
+  blazen::check_keeps_nothing(!event_kept_ && !failure_ && outputs_.empty() && !lent_value_ && !cold_ &&
+                                  !spent_ && commands_.keeps_nothing(),
+                              "a call between two bodies");
 }
 #endif
 
@@ -100,11 +100,14 @@ Runtime::Runtime(const HostCalls& calls, Ports ports) noexcept
     : Object(Kind::runtime),
       Later([](Later* later) noexcept {
         Ref<Runtime> self = Ref<Runtime>::adopt(static_cast<Runtime*>(later));
-        self->finish_close();
+        self->finish_claimed();
       }),
       calls_(calls),
       ports_(std::move(ports)) {
   watch_forks();
+  ports_.executor->set_visits({[](void* runtime) noexcept { static_cast<Runtime*>(runtime)->enter(); },
+                               [](void* runtime) noexcept { static_cast<Runtime*>(runtime)->leave(); },
+                               this});
 }
 
 Runtime::~Runtime() {
@@ -115,18 +118,19 @@ void Runtime::let_go() noexcept {
   if (is_inherited()) return;
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   begin_close();
-  if (EngineScope::inside()) {
-    EngineScope::finish_later(*this);
-    return;
-  }
-  finish_close();
-  Ref<Runtime>::adopt(this).reset();
+  if (is_inherited()) return;
+  // Those that are only on their way out, as whoever has just ended a run, are waited for: so the library may
+  // be unloaded after that. A body, and a callback that does not come back, are not.
+  constexpr int64_t kOnTheirWayMs = 1000;
+  if (!EngineScope::inside() && kept_.load(std::memory_order_relaxed) == 0) wait_quiet(kOnTheirWayMs);
+  finish_unattended();
 }
 
 void Runtime::close() noexcept {
   if (is_inherited()) return;
   begin_close();
   finish_close();
+  wait_for_closers();
 }
 
 Ref<Error> Runtime::close_within(int64_t timeout_ms) {
@@ -139,7 +143,86 @@ Ref<Error> Runtime::close_within(int64_t timeout_ms) {
     return bodies.error("the runtime");
   }
   finish_close();
+  wait_for_closers();
   return nullptr;
+}
+
+// What a thread of the closer has to do.
+struct Runtime::Closing {
+  Ref<Runtime> runtime;
+  std::unique_ptr<PendingCallback> closed;
+};
+
+Ref<Error> Runtime::close_later(std::unique_ptr<PendingCallback> closed) {
+  std::unique_ptr<Closing> closing;
+  if (ports_.closer) closing.reset(new Closing{Ref<Runtime>::share(this), nullptr});
+  bool is_closed = false;
+  {
+    Guard guard(lock_);
+    is_closed = closed_;
+    if (!is_closed && !closing) on_closed_.add(std::move(closed));
+    if (!is_closed && closing) ++closers_;
+  }
+  if (is_closed) {
+    tell_closed(*closed);
+    return nullptr;
+  }
+  if (closing) {
+    closing->closed = std::move(closed);
+    return close_elsewhere(std::move(closing));
+  }
+  begin_close();
+  if (is_inherited()) return nullptr;
+  retain(this);
+  finish_unattended();
+  return nullptr;
+}
+
+// Its thread is made first, since that may be refused, and waits until this one is out of here.
+Ref<Error> Runtime::close_elsewhere(std::unique_ptr<Closing> closing) noexcept {
+  const EngineScope scope;
+  enter();
+  const auto close = [](void* its_closing) noexcept {
+    const std::unique_ptr<Closing> mine(static_cast<Closing*>(its_closing));
+    mine->runtime->close_on_this_thread(*mine);
+  };
+  Ref<Error> refused = ports_.closer->start(close, closing.get());
+  if (!refused) {
+    (void)closing.release();
+    begin_close();
+  } else {
+    Guard guard(lock_);
+    --closers_;
+    quiet_.wake_all();
+  }
+  leave();
+  return refused;
+}
+
+void Runtime::close_on_this_thread(Closing& closing) noexcept {
+  {
+    Guard guard(lock_);
+    while (inside_.load() != 0) quiet_.wait(guard, -1);
+  }
+  finish_close();
+  tell_closed(*closing.closed);
+  if (is_inherited()) return (void)closing.closed.release();
+  closing.closed.reset();
+  Guard guard(lock_);
+  --closers_;
+  quiet_.wake_all();
+}
+
+// It is the last that is heard of the runtime: where it throws, nobody is told.
+void Runtime::tell_closed(const PendingCallback& closed) noexcept {
+  const EngineScope scope;
+  (void)calls_.closed(closed.callback);
+}
+
+void Runtime::wait_for_closers() noexcept {
+  if (is_inherited()) return;
+  Guard guard(lock_);
+  while (closers_ != 0) quiet_.wait(guard, -1);
 }
 
 // No run moves any more: who is inside comes out, and nobody enters for long.
@@ -147,8 +230,8 @@ bool Runtime::wait_quiet(int64_t timeout_ms) noexcept {
   const int64_t now = steady_ms();
   const int64_t deadline_ms = timeout_ms > INT64_MAX / 2 ? INT64_MAX / 2 : now + timeout_ms;
   Guard guard(lock_);
-  while (inside_.load(std::memory_order_acquire) != 0 && !closed_) {
-    if (!quiet_.wait(guard, deadline_ms)) return inside_.load(std::memory_order_acquire) == 0;
+  while (inside_.load() != 0 && !closed_) {
+    if (!quiet_.wait(guard, deadline_ms)) return inside_.load() == 0;
   }
   return true;
 }
@@ -185,19 +268,54 @@ void Runtime::begin_close() noexcept {
   }
 }
 
+// For a thread that waits until it is done, whoever does it.
 void Runtime::finish_close() noexcept {
   if (is_inherited()) return;
+  bool has_reference = false;
   {
     Guard guard(lock_);
     while (finishing_ && !closed_) quiet_.wait(guard, -1);
     if (closed_) return;
     finishing_ = true;
+    has_reference = unattended_;
   }
+  finish_claimed();
+  if (has_reference && !is_inherited()) Ref<Runtime>::adopt(this).reset();
+}
+
+// For a thread that has let go, and waits for no callback. Takes over one reference.
+void Runtime::finish_unattended() noexcept {
+  Ref<Runtime> self = Ref<Runtime>::adopt(this);
+  {
+    Guard guard(lock_);
+    if (finishing_ || closed_ || unattended_ || closers_ != 0) {
+      return;  // somebody sees to it
+    }
+    unattended_ = true;
+    if (inside_.load() != 0) {  // the last to leave: it has the reference now
+      (void)self.take();
+      return;
+    }
+    finishing_ = true;
+  }
+  if (EngineScope::inside()) return EngineScope::finish_later(*self.take());
+  finish_claimed();
+}
+
+void Runtime::finish_claimed() noexcept {
+  if (is_inherited()) return;
   alarm_->stop();
   ports_.executor->stop();
   Guard guard(lock_);
-  while (inside_.load(std::memory_order_acquire) != 0) quiet_.wait(guard, -1);
+  while (inside_.load() != 0) quiet_.wait(guard, -1);
   ports_.clock->stop();
+  while (std::unique_ptr<PendingCallback> closed = on_closed_.take()) {
+    guard.unlock();
+    tell_closed(*closed);
+    if (is_inherited()) return (void)closed.release();
+    closed.reset();
+    guard.lock();
+  }
   closed_ = true;
   quiet_.wake_all();
 }
@@ -499,9 +617,15 @@ RuntimeCounters Runtime::count_runs() {
 
 void Runtime::leave() noexcept {
   if (is_inherited()) return;
-  if (inside_.fetch_sub(1, std::memory_order_acq_rel) != 1 || !closing_.load()) return;
-  Guard guard(lock_);
-  quiet_.wake_all();
+  if (inside_.fetch_sub(1) != 1 || !closing_.load()) return;
+  bool is_last = false;
+  {
+    Guard guard(lock_);
+    quiet_.wake_all();
+    is_last = unattended_ && !finishing_ && inside_.load() == 0;
+    if (is_last) finishing_ = true;
+  }
+  if (is_last) EngineScope::finish_later(*this);
 }
 
 }  // namespace blazen

@@ -6,6 +6,12 @@
 // is in `leaving` until the last is back; they keep it alive. Once closed, nothing of the host is called any
 // more, and no run starts.
 //
+// A close begins with the runs, which end. It is finished once, by whoever claims that (`finishing`):
+//   a thread that waits for it                       close(), close_within(), a closer's thread
+//   nobody waits (`unattended`), nobody is inside    the thread that let go, or began to close
+//   nobody waits, and somebody is inside             the last to leave, when it is out of the engine
+// So no thread waits for a callback that it was not asked to wait for, and none for one that joins it.
+//
 // Time: a run that has something due is in `armed`, by the moment; a time-out that is far away, as every run
 // has one by default, costs less: the run keeps it, and `arm_by` is the earliest of them, when those that are
 // still there are armed. `next_due` is the earlier of the two. Whoever makes it earlier, by whatever call,
@@ -30,6 +36,7 @@
 #include "engine/stuck_bodies.hpp"
 #include "port/alarm.hpp"
 #include "port/clock.hpp"
+#include "port/closer.hpp"
 #include "port/entropy.hpp"
 #include "port/executor.hpp"
 #include "port/log.hpp"
@@ -117,6 +124,7 @@ class Runtime final : public Object, private EngineScope::Later {
     std::unique_ptr<Executor> executor;
     std::unique_ptr<Entropy> entropy;
     std::unique_ptr<Clock> clock;
+    std::unique_ptr<Closer> closer;  // null: there is no thread to wait for
   };
   Runtime(const HostCalls& calls, Ports ports) noexcept;
   // Before anything else; target() is what it tells the time.
@@ -151,6 +159,9 @@ class Runtime final : public Object, private EngineScope::Later {
   // The same, for so long (negative: for ever). Past it, the error names the bodies that are still at work,
   // and it is not closed yet. Throws std::bad_alloc then.
   Ref<Error> close_within(int64_t timeout_ms);
+  // Without waiting, and from anywhere; closed is called when it is done. Throws std::bad_alloc, and then has
+  // changed nothing.
+  Ref<Error> close_later(std::unique_ptr<PendingCallback> closed);
 
   // new_id: that the run gets; may be null. It gets what a run before it has left: a call, or null, and
   // invocations, where its pool has no blocks. Refused where the runtime is closed.
@@ -212,7 +223,7 @@ class Runtime final : public Object, private EngineScope::Later {
   void look_at_leaving(RunEntry& run) noexcept;
 
   // A thread enters the engine for a run of this runtime, and leaves it.
-  void enter() noexcept { inside_.fetch_add(1, std::memory_order_acq_rel); }
+  void enter() noexcept { inside_.fetch_add(1); }
   void leave() noexcept;
 
  private:
@@ -238,6 +249,13 @@ class Runtime final : public Object, private EngineScope::Later {
   bool wait_quiet(int64_t timeout_ms) noexcept;
   std::vector<Kept<RunEntry>> find_stuck();
   void finish_close() noexcept;
+  void finish_claimed() noexcept;
+  void finish_unattended() noexcept;
+  void wait_for_closers() noexcept;
+  struct Closing;
+  Ref<Error> close_elsewhere(std::unique_ptr<Closing> closing) noexcept;
+  void close_on_this_thread(Closing& closing) noexcept;
+  void tell_closed(const PendingCallback& closed) noexcept;
 
   const HostCalls calls_;
   const uint32_t generation_ = fork_generation();
@@ -270,8 +288,11 @@ class Runtime final : public Object, private EngineScope::Later {
   size_t spare_blocks_count_ = 0;
   InvocationPool::Blocks spare_blocks_[kSparesMax];
   std::atomic<bool> closing_{false};
-  bool finishing_ = false;
+  bool finishing_ = false;   // somebody has taken it upon them
+  bool unattended_ = false;  // nobody waits for it: who finishes it lets go of a reference
   bool closed_ = false;
+  uint32_t closers_ = 0;    // threads of the closer that have not called back yet
+  CallbackList on_closed_;  // where there is no closer
 };
 
 }  // namespace blazen

@@ -1,5 +1,7 @@
 // A subscription: its items are taken, its callback comes, it ends.
+#include <new>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "base/scope.hpp"
@@ -21,7 +23,22 @@ void Stream::destroy(Stream* stream) noexcept {
   run->release_handle();
 }
 
-Result<Stream::Item> Run::next_item(Stream& stream, int64_t timeout_ms) {
+namespace {
+
+// False: no memory, and it comes with the next call. must: it is all there is.
+bool add_end(Stream::Item& item, uint64_t sequence, bool must) {
+  try {
+    item = Stream::Item{Event::make(kStreamEnd, Value::null()), sequence};
+    return true;
+  } catch (const std::bad_alloc&) {
+    if (must) throw;
+    return false;
+  }
+}
+
+}  // namespace
+
+Result<size_t> Run::take_items(Stream& stream, int64_t timeout_ms, std::span<Stream::Item> room) {
   if (timeout_ms != 0 && EngineScope::inside()) {
     return Error::make(Status::wrong_place,
                        "a wait is not possible inside a callback: give a timeout_ms of 0");
@@ -42,19 +59,36 @@ Result<Stream::Item> Run::next_item(Stream& stream, int64_t timeout_ms) {
         is_paused ? "the run is paused, and no item was published: blazen_run_resume_in_place lets it go on"
                   : "the deadline passed before an item was published");
   }
-  if (stream.closed_ || !listeners_.stream->has_item(stream)) {
-    const uint64_t last = state().stream_last;
-    guard.unlock();
-    return Stream::Item{Event::make(kStreamEnd, Value::null()), last + 1};
+  size_t taken = 0;
+  try {
+    while (taken < room.size() && !stream.closed_ && listeners_.stream->has_item(stream))
+      room[taken++] = listeners_.stream->take(stream, dropped);
+  } catch (const std::bad_alloc&) {
+    if (taken == 0) throw;  // else the rest is there for the next call
   }
-  Stream::Item item = listeners_.stream->take(stream, dropped);
-  if (state().held) {
+  const bool is_at_end =
+      taken < room.size() && (stream.closed_ || (has_ended(state()) && !listeners_.stream->has_item(stream)));
+  const uint64_t last = state().stream_last;
+  if (taken != 0 && state().held) {
     scope.emplace(*this);
     look_at_hold(guard, notifications);
   }
   guard.unlock();
   if (notifications.any()) notify(notifications);
-  return item;
+  if (is_at_end && add_end(room[taken], last + 1, taken == 0)) ++taken;
+  return taken;
+}
+
+// It may be among those that are woken, which look whether there is one.
+bool Run::cancel_ready(Stream& stream) noexcept {
+  EngineScope scope(*this);
+  HostCallback callback;
+  {
+    Guard guard(lock());
+    callback = std::exchange(stream.ready_, HostCallback{});
+  }
+  call_drop(callback.drop, callback.user_data);
+  return callback.function != nullptr;
 }
 
 Ref<Error> Run::on_ready(Stream& stream, const HostCallback& callback) noexcept {

@@ -43,6 +43,7 @@ class HostExecutor final : public Executor {
     Ref<Hooks> hooks = hooks_;
     ++calling_;
     guard.unlock();
+    enter();
     for (size_t i = 0; i < hands; ++i) {
       if (!post(*hooks, work)) break;
     }
@@ -50,6 +51,8 @@ class HostExecutor final : public Executor {
     hooks.reset();
     guard.lock();
     if (--calling_ == 0 && stopped_) quiet_.wake_all();
+    guard.unlock();
+    leave();
   }
 
   void withdraw(Work&) noexcept override {}  // a task of a run that has ended does nothing

@@ -1,6 +1,8 @@
 // Invariants: `signalled` says that the host was told and has not begun a poll since; while runs are queued
-// and no poll is under way, it is set. The descriptor, a timer of the operating system, is readable while it
-// is set, and from the next moment on at which something is due.
+// and no poll is under way, it is set. The descriptor is readable while it is set, and from the next moment
+// on at which something is due. Its timer goes off then, or earlier, which a poll finds out: to set it costs
+// more than all the rest, so it is left alone unless the moment has become earlier, or it has gone off
+// (`armed_ms`, by the clock of the runtime, which is the timer's).
 #include "exec/pump.hpp"
 
 #include <algorithm>
@@ -11,6 +13,8 @@
 #include <utility>
 
 #ifdef __linux__
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 #endif
@@ -22,49 +26,72 @@
 namespace blazen {
 namespace {
 
-// A timerfd, made when somebody asks for it.
+// What the host watches: an epoll over an event, which says that there is work, and a timer. Made when
+// somebody asks for it.
 class Descriptor {
  public:
   Descriptor() = default;
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
 #ifdef __linux__
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
+  ~Descriptor() { close_all(); }
+  // All three, or none.
   Result<int> open() noexcept {
-    if (number_ < 0) number_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (number_ >= 0) return number_;
+    if (epoll_ >= 0) return epoll_;
+    event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+    if (event_ >= 0 && timer_ >= 0 && epoll_ >= 0 && watch(event_) && watch(timer_)) return epoll_;
     const int code = errno;
-    Ref<Error> error = Error::make(Status::system, "the operating system refused a timer descriptor");
+    close_all();
+    Ref<Error> error = Error::make(Status::system, "the operating system refused a descriptor");
     if (error->status == Status::system) error->host_code = code;
     return error;
   }
-  bool is_open() const noexcept { return number_ >= 0; }
-  void set() const noexcept { set_timer(0, 1); }
-  // Readable in so many milliseconds; negative: not.
-  void set_in(int64_t ms) const noexcept {
-    if (ms < 0) return set_timer(0, 0);
-    constexpr int64_t kLongest = 86'400'000;
-    const int64_t wait_ms = ms < kLongest ? ms : kLongest;
-    set_timer(wait_ms / 1000, wait_ms % 1000 * 1'000'000 + 1);
+  bool is_open() const noexcept { return epoll_ >= 0; }
+  // Readable, until lower().
+  void raise() noexcept {
+    const uint64_t one = 1;
+    if (is_open() && !std::exchange(is_raised_, true)) is_raised_ = ::write(event_, &one, sizeof one) > 0;
+  }
+  void lower() noexcept {
+    uint64_t count = 0;
+    if (std::exchange(is_raised_, false) && ::read(event_, &count, sizeof count) < 0) return;
+  }
+  // Readable in so many milliseconds, until it is set again; negative: not.
+  void set_timer(int64_t ms) const noexcept {
+    itimerspec when{};
+    if (ms >= 0) {
+      when.it_value.tv_sec = static_cast<time_t>(ms / 1000);
+      when.it_value.tv_nsec = static_cast<long>(ms % 1000 * 1'000'000 + 1);
+    }
+    ::timerfd_settime(timer_, 0, &when, nullptr);
   }
 
  private:
-  void set_timer(int64_t s, int64_t ns) const noexcept {
-    itimerspec when{};
-    when.it_value.tv_sec = static_cast<time_t>(s);
-    when.it_value.tv_nsec = static_cast<long>(ns);
-    if (number_ >= 0) ::timerfd_settime(number_, 0, &when, nullptr);
+  bool watch(int descriptor) const noexcept {
+    epoll_event readable{};
+    readable.events = EPOLLIN;
+    return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &readable) == 0;
   }
-  int number_ = -1;
+  void close_all() noexcept {
+    for (int* descriptor : {&epoll_, &timer_, &event_}) {
+      if (*descriptor >= 0) ::close(*descriptor);
+      *descriptor = -1;
+    }
+  }
+  int event_ = -1;
+  int timer_ = -1;
+  int epoll_ = -1;
+  bool is_raised_ = false;
 #else
   Result<int> open() noexcept {
     return Error::make(Status::system, "this platform has no descriptor: use the wake callback");
   }
   bool is_open() const noexcept { return false; }
-  void set() const noexcept {}
-  void set_in(int64_t) const noexcept {}
+  void raise() noexcept {}
+  void lower() noexcept {}
+  void set_timer(int64_t) const noexcept {}
 #endif
 };
 
@@ -95,6 +122,7 @@ class Pump final : public Executor {
     Guard guard(lock_);
     signalled_ = false;
     due_told_ = false;
+    descriptor_.lower();
     await_due();
     while (steps_max == 0 || steps < steps_max) {
       Work* work = queue_.pop();
@@ -113,10 +141,17 @@ class Pump final : public Executor {
     return steps;
   }
 
+  bool has_work() noexcept override {
+    Guard guard(lock_);
+    return !queue_.empty();
+  }
+
   Result<int> descriptor() noexcept override {
     Guard guard(lock_);
     Result<int> number = descriptor_.open();
-    if (number) signalled_ ? descriptor_.set() : await_due();
+    if (!number) return number;
+    if (signalled_) descriptor_.raise();
+    await_due();
     return number;
   }
 
@@ -151,15 +186,22 @@ class Pump final : public Executor {
   void signal(Guard& guard) noexcept {
     if (signalled_ || stopped_) return;
     signalled_ = true;
-    descriptor_.set();
+    descriptor_.raise();
     tell_host(guard);
   }
 
-  // Under the lock: the descriptor is for what is due.
+  // Under the lock: the timer goes off when something is due. What the host's clock says, no timer knows.
   void await_due() noexcept {
-    if (!descriptor_.is_open()) return;
-    const int64_t due_ms = clock_->is_hosts() ? INT64_MAX : next_due();
-    descriptor_.set_in(due_ms == INT64_MAX ? -1 : std::max<int64_t>(0, due_ms - clock_->now_ms()));
+    if (!descriptor_.is_open() || clock_->is_hosts()) return;
+    const int64_t due_ms = next_due();
+    const bool is_earlier = due_ms < armed_ms_;
+    if (!is_earlier && armed_ms_ == INT64_MAX) return;
+    const int64_t now = clock_->now_ms();
+    if (!is_earlier && now < armed_ms_) return;
+    constexpr int64_t kLongestMs = 86'400'000;
+    const int64_t wait_ms = due_ms == INT64_MAX ? -1 : std::clamp<int64_t>(due_ms - now, 0, kLongestMs);
+    descriptor_.set_timer(wait_ms);
+    armed_ms_ = wait_ms < 0 ? INT64_MAX : now + wait_ms;
   }
   int64_t next_due() const noexcept { return target_.next_due(target_.runtime); }
 
@@ -171,12 +213,14 @@ class Pump final : public Executor {
     Ref<Hooks> hooks = hooks_;
     ++calling_;
     guard.unlock();
+    enter();
     hooks->call(hooks->wake);
     if (is_inherited()) return;
     hooks.reset();
     guard.lock();
     if (--calling_ == 0 && stopped_) quiet_.wake_all();
     guard.unlock();
+    leave();
   }
 
   Lock lock_;
@@ -186,6 +230,7 @@ class Pump final : public Executor {
   Ref<Hooks> hooks_;
   Clock* clock_ = nullptr;
   Alarm::Target target_{};
+  int64_t armed_ms_ = INT64_MAX;  // when the descriptor's timer goes off; INT64_MAX: never
   uint32_t calling_ = 0;
   std::atomic<uint64_t> pushed_{0};  // how often a run was queued
   bool signalled_ = false;

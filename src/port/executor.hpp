@@ -51,12 +51,23 @@ class Executor {
   // Whether threads of its own may take what another thread would come to later.
   bool shares_work() const noexcept { return helping_ == Helping::without_deadline; }
 
+  // While it calls the host, this thread is inside the runtime, as a close that waits for nobody has to know.
+  struct Visits {
+    void (*enter)(void* runtime) noexcept;
+    void (*leave)(void* runtime) noexcept;  // inside an EngineScope
+    void* runtime;
+  };
+  // Before anything else.
+  void set_visits(Visits visits) noexcept { visits_ = visits; }
+
   // There is work for so many hands more. Comes without a lock of the engine, from any thread.
   virtual void submit(Work& work, size_t hands) noexcept = 0;
   // The work has ended: it leaves the queue, where it is in one.
   virtual void withdraw(Work& work) noexcept = 0;
   // Runs queued work on this thread.
   virtual uint64_t poll(uint64_t steps_max) noexcept = 0;
+  // Whether a poll that was to run so many steps and no more has left some, for the next poll.
+  virtual bool has_work() noexcept { return false; }
   // A descriptor that is readable while there is work to poll.
   virtual Result<int> descriptor() noexcept = 0;
 
@@ -75,7 +86,12 @@ class Executor {
   // When it returns, no thread of the executor is in the engine or will be; what is queued is let go of.
   virtual void stop() noexcept = 0;
 
+ protected:
+  void enter() const noexcept { visits_.enter(visits_.runtime); }
+  void leave() const noexcept { visits_.leave(visits_.runtime); }
+
  private:
+  Visits visits_{};
   const Helping helping_;
   const bool wants_each_step_;
   const uint32_t generation_ = fork_generation();

@@ -138,7 +138,9 @@ void Workflow::index() {
   paces_ = std::make_unique<Pace[]>(steps_.size());
   for (StepIndex step = 0; step < steps_.size(); ++step) {
     step_index_.emplace(steps_[step].name, step);
-    times_steps_ = times_steps_ || steps_[step].timeout_ms != 0;
+    const StepBody* body = steps_[step].body.get();
+    times_steps_ =
+        times_steps_ || steps_[step].timeout_ms != 0 || (body != nullptr && body->cancelled != nullptr);
     slow_count_ += steps_[step].elsewhere() ? 0 : 1;
     for (const std::string& type : steps_[step].accepts) acceptors_[intern(type)].push_back(step);
     for (const std::string& type : steps_[step].emits) intern(type);

@@ -52,6 +52,7 @@ struct StepBody final : Object {
   static void destroy(StepBody* body) noexcept;
 
   void (*call)();
+  void (*cancelled)() = nullptr;  // for each invocation that is cancelled; null: nobody wants to hear of it
   void* user_data;
   DropFn drop;
 };
@@ -106,6 +107,8 @@ class Workflow final : public Object {
   StepIndex find_step(std::string_view name) const noexcept;
   TypeId find_type(std::string_view type) const noexcept { return types_.find(type); }
   const std::string& type_name(TypeId type) const noexcept { return types_.name(type); }
+  // Whether invocations of some step have something to do with the outside while they run: a time-out, or
+  // somebody who hears of their being cancelled.
   bool times_steps() const noexcept { return times_steps_; }
   // Whether a thread that waits may run a body of this step; whether that holds for every step.
   bool is_quick(StepIndex step) const noexcept { return paces_[step].is_quick(); }
@@ -134,12 +137,12 @@ class Workflow final : public Object {
   std::string compute_fingerprint() const;
 
   // Nothing here changes once it is built, but the paces. Finding a step or a type by its name costs the same
-  // however many there are; by its index, one look. A delivery costs the number of steps that accept its type,
-  // each of which gets it. What is built costs the steps with their types, and the sort of their names.
+  // however many there are; by its index, one look. A delivery costs the number of steps that accept its
+  // type, each of which gets it. What is built costs the steps with their types, and the sort of their names.
   std::string name_;
   std::string fingerprint_;
   WorkflowPolicy policy_;
-  bool times_steps_ = false;  // some step has a time-out
+  bool times_steps_ = false;
   std::vector<StepDefinition> steps_;
   std::unique_ptr<Pace[]> paces_;               // of each step
   mutable std::atomic<int32_t> slow_count_{0};  // steps that have a body here and are not known to be quick

@@ -51,6 +51,10 @@ class Value final : public Object {
   std::string_view data() const noexcept { return {data_, size_}; }
   std::string_view codec() const noexcept { return {codec_, codec_size_}; }
   void* object() const noexcept { return tag_ == Tag::live ? user_data_ : nullptr; }
+  // What drop will be called with; null where it is another one, or none.
+  void* made_with(DropFn drop) const noexcept {
+    return drop != nullptr && drop == drop_ ? user_data_ : nullptr;
+  }
   // Null: no snapshot can keep it.
   SerializeFn serialize() const noexcept;
 

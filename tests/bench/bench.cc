@@ -7,6 +7,12 @@
 // none: ratio_max, ns_max, bytes_max.
 #include <benchmark/benchmark.h>
 
+#ifdef __linux__
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#endif
+
 #include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -217,6 +223,62 @@ void add_post(const std::string& name) {
   });
 }
 
+#ifdef __linux__
+// A loop of the host that sleeps on descriptors: from the event that is sent over the descriptor that says so
+// to the poll that runs its step and clears it, and round again. Beside it, what the system takes for the
+// least of that: an event descriptor that is written, waited for and read.
+void add_wake(const std::string& name) {
+  row(name, [](benchmark::State& state) {
+    constexpr uint64_t kWakes = 1000;
+    const Runtime runtime = make_runtime(BLAZEN_MODE_PUMP);
+    int32_t descriptor = -1;
+    check(blazen_runtime_descriptor(runtime.get(), &descriptor, nullptr));
+    const Workflow workflow = make_workflow(
+        {{"begin", BLAZEN_START_EVENT, bench_nothing}, {"take", kLink, bench_nothing}}, BLAZEN_IDLE_WAIT);
+    const Run run = start_run(runtime.get(), workflow.get());
+    poll(runtime.get());
+    const Event event = make<Event>(blazen_event_create, kLink.data(), kLink.size(), nullptr, nullptr);
+    const int bare = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const auto watch = [](int watched) {
+      const int loop = ::epoll_create1(EPOLL_CLOEXEC);
+      epoll_event readable{};
+      readable.events = EPOLLIN;
+      if (::epoll_ctl(loop, EPOLL_CTL_ADD, watched, &readable) != 0) std::abort();
+      return loop;
+    };
+    const auto wait = [](int loop) {
+      epoll_event readable{};
+      if (::epoll_wait(loop, &readable, 1, 1000) != 1) std::abort();
+    };
+    const int ours = watch(descriptor);
+    const int reference = watch(bare);
+    compare(
+        state, "wake", kWakes, {.ns_max = 2000},
+        [&] {
+          return seconds([&] {
+            for (uint64_t i = 0; i < kWakes; ++i) {
+              check(blazen_run_send_event(run.get(), event.get(), nullptr, nullptr));
+              wait(ours);
+              poll(runtime.get());
+            }
+          });
+        },
+        [&] {
+          return seconds([&] {
+            for (uint64_t i = 0; i < kWakes; ++i) {
+              uint64_t count = 1;
+              if (::write(bare, &count, sizeof count) < 0) std::abort();
+              wait(reference);
+              if (::read(bare, &count, sizeof count) < 0) std::abort();
+            }
+          });
+        });
+    check(blazen_run_close(run.get(), nullptr));
+    for (const int each : {ours, reference, bare}) ::close(each);
+  });
+}
+#endif
+
 // A step asks, the host answers, and the step is called again with the answer and goes on to the next
 // question.
 void add_question(const std::string& name) {
@@ -293,6 +355,9 @@ void add_routing() {
   add_chain("deferred/100000", 100'000, By::poll, {}, bench_deferred_chain);
   add_chain("send_event/100000", 100'000, By::poll, {}, bench_send_chain);
   add_post("send_event_outside");
+#ifdef __linux__
+  add_wake("wake_descriptor");
+#endif
   add_emit("emit");
   add_question("question");
 }

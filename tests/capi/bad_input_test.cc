@@ -132,6 +132,13 @@ template <>
 inline constexpr bool kIsOptions<const blazen_retry_options*> = true;
 template <>
 inline constexpr bool kIsOptions<const blazen_question*> = true;
+template <>
+inline constexpr bool kIsOptions<const blazen_step_options*> = true;
+// What the call fills, as far as the struct goes.
+template <class T>
+inline constexpr bool kIsView =
+    std::is_same_v<T, blazen_runtime_counters*> || std::is_same_v<T, blazen_event_view*> ||
+    std::is_same_v<T, blazen_error_view*> || std::is_same_v<T, blazen_value_view*>;
 template <class T>
 inline constexpr bool kIsText = std::is_same_v<T, const char*> || std::is_same_v<T, const void*>;
 template <class T>
@@ -197,7 +204,12 @@ struct Call {
 template <class T>
 T good(Call& call, size_t index) {
   const std::string& name = call.names[index];
-  if constexpr (kIsHandle<T>) {
+  if constexpr (std::is_same_v<T, blazen_invocation*>) {
+    void* mine = call.world.handle(Kind::invocation);
+    if (call.function == "blazen_invocation_finish")  // which takes over one reference, on every path
+      (void)blazen_invocation_retain(static_cast<blazen_invocation*>(mine));
+    return static_cast<T>(mine);
+  } else if constexpr (kIsHandle<T>) {
     return reinterpret_cast<T>(call.world.handle(kKindOf<T>));
   } else if constexpr (std::is_same_v<T, const blazen_retry_options*>) {
     static const blazen_retry_options none = BLAZEN_RETRY_OPTIONS_INIT;
@@ -207,7 +219,7 @@ T good(Call& call, size_t index) {
     return &none;
   } else if constexpr (kIsOptions<T>) {
     return nullptr;
-  } else if constexpr (std::is_same_v<T, blazen_runtime_counters*>) {
+  } else if constexpr (kIsView<T>) {
     call.slots[index] = sizeof(size_t);  // the struct of the oldest header: it ends there
     return reinterpret_cast<T>(&call.slots[index]);
   } else if constexpr (std::is_same_v<T, blazen_step_fn>) {
@@ -215,7 +227,7 @@ T good(Call& call, size_t index) {
   } else if constexpr (std::is_same_v<T, blazen_run_done_fn>) {
     return done;
   } else if constexpr (std::is_same_v<T, blazen_drop_fn>) {  // blazen_stream_ready_fn is the same type
-    return name == "ready" || name == "cancelled" ? ready : drop_token;
+    return name == "ready" || name == "cancelled" || name == "closed" ? ready : drop_token;
   } else if constexpr (kIsText<T>) {
     if (name == "text" || name == "json") return "[1]";
     if (name == "step") return "ask";
@@ -231,7 +243,8 @@ T good(Call& call, size_t index) {
     if (name == "codec_length" && call.function == "blazen_value_adopt") return static_cast<T>(0);
     if (name.ends_with("_length")) return static_cast<T>(3);
     if (name == "tag") return static_cast<T>(BLAZEN_TAG_BYTES);
-    if (name == "limit" || name == "bound" || name == "concurrency_max" || name == "mode")
+    if (name == "limit" || name == "bound" || name == "capacity" || name == "concurrency_max" ||
+        name == "mode")
       return static_cast<T>(1);
     return static_cast<T>(0);
   }
@@ -314,7 +327,7 @@ Outcome run_call(World& world, const std::string& name, R (*function)(A...), con
   const auto judge_outs = [&] {
     (
         [&] {
-          if constexpr (kIsOut<A> && !std::is_same_v<A, blazen_runtime_counters*>)
+          if constexpr (kIsOut<A> && !kIsView<A>)
             outcome.outs_untouched = outcome.outs_untouched && call.slots[I] == kSentinel;
           if constexpr (kIsOut<A> && kIsHandle<std::remove_pointer_t<A>>) {
             if (call.slots[I] != kSentinel) {
@@ -398,6 +411,8 @@ const std::vector<Row>& table() {
       ROW(blazen_error_offset),
       ROW(blazen_error_detail),
       ROW(blazen_error_cause),
+      ROW(blazen_error_view_init),
+      ROW(blazen_error_read),
       ROW(blazen_status_name),
       ROW(blazen_value_json),
       ROW(blazen_value_bytes),
@@ -412,6 +427,8 @@ const std::vector<Row>& table() {
       ROW(blazen_value_data),
       ROW(blazen_value_codec),
       ROW(blazen_value_object),
+      ROW(blazen_value_object_of),
+      ROW(blazen_value_view_init),
       ROW(blazen_event_options_init),
       ROW(blazen_event_create),
       ROW(blazen_event_retain),
@@ -422,6 +439,8 @@ const std::vector<Row>& table() {
       ROW(blazen_event_source),
       ROW(blazen_event_correlation),
       ROW(blazen_event_name),
+      ROW(blazen_event_view_init),
+      ROW(blazen_event_read),
       ROW(blazen_send_options_init),
       ROW(blazen_workflow_builder_create),
       ROW(blazen_workflow_builder_retain),
@@ -436,6 +455,8 @@ const std::vector<Row>& table() {
       ROW(blazen_retry_options_init),
       ROW(blazen_workflow_builder_step_retry),
       ROW(blazen_workflow_builder_step_atomic),
+      ROW(blazen_step_options_init),
+      ROW(blazen_workflow_builder_add_step_with),
       ROW(blazen_workflow_builder_set_timeout),
       ROW(blazen_workflow_builder_set_session_on_pause),
       ROW(blazen_workflow_builder_set_unhandled),
@@ -453,7 +474,9 @@ const std::vector<Row>& table() {
       ROW(blazen_runtime_release),
       ROW(blazen_runtime_close),
       ROW(blazen_runtime_close_within),
+      ROW(blazen_runtime_begin_close),
       ROW(blazen_runtime_poll),
+      ROW(blazen_runtime_poll_next),
       ROW(blazen_runtime_descriptor),
       ROW(blazen_runtime_next_timer),
       ROW(blazen_runtime_counters_init),
@@ -486,6 +509,7 @@ const std::vector<Row>& table() {
       ROW(blazen_run_respond),
       ROW(blazen_run_fail_question),
       ROW(blazen_run_questions),
+      ROW(blazen_run_wants_input),
       ROW(blazen_run_describe),
       ROW(blazen_context_run_id),
       ROW(blazen_context_workflow_name),
@@ -509,6 +533,7 @@ const std::vector<Row>& table() {
       ROW(blazen_context_set_json),
       ROW(blazen_context_set_bytes),
       ROW(blazen_context_get_value),
+      ROW(blazen_context_read),
       ROW(blazen_context_has_value),
       ROW(blazen_context_remove_value),
       ROW(blazen_context_keys),
@@ -535,13 +560,16 @@ const std::vector<Row>& table() {
       ROW(blazen_invocation_event),
       ROW(blazen_invocation_complete),
       ROW(blazen_invocation_fail),
+      ROW(blazen_invocation_finish),
       ROW(blazen_invocation_retain),
       ROW(blazen_invocation_release),
       ROW(blazen_stream_options_init),
       ROW(blazen_run_subscribe),
       ROW(blazen_run_subscribe_with),
       ROW(blazen_stream_next),
+      ROW(blazen_stream_take),
       ROW(blazen_stream_on_ready),
+      ROW(blazen_stream_cancel_ready),
       ROW(blazen_stream_close),
       ROW(blazen_stream_retain),
       ROW(blazen_stream_release),
@@ -847,7 +875,7 @@ TEST(BadInput, NegativeTimeoutsAreRefused) {
       }
     }
   }
-  EXPECT_EQ(found, 8);
+  EXPECT_EQ(found, 9);
 }
 
 // The arguments that the table calls good are good, and a success leaves *error alone.
@@ -859,6 +887,7 @@ TEST(BadInput, SuccessLeavesTheErrorUntouched) {
       {"blazen_run_wait", BLAZEN_ERROR_TIMEOUT},        // with a timeout of 0
       {"blazen_run_wait_until", BLAZEN_ERROR_TIMEOUT},  //
       {"blazen_stream_next", BLAZEN_ERROR_TIMEOUT},     //
+      {"blazen_stream_take", BLAZEN_ERROR_TIMEOUT},     //
       {"blazen_workflow_run", BLAZEN_OK},  // its step answers OK the second time and stalls: see below
       {"blazen_context_defer", BLAZEN_ERROR_WRONG_STATE},  // the body has returned
       {"blazen_snapshot_parse", BLAZEN_ERROR_SNAPSHOT_INVALID},
@@ -1174,6 +1203,25 @@ TEST_F(BadFields, TheSizeOfCountersIsChecked) {
   }
 }
 
+TEST_F(BadFields, TheSizeOfAViewAndOfAnArrayIsChecked) {
+  World world;
+  auto* context = static_cast<blazen_context*>(world.handle(Kind::context));
+  blazen_value_view view = BLAZEN_VALUE_VIEW_INIT;
+  for (const size_t size : {size_t{0}, sizeof(size_t) - 1, sizeof(size_t) + 3, size_t{4097}, SIZE_MAX}) {
+    view.struct_size = size;
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "view.struct_size", [&](blazen_error** error) {
+      return blazen_context_read(context, BLAZEN_TEXT("key"), &view, error);
+    });
+    EXPECT_EQ(view.data, nullptr);
+  }
+  blazen_event* items[1];
+  size_t count = 77;
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "capacity", [&](blazen_error** error) {
+    return blazen_stream_take(world.stream, 0, items, nullptr, 0, &count, error);
+  });
+  EXPECT_EQ(count, 77U);
+}
+
 TEST_F(BadFields, TheInputOfARunIsDroppedOnEveryRefusal) {
   World world;
   blazen_run* run = nullptr;
@@ -1476,6 +1524,10 @@ TEST_F(BadFields, OptionInitsWriteNothingBeyondTheSizeGiven) {
   check(blazen_stream_options_init, static_cast<blazen_stream_options*>(nullptr),
         sizeof(blazen_stream_options));
   check(blazen_retry_options_init, static_cast<blazen_retry_options*>(nullptr), sizeof(blazen_retry_options));
+  check(blazen_step_options_init, static_cast<blazen_step_options*>(nullptr), sizeof(blazen_step_options));
+  check(blazen_error_view_init, static_cast<blazen_error_view*>(nullptr), sizeof(blazen_error_view));
+  check(blazen_value_view_init, static_cast<blazen_value_view*>(nullptr), sizeof(blazen_value_view));
+  check(blazen_event_view_init, static_cast<blazen_event_view*>(nullptr), sizeof(blazen_event_view));
   check(blazen_question_init, static_cast<blazen_question*>(nullptr), sizeof(blazen_question));
   check(blazen_runtime_counters_init, static_cast<blazen_runtime_counters*>(nullptr),
         sizeof(blazen_runtime_counters));
@@ -1532,6 +1584,8 @@ struct Places {
     EventHandle item;
     want(blazen_runtime_close(world.runtime, nullptr), "blazen_runtime_close");
     want(blazen_runtime_poll(world.runtime, 1, nullptr, nullptr), "blazen_runtime_poll");
+    int64_t delay_ms = 0;
+    want(blazen_runtime_poll_next(world.runtime, 1, nullptr, &delay_ms, nullptr), "blazen_runtime_poll_next");
     want(blazen_workflow_run(world.workflow, world.runtime, nullptr, result.out(), nullptr),
          "blazen_workflow_run");
     want(blazen_run_close(world.run, nullptr), "blazen_run_close");
@@ -1541,6 +1595,9 @@ struct Places {
     want(blazen_run_wait_until(world.run, BLAZEN_UNTIL_ASKING, 10, nullptr, nullptr),
          "blazen_run_wait_until");
     want(blazen_stream_next(world.stream, 10, item.out(), nullptr, nullptr), "blazen_stream_next");
+    blazen_event* items[1];
+    size_t count = 0;
+    want(blazen_stream_take(world.stream, 10, items, nullptr, 1, &count, nullptr), "blazen_stream_take");
     want(blazen_stream_close(world.stream, nullptr), "blazen_stream_close");
     // To look is no wait.
     if (blazen_run_wait(world.run, 0, nullptr, nullptr) == BLAZEN_ERROR_WRONG_PLACE) ++wrong;
@@ -1587,9 +1644,10 @@ TEST_F(Place, TheListOfCallsFromOutsideIsComplete) {
   }
   EXPECT_EQ(outside,
             (std::set<std::string>{"blazen_runtime_close", "blazen_runtime_close_within",
-                                   "blazen_runtime_poll", "blazen_workflow_run", "blazen_run_close",
-                                   "blazen_run_close_within", "blazen_run_wait", "blazen_run_wait_until",
-                                   "blazen_stream_next", "blazen_stream_close", "blazen_task_run"}));
+                                   "blazen_runtime_poll", "blazen_runtime_poll_next", "blazen_workflow_run",
+                                   "blazen_run_close", "blazen_run_close_within", "blazen_run_wait",
+                                   "blazen_run_wait_until", "blazen_stream_next", "blazen_stream_take",
+                                   "blazen_stream_close", "blazen_task_run"}));
 }
 
 TEST_F(Place, NotInABody) {

@@ -359,6 +359,27 @@ inline const Row kRows[] = {
        on_done(h);
      },
      [](Holder& h) { return blazen_runtime_close(h.runtime, nullptr); }},
+    {"runtime_begin_close",
+     [](Holder& h) {
+       start(h);
+       on_done(h);
+     },
+     [](Holder& h) {
+       const auto closed = [](void*) {};
+       return blazen_runtime_begin_close(h.runtime, closed, nullptr, nullptr, nullptr);
+     }},
+    {"runtime_begin_close_closed", [](Holder& h) { start(h); },
+     [](Holder& h) { return blazen_runtime_begin_close(h.runtime, let_go, &h, nullptr, nullptr); }},
+    {"runtime_poll_next",
+     [](Holder& h) {
+       h.begin = go;
+       make_world(h);
+       OK(blazen_run_start(h.run, nullptr, error));
+     },
+     [](Holder& h) {
+       int64_t delay_ms = 0;
+       return blazen_runtime_poll_next(h.runtime, 0, nullptr, &delay_ms, nullptr);
+     }},
     {"task_run",
      [](Holder& h) {
        h.begin = go;
@@ -413,6 +434,32 @@ inline const Row kRows[] = {
        EventHandle item;
        return blazen_stream_next(h.stream, 0, item.out(), nullptr, nullptr);
      }},
+    {"stream_take_helps",
+     [](Holder& h) {
+       h.begin = [](Holder& holder, blazen_context* context, const blazen_event*, blazen_error** error) {
+         const blazen_status status = publish(context, error);
+         holder.let_go();
+         return status;
+       };
+       make_world(h);
+       subscribe(h);
+       OK(blazen_run_start(h.run, nullptr, error));
+     },
+     [](Holder& h) {
+       blazen_event* items[4];
+       size_t count = 0;
+       const blazen_status status =
+           blazen_stream_take(h.stream, BLAZEN_FOREVER, items, nullptr, 4, &count, nullptr);
+       for (size_t i = 0; i < count; ++i) blazen_event_release(items[i]);
+       return status;
+     }},
+    {"stream_cancel_ready",
+     [](Holder& h) {
+       start(h);
+       subscribe(h);
+       on_dropped(h);
+     },
+     [](Holder& h) { return blazen_stream_cancel_ready(h.stream, nullptr, nullptr); }},
     {"stream_on_ready",
      [](Holder& h) {
        h.begin = stop;
@@ -459,6 +506,12 @@ inline const Row kRows[] = {
        (void)blazen_error_host(1, BLAZEN_TEXT("no"), nullptr, cause.out());
        return blazen_invocation_fail(h.invocation, cause, nullptr);
      }},
+    {"invocation_finish",
+     [](Holder& h) {
+       start_deferred(h);
+       on_done(h, BLAZEN_UNTIL_WAITING);
+     },
+     [](Holder& h) { return blazen_invocation_finish(h.invocation.take(), nullptr, nullptr); }},
     {"invocation_release",
      [](Holder& h) {
        start_deferred(h);
@@ -566,6 +619,18 @@ inline const Row kRows[] = {
        OK(blazen_batch_set(h.batch, BLAZEN_TEXT("third"), nullptr, error));
      },
      [](Holder& h) { return blazen_context_apply(h.context(), h.batch, nullptr); }},
+    {"context_read",
+     [](Holder& h) {
+       start_deferred(h);
+       set_last(h);
+       blazen_value_view view = BLAZEN_VALUE_VIEW_INIT;
+       OK(blazen_context_read(h.context(), BLAZEN_TEXT("k"), &view, error));
+       OK(blazen_context_remove_value(h.context(), BLAZEN_TEXT("k"), nullptr, error));
+     },
+     [](Holder& h) {
+       blazen_value_view view = BLAZEN_VALUE_VIEW_INIT;
+       return blazen_context_read(h.context(), BLAZEN_TEXT("k"), &view, nullptr);
+     }},
     {"context_set_session",
      [](Holder& h) {
        start_deferred(h);

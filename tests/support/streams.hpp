@@ -60,6 +60,7 @@ class PendingStep {
     });
   }
   Ctx ctx() { return Ctx(invocation_); }
+  blazen_invocation* handle() const { return invocation_; }
   void publish(int first, int last) {
     for (int i = first; i <= last; ++i) ctx().publish("P", std::to_string(i));
   }
