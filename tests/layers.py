@@ -23,7 +23,7 @@ MAY_INCLUDE = {
     "history": ["base", "value", "codec", "run", "snapshot"],
     "engine": ["base", "value", "codec", "port", "run", "snapshot"],
     "pipeline": ["base", "value", "codec", "port", "run", "snapshot", "history", "engine"],
-    "exec": ["base", "value", "codec", "port", "run", "snapshot", "history", "engine", "pipeline"],
+    "exec": ["base", "value", "port"],
     "store": ["base", "value", "codec", "port", "run", "snapshot", "history", "engine", "pipeline"],
 }
 MAY_INCLUDE["capi"] = list(MAY_INCLUDE)
@@ -129,6 +129,7 @@ PLANTS = [
     ("src/engine/a.hpp", '"store/s.hpp"', "engine may include only"),
     ("src/pipeline/a.hpp", '"store/s.hpp"', "pipeline may include only"),
     ("src/exec/a.hpp", '"store/s.hpp"', "exec may include only"),
+    ("src/exec/a.hpp", '"engine/e.hpp"', "exec may include only: exec, base, value, port"),
     ("src/store/sqlite/a.hpp", '"exec/x.hpp"', "store may include only"),
     ("src/engine/a.hpp", '"capi/c.hpp"', "engine may include only"),
     ("src/engine/a.cpp", "<blazen/blazen.h>", "only capi knows the C header"),

@@ -1,58 +1,61 @@
-// The state machine of a run: reduce(state, tick) -> commands. Pure: no clock, no chance, no thread, no
-// callback. Time, ids and decisions that are not a function of the state come in with the tick.
+// The state machine of a run: reduce(state, tick) -> commands. Pure: no clock, no chance, no thread, no callback. Time,
+// ids and decisions that are not a function of the state come in with the tick.
+//
+// Beside each transition stands the tick that brings it, and the function of reduce.cpp that makes it.
 //
 // A run:
 //
-//   created --start--> running --complete with StopEvent--> completed
-//                         |------fail, NO_HANDLER, LIMIT, stall, time--> failed
-//                         '------end (closed, aborted)--> cancelled   (created --end--> cancelled too)
+//   created   --start-->                           running     post()
+//   running   --complete, with a StopEvent-->      completed   route_now(), finish()
+//   running   --fail, NO_HANDLER, LIMIT, stall-->  failed      fail(), route_unhandled(), overflow(), settle()
+//   running   --time-->                            failed      advance(): its time is up
+//   any open  --end (closed, aborted)-->           cancelled   finish()
 //
-// A running run may be paused: nothing starts then; what is in flight lands, and what it gives is queued.
+// A running run may be paused (pause, unpause): nothing starts then; bodies under way go on, and what they give is
+// queued.
 //
-// An invocation, from its routing to its completion:
+// An invocation, from its routing to its end (`place` says where it stands):
 //
-//            route                      dispatch               complete, fail
-//   (event) -------> ready ------------------------> in_flight ---------------> gone
-//              |       ^  permit free                    |
-//              +--> waiting (the step has no permit)     | snapshot, then resume
-//              |                                         v
-//              '--> parked (the step is elsewhere)   interrupted --dispatch--> in_flight, same id
-//                                                    (interrupted_parked where the step is elsewhere,
-//                                                    interrupted_waiting where it has fewer permits than it
-//                                                    had)
+//   (event)      --any tick that routes-->       ready        deliver(), admit_or_wait(), permit()
+//                                                waiting      the same: its step has no permit left
+//                                                parked       the same: its step is elsewhere
+//   waiting      --a permit comes free-->        ready        hand_on_permit()
+//   ready        --dispatch-->                   in_flight    dispatch()
+//   in_flight    --complete-->                   gone         complete(), leave_flight()
+//   in_flight    --fail, attempts are left-->    backing_off  back_off()
+//   in_flight    --fail, none is-->              gone         fail(), leave_place(), let_go()
+//   in_flight    --suspend-->                    asking       suspend(): its body has asked, and returned
+//   asking       --respond, withdraw, time-->    ready        answer_body(), requeue(): or waiting, parked; same id
+//   backing_off  --time-->                       ready        fire_due(), requeue(): the same
+//   any but in_flight  --cancel-->               backing_off, or gone   fail(), leave_queue()
+//   in_flight    --snapshot, resume-->           interrupted  restore_in_flight(): or interrupted_waiting, where its step
+//                                                             has fewer permits, or interrupted_parked, where it is elsewhere
+//   interrupted  --dispatch-->                   in_flight    dispatch(): same id, same start
 //
-//   in_flight --fail, and attempts are left--> backing_off --its time--> ready or waiting, same id
-//   in_flight --suspend--> asking --respond--> ready or waiting, same id
-//
-// Where the time of an attempt is up, its body may still be at work: abandoned. It is no invocation any more,
-// and has the permit of its step until it comes back (Tick::Kind::abandoned_returned), unless the step says otherwise. A
+// Where the time of an attempt is up, its body may still be at work: abandoned. It is no invocation any more, and has
+// the permit of its step until it comes back (abandoned_returned, come_back()), unless the step says otherwise. A
 // snapshot knows nothing of it: a run that goes on elsewhere has all its permits.
 //
-// Of those that could start, interrupted ones come first, in the order in which they had started; then the
-// lowest id. So the order is a function of ids and permits alone, and a snapshot needs no list but "queued"
-// and "in flight".
+// Of those that could start, interrupted ones come first, in the order in which they had started; then the lowest id.
+// So the order is a function of ids and permits alone, and a snapshot needs no list but "queued" and "in flight".
 //
 // Invariants, checked after every tick in debug and test builds (invariants.cpp):
 //   1. An invocation stands in exactly one list, the one that its place names; `open` counts them all.
-//   2. ready, parked, asking and what a step has ready and waiting have ascending ids; in_flight and
-//   interrupted ascending starts.
-//   3. Ids are unique and at most invocation_id_last; an invocation's event has an id of at most
-//   event_id_last.
-//   4. A step's `admitted` is the number of its invocations that hold a permit; with its `abandoned`, the
-//   bodies that keep one, it is at most concurrency_max if that is set;
-//      a step has waiting ones, interrupted or not, only while it has no permit left. The run's `abandoned`
-//      is the sum, and 0 when it has ended.
+//   2. ready, parked, asking and what a step has ready and waiting have ascending ids; in_flight and interrupted
+//      ascending starts.
+//   3. Ids are unique and at most invocation_id_last; an invocation's event has an id of at most event_id_last.
+//   4. A step's `admitted` is the number of its invocations that hold a permit; with its `abandoned`, the bodies that
+//      keep one, it is at most concurrency_max if that is set; a step has waiting ones, interrupted or not, only while
+//      it has no permit left. The run's `abandoned` is the sum, and 0 when it has ended.
 //   5. Invocations of steps elsewhere are parked or interrupted_parked, and only they.
-//   6. A run that was not started, and one that has ended, has nothing queued. An ended one has a result or
-//   an error, the
-//      one that its phase asks for, and no other run has either.
+//   6. A run that was not started, and one that has ended, has nothing queued. An ended one has a result or an error,
+//      the one that its phase asks for, and no other run has either.
 //   7. A running run has something open, timed or asked, unless it is paused or its workflow lets it wait.
-//   8. An invocation has repeated at most as many effects as it has; one that is not in flight has repeated
-//   none.
+//   8. An invocation has repeated at most as many effects as it has; one that is not in flight has repeated none.
 //   9. Versions of state keys are unique and at most write_last; LIVE values stand in the session only.
-//   10. Ids of open questions are unique; who asked one is in flight, asking, or queued again, and knows what
-//   it has asked under each id.
-//   in_flight_asking counts those in flight that have called_back, and whose bodies have returned.
+//  10. Ids of open questions are unique; who asked one is in flight, asking, or queued again, and knows what it has
+//      asked under each id. in_flight_asking counts those in flight that have called_back, and whose bodies have
+//      returned.
 #pragma once
 
 #include "run/tick.hpp"
