@@ -153,9 +153,11 @@ class Driver {
     output.delay_ms = delay_ms;
     return output;
   }
-  void ask(Invocation* invocation, std::string_view id, bool calls_back = false, uint64_t digest = 7) {
+  // deadline_ms: 0: none.
+  void ask(Invocation* invocation, std::string_view id, bool calls_back = false, uint64_t digest = 7,
+           int64_t deadline_ms = 0, Ref<Value> default_answer = nullptr) {
     Output question = request(id, state.workflow->steps()[invocation->step].name);
-    const Asked asked{digest};
+    const Asked asked{digest, {}, deadline_ms, std::move(default_answer)};
     apply({.kind = Tick::Kind::ask,
            .invocation = invocation,
            .outputs = {&question, 1},
@@ -166,6 +168,14 @@ class Driver {
   void respond(std::string_view id, Ref<Value> answer) {
     Output response = output(kInputResponse, answer, {}, id);
     apply({.kind = Tick::Kind::respond, .outputs = {&response, 1}, .value = std::move(answer)});
+  }
+  void respond_early(std::string_view id, Ref<Value> answer) {
+    Output response = output(kInputResponse, answer, {}, id);
+    apply({.kind = Tick::Kind::respond_early, .outputs = {&response, 1}, .value = std::move(answer)});
+  }
+  void withdraw(std::string_view id) {
+    Output question = output(kInputResponse, json("null"), {}, id);
+    apply({.kind = Tick::Kind::withdraw, .outputs = {&question, 1}});
   }
   void pause(Pause how) { apply({.kind = Tick::Kind::pause, .pause = how}); }
   // So much later, and whatever is due then.
@@ -459,6 +469,17 @@ inline std::unique_ptr<RunState> asking_run() {
 inline void add_waiting(std::vector<Sample>& samples) {
   samples.push_back({"waiting", waiting_run()});
   samples.push_back({"asking", asking_run()});
+  Driver answers(asking_run());
+  answers.now_ms = answers.state.clock.set_date_ms + 7;
+  Invocation* at_work = answers.state.in_flight.front();
+  answers.ask(at_work, "until then", true, 8, 1000, bytes("default"));
+  answers.ask(at_work, "a minute", true, 8, 60'000, native("d", "codec"));
+  answers.ask(at_work, "taken back", true, 9, 5, json("1"));
+  answers.withdraw("taken back");
+  answers.withdraw("calls back");
+  answers.respond_early("not asked yet", json("[1]"));
+  answers.respond_early("nor this", bytes(""));
+  samples.push_back({"answers", std::move(answers.holder)});
   for (const Pause how : {Pause::now, Pause::drain}) {
     Driver paused(asking_run());
     paused.now_ms = paused.state.clock.set_date_ms + 7;

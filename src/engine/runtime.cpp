@@ -154,6 +154,7 @@ struct Runtime::Closing {
 };
 
 Ref<Error> Runtime::close_later(std::unique_ptr<PendingCallback> closed) {
+  const PendingCallback& callback = *closed;
   std::unique_ptr<Closing> closing;
   if (ports_.closer) closing.reset(new Closing{Ref<Runtime>::share(this), nullptr});
   bool is_closed = false;
@@ -164,7 +165,7 @@ Ref<Error> Runtime::close_later(std::unique_ptr<PendingCallback> closed) {
     if (!is_closed && closing) ++closers_;
   }
   if (is_closed) {
-    tell_closed(*closed);
+    tell_closed(callback);
     return nullptr;
   }
   if (closing) {
@@ -188,7 +189,7 @@ Ref<Error> Runtime::close_elsewhere(std::unique_ptr<Closing> closing) noexcept {
   };
   Ref<Error> refused = ports_.closer->start(close, closing.get());
   if (!refused) {
-    (void)closing.release();
+    closing.release();  // NOLINT(bugprone-unused-return-value): its thread has it
     begin_close();
   } else {
     Guard guard(lock_);

@@ -753,6 +753,7 @@ class Decoder {
     };
     // What was answered, and what is open: neither is withdrawn.
     std::vector<Document::Withdrawn> others;
+    others.reserve(document_.answers.size() + document_.questions.size());
     for (const Document::Answer& item : document_.answers) others.push_back({item.id, item.request_id});
     for (const Document::Question& item : document_.questions)
       others.push_back({item.asker, document_.events[item.event].correlation});

@@ -272,7 +272,7 @@ class Encoder {
       bytes += 3 * kHeadSizeMax + text_bound(item.request_id);
     for (const SnapshotCut::Early& item : cut_.early_answers)
       bytes += 2 * kHeadSizeMax + text_bound(item.request_id) + value_bound(item.value);
-    bytes += 3 * 8 * kHeadSizeMax;  // the heads of sections
+    bytes += size_t{24} * kHeadSizeMax;  // the heads of sections
     if (cut_.kept_sections != nullptr) {
       for (const KeptSection& section : *cut_.kept_sections)
         bytes += 4 * kHeadSizeMax + text_bound(section.since) + section.content.size();

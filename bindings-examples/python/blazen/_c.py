@@ -90,6 +90,9 @@ class RunOptions(_Options):
         ("user_data", c_void_p),
         ("drop", DROP_FN),
         ("keep_paused", c_int32),
+        ("run_id", TEXT),
+        ("run_id_length", c_size_t),
+        ("fork", c_int32),
     ]
 
 
@@ -131,6 +134,8 @@ class Question(_Options):
         ("answered", ANSWER_FN),
         ("user_data", c_void_p),
         ("drop", DROP_FN),
+        ("deadline_ms", c_int64),
+        ("default_answer", HANDLE),
     ]
 
 
@@ -144,6 +149,7 @@ class StreamOptions(_Options):
         ("overflow", c_int32),
         ("capacity", c_uint64),
         ("lifecycle", c_int32),
+        ("routed", c_int32),
     ]
 
 
