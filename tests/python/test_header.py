@@ -26,6 +26,7 @@ UNUSED = {
     "invocation_context": "the Invocation has the Context that its body had",
     "status_name": "Status has the names",
     "workflow_name": "the Workflow has its name",
+    "run_(get_value|keys|compare_and_set|apply)": "the state is read and written by the contexts of steps, so far",
     "event_name": "the binding has the names of the events as texts of its own",
 }
 

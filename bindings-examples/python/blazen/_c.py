@@ -90,6 +90,9 @@ class RunOptions(_Options):
         ("user_data", c_void_p),
         ("drop", DROP_FN),
         ("keep_paused", c_int32),
+        ("run_id", TEXT),
+        ("run_id_length", c_size_t),
+        ("fork", c_int32),
     ]
 
 
@@ -144,6 +147,7 @@ class StreamOptions(_Options):
         ("overflow", c_int32),
         ("capacity", c_uint64),
         ("lifecycle", c_int32),
+        ("routed", c_int32),
     ]
 
 
@@ -192,6 +196,7 @@ FALLIBLE = {
     "run_elsewhere": ((HANDLE,), (HANDLE,)),
     "run_dropped": ((HANDLE,), (HANDLE,)),
     "run_send_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
+    "run_cancel_invocation": ((HANDLE, c_uint64, c_int32), ()),
     "run_pause": ((HANDLE, c_int32), ()),
     "run_resume_in_place": ((HANDLE,), ()),
     "run_abort": ((HANDLE,), ()),
