@@ -85,8 +85,8 @@ Ref<Error> read_deserializers(const blazen_run_options& all, RunOptions& options
 }
 
 Ref<Error> read_run_id(const blazen_run_options& all, RunOptions& options) {
-  if (all.run_id == nullptr) return nullptr;
-  options.has_id = parse_uuid({all.run_id, all.run_id_length}, options.id);
+  if (all.run_id == nullptr && all.run_id_length == 0) return nullptr;
+  options.has_id = all.run_id != nullptr && parse_uuid({all.run_id, all.run_id_length}, options.id);
   if (options.has_id) return nullptr;
   return invalid("options.run_id is no UUID of 36 characters, such as 123e4567-e89b-42d3-a456-426614174000");
 }
@@ -98,7 +98,8 @@ Ref<Error> read_run_options(const blazen_run_options* given, DropGuard& guard, R
   options.how.allow_changed_workflow = all.allow_changed_workflow != 0;
   options.how.time_has_passed = all.time_has_passed != 0;
   options.how.keeps_paused = all.keep_paused != 0;
-  options.how.forks = all.fork != 0;
+  if (all.fork != 0 && all.fork != 1) return invalid("options.fork is neither 0 nor 1");
+  options.how.forks = all.fork == 1;
   if (Ref<Error> failure = read_run_id(all, options)) return failure;
   if (all.input != nullptr) {
     guard.taken();

@@ -185,6 +185,7 @@ Call* Run::find_call(Locked, const Invocation& invocation) const noexcept {
 
 Ref<Error> Run::cancel_invocation(uint64_t id, bool retries) {
   Ref<Error> cause = Error::make(Status::cancelled, "it was cancelled from outside");
+  if (cause->status != Status::cancelled) return cause;  // without memory, nothing has changed
   Transaction transaction(*this);
   if (has_ended(state())) return ended_before();
   if (!life_.started) return Error::make(Status::wrong_state, "the run was not started yet");

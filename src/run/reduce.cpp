@@ -1385,22 +1385,36 @@ class Unwatched {
   RunState& state_;
 };
 
+// Whether it goes to the stream when its moment has come.
+static bool is_published_later(const RunState& state, const Output& output) noexcept {
+  if (output.delay_ms == 0) return false;
+  if (output.type == kInputRequestType) return true;
+  return state.workflow->policy().unhandled == Unhandled::stream && output.target == kNoStep &&
+         (output.type == kUnknownType ||
+          (!is_routed_by_engine(output.type) && state.workflow->acceptors(output.type).empty()));
+}
+
 // As those get it who want to see every event: a StopEvent loses its value when it ends the run.
-static Ref<Event> shown(const Output& output) {
+static Ref<Event> shown(const RunState& state, const Output& output) {
+  if (is_published_later(state, output)) return nullptr;
   if (output.type != kStopType) return output.event;
   const Event& event = *output.event;
   return Event::make(event.type(), event.value(), event.source(), event.correlation());
 }
 
-// What the tick has published as well comes to everybody by that, once, and in its place.
+// What the tick has published as well comes to everybody by that, once, and what is behind it comes after it.
 static void hide_published(std::span<LifecycleRecord> routed, std::span<const Published> published) noexcept {
+  if (routed.empty()) return;
   size_t next = 0;
+  uint64_t after = routed.front().after;
   for (LifecycleRecord& record : routed) {
-    record.shows->id = record.event->id;
-    while (next < published.size() && published[next].event->type() == kLifecycle) ++next;
+    while (next < published.size() && published[next].event->type() == kLifecycle)
+      after = published[next++].sequence;
+    record.after = after;
+    if (record.shows) record.shows->id = record.event->id;
     if (next == published.size() || published[next].event.get() != record.event.get()) continue;
     record.shows.reset();
-    ++next;
+    after = published[next++].sequence;
   }
 }
 
@@ -1422,7 +1436,7 @@ static void hide_published(std::span<LifecycleRecord> routed, std::span<const Pu
     events.reserve(tick.outputs.size());
     for (const Output& output : tick.outputs) {
       events.push_back({LifecycleRecord::Kind::event_routed, after, output.target, 0, 0, -1, output.event,
-                        shown(output), nullptr});
+                        shown(state, output), nullptr});
     }
   } catch (const std::bad_alloc&) {  // a tick that cannot fail does not fail for its report either
     reduce(state, tick, commands);

@@ -503,6 +503,11 @@ const std::vector<Row>& table() {
       ROW(blazen_run_elsewhere),
       ROW(blazen_run_dropped),
       ROW(blazen_run_send_event),
+      ROW(blazen_run_get_value),
+      ROW(blazen_run_keys),
+      ROW(blazen_run_compare_and_set),
+      ROW(blazen_run_apply),
+      ROW(blazen_run_cancel_invocation),
       ROW(blazen_run_pause),
       ROW(blazen_run_resume_in_place),
       ROW(blazen_run_abort),
@@ -893,8 +898,9 @@ TEST(BadInput, SuccessLeavesTheErrorUntouched) {
       {"blazen_snapshot_parse", BLAZEN_ERROR_SNAPSHOT_INVALID},
       {"blazen_run_respond", BLAZEN_ERROR_NOT_FOUND},  // there is no such question
       {"blazen_run_fail_question", BLAZEN_ERROR_NOT_FOUND},
-      {"blazen_context_ask", BLAZEN_PENDING},  // and now there is one
-      {"blazen_run_send_event", BLAZEN_OK},    // nobody accepts it: the run fails, not the call
+      {"blazen_run_cancel_invocation", BLAZEN_ERROR_NOT_FOUND},  // nor such an invocation
+      {"blazen_context_ask", BLAZEN_PENDING},                    // and now there is one
+      {"blazen_run_send_event", BLAZEN_OK},  // nobody accepts it: the run fails, not the call
   };
   for (const Row& row : table()) {
     if (!row.gives_status || row.name == "blazen_workflow_run" || row.name == "blazen_run_resume") continue;
@@ -1335,7 +1341,78 @@ TEST_F(BadFields, TheFieldsOfOptionsAreChecked) {
   ValueHandle live(make_live(token));
   about.metadata = live;
   refused(BLAZEN_ERROR_WRONG_TAG, "metadata", make);
+  about.metadata = nullptr;
+  about.fork = 1;
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "fork", make);
+  about.fork = 2;
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "fork", make);
+  about.fork = 0;
   EXPECT_EQ(run, nullptr);
+}
+
+TEST_F(BadFields, TheIdOfARunIsAUuidAndNotForAResumeThatIsNoFork) {
+  World world;
+  blazen_run* run = nullptr;
+  blazen_run_options about = BLAZEN_RUN_OPTIONS_INIT;
+  const auto make = [&](blazen_error** error) {
+    return blazen_run_create(world.runtime, world.workflow, &about, &run, error);
+  };
+  const auto resume = [&](blazen_error** error) {
+    return blazen_run_resume(world.runtime, world.workflow, world.snapshot, &about, &run, error);
+  };
+  const std::string good = "123e4567-e89b-42d3-a456-426614174000";
+  const auto give = [&](std::string_view id, size_t length) {
+    about.run_id = id.data();
+    about.run_id_length = length;
+  };
+  const std::string_view wrong[] = {"",
+                                    "a",
+                                    "123e4567-e89b-42d3-a456-42661417400",
+                                    "123e4567-e89b-42d3-a456-4266141740000",
+                                    "123e4567e89b-42d3-a456-426614174000-",
+                                    "123e4567-e89b-42d3-a456-42661417400g",
+                                    "123e4567-e89b-42d3-a456-42661417400\xff",
+                                    "123e4567-e89b-42d3-a4560426614174000",
+                                    "{23e4567-e89b-42d3-a456-42661417400}"};
+  for (const std::string_view text : wrong) {
+    give(text, text.size());
+    about.fork = 0;
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "run_id", make);
+    about.fork = 1;
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "run_id", resume);
+  }
+  about.fork = 0;
+  give(std::string_view(unreadable(), 0), SIZE_MAX);
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "run_id", make);
+  give(std::string_view(), 1);
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "run_id", make);
+  give(good, good.size());
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "run_id", resume);
+  about.fork = 2;
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "fork", resume);
+}
+
+TEST_F(BadFields, WhatIsGivenFromOutsideIsChecked) {
+  World world;
+  for (const int32_t number : {-1, 2, INT32_MAX, INT32_MIN}) {
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "retry",
+            [&](auto error) { return blazen_run_cancel_invocation(world.run, 1, number, error); });
+    blazen_stream* stream = nullptr;
+    blazen_stream_options wants = BLAZEN_STREAM_OPTIONS_INIT;
+    wants.routed = number;
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "routed",
+            [&](auto error) { return blazen_run_subscribe_with(world.run, &wants, &stream, error); });
+  }
+  for (const uint64_t id : {uint64_t{0}, uint64_t{2}, UINT64_MAX})
+    refused(BLAZEN_ERROR_NOT_FOUND, std::to_string(id),
+            [&](auto error) { return blazen_run_cancel_invocation(world.run, id, 0, error); });
+  Token* token = tokens.take("a value of the state");
+  ValueHandle live(make_live(token));
+  refused(BLAZEN_ERROR_WRONG_TAG, "LIVE", [&](auto error) {
+    return blazen_run_compare_and_set(world.run, BLAZEN_TEXT("k"), 0, live, nullptr, error);
+  });
+  EXPECT_EQ(blazen_run_compare_and_set(world.run, BLAZEN_TEXT("key"), 77, nullptr, nullptr, nullptr),
+            BLAZEN_ERROR_CONFLICT);
 }
 
 TEST_F(BadFields, TheOptionsOfARuntimeAreCheckedAndItsDataIsDropped) {

@@ -172,6 +172,13 @@ inline void set_last(Holder& holder) {
   ValueHandle last = make_last(holder);
   OK(blazen_context_set_value(holder.context(), BLAZEN_TEXT("k"), last, error));
 }
+// In a batch, what replaces it, and more.
+inline void batch_over_last(Holder& holder) {
+  OK(blazen_batch_create(holder.batch.out(), error));
+  OK(blazen_batch_set(holder.batch, BLAZEN_TEXT("other"), nullptr, error));
+  OK(blazen_batch_remove(holder.batch, BLAZEN_TEXT("k"), error));
+  OK(blazen_batch_set(holder.batch, BLAZEN_TEXT("third"), nullptr, error));
+}
 inline void set_last_in_session(Holder& holder) {
   ValueHandle last = make_last(holder);
   OK(blazen_context_set_session(holder.context(), BLAZEN_TEXT("k"), last, error));
@@ -219,6 +226,39 @@ inline const Row kRows[] = {
        ErrorHandle cause;
        (void)blazen_error_host(1, BLAZEN_TEXT("no"), nullptr, cause.out());
        return blazen_run_fail_question(h.run, BLAZEN_TEXT("q"), cause, nullptr);
+     }},
+    {"run_compare_and_set",
+     [](Holder& h) {
+       start_deferred(h);
+       set_last(h);
+     },
+     [](Holder& h) {
+       return blazen_run_compare_and_set(h.run, BLAZEN_TEXT("k"), 1, nullptr, nullptr, nullptr);
+     }},
+    {"run_apply",
+     [](Holder& h) {
+       start_deferred(h);
+       set_last(h);
+       batch_over_last(h);
+     },
+     [](Holder& h) { return blazen_run_apply(h.run, h.batch, nullptr); }},
+    {"run_cancel_invocation",
+     [](Holder& h) {
+       start_deferred(h);
+       on_done(h);
+     },
+     [](Holder& h) {
+       const uint64_t id = blazen_context_invocation_id(h.context());
+       return blazen_run_cancel_invocation(h.run, id, 0, nullptr);
+     }},
+    {"run_cancel_invocation_tells_the_body",
+     [](Holder& h) {
+       start_deferred(h);
+       OK(blazen_context_on_cancel(h.context(), let_go, &h, nullptr, error));
+     },
+     [](Holder& h) {
+       const uint64_t id = blazen_context_invocation_id(h.context());
+       return blazen_run_cancel_invocation(h.run, id, 1, nullptr);
      }},
     {"run_pause",
      [](Holder& h) {
@@ -613,10 +653,7 @@ inline const Row kRows[] = {
      [](Holder& h) {
        start_deferred(h);
        set_last(h);
-       OK(blazen_batch_create(h.batch.out(), error));
-       OK(blazen_batch_set(h.batch, BLAZEN_TEXT("other"), nullptr, error));
-       OK(blazen_batch_remove(h.batch, BLAZEN_TEXT("k"), error));
-       OK(blazen_batch_set(h.batch, BLAZEN_TEXT("third"), nullptr, error));
+       batch_over_last(h);
      },
      [](Holder& h) { return blazen_context_apply(h.context(), h.batch, nullptr); }},
     {"context_read",

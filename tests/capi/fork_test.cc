@@ -175,6 +175,11 @@ std::string call_everything(Inherited& all) {
   REFUSED(workflow_run, all.workflow, all.runtime, nullptr, value.out());
   REFUSED(run_start, all.run, nullptr);
   REFUSED(run_send_event, all.run, all.event, nullptr);
+  REFUSED(run_get_value, all.run, BLAZEN_TEXT("k"), value.out(), nullptr);
+  REFUSED(run_keys, all.run, BLAZEN_TEXT(""), keys.out());
+  REFUSED(run_compare_and_set, all.run, BLAZEN_TEXT("k"), 0, nullptr, nullptr);
+  REFUSED(run_apply, all.run, batch);
+  REFUSED(run_cancel_invocation, all.run, 1, 1);
   REFUSED(run_pause, all.run, BLAZEN_PAUSE_NOW);
   REFUSED(run_resume_in_place, all.run);
   REFUSED(run_abort, all.run);

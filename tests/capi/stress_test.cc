@@ -236,6 +236,7 @@ void new_run(Yard& yard, size_t at, int hand) {
   blazen_snapshot* snapshot = at % 3 == 0 ? yard.snapshots.get(at) : nullptr;
   if (snapshot != nullptr) {
     options.metadata = nullptr;
+    options.fork = static_cast<int32_t>(at / 3 % 2);
     CALL(blazen_run_resume(yard.runtime, yard.workflow, snapshot, &options, &run, nullptr));
     blazen_snapshot_release(snapshot);
   } else {
@@ -251,7 +252,7 @@ void do_something(Yard& yard, std::mt19937& random, int hand) {
   RunHandle run(yard.runs.get(at));
   StreamHandle stream(yard.streams.get(at));
   InvocationHandle invocation(yard.invocations.get(at));
-  switch (random() % 36) {
+  switch (random() % 40) {
     case 24:
     case 25:
       if (run != nullptr)
@@ -296,6 +297,37 @@ void do_something(Yard& yard, std::mt19937& random, int hand) {
       int64_t delay_ms = 0;
       CALL(blazen_runtime_count(yard.runtime, &counters, nullptr));
       CALL(blazen_runtime_next_timer(yard.runtime, &delay_ms, nullptr));
+      return;
+    }
+    case 36:
+      if (run != nullptr) CALL(blazen_run_cancel_invocation(run, random() % 60, random() % 2, nullptr));
+      return;
+    case 37: {
+      KeysHandle keys;
+      ValueHandle found;
+      uint64_t version = 0;
+      if (run == nullptr) return;
+      CALL(blazen_run_keys(run, "k", 1, keys.out(), nullptr));
+      CALL(blazen_run_get_value(run, "k1", 2, found.out(), &version, nullptr));
+      CALL(blazen_run_compare_and_set(run, "k1", 2, version, random() % 2 == 0 ? found.get() : nullptr,
+                                      nullptr, nullptr));
+      return;
+    }
+    case 38: {
+      BatchHandle batch;
+      CALL(blazen_batch_create(batch.out(), nullptr));
+      CALL(blazen_batch_set(batch, "k2", 2, nullptr, nullptr));
+      CALL(blazen_batch_remove(batch, "k3", 2, nullptr));
+      if (run != nullptr) CALL(blazen_run_apply(run, batch, nullptr));
+      return;
+    }
+    case 39: {
+      blazen_stream* made = nullptr;
+      blazen_stream_options options = BLAZEN_STREAM_OPTIONS_INIT;
+      options.routed = 1;
+      options.lifecycle = static_cast<int32_t>(random() % 2);
+      if (run != nullptr) CALL(blazen_run_subscribe_with(run, &options, &made, nullptr));
+      if (made != nullptr) yard.streams.put(at, made);
       return;
     }
     case 35: {

@@ -15,6 +15,7 @@
 // blocks are allocated after a life as before it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <new>
 #include <vector>
@@ -677,15 +678,17 @@ void register_callbacks(RunHandle& run, StreamHandle& stream) {
 
 // A subscriber to all there is, with a filter, and soon too slow.
 StreamHandle listen(RunHandle& run) {
-  const char* types[] = {"Progress", BLAZEN_LIFECYCLE, BLAZEN_PROGRESS};
-  const size_t lengths[] = {std::strlen(types[0]), std::strlen(types[1]), std::strlen(types[2])};
+  const char* types[] = {"Progress", BLAZEN_LIFECYCLE, BLAZEN_PROGRESS, "Work", BLAZEN_STOP_EVENT};
+  size_t lengths[5];
+  std::transform(types, types + 5, lengths, [](const char* type) { return std::strlen(type); });
   blazen_stream_options options = BLAZEN_STREAM_OPTIONS_INIT;
   options.from = 1;
   options.types = types;
   options.type_lengths = lengths;
-  options.type_count = 3;
+  options.type_count = 5;
   options.capacity = 4;
   options.lifecycle = 1;
+  options.routed = 1;
   StreamHandle stream;
   MUST(blazen_run_subscribe_with(run, &options, stream.out(), error));
   return stream;
@@ -1066,6 +1069,120 @@ bool steer_once(Life& life) {
   return finished;
 }
 
+// ---- a run that is worked on from outside: its state, one invocation of it, a fork ----
+
+blazen_status hang(void* user_data, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  blazen_invocation* invocation = nullptr;
+  STEP_MUST(blazen_context_defer(context, &invocation, error));
+  static_cast<Life*>(user_data)->deferred.store(invocation);
+  return BLAZEN_PENDING;
+}
+blazen_status stop_after(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, error));
+  return BLAZEN_OK;
+}
+
+// Until its step hangs, or it is over.
+void see_it_hang(Life& life, blazen_run* run) {
+  for (int rounds = 0; rounds < 20000 && life.deferred.load() == nullptr && !is_over(run); ++rounds) {
+    if (life.mode == BLAZEN_MODE_THREADS) {
+      (void)ATTEMPT(blazen_run_wait(run, 1, nullptr, error));
+      continue;
+    }
+    clock_ms.fetch_add(1);
+    MUST(blazen_runtime_poll(life.runtime, 0, nullptr, error));
+    while (run_task(life)) continue;
+  }
+}
+
+void work_on_the_state(blazen_run* run) {
+  ValueHandle value;
+  MUST(blazen_value_json(BLAZEN_TEXT("[\"a value of more than sixteen bytes\"]"), value.out(), error));
+  uint64_t version = 0;
+  STEERED(blazen_run_compare_and_set(run, BLAZEN_TEXT("a key of more than sixteen bytes"), 0, value, &version,
+                                     error));
+  if (version == 0) return;  // it had ended
+  REQUIRE(
+      ATTEMPT(blazen_run_compare_and_set(run, BLAZEN_TEXT("a key of more than sixteen bytes"), version + 1,
+                                         nullptr, nullptr, error)) == BLAZEN_ERROR_CONFLICT ||
+          faults.fired.load(),
+      0);
+  BatchHandle batch;
+  MUST(blazen_batch_create(batch.out(), error));
+  MUST(blazen_batch_expect(batch, BLAZEN_TEXT("a key of more than sixteen bytes"), version, error));
+  MUST(blazen_batch_set(batch, BLAZEN_TEXT("another key of more than sixteen bytes"), value, error));
+  STEERED(blazen_run_apply(run, batch, error));
+  ValueHandle found;
+  MUST(blazen_run_get_value(run, BLAZEN_TEXT("a key of more than sixteen bytes"), found.out(), &version,
+                            error));
+  REQUIRE(text_of(found) == text_of(value), 0);
+  KeysHandle keys;
+  MUST(blazen_run_keys(run, BLAZEN_TEXT("a"), keys.out(), error));
+  REQUIRE(blazen_keys_count(keys) == 2 || faults.fired.load(), static_cast<int>(blazen_keys_count(keys)));
+  release(keys);
+  release(found);
+  release(batch);
+}
+
+// False: there was no memory in the middle of it.
+bool work_from_outside_once(Life& life) {
+  life.deferred.store(nullptr);
+  BuilderHandle builder;
+  WorkflowHandle workflow;
+  MUST(blazen_workflow_builder_create(BLAZEN_TEXT("worked on"), builder.out(), error));
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("hang"), BLAZEN_TEXT(BLAZEN_START_EVENT), hang,
+                                        &life, nullptr, error));
+  MUST(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("stop"), BLAZEN_TEXT(BLAZEN_STEP_FAILED_EVENT),
+                                        stop_after, nullptr, nullptr, error));
+  blazen_retry_options policy = BLAZEN_RETRY_OPTIONS_INIT;
+  policy.max_attempts = 2;
+  MUST(blazen_workflow_builder_step_retry(builder, BLAZEN_TEXT("hang"), &policy, error));
+  MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
+  release(builder);
+  blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+  options.run_id = "123e4567-e89b-42d3-a456-426614174000";
+  options.run_id_length = 36;
+  RunHandle run;
+  MUST(blazen_run_create(life.runtime, workflow, &options, run.out(), error));
+  MUST(blazen_run_start(run, nullptr, error));
+  see_it_hang(life, run);
+  work_on_the_state(run);
+  SnapshotHandle snapshot;
+  MUST(blazen_run_snapshot(run, snapshot.out(), error));
+  STEERED(blazen_run_cancel_invocation(run, 1, 1, error));
+  release_deferred(life);
+  see_it_hang(life, run);
+  if (!is_over(run)) STEERED(blazen_run_cancel_invocation(run, 1, 0, error));
+  release_deferred(life);
+  steer(life, run, true);
+  bool finished = !ended_without_memory(run);
+  REQUIRE(!finished || blazen_run_state_now(run) == BLAZEN_RUN_COMPLETED, blazen_run_state_now(run));
+  MUST(blazen_run_close(run, error));
+  release_deferred(life);
+  release(run);
+  if (finished) {
+    options.run_id = nullptr;
+    options.run_id_length = 0;
+    options.fork = 1;
+    MUST(blazen_run_resume(life.runtime, workflow, snapshot, &options, run.out(), error));
+    MUST(blazen_run_start(run, nullptr, error));
+    see_it_hang(life, run);
+    if (!is_over(run)) STEERED(blazen_run_cancel_invocation(run, 1, 0, error));
+    release_deferred(life);
+    steer(life, run, true);
+    finished = !ended_without_memory(run);
+    REQUIRE(!finished || blazen_run_state_now(run) == BLAZEN_RUN_COMPLETED, blazen_run_state_now(run));
+    MUST(blazen_run_close(run, error));
+    release_deferred(life);
+    release(run);
+  }
+  release(snapshot);
+  release(workflow);
+  return finished;
+}
+
 // A snapshot of another workflow is refused, with memory and without: nothing of the run that was begun may
 // stay.
 void mismatch_once(Life& life, blazen_snapshot* snapshot) {
@@ -1119,6 +1236,7 @@ void live(blazen_mode mode, bool with_mismatch) {
   if (!resume_once(life, snapshot)) REQUIRE(resume_once(life, snapshot), 0);
   for (const Ending& ending : kEndings) end_badly(life, ending);
   if (!steer_once(life)) REQUIRE(steer_once(life), 0);
+  if (!work_from_outside_once(life)) REQUIRE(work_from_outside_once(life), 0);
   if (with_mismatch) mismatch_once(life, snapshot);
   if (with_mismatch) skip_once(life, snapshot);
   release(snapshot);

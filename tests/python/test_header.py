@@ -26,6 +26,7 @@ UNUSED = {
     "invocation_context": "the Invocation has the Context that its body had",
     "status_name": "Status has the names",
     "workflow_name": "the Workflow has its name",
+    "run_(get_value|keys|compare_and_set|apply)": "the state is read and written by the contexts of steps, so far",
     "event_name": "the binding has the names of the events as texts of its own",
     "(event|error|context)_read|value_object_of|invocation_finish|stream_take|workflow_builder_add_step_with"
     "|runtime_poll_next|run_wants_input": "one crossing in place of several: ctypes gains nothing by it",

@@ -13,6 +13,7 @@ struct Wants {
   bool hold = false;
   uint64_t capacity = 0;
   bool lifecycle = false;
+  bool routed = false;
 };
 
 inline Stream subscribe_with(blazen_run* run, const Wants& wants) {
@@ -30,6 +31,7 @@ inline Stream subscribe_with(blazen_run* run, const Wants& wants) {
   options.overflow = wants.hold ? BLAZEN_OVERFLOW_HOLD : BLAZEN_OVERFLOW_GAP;
   options.capacity = wants.capacity;
   options.lifecycle = wants.lifecycle ? 1 : 0;
+  options.routed = wants.routed ? 1 : 0;
   Stream stream;
   MUST(blazen_run_subscribe_with(run, &options, stream.out(), e));
   return stream;

@@ -198,6 +198,7 @@ FALLIBLE = {
     "run_elsewhere": ((HANDLE,), (HANDLE,)),
     "run_dropped": ((HANDLE,), (HANDLE,)),
     "run_send_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
+    "run_cancel_invocation": ((HANDLE, c_uint64, c_int32), ()),
     "run_pause": ((HANDLE, c_int32), ()),
     "run_resume_in_place": ((HANDLE,), ()),
     "run_abort": ((HANDLE,), ()),

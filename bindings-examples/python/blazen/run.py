@@ -148,6 +148,14 @@ class Run:
         with _make.event(event) as made:
             lib.run_send_event(self._handle.pointer, made, _make.send_options(step, delay))
 
+    def cancel_invocation(self, invocation_id, *, retry=False):
+        """Its step fails with Status.CANCELLED, and the run goes on; Status.NOT_FOUND where no such one is open.
+
+        retry  it is tried again where the retry policy of the step says so; else it has failed for good
+        """
+        number = whole("invocation_id", invocation_id, 64)
+        lib.run_cancel_invocation(self._handle.pointer, number, flag("retry", retry))
+
     def pause(self, *, drain=False):
         """No step starts any more; wait(until=[RunState.PAUSED]) says when that is so, with drain: when none runs."""
         lib.run_pause(self._handle.pointer, _PAUSE_DRAIN if flag("drain", drain) else _PAUSE_NOW)
