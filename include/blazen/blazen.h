@@ -997,7 +997,7 @@ BLAZEN_API blazen_status blazen_runtime_poll(blazen_runtime *runtime, uint64_t s
                                              blazen_error **error);
 /** blazen_runtime_poll, and in how many milliseconds to poll again: as blazen_runtime_next_timer answers after it, or 0 where
  * steps_max has left something to run.
- * [own: runtime in, steps out, delay_ms out | thread: outside | block: no | calls: host | since: 0.2] */
+ * [own: runtime in, steps out?, delay_ms out | thread: outside | block: no | calls: host | since: 0.2] */
 BLAZEN_API blazen_status blazen_runtime_poll_next(blazen_runtime *runtime, uint64_t steps_max, uint64_t *steps,
                                                   int64_t *delay_ms, blazen_error **error);
 /** Gives a descriptor that is readable while there is work for blazen_runtime_poll, or something is due. It belongs to the
@@ -1580,7 +1580,7 @@ BLAZEN_API blazen_status blazen_invocation_complete(blazen_invocation *invocatio
 BLAZEN_API blazen_status blazen_invocation_fail(blazen_invocation *invocation, blazen_error *cause,
                                                 blazen_error **error);
 /** Completes it (cause NULL) or fails it, and releases this handle, on every path.
- * [own: invocation keep, cause in | thread: any | block: no | calls: host | since: 0.2] */
+ * [own: invocation keep, cause in? | thread: any | block: no | calls: host | since: 0.2] */
 BLAZEN_API blazen_status blazen_invocation_finish(blazen_invocation *invocation, blazen_error *cause,
                                                   blazen_error **error);
 /** Adds one reference, and gives the same handle. NULL gives NULL.

@@ -512,6 +512,8 @@ const std::vector<Row>& table() {
       ROW(blazen_run_resume_in_place),
       ROW(blazen_run_abort),
       ROW(blazen_run_respond),
+      ROW(blazen_run_respond_early),
+      ROW(blazen_run_withdraw_question),
       ROW(blazen_run_fail_question),
       ROW(blazen_run_questions),
       ROW(blazen_run_wants_input),
@@ -898,6 +900,7 @@ TEST(BadInput, SuccessLeavesTheErrorUntouched) {
       {"blazen_snapshot_parse", BLAZEN_ERROR_SNAPSHOT_INVALID},
       {"blazen_run_respond", BLAZEN_ERROR_NOT_FOUND},  // there is no such question
       {"blazen_run_fail_question", BLAZEN_ERROR_NOT_FOUND},
+      {"blazen_run_withdraw_question", BLAZEN_ERROR_NOT_FOUND},
       {"blazen_run_cancel_invocation", BLAZEN_ERROR_NOT_FOUND},  // nor such an invocation
       {"blazen_context_ask", BLAZEN_PENDING},                    // and now there is one
       {"blazen_run_send_event", BLAZEN_OK},  // nobody accepts it: the run fails, not the call
@@ -1125,7 +1128,19 @@ TEST_F(BadFields, QuestionsAreCheckedAndDropped) {
   ValueHandle live(make_live(tokens.take("metadata")));
   question.metadata = live;
   is_refused(BLAZEN_ERROR_WRONG_TAG, "question.metadata");
-  for (const size_t size : {sizeof(blazen_question) - 4, sizeof(blazen_question) + 1}) {
+  question.deadline_ms = -1;
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "question.deadline_ms");
+  question.deadline_ms = BLAZEN_TIME_MS_MAX + 1;
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "question.deadline_ms");
+  question.default_answer = other;
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "question.default_answer");
+  question.deadline_ms = 1;
+  question.default_answer = reinterpret_cast<const blazen_value*>(world.event.get());
+  is_refused(BLAZEN_ERROR_WRONG_HANDLE, "question.default_answer");
+  question.deadline_ms = 1;
+  question.default_answer = live;
+  is_refused(BLAZEN_ERROR_WRONG_TAG, "question.default_answer");
+  for (const size_t size : {offsetof(blazen_question, drop) + 4, sizeof(blazen_question) + 1}) {
     question.struct_size = size;
     Token* own = tokens.take("a question of a size that cannot be");
     question.user_data = own;

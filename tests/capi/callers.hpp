@@ -216,6 +216,18 @@ inline const Row kRows[] = {
        start(h, kPostLetsGo);
      },
      [](Holder& h) { return blazen_run_respond(h.run, BLAZEN_TEXT("q"), nullptr, nullptr); }},
+    {"run_respond_early",
+     [](Holder& h) {
+       h.begin = ask;
+       start(h, kPostLetsGo);
+     },
+     [](Holder& h) { return blazen_run_respond_early(h.run, BLAZEN_TEXT("q"), nullptr, nullptr); }},
+    {"run_withdraw_question",
+     [](Holder& h) {
+       h.begin = ask;
+       start(h, kPostLetsGo);
+     },
+     [](Holder& h) { return blazen_run_withdraw_question(h.run, BLAZEN_TEXT("q"), nullptr); }},
     {"run_fail_question",
      [](Holder& h) {
        h.begin = ask;

@@ -189,6 +189,13 @@ const Row kFurther[] = {
                  BLAZEN_OK);
        return BLAZEN_OK;
      }},
+    {"workflow_builder_add_step_with", nothing,
+     [](Holder& h) -> blazen_status {
+       EXPECT_NE(blazen_workflow_builder_add_step_with(nullptr, BLAZEN_TEXT("s"), nullptr, call_step, &h,
+                                                       drop_and_let_go, nullptr),
+                 BLAZEN_OK);
+       return BLAZEN_OK;
+     }},
     {"workflow_builder_release", nothing,
      [](Holder& h) -> blazen_status {
        BuilderHandle builder;

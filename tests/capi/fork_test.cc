@@ -194,6 +194,8 @@ std::string call_everything(Inherited& all) {
   REFUSED(run_dropped, all.run, value.out());
   REFUSED(run_snapshot, all.run, snapshot.out());
   REFUSED(run_respond, all.run, BLAZEN_TEXT("q"), nullptr);
+  REFUSED(run_respond_early, all.run, BLAZEN_TEXT("q"), nullptr);
+  REFUSED(run_withdraw_question, all.run, BLAZEN_TEXT("q"));
   REFUSED(run_fail_question, all.run, BLAZEN_TEXT("q"), cause);
   REFUSED(run_questions, all.run, value.out());
   REFUSED(run_wants_input, all.run, &number);

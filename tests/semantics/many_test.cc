@@ -337,8 +337,9 @@ TEST_P(Many, WhatIsDueAtOnceComesInItsOrder) {
   engine.pass(1000);
   EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
   std::vector<int> expected = first_numbers(kCount);
-  std::stable_sort(expected.begin(), expected.end(),
-                   [](int a, int b) { return (kCount - a) / 100 < (kCount - b) / 100; });
+  const auto moment = [](int number) { return (kCount - number) / 100; };
+  std::sort(expected.begin(), expected.end(),
+            [&](int a, int b) { return moment(a) != moment(b) ? moment(a) < moment(b) : a < b; });
   EXPECT_EQ(came, expected);
 }
 
