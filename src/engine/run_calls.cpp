@@ -27,8 +27,9 @@ void Run::unlist(Locked, Call& call) noexcept {
 
 Ref<Error> Run::check_open(const Call& call) const noexcept {
   if (call.abandoned_.load(std::memory_order_acquire))
-    return Error::make(Status::cancelled,
-                       "the time of this attempt is up: nothing that it does counts any more");
+    return Error::make(
+        Status::cancelled,
+        "this attempt is over, its time is up or it was cancelled: nothing that it does counts any more");
   if (!call.is_open()) {
     return Error::make(Status::wrong_state, "this invocation is complete: its context can do nothing more");
   }

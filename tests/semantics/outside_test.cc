@@ -620,6 +620,50 @@ class Cancelled {
   }
 };
 
+// One that is queued has its permit, and who waits for one gets it.
+TEST_P(Outside, ThePermitOfACancelledOneGoesOn) {
+  for (const bool starts : {false, true}) {
+    SCOPED_TRACE(starts ? "in flight" : "queued");
+    std::mutex lock;
+    std::vector<Invocation> held;
+    Engine engine(GetParam());
+    Spec spec;
+    spec.start([&](Ctx& ctx) {
+      for (int i = 0; i < 3; ++i) ctx.emit("Job", std::to_string(i));
+      if (!starts) MUST(blazen_run_pause(ctx.run(), BLAZEN_PAUSE_NOW, e));
+    });
+    spec.step(
+            "job", {"Job"},
+            [&](Ctx& ctx) -> blazen_status {
+              if (starts && ctx.input() == "0") {
+                std::lock_guard guard(lock);
+                held.push_back(ctx.defer());
+                return BLAZEN_PENDING;
+              }
+              return ctx.input() == "2" ? ctx.stop(ctx.input()) : BLAZEN_OK;
+            },
+            1)
+        .abandoned(BLAZEN_ABANDONED_FREES_PERMIT);
+    spec.step("handler", {BLAZEN_STEP_FAILED_EVENT}, [](Ctx& ctx) { ctx.set("handled", "1"); });
+    const RunHandle run = start(engine, spec.build());
+    if (starts) {
+      EXPECT_TRUE(engine.until(run, [&] {
+        std::lock_guard guard(lock);
+        return !held.empty();
+      }));
+    } else {
+      EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_PAUSED));
+      EXPECT_TRUE(engine.until(run, [&] { return describe_run(run).at("counters").at("in_flight") == 0; }));
+    }
+    EXPECT_EQ(blazen_run_cancel_invocation(run, 2, 0, nullptr), BLAZEN_OK);
+    EXPECT_EQ(blazen_run_cancel_invocation(run, 2, 0, nullptr), BLAZEN_ERROR_NOT_FOUND);
+    if (!starts) MUST(blazen_run_resume_in_place(run, e));
+    EXPECT_EQ(finish(engine, run).text(), "5 json 2");
+    std::lock_guard guard(lock);
+    held.clear();
+  }
+}
+
 class CancelsOne : public testing::TestWithParam<std::tuple<Way, Where>> {
  protected:
   FakeClock clock_;
@@ -952,35 +996,54 @@ TEST_P(Outside, WhoComesLaterSeesWhatIsRoutedFromThenOn) {
 
 // ---- time that a pause has moved ----
 
-// The run is told the time at the moment that was armed before the pause, which is too early now.
+// The run is told the time at the moment that was armed before the pause, which is too early now; whether a body
+// of it is at work or not.
 TEST_P(Outside, WhatAPauseHasMovedLaterStillComes) {
   for (const bool is_retry : {false, true}) {
-    SCOPED_TRACE(is_retry ? "a back-off" : "a delayed event");
-    Engine engine(GetParam(), &clock_);
-    Spec spec;
-    spec.start([&](Ctx& ctx) -> blazen_status {
-          if (ctx.attempt() == 2) return ctx.stop();
-          return is_retry ? ctx.fail(1, "not yet") : ctx.emit_in(100, "Later");
-        })
-        .retry(retries(2, 100, 1));
-    spec.step("later", {"Later"}, [](Ctx& ctx) { ctx.stop(); });
-    const RunHandle run = start(engine, spec.build());
-    const char* const what = is_retry ? "retrying" : "delayed";
-    EXPECT_TRUE(engine.until(run, [&] {
-      const Json counters = describe_run(run).at("counters");
-      return counters.at(what) == 1 && counters.at("in_flight") == 0;
-    }));
-    engine.pass(40);
-    MUST(blazen_run_pause(run, BLAZEN_PAUSE_NOW, e));
-    engine.pass(30);
-    MUST(blazen_run_resume_in_place(run, e));
-    engine.pass(30);  // where it was due without the pause
-    EXPECT_EQ(describe_run(run).at("counters").at(what), 1);
-    EXPECT_EQ(engine.next_timer(), 30);
-    engine.pass(29);
-    EXPECT_EQ(describe_run(run).at("counters").at(what), 1);
-    engine.pass(1);
-    EXPECT_EQ(finish(engine, run).text(), "5 json null");
+    for (const bool is_busy : {false, true}) {
+      SCOPED_TRACE(std::string(is_retry ? "a back-off" : "a delayed event") + (is_busy ? ", busy" : ""));
+      std::mutex lock;
+      Invocation busy;
+      Engine engine(GetParam(), &clock_);
+      Spec spec;
+      spec.start([&](Ctx& ctx) -> blazen_status {
+        if (is_busy) ctx.emit("Hang");
+        ctx.emit("Wait");
+        return ctx.failed;
+      });
+      spec.step("hang", {"Hang"}, [&](Ctx& ctx) -> blazen_status {
+        std::lock_guard guard(lock);
+        busy = ctx.defer();
+        return BLAZEN_PENDING;
+      });
+      spec.step("wait", {"Wait"},
+                [&](Ctx& ctx) -> blazen_status {
+                  if (ctx.attempt() == 2) return ctx.stop();
+                  return is_retry ? ctx.fail(1, "not yet") : ctx.emit_in(100, "Later");
+                })
+          .retry(retries(2, 100, 1));
+      spec.step("later", {"Later"}, [](Ctx& ctx) { ctx.stop(); });
+      const RunHandle run = start(engine, spec.build());
+      const char* const what = is_retry ? "retrying" : "delayed";
+      EXPECT_TRUE(engine.until(run, [&] {
+        const Json counters = describe_run(run).at("counters");
+        return counters.at(what) == 1 && counters.at("queued") == 0 &&
+               counters.at("in_flight") == (is_busy ? 1 : 0);
+      })) << describe_run(run).dump();
+      engine.pass(40);
+      MUST(blazen_run_pause(run, BLAZEN_PAUSE_NOW, e));
+      engine.pass(30);
+      MUST(blazen_run_resume_in_place(run, e));
+      engine.pass(30);  // where it was due without the pause
+      EXPECT_EQ(describe_run(run).at("counters").at(what), 1);
+      EXPECT_EQ(engine.next_timer(), 30);
+      engine.pass(29);
+      EXPECT_EQ(describe_run(run).at("counters").at(what), 1);
+      engine.pass(1);
+      EXPECT_EQ(finish(engine, run).text(), "5 json null");
+      std::lock_guard guard(lock);
+      busy.reset();
+    }
   }
 }
 
