@@ -256,8 +256,7 @@ TEST(ARuntimeThatBeginsToClose, DropsWhatItIsRefusedWith) {
   EXPECT_EQ(heard.text(), "dropped");
 }
 
-// ------------------------------------------------------------------------------------------------ the last
-// release
+// ------------------------------------------------------------------------------------------ the last release
 
 // What a host with one thread does whose bodies are called there: the body waits for the thread that lets go.
 TEST(TheLastRelease, DoesNotWaitForABodyThatWaitsForThisThread) {

@@ -13,8 +13,7 @@ std::string text_or_null(const char* text, size_t length) {
   return text == nullptr ? "<none>" : std::string(text, length);
 }
 
-// ------------------------------------------------------------------------------------------------------
-// views
+// ----------------------------------------------------------------------------------------------------- views
 
 TEST(AView, OfAnEventSaysWhatTheGettersSay) {
   Engine engine(Way::pump);
@@ -93,8 +92,7 @@ TEST(AView, OfAnOlderHeaderIsFilledAsFarAsItGoesAndOfANewerOneZeroed) {
   }
 }
 
-// ------------------------------------------------------------------------------------------------------
-// values
+// ---------------------------------------------------------------------------------------------------- values
 
 blazen_value_view read_key(Ctx& ctx, std::string_view key) {
   blazen_value_view view = BLAZEN_VALUE_VIEW_INIT;
@@ -197,8 +195,7 @@ TEST(AnObject, IsOfTheBindingWhoseDropMadeIt) {
   EXPECT_EQ(blazen_value_object_of(json("1"), Counted::drop), nullptr);
 }
 
-// ------------------------------------------------------------------------------------------------------ a
-// step
+// ---------------------------------------------------------------------------------------------------- a step
 
 struct Cancelled {
   std::mutex lock;
@@ -409,7 +406,6 @@ TEST(AStepThatHearsOfItsCancelling, HearsNothingOfBodiesThatHaveReturned) {
 // What it is given stays what it is while the callback takes its time, and the body has returned long ago.
 TEST(AStepThatHearsOfItsCancelling, HasTheSameContextAfterTheBodyHasReturned) {
   NEEDS_THREADS();
-  Engine engine(Way::threads_1);
   struct Slow : Cancelled {
     std::atomic<bool> is_told{false};
     std::atomic<bool> may_go_on{false};
@@ -425,6 +421,7 @@ TEST(AStepThatHearsOfItsCancelling, HasTheSameContextAfterTheBodyHasReturned) {
     }
   } step;
   std::atomic<bool> second{false};
+  Engine engine(Way::threads_1);  // the first to go: its threads may be in the body still
   step.body = [&](Ctx& ctx) -> blazen_status {
     if (ctx.type() == "Next") {
       second = true;
@@ -449,8 +446,7 @@ TEST(AStepThatHearsOfItsCancelling, HasTheSameContextAfterTheBodyHasReturned) {
   EXPECT_EQ(finish(engine, run).state, BLAZEN_RUN_COMPLETED);
 }
 
-// ------------------------------------------------------------------------------------------- an invocation's
-// end
+// --------------------------------------------------------------------------------------- an invocation's end
 
 TEST(AnInvocationThatIsFinished, IsCompletedAndReleased) {
   Engine engine(Way::pump);
@@ -490,8 +486,7 @@ TEST(AnInvocationThatIsFinished, IsReleasedWhereThatIsRefusedToo) {
   EXPECT_TRUE(finish(engine, run).error.cause().says("released and never completed"));
 }
 
-// ---------------------------------------------------------------------------------------------------- a
-// stream
+// -------------------------------------------------------------------------------------------------- a stream
 
 std::string take_some(blazen_stream* stream, size_t capacity, int64_t timeout_ms = 0) {
   std::vector<blazen_event*> items(capacity);
@@ -595,8 +590,7 @@ TEST(ACallbackOfAStream, ThatIsTakenBackIsDroppedAndNeverCalled) {
   step.stop();
 }
 
-// ------------------------------------------------------------------------------------------- polls and
-// questions
+// --------------------------------------------------------------------------------------- polls and questions
 
 TEST(APollThatSaysWhen, SaysWhatTheNextTimerIsAndNowWhereWorkIsLeft) {
   FakeClock clock;
