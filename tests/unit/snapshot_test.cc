@@ -736,7 +736,7 @@ TEST(Snapshot, BytesAreTakenOverOnlyWhereTheyAreDecoded) {
   bytes.data[0] = kFormatHead[0];
   Result<SnapshotDocument> document = decode_snapshot(std::move(bytes));
   ASSERT_TRUE(document);
-  EXPECT_EQ(document->bytes.data.get(), memory);
+  EXPECT_EQ(document->own_bytes.data.get(), memory);
 }
 
 TEST(Snapshot, FaultsOfTheHeadAreNamed) {
