@@ -382,6 +382,38 @@ double reference_out(const ReferenceTable& table) {
   return time_s;
 }
 
+// A run at rest with 64 MiB of bytes, and memory for a copy of its snapshot.
+struct BigState {
+  BigState()
+      : bytes(64 << 20, 'b'),
+        copy(bytes.size() + 4096, 'c'),
+        run(run_inside(pump(), [&](blazen_context* context) {
+          check(blazen_context_set_bytes(context, BLAZEN_TEXT("blob"), bytes.data(), bytes.size(), nullptr));
+        })) {}
+  BigState(const BigState&) = delete;
+  BigState& operator=(const BigState&) = delete;
+  ~BigState() { check(blazen_run_close(run.get(), nullptr)); }
+
+  double reference() {
+    return seconds([&] {
+      std::memcpy(copy.data(), bytes.data(), bytes.size());
+      benchmark::ClobberMemory();
+    });
+  }
+
+  std::string bytes;
+  std::string copy;
+  size_t written = 0;
+  Run run;
+};
+
+extern "C" blazen_status bench_write_piece(void* user_data, const void* data, size_t length, blazen_error**) {
+  auto* big = static_cast<BigState*>(user_data);
+  std::memcpy(big->copy.data() + big->written, data, length);
+  big->written += length;
+  return BLAZEN_OK;
+}
+
 void add_snapshots() {
   row("snapshot_out/10000", [](benchmark::State& state) {
     const std::vector<std::string> keys = make_shuffled_keys(kSnapshotKeys);
@@ -438,24 +470,44 @@ void add_snapshots() {
     check(blazen_run_close(run.get(), nullptr));
   });
   row("snapshot_out/64MiB", [](benchmark::State& state) {
-    const std::string bytes(64 << 20, 'b');
-    std::string copy(bytes.size(), 'c');
-    const Run run = run_inside(pump(), [&](blazen_context* context) {
-      check(blazen_context_set_bytes(context, BLAZEN_TEXT("blob"), bytes.data(), bytes.size(), nullptr));
-    });
+    BigState big;
     compare(
         state, "snapshot", 1, {},
         [&] {
           Snapshot snapshot;
-          return seconds([&] { snapshot = snapshot_of(run.get()); });
+          return seconds([&] { snapshot = snapshot_of(big.run.get()); });
         },
+        [&] { return big.reference(); });
+  });
+  // The callback copies the pieces, into memory that is warm.
+  row("snapshot_to/64MiB", [](benchmark::State& state) {
+    BigState big;
+    compare(
+        state, "snapshot", 1, {.ratio_max = 1.3},
+        [&] {
+          big.written = 0;
+          return seconds([&] {
+            check(blazen_run_snapshot_to(big.run.get(), bench_write_piece, &big, nullptr, nullptr));
+          });
+        },
+        [&] { return big.reference(); });
+  });
+  row("snapshot_in/64MiB", [](benchmark::State& state) {
+    const Workflow workflow =
+        make_workflow({{"inside", BLAZEN_START_EVENT, bench_nothing}}, BLAZEN_IDLE_WAIT);
+    BigState big;
+    const Snapshot snapshot = snapshot_of(big.run.get());
+    const std::string_view bytes = bytes_of(snapshot.get());
+    compare(
+        state, "snapshot", 1, {.ratio_max = 1.3},
         [&] {
           return seconds([&] {
-            std::memcpy(copy.data(), bytes.data(), bytes.size());
-            benchmark::ClobberMemory();
+            const Snapshot adopted =
+                make<Snapshot>(blazen_snapshot_adopt, bytes.data(), bytes.size(), nullptr, nullptr);
+            make<Run>(blazen_run_resume, pump(), workflow.get(), adopted.get(), nullptr);
           });
-        });
-    check(blazen_run_close(run.get(), nullptr));
+        },
+        [&] { return big.reference(); });
   });
 }
 
