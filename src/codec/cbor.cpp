@@ -44,7 +44,9 @@ void CborWriter::reserve(size_t bytes) {
   if (!fits(bytes, capacity_)) grow(bytes);
 }
 
-void CborWriter::flush() { to_sink(buffer_.get(), std::exchange(size_, 0)); }
+void CborWriter::flush() {
+  if (sink_ != nullptr) to_sink(buffer_.get(), std::exchange(size_, 0));
+}
 
 CborBuffer CborWriter::take() noexcept {
   CborBuffer taken{std::move(buffer_), size_};

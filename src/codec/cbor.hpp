@@ -92,8 +92,8 @@ inline constexpr size_t kCborKeptBytesMax = size_t{1} << 16;
 class CborWriter {
  public:
   CborWriter() = default;
-  /// Hands what it writes to the sink whenever its buffer is full, and the rest on flush().
-  explicit CborWriter(CborSink& sink) noexcept : sink_(&sink) {}
+  /// Hands what it writes to the sink, where there is one, whenever its buffer is full, and the rest on flush().
+  explicit CborWriter(CborSink* sink) noexcept : sink_(sink) {}
   CborWriter(const CborWriter&) = delete;
   CborWriter& operator=(const CborWriter&) = delete;
 

@@ -126,8 +126,9 @@ size_t error_bound(const Error* error) noexcept {
 
 class Encoder {
  public:
-  Encoder(CborWriter& writer, SnapshotCut& cut, SerializeCall serialize) noexcept
-      : cut_(cut), policy_(cut.workflow->policy().session), serialize_(serialize), writer_(writer) {}
+  // sink: null, where take() has all of it in the end.
+  Encoder(CborSink* sink, SnapshotCut& cut, SerializeCall serialize) noexcept
+      : cut_(cut), policy_(cut.workflow->policy().session), serialize_(serialize), writer_(sink) {}
 
   // Null: all of it is written, or the writer has stopped.
   Ref<Error> encode() {
@@ -149,8 +150,11 @@ class Encoder {
     put_dropped();
     put_waiting();
     put_sections();
-    return refused_.empty() ? nullptr : refusal();
+    if (!refused_.empty()) return refusal();
+    writer_.flush();
+    return nullptr;
   }
+  CborBuffer take() noexcept { return writer_.take(); }
 
  private:
   // The lists that a cut comes from are ascending each, and mostly only one of them has many.
@@ -175,14 +179,14 @@ class Encoder {
   void choose_session() {
     const auto entry_is_live = [](const KeyTable::Entry& entry) { return is_live(entry.value); };
     if (!cut_.session) return;
-    const std::vector<KeyTable::Entry>& entries = cut_.session->entries();
+    const KeyEntries& entries = cut_.session->entries();
     if (keeps_what_it_can() && std::none_of(entries.begin(), entries.end(), entry_is_live)) return;
     chosen_.emplace();
     for (const uint32_t position : order_of(cut_.session, cut_.session_order)) {
       const KeyTable::Entry& entry = entries[position];
       Ref<Value> kept = keeps_what_it_can() && !is_live(entry.value)
                             ? entry.value
-                            : keep(*entry.value, session_place(entry.key));
+                            : keep(*entry.value, session_place(entry.key()));
       if (kept) chosen_->push_back({&entry, std::move(kept)});
     }
   }
@@ -355,7 +359,7 @@ class Encoder {
         return;
       const KeyTable::Entry& entry = table->entries()[position];
       writer_.array(kEntryFields);
-      writer_.text(entry.key);
+      writer_.text(entry.key());
       writer_.unsigned_int(entry.version);
       put_value(entry.value);
     }
@@ -372,7 +376,7 @@ class Encoder {
     writer_.array(chosen_->size());
     for (const Chosen& item : *chosen_) {
       writer_.array(kEntryFields);
-      writer_.text(item.entry->key);
+      writer_.text(item.entry->key());
       writer_.unsigned_int(item.entry->version);
       if (item.entry->value->tag() == Tag::live) {
         put_kept(*item.entry->value, item.kept);
@@ -627,7 +631,7 @@ class Encoder {
   SnapshotCut& cut_;
   const SessionPolicy policy_;
   const SerializeCall serialize_;
-  CborWriter& writer_;
+  CborWriter writer_;
   std::vector<const Event*> events_;  // by id, each once
   size_t found_ = 0;                  // where find_event was last
   std::vector<uint8_t> bytes_;        // effects on their way to the writer
@@ -680,16 +684,13 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
 }
 
 Result<CborBuffer> encode_snapshot(SnapshotCut& cut, SerializeCall serialize) {
-  CborWriter writer;
-  if (Ref<Error> refused = Encoder(writer, cut, serialize).encode()) return refused;
-  return writer.take();
+  Encoder encoder(nullptr, cut, serialize);
+  if (Ref<Error> refused = encoder.encode()) return refused;
+  return encoder.take();
 }
 
 Ref<Error> encode_snapshot_to(CborSink& sink, SnapshotCut& cut, SerializeCall serialize) {
-  CborWriter writer(sink);
-  if (Ref<Error> refused = Encoder(writer, cut, serialize).encode()) return refused;
-  writer.flush();
-  return nullptr;
+  return Encoder(&sink, cut, serialize).encode();
 }
 
 void keep_orders(SnapshotCut& cut, const RunState& state) noexcept {
