@@ -128,10 +128,17 @@ Ref<Error> call_serialize(const Value& live, Ref<Value>& kept) noexcept {
   return Error::make(Status::wrong_tag, "its answer is LIVE itself");
 }
 
+Ref<Error> call_write(const HostCallback& callback, std::span<const uint8_t> piece) noexcept {
+  return failure_of_call([&](blazen_error** error) {
+    return reinterpret_cast<blazen_write_fn>(callback.function)(callback.user_data, piece.data(),
+                                                                piece.size(), error);
+  });
+}
+
 }  // namespace
 
 const HostCalls kHostCalls{call_step,   call_done,     call_ready, call_cancelled, call_step_cancelled,
-                           call_closed, call_answered, call_input, call_serialize};
+                           call_closed, call_answered, call_input, call_serialize, call_write};
 
 Ref<Error> failure_of(blazen_status status, blazen_error* given) noexcept {
   if (Error* error = object_of<Error>(given)) return Ref<Error>::adopt(error);

@@ -9,7 +9,7 @@ namespace blazen::capi {
 
 std::string_view Snapshot::bytes() noexcept {
   Guard guard(lock);
-  const std::span<const uint8_t> all = decoded ? decoded->bytes.bytes() : made.bytes();
+  const std::span<const uint8_t> all = decoded ? decoded->bytes() : made.bytes();
   return {reinterpret_cast<const char*>(all.data()), all.size()};
 }
 
@@ -25,6 +25,17 @@ Result<const SnapshotDocument*> Snapshot::document() {
   return const_cast<const SnapshotDocument*>(decoded.get());
 }
 
+namespace {
+
+Ref<Error> parse(Result<SnapshotDocument> document, blazen_snapshot** snapshot) {
+  if (!document) return document.error();
+  Ref<Snapshot> made = Ref<Snapshot>::adopt(new Snapshot);
+  made->decoded = std::make_unique<SnapshotDocument>(std::move(*document));
+  *snapshot = handle_of(made.take());
+  return nullptr;
+}
+
+}  // namespace
 }  // namespace blazen::capi
 
 blazen_status blazen_run_snapshot(const blazen_run* run, blazen_snapshot** snapshot, blazen_error** error) {
@@ -41,6 +52,18 @@ blazen_status blazen_run_snapshot(const blazen_run* run, blazen_snapshot** snaps
   });
 }
 
+blazen_status blazen_run_snapshot_to(const blazen_run* run, blazen_write_fn write, void* user_data,
+                                     blazen_drop_fn drop, blazen_error** error) {
+  DropGuard guard(drop, user_data);
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (write == nullptr) return bad_pointer("write");
+    guard.taken();
+    return object->snapshot_to(make_callback(reinterpret_cast<HostFunction>(write), user_data, drop));
+  });
+}
+
 blazen_status blazen_snapshot_parse(const void* data, size_t data_length, blazen_snapshot** snapshot,
                                     blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
@@ -48,14 +71,22 @@ blazen_status blazen_snapshot_parse(const void* data, size_t data_length, blazen
     if (Ref<Error> failure = need_out("snapshot", snapshot)) return failure;
     if (Ref<Error> failure = need_data("data", data, data_length, view)) return failure;
     if (data_length > PTRDIFF_MAX) return invalid("data_length is more than memory can hold");
-    Ref<Snapshot> made = Ref<Snapshot>::adopt(new Snapshot);
-    made->decoded = std::make_unique<SnapshotDocument>();
-    Result<SnapshotDocument> document =
-        decode_snapshot(std::span(static_cast<const uint8_t*>(data), data_length));
-    if (!document) return document.error();
-    *made->decoded = std::move(*document);
-    *snapshot = handle_of(made.take());
-    return nullptr;
+    return parse(decode_snapshot(std::span(static_cast<const uint8_t*>(data), data_length)), snapshot);
+  });
+}
+
+blazen_status blazen_snapshot_adopt(const void* data, size_t data_length, void* user_data,
+                                    blazen_drop_fn drop, blazen_snapshot** snapshot, blazen_error** error) {
+  DropGuard guard(drop, user_data);
+  return guarded(error, [&]() -> Ref<Error> {
+    std::string_view view;
+    if (Ref<Error> failure = need_out("snapshot", snapshot)) return failure;
+    if (Ref<Error> failure = need_data("data", data, data_length, view)) return failure;
+    if (data_length > PTRDIFF_MAX) return invalid("data_length is more than memory can hold");
+    const std::span bytes(static_cast<const uint8_t*>(data), data_length);
+    Ref<HostBytes> adopted = HostBytes::adopt(bytes, user_data, drop);
+    guard.taken();
+    return parse(decode_snapshot(std::move(adopted)), snapshot);
   });
 }
 

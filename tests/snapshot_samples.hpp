@@ -221,14 +221,37 @@ inline std::span<const uint8_t> bytes_of(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
+// The pieces of a snapshot, together.
+struct PieceText final : CborSink {
+  std::string text;
+  bool take(std::span<const uint8_t> piece) override {
+    text += text_of(piece);
+    return true;
+  }
+};
+
+// Whether the form that is written in pieces has these bytes, or was refused as this one was.
+inline bool is_streamed_alike(SnapshotCut cut, const CborBuffer& whole, const Error* refusal) {
+  PieceText pieces;
+  const Ref<Error> refused = encode_snapshot_to(pieces, cut, serialize);
+  if (refusal != nullptr) return refused && refused->message == refusal->message && pieces.text.empty();
+  return !refused && pieces.text == text_of(whole.bytes());
+}
+
 // The snapshot, as the engine takes it. engine: who is said to have written it.
 inline Result<std::string> try_snapshot(const RunState& state, std::string_view engine = kEngineVersion,
                                         int64_t now_ms = 0) {
   SnapshotCut cut = cut_snapshot(state, now_ms, now_ms != 0 ? now_ms : state.clock.set_date_ms);
   cut.engine = engine;
+  SnapshotCut same = cut;
   Result<CborBuffer> encoded = encode_snapshot(cut, serialize);
   keep_orders(cut, state);
-  if (!encoded) return encoded.error();
+  if (!encoded) {
+    const Ref<Error> refusal = encoded.error();
+    if (!is_streamed_alike(std::move(same), {}, refusal.get())) std::abort();
+    return refusal;
+  }
+  if (!is_streamed_alike(std::move(same), *encoded, nullptr)) std::abort();
   return text_of(encoded->bytes());
 }
 

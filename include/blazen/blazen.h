@@ -45,7 +45,8 @@
  *   thread  any | outside | step, as in law 6.
  *   block   no | yes (until the deadline, or for as long as the comment says).
  *   calls   which code of the host can run in the calling thread before the call returns: none; `drop`, drops alone; or
- *           `host`, any callback (steps, clock, log, wake, post, input, done, ready, cancel, answer, serializers, drops).
+ *           `host`, any callback (steps, clock, log, wake, post, input, done, ready, cancel, answer, serializers, write,
+ *           drops).
  *           Who binds a call by a fast path needs it: LuaJIT's compiled calls, the JVM's critical ones, cgo's
  *           nocallback, Haskell's unsafe, OCaml's noalloc. Engine threads call at any time. What is no function says none.
  *   since   the version that brought it.
@@ -1685,12 +1686,34 @@ BLAZEN_API void blazen_stream_release(blazen_stream *stream);
  * BLAZEN_ERROR_NOT_SERIALIZABLE, which names every one. The run itself loses nothing by it.
  * [own: run in, snapshot out | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_snapshot(const blazen_run *run, blazen_snapshot **snapshot, blazen_error **error);
+/** The most bytes that a blazen_write_fn is given at once.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+enum { BLAZEN_PIECE_BYTES_MAX = 0x100000 };
+/** Takes the next piece of the bytes of a snapshot, 1 to BLAZEN_PIECE_BYTES_MAX of them. Answers:
+ *   BLAZEN_OK        it goes on
+ *   any other        no further piece comes, and the call that writes fails with this; *error, where it is set, says why
+ * [own: user_data borrow this call, data borrow this call | thread: any | block: no | calls: none | since: 0.2] */
+typedef blazen_status (*blazen_write_fn)(void *user_data, const void *data, size_t data_length, blazen_error **error);
+/** Takes a snapshot as blazen_run_snapshot does, and writes its bytes: the same that blazen_snapshot_data would give, handed
+ * to write piece by piece, in order, in this thread, and never all of them in memory at once: what is big comes from where
+ * it lies. Where it fails, the pieces before are worth nothing; one that is refused for its LIVE values has none. The cut is
+ * taken before the first piece: the run goes on meanwhile, and may end or be released. A close waits for the piece under
+ * way; then the writing ends with BLAZEN_ERROR_CANCELLED. drop runs before this call returns.
+ * [own: run in, user_data keep? | thread: any | block: no | calls: host | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_snapshot_to(const blazen_run *run, blazen_write_fn write, void *user_data,
+                                                blazen_drop_fn drop, blazen_error **error);
 /** Makes a snapshot of its bytes, which are copied and checked field by field. Memory stays under 24 times the bytes given,
  * and 64 KiB; time is in proportion to the bytes, whatever they say: under a microsecond each, here and in blazen_run_resume
  * (the host's deserializers not counted).
  * [own: data in, snapshot out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_snapshot_parse(const void *data, size_t data_length, blazen_snapshot **snapshot,
                                                blazen_error **error);
+/** Does what blazen_snapshot_parse does, without the copy: data has to stay where it is, and as it is, until drop(user_data)
+ * is called. The snapshot refers to it, and so does a value of tag BYTES or NATIVE of a run resumed from it that has at
+ * least 64 KiB and half of data_length; everything else is copied by blazen_run_resume.
+ * [own: data keep, user_data keep?, snapshot out | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_snapshot_adopt(const void *data, size_t data_length, void *user_data,
+                                               blazen_drop_fn drop, blazen_snapshot **snapshot, blazen_error **error);
 /** Gives the bytes of the snapshot: CBOR, deterministic, as snapshot.cddl says. The same run at the same point gives the
  * same bytes.
  * [own: snapshot in, length out?, return borrow snapshot | thread: any | block: no | calls: none | since: 0.1] */
@@ -1709,7 +1732,7 @@ BLAZEN_API blazen_value *blazen_snapshot_metadata(const blazen_snapshot *snapsho
  * [own: snapshot in, return out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_snapshot *blazen_snapshot_retain(const blazen_snapshot *snapshot);
 /** Takes one reference back.
- * [own: snapshot keep | thread: any | block: no | calls: none | since: 0.1] */
+ * [own: snapshot keep | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API void blazen_snapshot_release(blazen_snapshot *snapshot);
 
 /* --------------------------------------------------------------------------------------------------------- library */

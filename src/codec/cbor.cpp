@@ -5,6 +5,7 @@
 //   or
 //     is of another type than was expected.
 //   - Growth is geometric, so that a document of n bytes moves O(n) bytes in all.
+//   - The buffer of a writer to a sink grows to kCborKeptBytesMax, and once it is there, no write allocates.
 
 #include "codec/cbor.hpp"
 
@@ -39,7 +40,12 @@ void CborWriter::encoded(std::span<const uint8_t> items) {
 }
 
 void CborWriter::reserve(size_t bytes) {
+  if (sink_ != nullptr && bytes > kCborKeptBytesMax) bytes = kCborKeptBytesMax;
   if (!fits(bytes, capacity_)) grow(bytes);
+}
+
+void CborWriter::flush() {
+  if (sink_ != nullptr) to_sink(buffer_.get(), std::exchange(size_, 0));
 }
 
 CborBuffer CborWriter::take() noexcept {
@@ -51,6 +57,10 @@ CborBuffer CborWriter::take() noexcept {
 
 // Leaves room for `length` bytes and one head more, which room_for asks for whatever the item is.
 void CborWriter::grow(size_t length) {
+  if (sink_ != nullptr) {
+    flush();
+    if (fits(length, capacity_)) return;
+  }
   if (!fits(length, kCapacityMax)) throw std::bad_alloc();
   const size_t needed = size_ + length + cbor::kHeadSizeMax;
   size_t capacity = capacity_ > kCapacityMax / 2 ? kCapacityMax : capacity_ * 2;
@@ -61,6 +71,27 @@ void CborWriter::grow(size_t length) {
   static_cast<void>(buffer_.release());  // realloc has freed or moved it
   buffer_.reset(static_cast<uint8_t*>(memory));
   capacity_ = capacity;
+}
+
+// A string for which the buffer has no room. False: now it has.
+bool CborWriter::hand_out(unsigned major, const void* data, size_t length) {
+  if (sink_ == nullptr || length <= kCborKeptBytesMax) {
+    grow(length);
+    return false;
+  }
+  head(major, length);
+  flush();
+  to_sink(static_cast<const uint8_t*>(data), length);
+  return true;
+}
+
+void CborWriter::to_sink(const uint8_t* data, size_t length) {
+  while (length > 0 && !stopped_) {
+    const size_t piece = length < kCborPieceBytesMax ? length : kCborPieceBytesMax;
+    stopped_ = !sink_->take({data, piece});
+    data += piece;
+    length -= piece;
+  }
 }
 
 // ---- CborReader ----

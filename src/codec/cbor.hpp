@@ -72,11 +72,28 @@ inline bool cbor_key_less(std::string_view left, std::string_view right) noexcep
   return left.size() != right.size() ? left.size() < right.size() : left < right;
 }
 
+/// Takes a document piece by piece, in order.
+class CborSink {
+ public:
+  /// `piece` has 1 to kCborPieceBytesMax bytes, and is valid during the call alone. False: no more of them.
+  virtual bool take(std::span<const uint8_t> piece) = 0;
+
+ protected:
+  ~CborSink() = default;
+};
+
+/// The most that a sink is given at once.
+inline constexpr size_t kCborPieceBytesMax = size_t{1} << 20;
+/// The most that a writer to a sink keeps back; a string that has more goes to the sink from where it lies.
+inline constexpr size_t kCborKeptBytesMax = size_t{1} << 16;
+
 /// Appends items to a buffer of its own. Every method may throw std::bad_alloc and nothing else;
 /// the document is then what it was before the call.
 class CborWriter {
  public:
   CborWriter() = default;
+  /// Hands what it writes to the sink, where there is one, whenever its buffer is full, and the rest on flush().
+  explicit CborWriter(CborSink* sink) noexcept : sink_(sink) {}
   CborWriter(const CborWriter&) = delete;
   CborWriter& operator=(const CborWriter&) = delete;
 
@@ -97,8 +114,12 @@ class CborWriter {
   /// Splices whole items that are encoded already, such as a field that CborReader::skip kept.
   void encoded(std::span<const uint8_t> items);
 
-  /// Makes room, so that as many more bytes are written without growing.
+  /// Makes room, so that as many more bytes are written without growing; to a sink, as many as it keeps back.
   void reserve(size_t bytes);
+  /// Hands the sink what it has not had yet.
+  void flush();
+  /// The sink takes no more: whatever is written goes nowhere.
+  bool stopped() const noexcept { return stopped_; }
   /// Forgets the document and keeps the memory: fresh pages cost ten times a copy into warm ones.
   void clear() noexcept { size_ = 0; }
 
@@ -114,10 +135,14 @@ class CborWriter {
   uint8_t* room_for(size_t length);
   bool fits(size_t length, size_t capacity) const noexcept;
   void grow(size_t length);
+  bool hand_out(unsigned major, const void* data, size_t length);
+  void to_sink(const uint8_t* data, size_t length);
 
   std::unique_ptr<uint8_t[], CborFree> buffer_;
   size_t size_ = 0;
   size_t capacity_ = 0;
+  CborSink* sink_ = nullptr;  // null: the buffer has the whole document
+  bool stopped_ = false;
 };
 
 /// Reads items in order from a buffer that it borrows: the buffer, and it alone, must outlive the
@@ -330,7 +355,10 @@ inline void CborWriter::null() {
 }
 
 inline void CborWriter::string(unsigned major, const void* data, size_t length) {
-  uint8_t* const start = room_for(length);
+  if (!fits(length, capacity_)) [[unlikely]] {
+    if (hand_out(major, data, length)) return;
+  }
+  uint8_t* const start = buffer_.get() + size_;
   uint8_t* const content = cbor::put_head(start, major, length);
   cbor::copy_bytes(content, data, length);
   size_ += static_cast<size_t>(content - start) + length;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,6 +42,8 @@ struct HostCalls {
   Status (*input)(const HostCallback& callback, Run& run, const Event& request, Ref<Value>& answer,
                   Ref<Error>& error) noexcept;
   SerializeCall serialize;
+  // Null: it goes on; else why not.
+  Ref<Error> (*write)(const HostCallback& callback, std::span<const uint8_t> piece) noexcept;
 };
 
 // A callback that waits for its moment. The list that it is in owns it.

@@ -322,21 +322,66 @@ std::string Run::elsewhere() const {
 std::string Run::dropped() const { return json_names(state().dropped); }
 
 Result<CborBuffer> Run::snapshot() {
-  EngineScope scope(*this);  // serializers are called
-  SnapshotCut cut;
-  {
-    Guard guard(lock());
-    cut = cut_snapshot(state(), now_ms(), date_ms());
-  }
+  const EngineScope scope(*this);  // serializers are called
+  SnapshotCut cut = cut_here();
   Result<CborBuffer> bytes = encode_snapshot(cut, runtime_->calls().serialize);
   if (is_inherited()) return forked_here();
+  after_snapshot(cut, static_cast<bool>(bytes));
+  return bytes;
+}
+
+// The pieces of one snapshot on their way to the host. A close that began meanwhile waits for the piece under way
+// alone.
+class Run::Pieces final : public CborSink {
+ public:
+  Pieces(const Run& run, const HostCallback& write) noexcept
+      : run_(run), write_(write), was_closing_(is_closing()) {}
+
+  bool take(std::span<const uint8_t> piece) override {
+    if (run_.is_inherited()) {
+      failure = forked_here();
+    } else if (is_closing() && !was_closing_) {
+      failure = Error::make(Status::cancelled, "the run was closed while its snapshot was written");
+    } else {
+      failure = run_.runtime_->calls().write(write_, piece);
+    }
+    return !failure;
+  }
+
+  Ref<Error> failure;  // null: it was given all so far
+
+ private:
+  bool is_closing() const noexcept { return run_.life_.closing.load() || run_.runtime_->is_closing(); }
+
+  const Run& run_;
+  const HostCallback& write_;
+  const bool was_closing_;
+};
+
+Ref<Error> Run::snapshot_to(std::unique_ptr<PendingCallback> write) {
+  const EngineScope scope(*this);
+  const std::unique_ptr<PendingCallback> callback = std::move(write);  // dropped before a close goes on
+  SnapshotCut cut = cut_here();
+  Pieces pieces(*this, callback->callback);
+  Ref<Error> failure = encode_snapshot_to(pieces, cut, runtime_->calls().serialize);
+  if (is_inherited()) return forked_here();
+  if (pieces.failure) failure = std::move(pieces.failure);
+  after_snapshot(cut, !failure);
+  return failure;
+}
+
+SnapshotCut Run::cut_here() {
+  Guard guard(lock());
+  return cut_snapshot(state(), now_ms(), date_ms());
+}
+
+void Run::after_snapshot(SnapshotCut& cut, bool is_made) {
   {
     Guard guard(lock());
     keep_orders(cut, state());
   }
-  if (bytes && cut.dropped.size() > state().dropped.size())
+  if (is_made && cut.dropped.size() > state().dropped.size())
     tell_log(LogLevel::warning, "a snapshot leaves out what cannot be kept: ", json_names(cut.dropped));
-  return bytes;
 }
 
 }  // namespace blazen

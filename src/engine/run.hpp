@@ -114,6 +114,8 @@ class Run final : public Object, public RunEntry {
   bool wants_input() const noexcept;
   std::string describe() const;
   Result<CborBuffer> snapshot();
+  // The same bytes, handed to write in pieces.
+  Ref<Error> snapshot_to(std::unique_ptr<PendingCallback> write);
   Result<Ref<Stream>> subscribe(StreamOptions options);
   // Whether anybody listens to lifecycle and progress items.
   bool watched() const noexcept { return listeners_.watched.load(std::memory_order_relaxed); }
@@ -207,6 +209,7 @@ class Run final : public Object, public RunEntry {
   class FirstHandle;
   class Transaction;
   class CoarseClock;
+  class Pieces;
   Run(Runtime& runtime, Ref<Workflow> workflow) noexcept;
 
   // One tick, and what follows from it. False: no memory, and nothing has changed.
@@ -239,6 +242,8 @@ class Run final : public Object, public RunEntry {
   void note_for_log(LogLevel level, const Ref<Error>& error, const char* what,
                     Notifications& notifications) const noexcept;
   // Without the lock.
+  SnapshotCut cut_here();
+  void after_snapshot(SnapshotCut& cut, bool is_made);
   void tell_log(LogLevel level, std::string_view text, std::string_view more = {}) const noexcept;
   void write_log_record(const LogRecord& record) const noexcept;
   void tell_log_threw(const Ref<Error>& thrown) const noexcept;

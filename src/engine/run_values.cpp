@@ -168,9 +168,9 @@ std::vector<std::string> Run::kept_keys(std::string_view prefix, bool session) c
   const KeyTable::Order& order = *table->order();
   auto at = std::lower_bound(
       order.begin(), order.end(), prefix,
-      [&](uint32_t position, std::string_view text) { return entries[position].key < text; });
-  for (; at != order.end() && std::string_view(entries[*at].key).starts_with(prefix); ++at) {
-    keys.push_back(entries[*at].key);
+      [&](uint32_t position, std::string_view text) { return entries[position].key() < text; });
+  for (; at != order.end() && entries[*at].key().starts_with(prefix); ++at) {
+    keys.emplace_back(entries[*at].key());
   }
   return keys;
 }

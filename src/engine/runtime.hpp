@@ -156,6 +156,7 @@ class Runtime final : public Object, private EngineScope::Later {
 
   // Not from inside a callback. Waits until nothing of it is being called.
   void close() noexcept;
+  bool is_closing() const noexcept { return closing_.load(); }
   // The same, for so long (negative: for ever). Past it, the error names the bodies that are still at work,
   // and it is not closed yet. Throws std::bad_alloc then.
   Ref<Error> close_within(int64_t timeout_ms);

@@ -43,8 +43,15 @@ void sort_by_number(std::vector<Lead>& leads) {
 
 Ref<KeyTable> KeyTable::clone() const {
   Ref<KeyTable> copy = Ref<KeyTable>::adopt(new KeyTable);
-  copy->entries_ = entries_;
-  copy->index_ = index_;
+  copy->entries_.reserve(entries_.size());
+  for (const Entry& entry : entries_) copy->entries_.push_back(Entry(entry));
+  if (index_) {
+    copy->index_ = make_index(index_slots_);
+    std::memcpy(copy->index_.get(), index_.get(), index_slots_ * sizeof(uint64_t));
+  }
+  copy->index_slots_ = index_slots_;
+  copy->index_shift_ = index_shift_;
+  copy->found_ = found_;
   copy->order_known_ = order_known_;
   copy->order_ = order_;
   copy->bytes_ = bytes_;
@@ -52,9 +59,25 @@ Ref<KeyTable> KeyTable::clone() const {
 }
 
 KeyTable::Entry* KeyTable::find(std::string_view key) noexcept {
-  if (entries_.empty()) return nullptr;
+  const uint32_t next = found_ + 1;
+  if (next < entries_.size()) {
+    Entry& beside = entries_[next];
+    if (same_text(beside.key(), key)) {
+      found_ = next;
+      return &beside;
+    }
+  } else if (comes_last(key)) {
+    return nullptr;
+  }
   const uint64_t slot = index_[slot_of(key, hash_text(key))];
-  return slot == kFree ? nullptr : &entries_[position_in(slot)];
+  if (slot == kFree) return nullptr;
+  found_ = position_in(slot);
+  return &entries_[found_];
+}
+
+// Whether it comes after all that are there, as far as that is known.
+bool KeyTable::comes_last(std::string_view key) const noexcept {
+  return entries_.empty() || (order_known_ && entries_[order_.back()].key() < key);
 }
 
 Ref<Value> KeyTable::replace(Entry& entry, Ref<Value> value, uint64_t version) noexcept {
@@ -67,15 +90,18 @@ Ref<Value> KeyTable::replace(Entry& entry, Ref<Value> value, uint64_t version) n
 
 void KeyTable::insert(std::string_view key, Ref<Value> value, uint64_t version) {
   const uint64_t hash = hash_text(key);
-  const bool in_order = order_known_ && (entries_.empty() || entries_[order_.back()].key < key);
-  if ((entries_.size() + 1) * 2 > index_.size()) grow_index(entries_.size() + 1);
-  if (in_order)
-    order_.reserve(entries_.capacity() > entries_.size() ? entries_.capacity() : entries_.size() * 2 + 8);
+  const bool in_order = order_known_ && comes_last(key);
+  if (index_is_full(entries_.size() + 1)) grow_index(entries_.size() + 1);
+  if (in_order && order_.size() == order_.capacity()) order_.reserve(order_.size() * 2 + 8);
+  entries_.reserve_one();
+  Entry entry{nullptr, version, KeyText(key)};
+  // Nothing below can fail.
   const auto position = static_cast<uint32_t>(entries_.size());
   const uint64_t added = key.size() + value->data().size();
-  entries_.push_back({std::string(key), std::move(value), version, hash});
-  // Nothing below can fail.
+  entry.value = std::move(value);
+  entries_.push_back(std::move(entry));
   index_[slot_of(key, hash)] = slot_for(hash, position);
+  found_ = position;
   bytes_ += added;
   if (in_order) {
     order_.push_back(position);
@@ -86,12 +112,14 @@ void KeyTable::insert(std::string_view key, Ref<Value> value, uint64_t version) 
 }
 
 KeyTable::Entry KeyTable::take(Entry& entry) noexcept {
-  const auto position = static_cast<uint32_t>(&entry - entries_.data());
+  const size_t slot = slot_of(entry.key(), hash_text(entry.key()));
+  const uint32_t position = position_in(index_[slot]);
   const auto last = static_cast<uint32_t>(entries_.size() - 1);
-  bytes_ -= entry.key.size() + entry.value->data().size();
-  free_slot(slot_of_position(position));
+  bytes_ -= entry.key().size() + entry.value->data().size();
+  free_slot(slot);
   if (position != last) {
-    index_[slot_of_position(last)] = slot_for(entries_[last].hash, position);
+    const size_t slot_of_last = slot_of_position(last);
+    index_[slot_of_last] = slot_for(index_[slot_of_last], position);
     std::swap(entries_[position], entries_[last]);
   }
   Entry taken = std::move(entries_.back());
@@ -104,15 +132,16 @@ KeyTable::Entry KeyTable::take(Entry& entry) noexcept {
 // There is room: it had its place in the row and in the index before.
 void KeyTable::put_back(Entry entry) noexcept {
   const auto position = static_cast<uint32_t>(entries_.size());
-  bytes_ += entry.key.size() + entry.value->data().size();
+  const uint64_t hash = hash_text(entry.key());
+  bytes_ += entry.key().size() + entry.value->data().size();
   entries_.push_back(std::move(entry));
-  index_[slot_of(entries_.back().key, entries_.back().hash)] = slot_for(entries_.back().hash, position);
+  index_[slot_of(entries_.back().key(), hash)] = slot_for(hash, position);
   order_known_ = false;
 }
 
 void KeyTable::reserve(size_t count) {
   entries_.reserve(count);
-  if (count * 2 > index_.size()) grow_index(count);
+  if (index_is_full(count)) grow_index(count);
 }
 
 // Sorts by the first 8 bytes in which the keys differ at all, as numbers, and looks at whole keys only where
@@ -120,10 +149,10 @@ void KeyTable::reserve(size_t count) {
 KeyTable::Order KeyTable::make_order() const {
   const size_t common = common_prefix();
   std::vector<Lead> leads(entries_.size());
-  for (uint32_t i = 0; i < leads.size(); ++i) leads[i] = {lead_of(entries_[i].key, common), i};
+  for (uint32_t i = 0; i < leads.size(); ++i) leads[i] = {lead_of(entries_[i].key(), common), i};
   sort_by_number(leads);
   const auto by_key = [this](const Lead& a, const Lead& b) {
-    return entries_[a.position].key < entries_[b.position].key;
+    return entries_[a.position].key() < entries_[b.position].key();
   };
   for (auto first = leads.begin(); first != leads.end();) {
     auto last = first + 1;
@@ -139,11 +168,11 @@ KeyTable::Order KeyTable::make_order() const {
 // How many bytes all keys begin with alike.
 size_t KeyTable::common_prefix() const noexcept {
   if (entries_.empty()) return 0;
-  const std::string& first = entries_.front().key;
+  const std::string_view first = entries_[0].key();
   size_t common = first.size();
   for (const Entry& entry : entries_) {
-    common = std::min(common, entry.key.size());
-    while (std::memcmp(entry.key.data(), first.data(), common) != 0) --common;
+    common = std::min(common, entry.key().size());
+    while (std::memcmp(entry.key().data(), first.data(), common) != 0) --common;
   }
   return common;
 }
@@ -163,39 +192,47 @@ void KeyTable::keep_order(Order order) const noexcept {
 }
 
 size_t KeyTable::slot_of(std::string_view key, uint64_t hash) const noexcept {
-  const size_t mask = index_.size() - 1;
-  for (size_t at = hash & mask;; at = (at + 1) & mask) {
+  const size_t mask = index_mask();
+  for (size_t at = home_of(hash);; at = (at + 1) & mask) {
     const uint64_t slot = index_[at];
     if (slot == kFree) return at;
-    if ((slot ^ hash) >> 32 == 0 && same_text(entries_[position_in(slot)].key, key)) return at;
+    if ((slot ^ hash) >> 32 == 0 && same_text(entries_[position_in(slot)].key(), key)) return at;
   }
 }
 
 size_t KeyTable::slot_of_position(uint32_t position) const noexcept {
-  const size_t mask = index_.size() - 1;
-  size_t at = entries_[position].hash & mask;
+  const size_t mask = index_mask();
+  size_t at = home_of(hash_text(entries_[position].key()));
   while (index_[at] == kFree || position_in(index_[at]) != position) at = (at + 1) & mask;
   return at;
 }
 
+KeyTable::Index KeyTable::make_index(size_t slots) {
+  return Index(static_cast<uint64_t*>(allocate_big(slots * sizeof(uint64_t))));
+}
+
+// Slots that ascend by their hashes, as they mostly do, go to places that ascend too.
 void KeyTable::grow_index(size_t entries) {
-  std::vector<uint64_t> index(std::bit_ceil(std::max<size_t>(entries * 2, 16)) * 2, kFree);
-  const size_t mask = index.size() - 1;
-  for (uint32_t position = 0; position < entries_.size(); ++position) {
-    size_t at = entries_[position].hash & mask;
-    while (index[at] != kFree) at = (at + 1) & mask;
-    index[at] = slot_for(entries_[position].hash, position);
+  const size_t slots = std::bit_ceil(std::max<size_t>(entries * 3 / 2 + 1, 8));
+  Index before = std::exchange(index_, make_index(slots));
+  const size_t slots_before = std::exchange(index_slots_, slots);
+  index_shift_ = 64 - static_cast<unsigned>(std::countr_zero(slots));
+  std::memset(index_.get(), 0, slots * sizeof(uint64_t));
+  for (size_t i = 0; i < slots_before; ++i) {
+    if (before[i] == kFree) continue;
+    size_t at = home_of(before[i]);
+    while (index_[at] != kFree) at = (at + 1) & index_mask();
+    index_[at] = before[i];
   }
-  index_ = std::move(index);
 }
 
 // Knuth's deletion for linear probing (The Art of Computer Programming 3, 6.4 R): closes the gap, no
 // tombstones.
 void KeyTable::free_slot(size_t slot) noexcept {
-  const size_t mask = index_.size() - 1;
+  const size_t mask = index_mask();
   size_t gap = slot;
   for (size_t next = (gap + 1) & mask; index_[next] != kFree; next = (next + 1) & mask) {
-    const size_t home = entries_[position_in(index_[next])].hash & mask;
+    const size_t home = home_of(index_[next]);
     const bool stays = gap <= next ? (gap < home && home <= next) : (gap < home || home <= next);
     if (stays) continue;
     index_[gap] = index_[next];

@@ -1020,8 +1020,26 @@ Result<SnapshotDocument> decode_snapshot(std::span<const uint8_t> bytes) {
 
 Result<SnapshotDocument> decode_snapshot(CborBuffer&& bytes) {
   Result<SnapshotDocument> document = Decoder(bytes.bytes()).decode();
-  if (document) document->bytes = std::move(bytes);
+  if (document) document->own_bytes = std::move(bytes);
   return document;
+}
+
+Result<SnapshotDocument> decode_snapshot(Ref<HostBytes> bytes) {
+  Result<SnapshotDocument> document = Decoder(bytes->bytes()).decode();
+  if (document) document->host_bytes = std::move(bytes);
+  return document;
+}
+
+// JSON is text, and every text of ours ends with a NUL: that one is copied.
+Ref<Value> SnapshotDocument::make(const SnapshotValue& value) const {
+  const bool is_binary = value.tag == Tag::bytes || value.tag == Tag::native;
+  if (!is_binary || !host_bytes || !host_bytes->may_be_kept_by(value.data.size())) return value.make();
+  const auto let_go = [](void* kept) { Ref<HostBytes>::adopt(static_cast<HostBytes*>(kept)).reset(); };
+  Ref<HostBytes> kept = host_bytes;
+  Ref<Value> made =
+      Value::adopt(value.tag, value.data.data(), value.data.size(), value.codec, kept.get(), let_go);
+  static_cast<void>(kept.take());  // the value's from here on
+  return made;
 }
 
 }  // namespace blazen

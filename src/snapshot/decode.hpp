@@ -1,6 +1,6 @@
 // The bytes of a snapshot -> a document that is known to be sound: every law of format.hpp holds in it.
 //
-// Invariants: the document owns the bytes, and its texts and values are views into them: nothing is allocated
+// Invariants: the document owns the bytes, or shares those that the host keeps for it; its texts and values are views into them: nothing is allocated
 // for a single entry, so that memory stays under a small multiple of the bytes whatever they say
 // (decode_snapshot). Immutable; any number of runs are restored from one document.
 #pragma once
@@ -29,6 +29,36 @@ struct SnapshotValue {
   std::string_view label() const noexcept { return {label_data, label_size}; }
   // Throws std::bad_alloc.
   Ref<Value> make() const { return tag == Tag::none ? nullptr : Value::copy(tag, data, codec); }
+};
+
+// Bytes that the host keeps where they are, until drop(user_data) says that nobody refers to them any more.
+class HostBytes final : public Object {
+ public:
+  // Throws std::bad_alloc, and has not taken anything over then.
+  static Ref<HostBytes> adopt(std::span<const uint8_t> bytes, void* user_data, DropFn drop) {
+    return Ref<HostBytes>::adopt(new HostBytes(bytes, user_data, drop));
+  }
+  static void destroy(HostBytes* bytes) noexcept {
+    const DropFn drop = bytes->drop_;
+    void* user_data = bytes->user_data_;
+    delete bytes;
+    call_drop(drop, user_data);
+  }
+  std::span<const uint8_t> bytes() const noexcept { return bytes_; }
+  // Whether a value may refer to this much of them, and keep them all: it is half of them, and no small thing.
+  bool may_be_kept_by(size_t size) const noexcept {
+    return size >= kSharedValueBytesMin && size >= bytes_.size() / 2;
+  }
+
+ private:
+  static constexpr size_t kSharedValueBytesMin = size_t{64} << 10;
+
+  HostBytes(std::span<const uint8_t> bytes, void* user_data, DropFn drop) noexcept
+      : Object(Kind::dead), bytes_(bytes), user_data_(user_data), drop_(drop) {}
+
+  const std::span<const uint8_t> bytes_;
+  void* const user_data_;
+  const DropFn drop_;
 };
 
 struct SnapshotDocument {
@@ -83,7 +113,14 @@ struct SnapshotDocument {
     SnapshotValue value;
   };
 
-  CborBuffer bytes;  // as they came in
+  CborBuffer own_bytes;       // as they came in; or
+  Ref<HostBytes> host_bytes;  // not null: as the host keeps them
+  std::span<const uint8_t> bytes() const noexcept {
+    return host_bytes ? host_bytes->bytes() : own_bytes.bytes();
+  }
+  // The value, which may refer to the bytes of the host. Throws std::bad_alloc.
+  Ref<Value> make(const SnapshotValue& value) const;
+
   uint64_t format = 0;
   std::string_view engine;
   std::string_view workflow;
@@ -148,5 +185,6 @@ Result<SnapshotDocument> decode_snapshot(std::span<const uint8_t> bytes);
 // The same without the copy: takes the bytes over, such as those that encode_snapshot made. They stay with
 // the caller where it fails.
 Result<SnapshotDocument> decode_snapshot(CborBuffer&& bytes);
+Result<SnapshotDocument> decode_snapshot(Ref<HostBytes> bytes);
 
 }  // namespace blazen

@@ -134,14 +134,18 @@ size_t error_bound(const Error* error) noexcept {
 
 class Encoder {
  public:
-  Encoder(SnapshotCut& cut, SerializeCall serialize) noexcept
-      : cut_(cut), policy_(cut.workflow->policy().session), serialize_(serialize) {}
+  // sink: null, where take() has all of it in the end.
+  Encoder(CborSink* sink, SnapshotCut& cut, SerializeCall serialize) noexcept
+      : cut_(cut), policy_(cut.workflow->policy().session), serialize_(serialize), writer_(sink) {}
 
-  Result<CborBuffer> encode() {
+  // Null: all of it is written, or the writer has stopped.
+  Ref<Error> encode() {
     sort_invocations();
     collect_events();
     make_orders();
     choose_session();
+    keep_live();
+    if (!refused_.empty()) return refusal();
     writer_.reserve(bound());
     put_head();
     put_table(SnapshotKey::state, cut_.state, cut_.state_order);
@@ -151,13 +155,14 @@ class Encoder {
     put_in_flight();
     put_queued();
     put_outcome();
-    keep_answers();
     put_dropped();
     put_waiting();
     put_sections();
     if (!refused_.empty()) return refusal();
-    return writer_.take();
+    writer_.flush();
+    return nullptr;
   }
+  CborBuffer take() noexcept { return writer_.take(); }
 
  private:
   // The lists that a cut comes from are ascending each, and mostly only one of them has many.
@@ -180,15 +185,16 @@ class Encoder {
 
   // Which entries of the session are in the snapshot, where that is not simply all as they are.
   void choose_session() {
-    const auto is_live = [](const KeyTable::Entry& entry) { return entry.value->tag() == Tag::live; };
+    const auto entry_is_live = [](const KeyTable::Entry& entry) { return is_live(entry.value); };
     if (!cut_.session) return;
-    const std::vector<KeyTable::Entry>& entries = cut_.session->entries();
-    if (keeps_what_it_can() && std::none_of(entries.begin(), entries.end(), is_live)) return;
+    const KeyEntries& entries = cut_.session->entries();
+    if (keeps_what_it_can() && std::none_of(entries.begin(), entries.end(), entry_is_live)) return;
     chosen_.emplace();
     for (const uint32_t position : order_of(cut_.session, cut_.session_order)) {
       const KeyTable::Entry& entry = entries[position];
-      Ref<Value> kept =
-          keeps_what_it_can() && !is_live(entry) ? entry.value : keep(*entry.value, session_place(entry.key));
+      Ref<Value> kept = keeps_what_it_can() && !is_live(entry.value)
+                            ? entry.value
+                            : keep(*entry.value, session_place(entry.key()));
       if (kept) chosen_->push_back({&entry, std::move(kept)});
     }
   }
@@ -209,6 +215,32 @@ class Encoder {
     if (!cause_) cause_ = std::move(failure);
     return nullptr;
   }
+
+  // Where the run lets none stand.
+  static constexpr std::string_view kMisplaced = "a LIVE value where none may stand";
+
+  // Of all that is LIVE outside the session, before a byte is written: a snapshot that is refused has none.
+  void keep_live() {
+    if (is_live(cut_.metadata)) refuse(kMisplaced, {});
+    for (const Event* event : events_) {
+      const Value& value = *event->value();
+      if (value.tag() == Tag::live) [[unlikely]]
+        kept_.push_back(keep(value, event_place(event->type(), event->id)));
+    }
+    if (cut_.error) {
+      each_error([this](const Error& error, uint32_t depth) {
+        if (is_live(error.detail)) kept_.push_back(keep(*error.detail, detail_place(depth)));
+      });
+    } else if (is_live(cut_.result)) {
+      kept_.push_back(keep(*cut_.result, std::string(kResultPlace)));
+    }
+    for (SnapshotCut::Answer& item : cut_.answers) {
+      if (is_live(item.value)) item.kept = keep(*item.value, answer_place(item.request_id));
+    }
+    if (has_dropped_) drop_repeated(cut_.dropped);
+  }
+
+  static bool is_live(const Ref<Value>& value) noexcept { return value && value->tag() == Tag::live; }
 
   std::nullptr_t drop(std::string place) {
     cut_.dropped.push_back(std::move(place));
@@ -265,6 +297,7 @@ class Encoder {
     if (chosen_) {
       for (const Chosen& item : *chosen_) bytes += value_bound(item.kept) + value_bound(item.entry->value);
     }
+    for (const Ref<Value>& kept : kept_) bytes += value_bound(kept);
     for (const std::string& name : cut_.dropped) bytes += text_bound(name);
     for (const SnapshotCut::Deadline& item : cut_.deadlines)
       bytes += 4 * kHeadSizeMax + value_bound(item.default_answer);
@@ -285,7 +318,8 @@ class Encoder {
       bytes += 6 * kHeadSizeMax + item.work.effects.size() * kEffectBytes;
     }
     for (const SnapshotCut::Answer& item : cut_.answers)
-      bytes += 2 * kHeadSizeMax + text_bound(item.request_id) + value_bound(item.value);
+      bytes +=
+          2 * kHeadSizeMax + text_bound(item.request_id) + value_bound(item.value) + value_bound(item.kept);
     for (const SnapshotCut::Asked& item : cut_.asked) bytes += 3 * kHeadSizeMax + text_bound(item.request_id);
     bytes += 4 * kHeadSizeMax *
              (cut_.delayed.size() + cut_.backing_off.size() + cut_.asking.size() + cut_.questions.size());
@@ -336,9 +370,11 @@ class Encoder {
     writer_.array(table ? table->size() : 0);
     if (!table) return;
     for (const uint32_t position : order_of(table, made)) {
+      if (writer_.stopped()) [[unlikely]]
+        return;
       const KeyTable::Entry& entry = table->entries()[position];
       writer_.array(kEntryFields);
-      writer_.text(entry.key);
+      writer_.text(entry.key());
       writer_.unsigned_int(entry.version);
       put_value(entry.value);
     }
@@ -355,7 +391,7 @@ class Encoder {
     writer_.array(chosen_->size());
     for (const Chosen& item : *chosen_) {
       writer_.array(kEntryFields);
-      writer_.text(item.entry->key);
+      writer_.text(item.entry->key());
       writer_.unsigned_int(item.entry->version);
       if (item.entry->value->tag() == Tag::live) {
         put_kept(*item.entry->value, item.kept);
@@ -379,7 +415,7 @@ class Encoder {
       writer_.unsigned_int(event->id);
       writer_.text(event->type());
       if (event->value()->tag() == Tag::live) [[unlikely]] {
-        put_live(*event->value(), event_place(event->type(), event->id));
+        put_live(*event->value());
       } else {
         put_value(event->value());
       }
@@ -576,26 +612,29 @@ class Encoder {
 
   void put_outcome() {
     key(SnapshotKey::outcome);
-    if (cut_.error) return put_error(*cut_.error);
+    if (cut_.error) {
+      each_error([this](const Error& error, uint32_t) { put_error_fields(error); });
+      return writer_.null();
+    }
     if (!cut_.result) return writer_.null();
     writer_.array(kResultFields);
     if (cut_.result->tag() != Tag::live) return put_value(cut_.result);
-    put_live(*cut_.result, std::string(kResultPlace));
+    put_live(*cut_.result);
   }
 
-  // Of a chain that is too long, the last one stays: what the host said stands there.
-  void put_error(const Error& top) {
-    const Error* error = &top;
+  // The outcome and its causes. Of a chain that is too long, the last one stays: what the host said stands there.
+  template <class Visit>
+  void each_error(Visit visit) {
+    const Error* error = cut_.error.get();
     for (uint32_t depth = 0; error != nullptr; ++depth) {
-      put_error_fields(*error, depth);
+      visit(*error, depth);
       error = error->cause.get();
       while (depth + 1 == kErrorDepthMax && error != nullptr && error->cause) error = error->cause.get();
     }
-    writer_.null();
   }
 
   // All but the cause, which follows.
-  void put_error_fields(const Error& error, uint32_t depth) {
+  void put_error_fields(const Error& error) {
     writer_.array(kErrorFields);
     writer_.unsigned_int(static_cast<uint64_t>(error.status));
     writer_.text(error.message);
@@ -603,20 +642,12 @@ class Encoder {
     writer_.unsigned_int(error.attempt);
     writer_.signed_int(error.host_code);
     error.offset == kNoOffset ? writer_.null() : writer_.unsigned_int(error.offset);
-    if (!error.detail || error.detail->tag() != Tag::live) return put_value(error.detail);
-    const Ref<Value> kept = keep(*error.detail, detail_place(depth));
+    if (!is_live(error.detail)) return put_value(error.detail);
+    const Ref<Value>& kept = kept_[kept_put_++];
     kept ? put_kept(*error.detail, kept) : writer_.null();
   }
 
-  // Before what was dropped is written.
-  void keep_answers() {
-    for (SnapshotCut::Answer& item : cut_.answers) {
-      if (item.value->tag() == Tag::live) item.kept = keep(*item.value, answer_place(item.request_id));
-    }
-  }
-
   void put_dropped() {
-    if (has_dropped_) drop_repeated(cut_.dropped);
     key(SnapshotKey::dropped);
     writer_.array(cut_.dropped.size());
     for (const std::string& name : cut_.dropped) writer_.text(name);
@@ -626,8 +657,8 @@ class Encoder {
   void put_optional_text(std::string_view text) { text.empty() ? writer_.null() : writer_.text(text); }
 
   // A LIVE value where there has to be one.
-  void put_live(const Value& live, std::string place) {
-    const Ref<Value> kept = keep(live, std::move(place));
+  void put_live(const Value& live) {
+    const Ref<Value>& kept = kept_[kept_put_++];
     kept ? put_kept(live, kept) : put_value(Value::null());
   }
 
@@ -655,7 +686,7 @@ class Encoder {
   }
 
   [[gnu::noinline]] void put_misplaced() {
-    refuse("a LIVE value where none may stand", {});
+    refuse(kMisplaced, {});
     writer_.null();
   }
 
@@ -674,6 +705,9 @@ class Encoder {
 
   // Of the session; none: all, as they are.
   std::optional<std::vector<Chosen>> chosen_;
+  // What is kept of the LIVE values of events and of the outcome, in the order of the bytes; null: nothing.
+  std::vector<Ref<Value>> kept_;
+  size_t kept_put_ = 0;  // how many of them are written
   bool has_dropped_ = false;
   std::string refused_;  // places and reasons
   Ref<Error> cause_;     // what the first serializer that failed said
@@ -721,7 +755,13 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
 }
 
 Result<CborBuffer> encode_snapshot(SnapshotCut& cut, SerializeCall serialize) {
-  return Encoder(cut, serialize).encode();
+  Encoder encoder(nullptr, cut, serialize);
+  if (Ref<Error> refused = encoder.encode()) return refused;
+  return encoder.take();
+}
+
+Ref<Error> encode_snapshot_to(CborSink& sink, SnapshotCut& cut, SerializeCall serialize) {
+  return Encoder(&sink, cut, serialize).encode();
 }
 
 void keep_orders(SnapshotCut& cut, const RunState& state) noexcept {

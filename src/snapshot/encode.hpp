@@ -2,7 +2,7 @@
 // encoding, outside every lock, while the run goes on.
 //
 //   { lock; cut = cut_snapshot(state); }
-//   Result<CborBuffer> bytes = encode_snapshot(cut, serialize);
+//   Result<CborBuffer> bytes = encode_snapshot(cut, serialize);  // or encode_snapshot_to(sink, ...)
 //   { lock; keep_orders(cut, state); }
 //   and only then, outside the lock again, let go of the cut.
 //
@@ -124,6 +124,9 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
 // the workflow does not let pass, with the first serializer's failure as its cause. serialize: null where no
 // value has a serializer. Throws std::bad_alloc.
 Result<CborBuffer> encode_snapshot(SnapshotCut& cut, SerializeCall serialize = nullptr);
+// The same bytes, handed to the sink; big values from where they lie. Null: it had them all, or has stopped them. Where
+// the session policy refuses it, it had none.
+Ref<Error> encode_snapshot_to(CborSink& sink, SnapshotCut& cut, SerializeCall serialize = nullptr);
 
 // Under the lock of the run: gives it the orders that the encoding had to make, where it still has those very
 // tables and nobody was quicker.

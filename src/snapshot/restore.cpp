@@ -122,7 +122,7 @@ class Revival {
   // The value; null: it is left out.
   template <class Place>
   Ref<Value> make(const SnapshotValue& value, Place place) {
-    return value.was_live() ? make_live(value, place()) : value.make();
+    return value.was_live() ? make_live(value, place()) : document_.make(value);
   }
 
   bool has_failed() const noexcept { return static_cast<bool>(failure_); }
@@ -153,7 +153,7 @@ class Revival {
       return nullptr;
     }
     Ref<Value> live;
-    Ref<Error> cause = maker_->make(value.label(), value.make(), live);
+    Ref<Error> cause = maker_->make(value.label(), document_.make(value), live);
     if (!cause) {
       if (!live) skipped_.push_back(std::move(place));
       return live;
@@ -218,12 +218,13 @@ Ref<Error> restore_error(const SnapshotDocument& document, Revival& revival) {
 
 // --------------------------------------------------------------------------------------------- the restoring
 
-Ref<KeyTable> restore_table(const std::vector<SnapshotDocument::Entry>& entries) {
+Ref<KeyTable> restore_state(const SnapshotDocument& document) {
+  const std::vector<SnapshotDocument::Entry>& entries = document.state;
   if (entries.empty()) return nullptr;
   Ref<KeyTable> table = Ref<KeyTable>::adopt(new KeyTable);
   table->reserve(entries.size());
   for (const SnapshotDocument::Entry& entry : entries)
-    table->insert(entry.key, entry.value.make(), entry.version);
+    table->insert(entry.key, document.make(entry.value), entry.version);
   return table;
 }
 
@@ -453,7 +454,7 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   out.workflow = workflow;
   make_steps(out);
   restore_counters(document, out);
-  out.state = restore_table(document.state);
+  out.state = restore_state(document);
   out.session = std::move(session);
   out.metadata = document.metadata;
   out.dropped = revival.dropped();

@@ -447,6 +447,38 @@ double reference_out(const ReferenceTable& table) {
   return time_s;
 }
 
+// A run at rest with 64 MiB of bytes, and memory for a copy of its snapshot.
+struct BigState {
+  BigState()
+      : bytes(64 << 20, 'b'),
+        copy(bytes.size() + 4096, 'c'),
+        run(run_inside(pump(), [&](blazen_context* context) {
+          check(blazen_context_set_bytes(context, BLAZEN_TEXT("blob"), bytes.data(), bytes.size(), nullptr));
+        })) {}
+  BigState(const BigState&) = delete;
+  BigState& operator=(const BigState&) = delete;
+  ~BigState() { check(blazen_run_close(run.get(), nullptr)); }
+
+  double reference() {
+    return seconds([&] {
+      std::memcpy(copy.data(), bytes.data(), bytes.size());
+      benchmark::ClobberMemory();
+    });
+  }
+
+  std::string bytes;
+  std::string copy;
+  size_t written = 0;
+  Run run;
+};
+
+extern "C" blazen_status bench_write_piece(void* user_data, const void* data, size_t length, blazen_error**) {
+  auto* big = static_cast<BigState*>(user_data);
+  std::memcpy(big->copy.data() + big->written, data, length);
+  big->written += length;
+  return BLAZEN_OK;
+}
+
 void add_snapshots() {
   row("snapshot_out/10000", [](benchmark::State& state) {
     const std::vector<std::string> keys = make_shuffled_keys(kSnapshotKeys);
@@ -503,41 +535,67 @@ void add_snapshots() {
     check(blazen_run_close(run.get(), nullptr));
   });
   row("snapshot_out/64MiB", [](benchmark::State& state) {
-    const std::string bytes(64 << 20, 'b');
-    std::string copy(bytes.size(), 'c');
-    const Run run = run_inside(pump(), [&](blazen_context* context) {
-      check(blazen_context_set_bytes(context, BLAZEN_TEXT("blob"), bytes.data(), bytes.size(), nullptr));
-    });
+    BigState big;
     compare(
         state, "snapshot", 1, {},
         [&] {
           Snapshot snapshot;
-          return seconds([&] { snapshot = snapshot_of(run.get()); });
+          return seconds([&] { snapshot = snapshot_of(big.run.get()); });
         },
+        [&] { return big.reference(); });
+  });
+  // The callback copies the pieces, into memory that is warm.
+  row("snapshot_to/64MiB", [](benchmark::State& state) {
+    BigState big;
+    compare(
+        state, "snapshot", 1, {.ratio_max = 1.3},
+        [&] {
+          big.written = 0;
+          return seconds([&] {
+            check(blazen_run_snapshot_to(big.run.get(), bench_write_piece, &big, nullptr, nullptr));
+          });
+        },
+        [&] { return big.reference(); });
+  });
+  row("snapshot_in/64MiB", [](benchmark::State& state) {
+    const Workflow workflow =
+        make_workflow({{"inside", BLAZEN_START_EVENT, bench_nothing}}, BLAZEN_IDLE_WAIT);
+    BigState big;
+    const Snapshot snapshot = snapshot_of(big.run.get());
+    const std::string_view bytes = bytes_of(snapshot.get());
+    compare(
+        state, "snapshot", 1, {.ratio_max = 1.3},
         [&] {
           return seconds([&] {
-            std::memcpy(copy.data(), bytes.data(), bytes.size());
-            benchmark::ClobberMemory();
+            const Snapshot adopted =
+                make<Snapshot>(blazen_snapshot_adopt, bytes.data(), bytes.size(), nullptr, nullptr);
+            make<Run>(blazen_run_resume, pump(), workflow.get(), adopted.get(), nullptr);
           });
-        });
-    check(blazen_run_close(run.get(), nullptr));
+        },
+        [&] { return big.reference(); });
   });
 }
 
 // ---------------------------------------------------------------------------------------------------- growth
 
-// Four sizes of each, whose figures tools/bench compares. The reference does as many events.
-void add_growths() {
-  for (const Growth& growth : kGrowths) {
-    for (uint64_t count = growth.least; count <= growth.least * 8; count *= 2) {
-      const std::string name = std::string("growth/") + growth.name + "/" + std::to_string(count);
-      row(name, [growth, count](benchmark::State& state) {
-        compare(
-            state, growth.item, static_cast<double>(count), {}, [&] { return growth.run(count); },
-            [&] { return reference_fan_out(count, 1, CLOCK_THREAD_CPUTIME_ID); });
-      });
-    }
+// Four sizes of each, whose figures tools/bench compares; none is quoted against the reference.
+void add_growth(const std::string& kind, const Growth& growth) {
+  uint64_t count = growth.least;
+  for (int size = 0; size < 4; ++size, count *= growth.step) {
+    const std::string name = kind + "/" + growth.name + "/" + std::to_string(count);
+    row(name, [growth, count](benchmark::State& state) {
+      compare(
+          state, growth.item, static_cast<double>(count), {}, [&] { return growth.run(count); },
+          [&] { return reference_fan_out(std::min<uint64_t>(count, 100'000), 1, CLOCK_THREAD_CPUTIME_ID); });
+    });
   }
+}
+
+// keys: those of a state as well, which take long.
+void add_growths(bool keys) {
+  for (const Growth& growth : kGrowths) add_growth("growth", growth);
+  if (!keys) return;
+  for (const Growth& growth : kStateGrowths) add_growth("growth_keys", growth);
 }
 
 }  // namespace
@@ -560,7 +618,7 @@ int main(int argc, char** argv) {
   add_states();
   add_json("json_check", 1 << 20);
   add_snapshots();
-  add_growths();
+  add_growths(std::getenv("BLAZEN_BENCH_KEYS") != nullptr);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;

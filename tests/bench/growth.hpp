@@ -273,11 +273,69 @@ inline double grow_error_chain(uint64_t count) {
   return thread_s() - begin_s;
 }
 
+// Keys of one state, new ones, in the order of their bytes.
+inline double grow_state_new(uint64_t count) {
+  const std::vector<std::string> keys = make_keys(count);
+  const Value value = make_json("12345678");
+  const GrowthRuntime runtime;
+  double body_s = 0;
+  const Run run = run_inside(runtime.get(), [&](blazen_context* context) {
+    const double begin_s = thread_s();
+    set_all(context, keys, value.get());
+    body_s = thread_s() - begin_s;
+  });
+  close(run);
+  return body_s;
+}
+
+// What is done to keys that are there, in the order in which they came, or in none.
+template <class Function>
+double grow_state(uint64_t count, bool in_order, Function function) {
+  const std::vector<std::string> keys = make_keys(count);
+  const std::vector<std::string> asked = in_order ? keys : make_shuffled_keys(count);
+  const Value value = make_json("12345678");
+  const GrowthRuntime runtime;
+  double body_s = 0;
+  const Run run = run_inside(runtime.get(), [&](blazen_context* context) {
+    set_all(context, keys, value.get());
+    const double begin_s = thread_s();
+    function(context, asked, value.get());
+    body_s = thread_s() - begin_s;
+  });
+  close(run);
+  return body_s;
+}
+
+inline double grow_state_set(uint64_t count) { return grow_state(count, true, set_all); }
+inline double grow_state_get(uint64_t count) {
+  return grow_state(count, true,
+                    [](blazen_context* context, const std::vector<std::string>& keys, blazen_value*) {
+                      get_all(context, keys);
+                    });
+}
+inline double grow_state_get_shuffled(uint64_t count) {
+  return grow_state(count, false,
+                    [](blazen_context* context, const std::vector<std::string>& keys, blazen_value*) {
+                      get_all(context, keys);
+                    });
+}
+
 struct Growth {
   const char* name;
   const char* item;
   double (*run)(uint64_t count);
-  uint64_t least;  // the four sizes are this one, twice, four and eight times it
+  uint64_t least;     // the four sizes are this one and three more
+  uint64_t step = 2;  // each so many times the one before
+};
+
+// From 10,000 to 3,430,000: far beyond every cache. What takes keys in the order in which they came must stay flat;
+// new keys cost what fresh memory costs, and keys in no order cost the way to memory. A name of their own: they take
+// long, and much memory.
+inline constexpr Growth kStateGrowths[] = {
+    {"state_new", "key", grow_state_new, 10'000, 7},
+    {"state_set", "key", grow_state_set, 10'000, 7},
+    {"state_get", "key", grow_state_get, 10'000, 7},
+    {"state_get_shuffled", "key", grow_state_get_shuffled, 10'000, 7},
 };
 
 // The largest of those that need much memory each still fits into a processor's last cache: beyond it, the

@@ -183,6 +183,7 @@ Tokens<8192> tokens;
 blazen_status body(void*, blazen_context*, const blazen_event*, blazen_error**) { return BLAZEN_OK; }
 void done(void*, blazen_run*, blazen_run_state) {}
 void ready(void*) {}
+blazen_status write_nothing(void*, const void*, size_t, blazen_error**) { return BLAZEN_OK; }
 
 constexpr uint64_t kSentinel = 0x5e5e5e5e5e5e5e5e;
 constexpr size_t kParametersMax = 10;
@@ -226,6 +227,8 @@ T good(Call& call, size_t index) {
     return body;
   } else if constexpr (std::is_same_v<T, blazen_run_done_fn>) {
     return done;
+  } else if constexpr (std::is_same_v<T, blazen_write_fn>) {
+    return write_nothing;
   } else if constexpr (std::is_same_v<T, blazen_drop_fn>) {  // blazen_stream_ready_fn is the same type
     return name == "ready" || name == "cancelled" || name == "closed" ? ready : drop_token;
   } else if constexpr (kIsText<T>) {
@@ -581,7 +584,9 @@ const std::vector<Row>& table() {
       ROW(blazen_stream_retain),
       ROW(blazen_stream_release),
       ROW(blazen_run_snapshot),
+      ROW(blazen_run_snapshot_to),
       ROW(blazen_snapshot_parse),
+      ROW(blazen_snapshot_adopt),
       ROW(blazen_snapshot_data),
       ROW(blazen_snapshot_info),
       ROW(blazen_snapshot_metadata),
@@ -781,10 +786,10 @@ TEST(BadInput, EndlessTextsAreNotRead) {
       if (row.name == "blazen_value_adopt" && names[i] == "codec") continue;  // below
       const TextIs kind = text_is(row.name, names[i]);
       std::vector<uint64_t> lengths = {SIZE_MAX, SIZE_MAX - 1, static_cast<uint64_t>(PTRDIFF_MAX) + 1};
-      if (row.name != "blazen_snapshot_parse") {
+      if (row.name != "blazen_snapshot_parse" && row.name != "blazen_snapshot_adopt") {
         if (const size_t bound = bound_of(kind, names[i])) lengths.push_back(bound + 1);
-      } else {
-        lengths.push_back(PTRDIFF_MAX);
+      } else if (row.name == "blazen_snapshot_parse") {
+        lengths.push_back(PTRDIFF_MAX);  // there is no memory for a copy
       }
       for (const uint64_t length : lengths) {
         const Fault fault{i, unreadable(), length, true};
@@ -799,7 +804,7 @@ TEST(BadInput, EndlessTextsAreNotRead) {
         EXPECT_EQ(child.fault(), "");
         if (!row.gives_status) {
           EXPECT_EQ(said, "neutral");
-        } else if (row.name == "blazen_snapshot_parse") {
+        } else if (row.name == "blazen_snapshot_parse" || row.name == "blazen_snapshot_adopt") {
           // It has no bound of its own but memory's.
           EXPECT_TRUE(said.starts_with("100 ") || said.starts_with("200 ") || said.starts_with("201 "))
               << said;
@@ -898,6 +903,7 @@ TEST(BadInput, SuccessLeavesTheErrorUntouched) {
       {"blazen_workflow_run", BLAZEN_OK},  // its step answers OK the second time and stalls: see below
       {"blazen_context_defer", BLAZEN_ERROR_WRONG_STATE},  // the body has returned
       {"blazen_snapshot_parse", BLAZEN_ERROR_SNAPSHOT_INVALID},
+      {"blazen_snapshot_adopt", BLAZEN_ERROR_SNAPSHOT_INVALID},
       {"blazen_run_respond", BLAZEN_ERROR_NOT_FOUND},  // there is no such question
       {"blazen_run_fail_question", BLAZEN_ERROR_NOT_FOUND},
       {"blazen_run_withdraw_question", BLAZEN_ERROR_NOT_FOUND},

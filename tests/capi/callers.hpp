@@ -349,6 +349,21 @@ inline const Row kRows[] = {
        SnapshotHandle taken;
        return blazen_run_snapshot(h.run, taken.out(), nullptr);
      }},
+    {"run_snapshot_to", [](Holder& h) { start_deferred(h); },
+     [](Holder& h) {
+       const auto take = [](void* user_data, const void*, size_t, blazen_error**) -> blazen_status {
+         let_go(user_data);
+         return BLAZEN_OK;
+       };
+       return blazen_run_snapshot_to(h.run, take, &h, nullptr, nullptr);
+     }},
+    {"run_snapshot_to_drops", [](Holder& h) { start_deferred(h); },
+     [](Holder& h) {
+       const auto take = [](void*, const void*, size_t, blazen_error**) -> blazen_status {
+         return BLAZEN_OK;
+       };
+       return blazen_run_snapshot_to(h.run, take, &h, drop_and_let_go, nullptr);
+     }},
     {"run_resume",
      [](Holder& h) {
        start_deferred(h);

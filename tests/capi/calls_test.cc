@@ -182,6 +182,22 @@ const Row kFurther[] = {
            BLAZEN_OK);
        return BLAZEN_OK;
      }},
+    {"snapshot_adopt", nothing,
+     [](Holder& h) -> blazen_status {
+       EXPECT_NE(blazen_snapshot_adopt("x", 1, &h, drop_and_let_go, h.snapshot.out(), nullptr), BLAZEN_OK);
+       return BLAZEN_OK;
+     }},
+    {"snapshot_release", [](Holder& h) { start_deferred(h); },
+     [](Holder& h) -> blazen_status {
+       SnapshotHandle taken;
+       OK(blazen_run_snapshot(h.run, taken.out(), error));
+       size_t length = 0;
+       const void* data = blazen_snapshot_data(taken, &length);
+       blazen_snapshot* adopted = nullptr;
+       OK(blazen_snapshot_adopt(data, length, &h, drop_and_let_go, &adopted, error));
+       blazen_snapshot_release(adopted);
+       return BLAZEN_OK;
+     }},
     {"workflow_builder_add_step", nothing,
      [](Holder& h) -> blazen_status {
        EXPECT_NE(blazen_workflow_builder_add_step(nullptr, BLAZEN_TEXT("s"), BLAZEN_TEXT("T"), call_step, &h,

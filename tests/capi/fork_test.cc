@@ -193,6 +193,8 @@ std::string call_everything(Inherited& all) {
   REFUSED(run_elsewhere, all.run, value.out());
   REFUSED(run_dropped, all.run, value.out());
   REFUSED(run_snapshot, all.run, snapshot.out());
+  const auto no_piece = [](void*, const void*, size_t, blazen_error**) -> blazen_status { std::abort(); };
+  REFUSED(run_snapshot_to, all.run, no_piece, nullptr, nullptr);
   REFUSED(run_respond, all.run, BLAZEN_TEXT("q"), nullptr);
   REFUSED(run_respond_early, all.run, BLAZEN_TEXT("q"), nullptr);
   REFUSED(run_withdraw_question, all.run, BLAZEN_TEXT("q"));
@@ -471,6 +473,28 @@ TEST(ForkInACallback, ComesBackToTheHostAndCallsNobodyElse) {
       stream, [](void* self) { forking_of(self).fork_once(); }, &forking, nullptr, error));
   (void)blazen_run_abort(run, nullptr);
   forking.leave_where_child(blazen_run_state_now(run) == BLAZEN_RUN_NONE);
+  forking.expect_child_ended_well();
+}
+
+TEST(ForkInACallback, OfAStreamedSnapshotEndsThereInTheChild) {
+  if (HOST_TSAN) GTEST_SKIP() << "the sanitizer does not follow a fork of several threads";
+  Forking forking;
+  const auto set_big = [](void*, blazen_context* context, const blazen_event*, blazen_error** error) {
+    const std::string big(4 << 20, 'b');
+    return blazen_context_set_bytes(context, BLAZEN_TEXT("big"), big.data(), big.size(), error);
+  };
+  RuntimeHandle runtime(make_runtime(BLAZEN_MODE_PUMP));
+  WorkflowHandle workflow(make_workflow(set_big, nullptr, BLAZEN_UNHANDLED_FAIL, BLAZEN_IDLE_WAIT));
+  RunHandle run(make_run(runtime, workflow));
+  OK(blazen_run_start(run, nullptr, error));
+  OK(blazen_runtime_poll(runtime, 0, nullptr, error));
+  const auto fork_once = [](void* self, const void*, size_t, blazen_error**) -> blazen_status {
+    forking_of(self).fork_once();
+    return BLAZEN_OK;
+  };
+  const blazen_status status = blazen_run_snapshot_to(run, fork_once, &forking, nullptr, nullptr);
+  forking.leave_where_child(status == BLAZEN_ERROR_WRONG_STATE);
+  EXPECT_EQ(status, BLAZEN_OK);
   forking.expect_child_ended_well();
 }
 

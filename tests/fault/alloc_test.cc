@@ -719,6 +719,10 @@ void read_news(blazen_stream* stream) {
   REQUIRE(!"the stream ends", 0);
 }
 
+blazen_status take_piece(void*, const void*, size_t length, blazen_error**) {
+  return length > 0 ? BLAZEN_OK : BLAZEN_ERROR_INTERNAL;
+}
+
 // From the start, over a snapshot in the middle, to the end. False: there was no memory in the middle of it.
 bool run_once(Life& life, SnapshotHandle& snapshot) {
   life.deferred.store(nullptr);
@@ -751,6 +755,7 @@ bool run_once(Life& life, SnapshotHandle& snapshot) {
     MUST(blazen_event_create(BLAZEN_TEXT("Note"), nullptr, nullptr, event.out(), error));
     MUST(blazen_run_send_event(run, event, nullptr, error));
     MUST(blazen_run_snapshot(run, snapshot.out(), error));
+    MUST(blazen_run_snapshot_to(run, take_piece, tokens.take("pieces"), drop_token, error));
     ValueHandle elsewhere;
     MUST(blazen_run_elsewhere(run, elsewhere.out(), error));
     // Where it failed meanwhile, nothing waits any more.
@@ -794,8 +799,11 @@ void look_into(SnapshotHandle& snapshot) {
   std::vector<char> bytes(static_cast<const char*>(data), static_cast<const char*>(data) + length);
   SnapshotHandle parsed;
   MUST(blazen_snapshot_parse(bytes.data(), bytes.size(), parsed.out(), error));
+  SnapshotHandle adopted;
+  MUST(blazen_snapshot_adopt(bytes.data(), bytes.size(), tokens.take("adopted bytes"), drop_token,
+                             adopted.out(), error));
   ValueHandle info;
-  for (blazen_snapshot* each : {snapshot.get(), parsed.get()}) {
+  for (blazen_snapshot* each : {snapshot.get(), parsed.get(), adopted.get()}) {
     MUST(blazen_snapshot_info(each, info.out(), error));
     REQUIRE(text_of(info).find("\"ask\"") != std::string_view::npos || text_of(info).front() == '{', 0);
     blazen_value* metadata = nullptr;

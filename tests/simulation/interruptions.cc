@@ -134,6 +134,13 @@ bool Driver::has_timed() const {
 
 void Driver::twice(const std::string& bytes) {
   if (snapshot(false) != bytes) fail("a second snapshot has other bytes");
+  std::string pieces;
+  const auto take = [](void* all, const void* data, size_t length, blazen_error**) -> blazen_status {
+    static_cast<std::string*>(all)->append(static_cast<const char*>(data), length);
+    return BLAZEN_OK;
+  };
+  (void)blazen_run_snapshot_to(run_, take, &pieces, nullptr, nullptr);
+  if (pieces != bytes) fail("a snapshot in pieces has other bytes");
 }
 
 bool Driver::hands_over() {

@@ -94,7 +94,7 @@ void expect_same(const KeyTable& table, const Model& model) {
   for (const auto& [key, content] : model) {
     const KeyTable::Entry* entry = table.find(key);
     ASSERT_NE(entry, nullptr) << key;
-    EXPECT_EQ(entry->key, key);
+    EXPECT_EQ(entry->key(), key);
     EXPECT_EQ(entry->value->data(), content.first);
     EXPECT_EQ(entry->version, content.second);
     bytes += key.size() + content.first.size();
@@ -105,7 +105,7 @@ void expect_same(const KeyTable& table, const Model& model) {
     const KeyTable::Order order = made ? table.make_order() : *table.order();
     ASSERT_EQ(order.size(), model.size());
     auto expected = model.begin();
-    for (const uint32_t position : order) EXPECT_EQ(table.entries()[position].key, expected++->first);
+    for (const uint32_t position : order) EXPECT_EQ(table.entries()[position].key(), expected++->first);
   }
 }
 
@@ -140,7 +140,7 @@ TEST(KeyTable, BytesAboveSevenBitsComeAfterThoseBelow) {
   table->insert("\xc3\xa9", value_of(""), 1);
   table->insert("z", value_of(""), 2);
   const KeyTable::Order order = table->make_order();
-  EXPECT_EQ(table->entries()[order[0]].key, "z");
+  EXPECT_EQ(table->entries()[order[0]].key(), "z");
 }
 
 // Many keys are sorted in another way than few: both with any bytes, ends within and beyond the bytes looked
@@ -191,7 +191,7 @@ TEST(KeyTable, RandomOperationsAgreeWithAMap) {
       if (version % 97 == 0) expect_same(*table, model);
     }
     expect_same(*table, model);
-    while (table->size() > 0) table->remove(const_cast<KeyTable::Entry&>(table->entries().front()));
+    while (table->size() > 0) table->remove(const_cast<KeyTable::Entry&>(table->entries()[0]));
     expect_same(*table, {});
   }
 }

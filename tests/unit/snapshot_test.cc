@@ -134,8 +134,8 @@ TEST(Snapshot, KeepsValuesOfEveryTagBitForBit) {
          {std::pair(sample.state.state, after->state), {sample.state.session, after->session}}) {
       ASSERT_EQ(before->size(), now->size());
       for (const KeyTable::Entry& entry : before->entries()) {
-        const KeyTable::Entry* found = now->find(entry.key);
-        ASSERT_NE(found, nullptr) << entry.key;
+        const KeyTable::Entry* found = now->find(entry.key());
+        ASSERT_NE(found, nullptr) << entry.key();
         EXPECT_EQ(found->version, entry.version);
         EXPECT_EQ(found->value->tag(), entry.value->tag());
         EXPECT_EQ(found->value->data(), entry.value->data());
@@ -736,7 +736,7 @@ TEST(Snapshot, BytesAreTakenOverOnlyWhereTheyAreDecoded) {
   bytes.data[0] = kFormatHead[0];
   Result<SnapshotDocument> document = decode_snapshot(std::move(bytes));
   ASSERT_TRUE(document);
-  EXPECT_EQ(document->bytes.data.get(), memory);
+  EXPECT_EQ(document->own_bytes.data.get(), memory);
 }
 
 TEST(Snapshot, FaultsOfTheHeadAreNamed) {
