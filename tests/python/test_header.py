@@ -30,6 +30,7 @@ UNUSED = {
     "event_name": "the binding has the names of the events as texts of its own",
     "(event|error|context)_read|value_object_of|invocation_finish|stream_take|workflow_builder_add_step_with"
     "|runtime_poll_next|run_wants_input": "one crossing in place of several: ctypes gains nothing by it",
+    "run_snapshot_to|snapshot_adopt": "bytes of Python are one block, and are copied into it once",
     "stream_cancel_ready|runtime_begin_close|run_respond_early|run_withdraw_question": "this example keeps to what its tests show",
 }
 

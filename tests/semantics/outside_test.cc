@@ -656,7 +656,9 @@ TEST_P(Outside, ThePermitOfACancelledOneGoesOn) {
       EXPECT_TRUE(engine.until(run, [&] { return describe_run(run).at("counters").at("in_flight") == 0; }));
     }
     EXPECT_EQ(blazen_run_cancel_invocation(run, 2, 0, nullptr), BLAZEN_OK);
-    EXPECT_EQ(blazen_run_cancel_invocation(run, 2, 0, nullptr), BLAZEN_ERROR_NOT_FOUND);
+    const blazen_status again = blazen_run_cancel_invocation(run, 2, 0, nullptr);
+    EXPECT_TRUE(again == BLAZEN_ERROR_NOT_FOUND || (starts && again == BLAZEN_ERROR_CANCELLED))
+        << again << ": the others may have ended the run";
     if (!starts) MUST(blazen_run_resume_in_place(run, e));
     EXPECT_EQ(finish(engine, run).text(), "5 json 2");
     std::lock_guard guard(lock);
