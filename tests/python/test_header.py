@@ -23,6 +23,7 @@ UNUSED = {
     "context_emit_json|context_set_json|context_set_bytes": "short for two calls; tiers.py chooses the form",
     "workflow_run": "short for create, start, wait and result; and Ctrl-C would not get through",
     "value_adopt": "what Python packs is copied once, and needs nobody to drop it",
+    "run_snapshot_to|snapshot_adopt": "a snapshot's bytes are one object of Python's",
     "invocation_context": "the Invocation has the Context that its body had",
     "status_name": "Status has the names",
     "workflow_name": "the Workflow has its name",
