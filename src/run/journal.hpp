@@ -84,6 +84,18 @@ struct Journal {
     return has_unseen;
   }
 
+  // As new, for another invocation, where it has sent and published and nothing else. False: it is not.
+  bool forget_effects() noexcept {
+    constexpr size_t kKeptMax = 64;
+    if (!asked.empty() || !answers.empty() || made.capacity() > kKeptMax) return false;
+    made.clear();
+    repeated = 0;
+    has_asked = false;
+    called_back = 0;
+    call = nullptr;
+    return true;
+  }
+
   // ---- what was asked, and answered ----
 
   // Whether another question was asked under this id.

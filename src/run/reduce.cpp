@@ -423,7 +423,7 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
 // The answers are values of the host: they go outside the lock.
 [[gnu::noinline]] void leave_journal(RunState& state, Invocation* invocation, Commands& commands) noexcept {
   withdraw_questions(state, invocation);
-  if (invocation->journal->answers.empty()) return invocation->journal.reset();
+  if (invocation->journal->answers.empty()) return state.pool.give_journal(std::move(invocation->journal));
   commands.more = true;
   invocation->journal->next = std::move(commands.cold().dropped_journals);
   commands.cold().dropped_journals = std::move(invocation->journal);
@@ -657,19 +657,18 @@ bool is_repetition(RunState& state, const Tick& tick, Commands& commands) {
   return true;
 }
 
-// Null: there is nothing to report.
-Ref<Event> make_divergence(const Tick& tick, Commands& commands) {
+bool diverges(const Tick& tick) noexcept {
+  return tick.invocation->journal->earlier() != nullptr ||
+         (tick.question != nullptr && !tick.question->instead_of.empty());
+}
+
+[[gnu::noinline]] Ref<Event> make_divergence(const Tick& tick, Commands& commands) {
   const Invocation& invocation = *tick.invocation;
   const std::string_view instead_of = tick.question == nullptr ? "" : tick.question->instead_of;
-  if (invocation.journal->earlier() == nullptr && instead_of.empty()) return nullptr;
   std::string members = position_member(invocation);
   if (!instead_of.empty())
     members += question_members(tick.outputs.front().event->correlation(), instead_of, commands);
   return make_report("send_diverged", invocation, members, commands);
-}
-
-void report(RunState& state, Ref<Event> report, Commands& commands) noexcept {
-  if (report) publish(state, std::move(report), commands);
 }
 
 bool refuse(Commands& commands, Status status, const char* limit) noexcept {
@@ -686,8 +685,8 @@ bool effect_has_room(const RunState& state, const Invocation& invocation, Comman
 }
 
 // Throws std::bad_alloc.
-Journal& journal_of(Invocation& invocation) {
-  if (!invocation.journal) invocation.journal = std::make_unique<Journal>();
+Journal& journal_of(RunState& state, Invocation& invocation) {
+  if (!invocation.journal) invocation.journal = state.pool.take_journal();
   return *invocation.journal;
 }
 
@@ -733,15 +732,15 @@ void send(RunState& state, Tick& tick, Commands& commands) {
     refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
     return;
   }
-  journal_of(*tick.invocation).reserve();
+  journal_of(state, *tick.invocation).reserve();
   reserve_for(state, tick, deliveries, commands);
   if (tick.is_special && refuse_asking(state, tick, commands)) return;
-  Ref<Event> divergence = make_divergence(tick, commands);
+  Ref<Event> divergence = diverges(tick) ? make_divergence(tick, commands) : nullptr;
   if (tick.question != nullptr) {
     tick.invocation->journal->note_question(tick.outputs.front().event->correlation(), tick.question->digest);
     withdraw_question(state, *tick.invocation, tick.question->instead_of, commands);
   }
-  report(state, std::move(divergence), commands);
+  if (divergence) publish(state, std::move(divergence), commands);
   tick.invocation->journal->note(tick.effect);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
@@ -749,9 +748,9 @@ void send(RunState& state, Tick& tick, Commands& commands) {
 void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
   if (is_repetition(state, tick, commands)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
-  journal_of(*tick.invocation).reserve();
+  journal_of(state, *tick.invocation).reserve();
   commands.cold().published.reserve(1);
-  report(state, make_divergence(tick, commands), commands);
+  if (diverges(tick)) publish(state, make_divergence(tick, commands), commands);
   tick.invocation->journal->note(tick.effect);
   publish(state, std::move(tick.outputs.front().event), commands);
 }
@@ -810,7 +809,7 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
         make_report("send_diverged", invocation, question_members(id, instead_of, commands), commands);
   invocation.journal->note_question(id, tick.question->digest);
   withdraw_question(state, invocation, tick.question->instead_of, commands);
-  report(state, std::move(divergence), commands);
+  if (divergence) publish(state, std::move(divergence), commands);
   request->id = ++state.event_id_last;
   attach(state, open_question(state, request, &invocation, tick.now_ms, commands), tick, commands);
 }
@@ -820,7 +819,7 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
 void ask(RunState& state, Tick& tick, Commands& commands) {
   Invocation& invocation = *tick.invocation;
   const std::string_view id = tick.outputs.front().event->correlation();
-  const bool is_another = journal_of(invocation).has_asked_another(id, tick.question->digest);
+  const bool is_another = journal_of(state, invocation).has_asked_another(id, tick.question->digest);
   if (Journal::Answer* answer = invocation.journal->find_answer(id)) {
     if (is_another) return refuse_with(commands, question_is_another(id));
     answer->is_unseen = false;
@@ -1212,6 +1211,7 @@ bool is_stalled(const RunState& state) noexcept {
   if (std::exchange(state.last_status, now) != now) {
     commands.more = true;
     commands.settled = true;
+    state.pool.drop_spares();
   }
   if (now == RunStatus::paused) commands.more = true;  // a body that lands changes nothing but who is at work
   // A run that was not started in this process has no time yet.
