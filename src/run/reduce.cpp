@@ -35,10 +35,11 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   cold.dropped_timers.take(state.timers);
   cold.dropped_questions.take(state.questions);
   for (StepState& step : state.steps) {
-    drop(step.waiting);
-    cold.dropped_late.join(step.ready);
     step.parked = 0;
-    step.place = 0;
+    if (!step.queues) continue;
+    drop(step.queues->waiting);
+    cold.dropped_late.join(step.queues->ready);
+    step.queues->place = 0;
   }
   state.permitted.forget();
   state.open = state.in_flight.size();
@@ -112,7 +113,7 @@ Ref<Error> with_description(Ref<Error> error, const RunState& state, int64_t now
 Ref<Error> stalled(const RunState& state, int64_t now_ms) noexcept {
   try {
     const std::string& last =
-        state.last_type == kUnknownType ? state.last_unhandled : state.workflow->type_name(state.last_type);
+        state.last_type == kUnknownType ? last_unhandled(state) : state.workflow->type_name(state.last_type);
     return with_description(
         Error::make(Status::stalled, std::string("the run can make no progress: nothing is queued or "
                                                  "running, and no StopEvent came; the last event was '")
@@ -163,7 +164,8 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
   commands.cold().published.reserve(commands.cold().published.size() + outputs.size());
   size_t longest = 0;
   for (const Output& output : outputs) longest = std::max(longest, output.event->type().size());
-  state.last_unhandled.reserve(longest);
+  if (!state.last_unhandled) state.last_unhandled = std::make_unique<std::string>();
+  state.last_unhandled->reserve(longest);
 }
 
 [[gnu::noinline]] void reserve_for_questions(RunState& state, size_t count, Commands& commands) {
@@ -241,7 +243,7 @@ void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
     permit(state, invocation);
   } else {
     invocation->place = Place::waiting;
-    step.waiting.push_back(invocation);
+    step.queues->waiting.push_back(invocation);
   }
 }
 
@@ -273,7 +275,7 @@ void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
     return false;
   }
   state.last_type = kUnknownType;
-  state.last_unhandled = output.event->type();  // reserved
+  *state.last_unhandled = output.event->type();  // reserved
   if (policy == Unhandled::stream) publish(state, output.event, commands);
   return true;
 }
@@ -391,9 +393,9 @@ void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Comma
     ++step.admitted;
     return;
   }
-  Invocation* next = step.waiting.front();
+  Invocation* next = step.queues->waiting.front();
   if (next == nullptr) return;
-  step.waiting.remove(next);
+  step.queues->waiting.remove(next);
   permit(state, next);
 }
 
@@ -443,12 +445,12 @@ void leave_flight(RunState& state, Invocation* invocation, Commands& commands,
 // do here. False: all that hold one come before this invocation, or run.
 bool take_permit(RunState& state, const Invocation& invocation) noexcept {
   StepState& step = state.steps[invocation.step];
-  Invocation* later = step.ready.last();
+  Invocation* later = step.queues->ready.last();
   if (later == nullptr || later->id < invocation.id) return false;
   state.permitted.remove(state.steps, later);
   --step.admitted;
   later->place = Place::waiting;
-  step.waiting.insert(later);
+  step.queues->waiting.insert(later);
   return true;
 }
 
@@ -468,7 +470,7 @@ void requeue(RunState& state, Invocation* invocation) noexcept {
     permit(state, invocation);
   } else {
     invocation->place = Place::waiting;
-    step.waiting.insert(invocation);
+    step.queues->waiting.insert(invocation);
   }
 }
 
