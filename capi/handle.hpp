@@ -11,6 +11,7 @@
 
 #include "base/host_call.hpp"
 #include "base/limits.hpp"
+#include "base/scope.hpp"
 #include "base/utf8.hpp"
 #include "blazen/blazen.h"
 #include "engine/run.hpp"
@@ -155,7 +156,8 @@ inline Ref<Error> need_stream(const blazen_stream* handle, Ref<Stream>& stream) 
 }
 
 // The call behind a context or an invocation. While its body runs, whoever called it keeps it, and that costs
-// nothing here; one that is deferred is kept by the handle of its invocation, which others may release.
+// nothing here, on the thread of the body; one that is deferred is kept by the handle of its invocation too, which
+// others may release.
 class KeptCall {
  public:
   KeptCall() noexcept = default;
@@ -169,7 +171,7 @@ class KeptCall {
   Call& operator*() const noexcept { return *call_; }
   void keep(Call* call) noexcept {
     call_ = call;
-    if (!call->is_deferred()) return;
+    if (!call->is_deferred() || EngineScope::keeps(call)) return;
     retain(&call->run());
     retain(call);
     keeps_ = true;

@@ -18,6 +18,12 @@ bool EngineScope::works_on(const void* place) noexcept {
   return false;
 }
 
+bool EngineScope::keeps(const void* what) noexcept {
+  const EngineScope* scope = current_;
+  while (scope != nullptr && scope->kept_ != what) scope = scope->outer_;
+  return scope != nullptr;
+}
+
 bool EngineScope::is_here() const noexcept {
   const EngineScope* scope = current_;
   while (scope != nullptr && scope != this) scope = scope->outer_;

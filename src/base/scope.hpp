@@ -32,6 +32,9 @@ class EngineScope {
   static bool inside() noexcept { return current_ != nullptr; }
   // Whether it was opened on this thread.
   bool is_here() const noexcept;
+  // What this thread keeps alive while it calls the host for it: nobody below has to. Null: nothing.
+  void keep(const void* kept) noexcept { kept_ = kept; }
+  static bool keeps(const void* what) noexcept;
   // Is this thread working there, so that it will come back to it by itself?
   static bool works_on(const void* place) noexcept;
 
@@ -59,6 +62,7 @@ class EngineScope {
   EngineScope* const outer_;
   const bool works_;
   const bool counts_;  // false where the scope around it is of the same run: that one counts
+  const void* kept_ = nullptr;
   Later* to_finish_ = nullptr;
 };
 

@@ -39,6 +39,7 @@ void Call::begin(Run& run, const Workflow& workflow, Invocation* invocation) noe
     workflow_ = &workflow;
     outputs_max_ = workflow_->policy().limits.queued_events;
     emitted_name_ = {};
+    sent_name_ = {};
   }
   invocation_ = invocation;
   step_ = &workflow_->steps()[invocation->step];
@@ -46,6 +47,7 @@ void Call::begin(Run& run, const Workflow& workflow, Invocation* invocation) noe
   invocation_id_ = invocation->id;
   attempt_ = invocation->attempt;
   deferred_ = false;
+  is_shared_ = false;
   is_special_ = false;
   completed_ = false;
   returned_ = false;

@@ -18,6 +18,7 @@
 
 #include "base/lazy_map.hpp"
 #include "base/object.hpp"
+#include "base/text_hash.hpp"
 #include "engine/effect_digest.hpp"
 #include "engine/host.hpp"
 #include "engine/write_buffer.hpp"
@@ -131,6 +132,17 @@ class Call final : public Object {
 #else
   void check_keeps_nothing() const noexcept {}
 #endif
+  // The number of a type that it sends.
+  TypeId find_sent_type(std::string_view type) noexcept {
+    if (same_text(sent_name_, type)) [[likely]]
+      return sent_last_;
+    const TypeId id = workflow_->find_type(type);
+    if (id == kUnknownType) return id;
+    sent_last_ = id;
+    sent_name_ = workflow_->type_name(id);
+    has_sent_identity_ = false;
+    return id;
+  }
   // What it emitted and nobody has taken, and what the host has borrowed.
   [[gnu::always_inline]] void clear_outputs() noexcept {
     if (lent_value_) [[unlikely]]
@@ -139,6 +151,11 @@ class Call final : public Object {
       if (output.event) event_cache_.put(std::move(output.event));
     }
     outputs_.clear();
+  }
+  // Of one that was deferred, and is complete: the host has let go of it too.
+  bool is_ours_alone() noexcept {
+    leaves_ = true;  // event_kept_
+    return refs.load(std::memory_order_acquire) == 1 && !failure_ && !cold_;
   }
   // It has emitted one event, which ends the run.
   bool stops() const noexcept { return outputs_.size() == 1 && outputs_.front().type == kStopType; }
@@ -157,7 +174,7 @@ class Call final : public Object {
   bool deferred_ = false;
   bool completed_ = false;
   bool returned_ = false;
-  bool is_special_ = false;  // it has a cold state, or is listed
+  bool is_special_ = false;  // it has a cold state, or a time-out
   bool leaves_ = false;      // spent_, or event_kept_ of an abandoned one
   bool timed_ = false;       // in the run's step timers, at timer_at_
   bool listed_ = false;      // in the run's list of calls that something outside may have to do with
@@ -174,6 +191,11 @@ class Call final : public Object {
   // A step often emits one type many times: its number and, where it has one, its name.
   TypeId emitted_last_ = kUnknownType;
   std::string_view emitted_name_;
+  // The same for one that is sent, with the digest that tells it apart where it goes to whoever accepts it.
+  TypeId sent_last_ = kUnknownType;
+  std::string_view sent_name_;
+  bool has_sent_identity_ = false;
+  uint64_t sent_identity_ = 0;
   size_t outputs_max_ = 0;
   std::vector<Output> outputs_;
   Ref<Value> lent_value_;

@@ -181,22 +181,30 @@ Ref<Error> Context::emit_output(Output output, const Sending& sending, bool at_o
 
 Ref<Error> Context::emit_event(const Event& event, const Sending& sending) {
   if (Ref<Error> error = check_open()) return error;
-  Result<Output> output = run().address(event, sending.target, call_.step_->name);
+  Result<Output> output = run().address(event, sending.target, &call_);
   if (!output) return output.error();
   return emit_output(std::move(*output), sending, false);
 }
 
 Ref<Error> Context::send_event(const Event& event, const Sending& sending) {
   if (Ref<Error> error = check_open()) return error;
-  Result<Output> output = run().address(event, sending.target, call_.step_->name);
+  Result<Output> output = run().address(event, sending.target, &call_);
   if (!output) return output.error();
   if (call_.step_->atomic) return emit_output(std::move(*output), sending, true);
   Tick tick{Tick::Kind::send, false, nullptr, {&*output, 1}};
   output->delay_ms = sending.delay_ms;
   tick.is_special = sending.delay_ms != 0;
   if (output->type == kInputRequestType) return send_request(tick, sending);
-  tick.effect = digest_of_send(*output->event, sending.target, sending.delay_ms);
+  tick.effect = {identity_of_send(*output, sending.target), payload_digest(*output->event, sending.delay_ms)};
   return run().effect(call_, tick);
+}
+
+// A step often sends one type many times, to whoever accepts it.
+uint64_t Context::identity_of_send(const Output& output, std::string_view target) noexcept {
+  if (!target.empty() || output.type == kUnknownType) return send_identity_digest(*output.event, target);
+  if (!std::exchange(call_.has_sent_identity_, true))
+    call_.sent_identity_ = send_identity_digest(*output.event, {});
+  return call_.sent_identity_;
 }
 
 Ref<Error> Context::send_request(Tick& tick, const Sending& sending) {

@@ -58,6 +58,7 @@ class Context {
   Run& run() const noexcept { return call_.run(); }
   Ref<Error> outputs_full(std::string_view type) const;
   Ref<Error> emit_output(Output output, const Sending& sending, bool at_once);
+  uint64_t identity_of_send(const Output& output, std::string_view target) noexcept;
   Ref<Error> send_request(Tick& tick, const Sending& sending);
   Result<Request> make_request(Asks how, std::string_view correlation, const Value& value);
 

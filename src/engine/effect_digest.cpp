@@ -9,8 +9,14 @@ uint64_t identity_of(std::string_view kind, const Event& event, std::string_view
   return Digest().add_text(kind).add_text(event.type()).add_text(target).finish();
 }
 
+}  // namespace
+
+uint64_t send_identity_digest(const Event& event, std::string_view target) noexcept {
+  return identity_of("send", event, target);
+}
+
 // Of a LIVE value, the label alone: the object is another one in each process.
-uint64_t payload_of(const Event& event, int64_t delay_ms) noexcept {
+uint64_t payload_digest(const Event& event, int64_t delay_ms) noexcept {
   const Value& value = *event.value();
   Digest digest;
   digest.add_number(static_cast<uint64_t>(value.tag())).add_text(value.codec()).add_text(value.data());
@@ -18,21 +24,15 @@ uint64_t payload_of(const Event& event, int64_t delay_ms) noexcept {
   return digest.finish();
 }
 
-}  // namespace
-
-Effect digest_of_send(const Event& event, std::string_view target, int64_t delay_ms) noexcept {
-  return {identity_of("send", event, target), payload_of(event, delay_ms)};
-}
-
 Effect digest_of_request(const Event& event, std::string_view target, int64_t delay_ms,
                          uint64_t question) noexcept {
   Digest identity;
   identity.add_text("send").add_text(event.type()).add_text(target).add_number(question);
-  return {identity.finish(), payload_of(event, delay_ms)};
+  return {identity.finish(), payload_digest(event, delay_ms)};
 }
 
 Effect digest_of_publication(const Event& event) noexcept {
-  return {identity_of("publish", event, {}), payload_of(event, 0)};
+  return {identity_of("publish", event, {}), payload_digest(event, 0)};
 }
 
 uint64_t digest_of_question(Asks how, std::string_view prompt, std::string_view metadata) noexcept {

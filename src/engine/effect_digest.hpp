@@ -11,8 +11,13 @@
 
 namespace blazen {
 
-// target: the step that it is sent to; empty: everybody who accepts it.
-Effect digest_of_send(const Event& event, std::string_view target, int64_t delay_ms) noexcept;
+// Of an event that is sent, the two halves of its effect: what makes another a repetition of it, and whether the
+// repetition is an exact one. target: the step that it is sent to; empty: everybody who accepts it.
+uint64_t send_identity_digest(const Event& event, std::string_view target) noexcept;
+uint64_t payload_digest(const Event& event, int64_t delay_ms) noexcept;
+inline Effect digest_of_send(const Event& event, std::string_view target, int64_t delay_ms) noexcept {
+  return {send_identity_digest(event, target), payload_digest(event, delay_ms)};
+}
 // question: of the InputRequestEvent that is sent. Another one is another effect.
 Effect digest_of_request(const Event& event, std::string_view target, int64_t delay_ms,
                          uint64_t question) noexcept;

@@ -99,7 +99,7 @@ Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
   RunId* const made = how.forks && how.fork_id == nullptr ? &state.id : nullptr;
   if (Ref<Error> error = runtime.enlist(*run, made, state.pool, run->bodies_.spare_call)) return error;
   if (made != nullptr) mark_as_uuid(*made);
-  if (!run->state().dropped.empty())
+  if (run->state().dropped)
     run->tell_log(LogLevel::warning, "resumed without what could not be kept: ", run->dropped());
   return run.take();
 }
@@ -319,7 +319,7 @@ std::string Run::elsewhere() const {
 }
 
 // Nothing changes it once the run can be seen.
-std::string Run::dropped() const { return json_names(state().dropped); }
+std::string Run::dropped() const { return state().dropped ? json_names(*state().dropped) : "[]"; }
 
 Result<CborBuffer> Run::snapshot() {
   const EngineScope scope(*this);  // serializers are called
@@ -380,7 +380,7 @@ void Run::after_snapshot(SnapshotCut& cut, bool is_made) {
     Guard guard(lock());
     keep_orders(cut, state());
   }
-  if (is_made && cut.dropped.size() > state().dropped.size())
+  if (is_made && cut.dropped.size() > (state().dropped ? state().dropped->size() : 0))
     tell_log(LogLevel::warning, "a snapshot leaves out what cannot be kept: ", json_names(cut.dropped));
 }
 

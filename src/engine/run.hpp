@@ -86,8 +86,8 @@ class Run final : public Object, public RunEntry {
   // submit: false where this thread is about to work on the run itself.
   Ref<Error> start(Ref<Value> input, bool has_input, bool submit);
   Ref<Error> post(const Event& event, const Sending& sending);
-  // The event as its sender sends it: a copy of its own, and where it goes.
-  Result<Output> address(const Event& event, std::string_view target, std::string_view source) const;
+  // The event as its sender sends it: a copy of its own, and where it goes. Null: from outside.
+  Result<Output> address(const Event& event, std::string_view target, Call* sender) const;
   // until: a bit (1 << status) for each state to wait for, beside the end.
   Result<RunStatus> wait(uint32_t until, int64_t timeout_ms);
   // For a caller that keeps the only handle: a run that only the outside could move on is an error.
@@ -321,7 +321,8 @@ class Run final : public Object, public RunEntry {
                            Notifications& notifications) noexcept;
   Call* take_call(Locked) noexcept;
   void keep_call(Call* call) noexcept;
-  static void clear_left(Ref<Call>& left, bool is_done) noexcept;
+  void clear_left(Ref<Call>& left, bool is_done) noexcept;
+  void reuse(Ref<Call> call) noexcept;
   Status call_body(Call& call, Ref<Error>& error) noexcept;
   // The body is back; with a hand free, the next one is dispatched in the same tick. False: it is pending.
   bool bring_back(Locked locked, Call& call, Status status, Ref<Error>& error, bool dispatches_next,
@@ -340,6 +341,8 @@ class Run final : public Object, public RunEntry {
                Notifications& notifications) noexcept;
   bool leave_abandoned(Locked locked, Call& call, Ref<Error>& error, bool dispatches_next, Commands& commands,
                        Notifications& notifications) noexcept;
+
+  void finish_from_outside(Guard& guard, Call& call, Ref<Error> failure) noexcept;
 
   // Sleeps and helps until done() holds under the lock, which it looks at between bodies where that can come
   // while there is still work. False: the deadline has passed.

@@ -11,7 +11,6 @@ namespace blazen {
 
 void Run::list(Locked, Call& call) noexcept {
   if (std::exchange(call.listed_, true)) return;
-  call.is_special_ = true;
   call.previous_listed_ = nullptr;
   call.next_listed_ = bodies_.listed;
   if (bodies_.listed != nullptr) bodies_.listed->previous_listed_ = &call;
@@ -97,39 +96,54 @@ Ref<Error> Run::defer(Call& call) noexcept {
 }
 
 Ref<Error> Run::complete(Call& call, Ref<Error> failure) noexcept {
-  EngineScope scope(*this);
-  Commands commands;
-  Notifications notifications;
   Guard guard(lock());
   if (call.completed_) return Error::make(Status::wrong_state, "this invocation was already completed");
   call.completed_ = true;
   const bool too_late = has_ended(state());
-  if (!call.returned_) {
-    call.failure_ = std::move(failure);
-  } else if (!call.abandoned_) {
-    finish(guard, call, std::move(failure), false, commands, notifications);
-    offer(guard, notifications);
-  }
-  const bool finished = call.returned_;
   const bool was_abandoned = call.abandoned_;
-  if (finished && was_abandoned) {
-    let_go_abandoned(guard, call, commands, notifications);
-    offer(guard, notifications);
+  if (call.returned_) {
+    finish_from_outside(guard, call, std::move(failure));
+  } else {
+    call.failure_ = std::move(failure);  // its body is at work, and whoever called it brings this back
+    guard.unlock();
   }
-  std::unique_ptr<Call::ColdState> spent =
-      finished ? std::move(was_abandoned ? call.cold_ : call.spent_) : nullptr;
-  guard.unlock();
-  if (finished) {
-    call.outputs_.clear();
-    call.lent_value_.reset();
-  }
-  spent.reset();
-  commands.clear();
-  notify(notifications);
   if (was_abandoned) return check_open(call);
   if (too_late)
     return Error::make(Status::cancelled, "the run has ended before: what this step did is dropped");
   return nullptr;
+}
+
+// Its body has returned before. The lock is free when it comes back.
+void Run::finish_from_outside(Guard& guard, Call& call, Ref<Error> failure) noexcept {
+  const EngineScope scope(*this);
+  Commands commands;
+  Notifications notifications;
+  std::unique_ptr<Call::ColdState> spent;
+  if (call.abandoned_) {
+    let_go_abandoned(guard, call, commands, notifications);
+    spent = std::move(call.cold_);
+  } else {
+    time_.looked_ms = runtime_->clock().coarse_ms();
+    finish(guard, call, std::move(failure), false, commands, notifications);
+    spent = std::move(call.spent_);
+  }
+  offer(guard, notifications);
+  guard.unlock();
+  call.clear_outputs();
+  spent.reset();
+  commands.clear();
+  notify(notifications);
+}
+
+// A call that somebody else has completed: where nobody knows it any more, it is for the next thread.
+void Run::reuse(Ref<Call> call) noexcept {
+  if (call->refs.load(std::memory_order_acquire) != 1 || call->abandoned_ || ended()) return;
+  call->clear_outputs();
+  call->spent_.reset();
+  call->cold_.reset();  // of a context that was used after its end
+  call->failure_.reset();
+  call->event_cache_.put(std::move(call->event_kept_));
+  keep_call(call.take());
 }
 
 void Run::let_go_invocation(Call& call) noexcept {
@@ -141,7 +155,7 @@ void Run::let_go_invocation(Call& call) noexcept {
   }
   if (lost)
     (void)complete(call, Error::make(Status::wrong_state, "its invocation was released and never completed"));
-  Ref<Call>::adopt(&call).reset();
+  reuse(Ref<Call>::adopt(&call));
   release_handle();
 }
 

@@ -15,9 +15,9 @@ Ref<Error> stream_type_refused(std::string_view type) {
                      "event: " + in_quotes(type) + " is a type that the library itself puts on streams");
 }
 
-Result<Output> Run::address(const Event& event, std::string_view target, std::string_view source) const {
+Result<Output> Run::address(const Event& event, std::string_view target, Call* sender) const {
   Output output;
-  output.type = workflow().find_type(event.type());
+  output.type = sender == nullptr ? workflow().find_type(event.type()) : sender->find_sent_type(event.type());
   if (output.type == kUnknownType && is_stream_type(event.type())) return stream_type_refused(event.type());
   if (!target.empty()) {
     output.target = workflow().find_step(target);
@@ -30,12 +30,14 @@ Result<Output> Run::address(const Event& event, std::string_view target, std::st
                          "step: " + in_quotes(target) + " does not accept event " + in_quotes(event.type()));
     }
   }
-  output.event = Event::make(event.type(), event.value(), source, event.correlation());
+  output.event = sender == nullptr ? Event::make(event.type(), event.value(), {}, event.correlation())
+                                   : Event::make_in(sender->event_cache_, event.type(), event.value(),
+                                                    sender->step_->name, event.correlation());
   return output;
 }
 
 Ref<Error> Run::post(const Event& event, const Sending& sending) {
-  Result<Output> output = address(event, sending.target, {});
+  Result<Output> output = address(event, sending.target, nullptr);
   if (!output) return output.error();
   if (output->type == kInputRequestType) {
     return Error::make(

@@ -78,8 +78,10 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     commands.clear();
     if (notifications.any() && !notify_unforked(notifications)) break;
     Ref<Error> error;
+    scope.keep(call);
     const Status status =
         time_.shares_work && !is_quick(*call) ? call_slow_body(*call, error) : call_body(*call, error);
+    scope.keep(nullptr);
     ++steps;
     dispatches_next = steps_max == 0 || steps < steps_max;
     // Not after the last one, unless somebody waits for it.
@@ -96,7 +98,8 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     time_.looked_ms = watch.now();
     left_is_done =
         bring_back(guard, *call, status, error, dispatches_next && !picks, commands, notifications);
-    if (!left_is_done || call->is_shared_) left = Ref<Call>::adopt(std::exchange(call, nullptr));
+    if (!left_is_done || (call->is_shared_ && !call->is_ours_alone()))
+      left = Ref<Call>::adopt(std::exchange(call, nullptr));
     if (picks ? dispatches_next && next_is_quick(guard) : !left_is_done && dispatches_next)
       dispatch(guard, commands, notifications);
   }
@@ -151,11 +154,10 @@ StepIndex Run::index_of(const StepDefinition& step) const noexcept {
 }
 
 void Run::clear_left(Ref<Call>& left, bool is_done) noexcept {
-  if (is_done) {
-    left->clear_outputs();
-    left->spent_.reset();
-  }
-  left.reset();
+  if (!is_done) return left.reset();
+  left->clear_outputs();
+  left->spent_.reset();
+  reuse(std::move(left));
 }
 
 void Run::dispatch(Locked locked, Commands& commands, Notifications& notifications) noexcept {
@@ -295,6 +297,7 @@ void Run::finish(Locked locked, Call& call, Ref<Error> failure, bool dispatches_
   call.open_.store(false, std::memory_order_release);
   if (failure || call.is_special_ || listeners_.is_observed || has_ended(state()))
     return finish_otherwise(locked, call, std::move(failure), dispatches_next, commands, notifications);
+  if (call.listed_) unlist(locked, call);
   if (!locked_state_.apply(locked, {call.invocation_, call.outputs_, dispatch_ms(), dispatches_next},
                            commands))
     return finish_with_growth(locked, call, dispatches_next, commands, notifications);

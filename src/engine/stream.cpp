@@ -28,9 +28,9 @@ void StreamLog::enter_wants(Stream& stream) {
     }
   };
   try {
-    enter(wants_, stream.wants_);
-    if (stream.options_.lifecycle) enter(lifecycle_wants_, stream.lifecycle_wants_);
-    if (stream.options_.routed) enter(routed_wants_, stream.routed_wants_);
+    enter(readers_->wants, stream.wants_);
+    if (stream.options_.lifecycle) enter(readers_->lifecycle_wants, stream.lifecycle_wants_);
+    if (stream.options_.routed) enter(readers_->routed_wants, stream.routed_wants_);
   } catch (...) {
     leave_wants(stream);
     throw;
@@ -38,76 +38,80 @@ void StreamLog::enter_wants(Stream& stream) {
 }
 
 void StreamLog::leave_wants(Stream& stream) noexcept {
-  for (const Wants::iterator at : std::exchange(stream.wants_, {})) wants_.erase(at);
-  for (const Wants::iterator at : std::exchange(stream.lifecycle_wants_, {})) lifecycle_wants_.erase(at);
-  for (const Wants::iterator at : std::exchange(stream.routed_wants_, {})) routed_wants_.erase(at);
+  for (const Wants::iterator at : std::exchange(stream.wants_, {})) readers_->wants.erase(at);
+  for (const Wants::iterator at : std::exchange(stream.lifecycle_wants_, {}))
+    readers_->lifecycle_wants.erase(at);
+  for (const Wants::iterator at : std::exchange(stream.routed_wants_, {})) readers_->routed_wants.erase(at);
 }
 
 void StreamLog::add(Stream* stream, uint64_t from) {
+  if (!readers_) readers_ = std::make_unique<Readers>();
   Cursors::make(stream->cursor_);
   Cursors::make(stream->lifecycle_);
-  if (subscribers_.size() == subscribers_.capacity()) subscribers_.reserve(subscribers_.size() * 2 + 1);
+  if (readers_->subscribers.size() == readers_->subscribers.capacity())
+    readers_->subscribers.reserve(readers_->subscribers.size() * 2 + 1);
   enter_wants(*stream);
-  stream->place_ = subscribers_.size();
-  subscribers_.push_back(stream);
+  stream->place_ = readers_->subscribers.size();
+  readers_->subscribers.push_back(stream);
   const StreamOptions& options = stream->options_;
-  stream->cursor_.bound = stream->lifecycle_.bound = options.holds ? items_max_ : options.capacity;
+  stream->cursor_.bound = stream->lifecycle_.bound = options.holds ? items_max() : options.capacity;
   stream->cursor_.since = end();
-  listeners_ += options.listens() ? 1 : 0;
-  holders_ += options.holds ? 1 : 0;
+  readers_->listeners += options.listens() ? 1 : 0;
+  readers_->holders += options.holds ? 1 : 0;
   stand_at(*stream, from == 0 ? end() : from, lifecycle_end());
   count_waiting(*stream);
 }
 
 void StreamLog::remove(Stream* stream) noexcept {
   set_waiting(*stream, 0);
-  cursors_.stand_at_end(stream->cursor_);
-  lifecycle_cursors_.stand_at_end(stream->lifecycle_);
+  readers_->cursors.stand_at_end(stream->cursor_);
+  readers_->lifecycle_cursors.stand_at_end(stream->lifecycle_);
   leave_wants(*stream);
-  Stream* last = subscribers_.back();
-  subscribers_[stream->place_] = last;
+  Stream* last = readers_->subscribers.back();
+  readers_->subscribers[stream->place_] = last;
   last->place_ = stream->place_;
-  subscribers_.pop_back();
-  listeners_ -= stream->options_.listens() ? 1 : 0;
-  holders_ -= stream->options_.holds ? 1 : 0;
+  readers_->subscribers.pop_back();
+  readers_->listeners -= stream->options_.listens() ? 1 : 0;
+  readers_->holders -= stream->options_.holds ? 1 : 0;
 }
 
 void StreamLog::wake(Stream& stream) noexcept {
   if (stream.ready_.function == nullptr || std::exchange(stream.is_woken_, true)) return;
-  stream.next_woken_ = std::exchange(woken_, &stream);
+  stream.next_woken_ = std::exchange(readers_->woken, &stream);
 }
 
 Stream* StreamLog::take_woken() noexcept {
-  Stream* stream = woken_;
+  if (!readers_) return nullptr;
+  Stream* stream = readers_->woken;
   if (stream == nullptr) return nullptr;
-  woken_ = stream->next_woken_;
+  readers_->woken = stream->next_woken_;
   stream->is_woken_ = false;
   return stream;
 }
 
 void StreamLog::arrive(Stream& stream, uint64_t at) noexcept {
-  if (!stream.cursor_.waits) cursors_.wait_at(stream.cursor_, at);
+  if (!stream.cursor_.waits) readers_->cursors.wait_at(stream.cursor_, at);
   wake(stream);
 }
 
 void StreamLog::arrive_lifecycle(Stream& stream, uint64_t at) noexcept {
-  if (!stream.lifecycle_.waits) lifecycle_cursors_.wait_at(stream.lifecycle_, at);
+  if (!stream.lifecycle_.waits) readers_->lifecycle_cursors.wait_at(stream.lifecycle_, at);
   wake(stream);
 }
 
 void StreamLog::set_waiting(Stream& stream, uint64_t waiting) noexcept {
-  holding_ -= stream.holds() ? 1 : 0;
+  readers_->holding -= stream.holds() ? 1 : 0;
   stream.waiting_ = waiting;
-  holding_ += stream.holds() ? 1 : 0;
+  readers_->holding += stream.holds() ? 1 : 0;
 }
 
 // Memory did not suffice for an item: all have lost it.
 void StreamLog::miss_one(uint64_t sequence) noexcept {
-  for (Stream* stream : subscribers_) arrive(*stream, sequence);
+  for (Stream* stream : subscribers()) arrive(*stream, sequence);
 }
 
 void StreamLog::append(const Published& item, EndedEvents& dropped) noexcept {
-  if (retained_ == 0 && subscribers_.empty()) {
+  if (retained_max() == 0 && subscribers().empty()) {
     first_ = item.sequence + 1;
     return;
   }
@@ -118,36 +122,39 @@ void StreamLog::append(const Published& item, EndedEvents& dropped) noexcept {
     first_ = item.sequence + 1;
     return miss_one(item.sequence);
   }
-  for_each_that_wants(wants_, item.event->type(), [&](Stream& stream) {
-    if (stream.options_.holds) set_waiting(stream, stream.waiting_ + 1);
-    arrive(stream, item.sequence);
-  });
-  while (items_.size() > total_max_) pop(dropped);
+  if (readers_) {
+    for_each_that_wants(readers_->wants, item.event->type(), [&](Stream& stream) {
+      if (stream.options_.holds) set_waiting(stream, stream.waiting_ + 1);
+      arrive(stream, item.sequence);
+    });
+  }
+  while (items_.size() > items_max() && items_.size() - items_max() > retained_max()) pop(dropped);
   trim(dropped);
 }
 
 void StreamLog::append_lifecycle(const Ref<Event>& event, uint64_t after, EndedEvents& dropped,
                                  bool is_routed) noexcept {
-  if (listeners_ == 0) return;
+  if (readers_->listeners == 0) return;
   auto kept = static_cast<bool>(event);
   try {
-    if (kept) lifecycle_.push_back({event, after, is_routed});
+    if (kept) readers_->lifecycle.push_back({event, after, is_routed});
   } catch (const std::bad_alloc&) {
     kept = false;
   }
   if (!kept) {
-    while (!lifecycle_.empty()) pop_lifecycle(dropped);
-    const uint64_t missed = lifecycle_first_++;
-    for (Stream* stream : subscribers_) {
+    while (!readers_->lifecycle.empty()) pop_lifecycle(dropped);
+    const uint64_t missed = readers_->lifecycle_first++;
+    for (Stream* stream : readers_->subscribers) {
       if (stream->options_.listens()) arrive_lifecycle(*stream, missed);
     }
     return;
   }
-  for_each_that_wants(is_routed ? routed_wants_ : lifecycle_wants_, event->type(), [&](Stream& stream) {
-    if (stream.options_.holds) set_waiting(stream, stream.waiting_ + 1);
-    arrive_lifecycle(stream, lifecycle_end() - 1);
-  });
-  while (lifecycle_.size() > items_max_) pop_lifecycle(dropped);
+  for_each_that_wants(is_routed ? readers_->routed_wants : readers_->lifecycle_wants, event->type(),
+                      [&](Stream& stream) {
+                        if (stream.options_.holds) set_waiting(stream, stream.waiting_ + 1);
+                        arrive_lifecycle(stream, lifecycle_end() - 1);
+                      });
+  while (readers_->lifecycle.size() > items_max()) pop_lifecycle(dropped);
 }
 
 bool StreamLog::has_item(const Stream& stream) const noexcept {
@@ -159,18 +166,18 @@ bool StreamLog::has_item(const Stream& stream) const noexcept {
 void StreamLog::stand_at(Stream& stream, uint64_t at, uint64_t lifecycle) noexcept {
   while (at >= first_ && at < end() && !stream.wants(*items_[at - first_])) ++at;
   if (at < end()) {
-    cursors_.wait_at(stream.cursor_, at);
+    readers_->cursors.wait_at(stream.cursor_, at);
   } else {
-    cursors_.stand_at_end(stream.cursor_);
+    readers_->cursors.stand_at_end(stream.cursor_);
   }
   if (!stream.options_.listens()) return;
-  while (lifecycle >= lifecycle_first_ && lifecycle < lifecycle_end() &&
+  while (lifecycle >= readers_->lifecycle_first && lifecycle < lifecycle_end() &&
          !stream.wants_unnumbered(lifecycle_at(lifecycle)))
     ++lifecycle;
   if (lifecycle < lifecycle_end()) {
-    lifecycle_cursors_.wait_at(stream.lifecycle_, lifecycle);
+    readers_->lifecycle_cursors.wait_at(stream.lifecycle_, lifecycle);
   } else {
-    lifecycle_cursors_.stand_at_end(stream.lifecycle_);
+    readers_->lifecycle_cursors.stand_at_end(stream.lifecycle_);
   }
 }
 
@@ -180,7 +187,7 @@ void StreamLog::count_waiting(Stream& stream) noexcept {
   for (uint64_t i = std::max(stream.cursor_.at_or(end()), first_); i < end(); ++i)
     waiting += stream.wants(*items_[i - first_]) ? 1 : 0;
   if (stream.options_.listens()) {
-    for (uint64_t i = std::max(stream.lifecycle_.at_or(lifecycle_end()), lifecycle_first_);
+    for (uint64_t i = std::max(stream.lifecycle_.at_or(lifecycle_end()), readers_->lifecycle_first);
          i < lifecycle_end(); ++i)
       waiting += stream.wants_unnumbered(lifecycle_at(i)) ? 1 : 0;
   }
@@ -195,8 +202,8 @@ bool StreamLog::take_gap(Stream& stream, Item& gap) {
   const uint64_t lifecycle_at_first = stream.lifecycle_.at_or(lifecycle_end());
   uint64_t lifecycle = lifecycle_at_first;
   if (stream.options_.listens()) {
-    lifecycle = std::max(lifecycle, stream.lifecycle_.floor(lifecycle_first_, lifecycle_end()));
-    // HandsReport from among the items that are lost.
+    lifecycle = std::max(lifecycle, stream.lifecycle_.floor(readers_->lifecycle_first, lifecycle_end()));
+    // Lifecycle items from among the items that are lost.
     while (missed != 0 && lifecycle < lifecycle_end() && lifecycle_at(lifecycle).sequence + 1 < floor)
       ++lifecycle;
   }
@@ -214,8 +221,8 @@ bool StreamLog::take_gap(Stream& stream, Item& gap) {
 StreamLog::Item StreamLog::take(Stream& stream, EndedEvents& dropped) {
   const uint64_t at = stream.cursor_.at_or(end());
   const uint64_t lifecycle = stream.lifecycle_.at_or(lifecycle_end());
-  const bool lifecycle_lost =
-      stream.lifecycle_.waits && lifecycle < stream.lifecycle_.floor(lifecycle_first_, lifecycle_end());
+  const bool lifecycle_lost = stream.lifecycle_.waits &&
+                              lifecycle < stream.lifecycle_.floor(readers_->lifecycle_first, lifecycle_end());
   const bool lifecycle_first =
       stream.lifecycle_.waits && !lifecycle_lost && lifecycle_at(lifecycle).sequence < at;
   Item item;
@@ -235,11 +242,12 @@ StreamLog::Item StreamLog::take(Stream& stream, EndedEvents& dropped) {
 }
 
 void StreamLog::trim(EndedEvents& dropped) noexcept {
-  const uint64_t retained = end() - std::min<uint64_t>(items_.size(), retained_);
-  const uint64_t needed = std::min(retained, cursors_.needed(end()));
-  const uint64_t lifecycle_needed = lifecycle_cursors_.needed(lifecycle_end());
+  const uint64_t retained = end() - std::min<uint64_t>(items_.size(), retained_max());
+  const uint64_t needed = readers_ ? std::min(retained, readers_->cursors.needed(end())) : retained;
   while (!items_.empty() && first_ < needed) pop(dropped);
-  while (!lifecycle_.empty() && lifecycle_first_ < lifecycle_needed) pop_lifecycle(dropped);
+  if (!readers_) return;
+  const uint64_t lifecycle_needed = readers_->lifecycle_cursors.needed(lifecycle_end());
+  while (!readers_->lifecycle.empty() && readers_->lifecycle_first < lifecycle_needed) pop_lifecycle(dropped);
 }
 
 void StreamLog::pop(EndedEvents& dropped) noexcept {
@@ -249,9 +257,9 @@ void StreamLog::pop(EndedEvents& dropped) noexcept {
 }
 
 void StreamLog::pop_lifecycle(EndedEvents& dropped) noexcept {
-  dropped.add(std::move(lifecycle_.front().event));
-  lifecycle_.pop_front();
-  ++lifecycle_first_;
+  dropped.add(std::move(readers_->lifecycle.front().event));
+  readers_->lifecycle.pop_front();
+  ++readers_->lifecycle_first;
 }
 
 bool Stream::wants(const Event& event) const noexcept {

@@ -12,13 +12,15 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/object.hpp"
+#include "base/ring.hpp"
 #include "engine/cursors.hpp"
 #include "engine/host.hpp"
 #include "run/tick.hpp"
@@ -42,12 +44,8 @@ struct StreamOptions {
 
 class StreamLog {
  public:
-  // next_sequence: of the item that will be published next. Throws std::bad_alloc.
-  StreamLog(const Limits& limits, uint64_t next_sequence)
-      : items_max_(limits.stream_items),
-        retained_(limits.stream_retained),
-        total_max_(retained_ > UINT64_MAX - items_max_ ? UINT64_MAX : items_max_ + retained_),
-        first_(next_sequence) {}
+  // limits: those of the workflow, which outlive it. next_sequence: of the item that will be published next.
+  StreamLog(const Limits& limits, uint64_t next_sequence) : limits_(limits), first_(next_sequence) {}
 
   struct Item {
     Ref<Event> event;
@@ -55,16 +53,18 @@ class StreamLog {
     bool is_routed = false;  // an event that went its way, for those who want to see them all
   };
 
-  const std::vector<Stream*>& subscribers() const noexcept { return subscribers_; }
+  std::span<Stream* const> subscribers() const noexcept {
+    return readers_ ? std::span<Stream* const>(readers_->subscribers) : std::span<Stream* const>();
+  }
   // One of those that have got an item since they were asked for, and have a callback; null: there is none.
   Stream* take_woken() noexcept;
   // Whether anybody listens to lifecycle items, or to events that are routed; whether to the latter.
-  bool watched() const noexcept { return listeners_ != 0; }
-  bool shows_routed() const noexcept { return !routed_wants_.empty(); }
-  bool shows_lifecycle() const noexcept { return !lifecycle_wants_.empty(); }
+  bool watched() const noexcept { return readers_ && readers_->listeners != 0; }
+  bool shows_routed() const noexcept { return readers_ && !readers_->routed_wants.empty(); }
+  bool shows_lifecycle() const noexcept { return readers_ && !readers_->lifecycle_wants.empty(); }
   // Whether a subscriber with back-pressure could hold the run back; whether one does.
-  bool may_hold() const noexcept { return holders_ != 0; }
-  bool holds() const noexcept { return holding_ != 0; }
+  bool may_hold() const noexcept { return readers_ && readers_->holders != 0; }
+  bool holds() const noexcept { return readers_ && readers_->holding != 0; }
 
   // Its cursors are set here. Throws std::bad_alloc, and has changed nothing then.
   void add(Stream* stream, uint64_t from);
@@ -83,9 +83,10 @@ class StreamLog {
  private:
   friend class Stream;
   uint64_t end() const noexcept { return first_ + items_.size(); }
-  uint64_t lifecycle_end() const noexcept { return lifecycle_first_ + lifecycle_.size(); }
+  // Where there are readers.
+  uint64_t lifecycle_end() const noexcept { return readers_->lifecycle_first + readers_->lifecycle.size(); }
   const Item& lifecycle_at(uint64_t position) const noexcept {
-    return lifecycle_[position - lifecycle_first_];
+    return readers_->lifecycle[position - readers_->lifecycle_first];
   }
   // Those that want a type of item: those that want all are under the empty one.
   using Wants = std::multimap<std::string_view, Stream*>;
@@ -105,25 +106,30 @@ class StreamLog {
   void pop(EndedEvents& dropped) noexcept;
   void pop_lifecycle(EndedEvents& dropped) noexcept;
 
-  const uint64_t items_max_;
-  const uint64_t retained_;
-  const uint64_t total_max_;
+  uint64_t items_max() const noexcept { return limits_.stream_items; }
+  uint64_t retained_max() const noexcept { return limits_.stream_retained; }
+
+  const Limits& limits_;
   uint64_t first_;  // the number of the first item in the log, or of the next one to come
-  std::deque<Ref<Event>> items_;
-  uint64_t lifecycle_first_ = 0;  // counts them; a position, not a number that anybody sees
-  std::deque<Item> lifecycle_;    // sequence: of the item before it
-  // What an item costs grows with those that want it; what one that takes it costs, with the logarithm of the
-  // number of subscribers.
-  std::vector<Stream*> subscribers_;  // each knows its place
-  Wants wants_;
-  Wants lifecycle_wants_;
-  Wants routed_wants_;
-  Cursors cursors_;
-  Cursors lifecycle_cursors_;
-  Stream* woken_ = nullptr;
-  size_t listeners_ = 0;
-  size_t holders_ = 0;
-  size_t holding_ = 0;  // that hold the run back
+  Ring<Ref<Event>> items_;
+  // Of those that subscribe; most logs only retain.
+  struct Readers {
+    uint64_t lifecycle_first = 0;  // counts them; a position, not a number that anybody sees
+    Ring<Item> lifecycle;          // sequence: of the item before it
+    // What an item costs grows with those that want it; what one that takes it costs, with the logarithm of the
+    // number of subscribers.
+    std::vector<Stream*> subscribers;  // each knows its place
+    Wants wants;
+    Wants lifecycle_wants;
+    Wants routed_wants;
+    Cursors cursors;
+    Cursors lifecycle_cursors;
+    Stream* woken = nullptr;
+    size_t listeners = 0;
+    size_t holders = 0;
+    size_t holding = 0;  // that hold the run back
+  };
+  std::unique_ptr<Readers> readers_;  // null until the first one comes; then it stays
 };
 
 class Stream final : public Object {

@@ -19,8 +19,9 @@ Invocation* find_invocation(const RunState& state, uint64_t id) noexcept {
   look_through(state.parked);
   look_through(state.asking);
   for (const StepState& step : state.steps) {
-    look_through(step.ready);
-    look_through(step.waiting);
+    if (!step.queues) continue;
+    look_through(step.queues->ready);
+    look_through(step.queues->waiting);
   }
   for (const auto& [key, timer] : state.timers) {
     if (found != nullptr) break;

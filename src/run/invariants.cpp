@@ -36,8 +36,9 @@ class Checker {
     require_size(walk<ById>(state_.asking, Place::asking), state_.asking.size());
     size_t permitted = 0;
     for (const StepState& step : state_.steps) {
-      permitted += walk<ById>(step.ready, Place::ready);
-      require_size(walk<ById>(step.waiting, Place::waiting), step.waiting.size());
+      if (!step.queues) continue;
+      permitted += walk<ById>(step.queues->ready, Place::ready);
+      require_size(walk<ById>(step.queues->waiting, Place::waiting), step.queues->waiting.size());
     }
     require_size(permitted, state_.permitted.size());
     for (const auto& [key, timer] : state_.timers) {
@@ -118,14 +119,20 @@ class Checker {
       require(has_ended(state_) || step.admitted == admitted_[i], 4, "admitted does not count the permits");
       require(permits == 0 ? step.abandoned == 0 : has_ended(state_) || given <= permits, 4,
               "more permits than there are");
-      require((step.place != 0) == !step.ready.empty(), 4, "a step is not where its ready ones say");
-      const Invocation* later = step.ready.last();
-      const Invocation* waiting = step.waiting.front();
+      require(step.parked == parked_[i], 5, "parked does not count");
+      require((permits != 0) == (step.queues != nullptr), 4, "queues of a step that needs no permits");
+      if (!step.queues) {
+        require(interrupted_waiting_[i] == 0, 4, "waiting where no permit is needed");
+        continue;
+      }
+      const PermitQueues& queues = *step.queues;
+      require((queues.place != 0) == !queues.ready.empty(), 4, "a step is not where its ready ones say");
+      const Invocation* later = queues.ready.last();
+      const Invocation* waiting = queues.waiting.front();
       require(later == nullptr || waiting == nullptr || later->id < waiting->id, 4,
               "one that waits would come first");
-      const bool waits = !step.waiting.empty() || interrupted_waiting_[i] != 0;
-      require(!waits || (permits != 0 && given >= permits), 4, "waiting beside a free permit");
-      require(step.parked == parked_[i], 5, "parked does not count");
+      const bool waits = !queues.waiting.empty() || interrupted_waiting_[i] != 0;
+      require(!waits || given >= permits, 4, "waiting beside a free permit");
     }
     require(abandoned == state_.abandoned, 4, "abandoned is not the sum");
     require(abandoned == 0 || state_.phase == Phase::running, 4, "permits kept beyond the end");

@@ -142,6 +142,17 @@ class InvocationPool {
     ++available_;
   }
 
+  // A journal that is as new; throws std::bad_alloc. One that was given back costs the next nothing.
+  std::unique_ptr<Journal> take_journal() {
+    return spare_journal_ ? std::move(spare_journal_) : std::make_unique<Journal>();
+  }
+  void give_journal(std::unique_ptr<Journal> journal) noexcept {
+    if (spare_journal_ || !journal->forget_effects()) return;
+    spare_journal_ = std::move(journal);
+  }
+  // The run rests, and may do so for long.
+  void drop_spares() noexcept { spare_journal_.reset(); }
+
   // The blocks of a run that is gone, for one that has not begun.
   void adopt(Blocks blocks) noexcept {
     blocks_ = std::move(blocks);
@@ -179,6 +190,7 @@ class InvocationPool {
   size_t available_ = kFirstBlock;  // free ones, and those in blocks that were never taken
   size_t next_block_ = 0;
   Blocks blocks_;
+  std::unique_ptr<Journal> spare_journal_;
   Invocation first_[kFirstBlock];
 };
 

@@ -44,13 +44,13 @@ struct Journal {
     bool is_unseen = false;  // came while the body was at work, which has not asked for it since
   };
 
-  std::vector<Effect> made;     // by position
-  size_t repeated = 0;          // the position that the present execution has come to
-  std::vector<Answer> answers;  // in the order in which they came
-  TextIndex answer_index;       // of their ids, once there are many
+  std::vector<Effect> made;                   // by position
+  std::vector<Answer> answers;                // in the order in which they came
+  std::unique_ptr<TextIndex> answer_index{};  // of their ids, once there are many; null until then
   // By its id, the digest of each question that it has asked, withdrawn ones included: nobody is given the answer
   // to another question. Stored in snapshots.
   std::map<std::string, uint64_t, std::less<>> asked;
+  uint32_t repeated = 0;            // the position among `made` that the present execution has come to
   bool has_asked = false;           // in its present execution, without a callback
   uint32_t called_back = 0;         // open questions whose answers go to a callback
   Question* questions = nullptr;    // its open ones, the newest first (Questions); of a run that goes on
@@ -84,6 +84,18 @@ struct Journal {
     return has_unseen;
   }
 
+  // As new, for another invocation, where it has sent and published and nothing else. False: it is not.
+  bool forget_effects() noexcept {
+    constexpr size_t kKeptMax = 64;
+    if (!asked.empty() || !answers.empty() || made.capacity() > kKeptMax) return false;
+    made.clear();
+    repeated = 0;
+    has_asked = false;
+    called_back = 0;
+    call = nullptr;
+    return true;
+  }
+
   // ---- what was asked, and answered ----
 
   // Whether another question was asked under this id.
@@ -97,8 +109,8 @@ struct Journal {
   }
   // Null where there is none of this id.
   Answer* find_answer(std::string_view request_id) noexcept {
-    if (!answer_index.empty()) {
-      const size_t place = answer_index.find(request_id, IdAt{answers});
+    if (answer_index && !answer_index->empty()) {
+      const size_t place = answer_index->find(request_id, IdAt{answers});
       return place == TextIndex::kNone ? nullptr : &answers[place];
     }
     for (Answer& answer : answers) {
@@ -110,12 +122,15 @@ struct Journal {
   void add_answer(std::string_view request_id, const Ref<Value>& value) {
     constexpr size_t kFew = 8;  // up to here, each is looked at
     const size_t count = answers.size();
-    const size_t unindexed = answer_index.empty() ? count : 0;
-    if (count >= kFew) answer_index.reserve(unindexed + 1, IdAt{answers});
+    const size_t unindexed = answer_index && !answer_index->empty() ? 0 : count;
+    if (count >= kFew) {
+      if (!answer_index) answer_index = std::make_unique<TextIndex>();
+      answer_index->reserve(unindexed + 1, IdAt{answers});
+    }
     answers.push_back({std::string(request_id), value});
     if (count < kFew) return;
     for (size_t place = count - unindexed; place <= count; ++place)
-      answer_index.put(answers[place].request_id, place, IdAt{answers});
+      answer_index->put(answers[place].request_id, place, IdAt{answers});
   }
 
  private:

@@ -15,6 +15,14 @@
 
 namespace blazen {
 
+// Of a step with permits.
+struct PermitQueues {
+  uint32_t place = 0;             // in the heap, counted from 1; 0: it is not there
+  uint64_t first_id = 0;          // of ready, while it is there
+  InvocationTree<ById> ready;     // those that have one
+  InvocationQueue<ById> waiting;  // those without
+};
+
 struct StepState {
   uint32_t admitted = 0;  // invocations that hold a permit: ready, in flight or interrupted; while the run
                           // goes on
@@ -23,10 +31,7 @@ struct StepState {
   // Permits that bodies have whose attempts are over, and which are still at work. They exist in this process
   // alone: not stored.
   uint32_t abandoned = 0;
-  uint32_t place = 0;             // in the heap, counted from 1; 0: it is not there
-  uint64_t first_id = 0;          // of ready, while it is there
-  InvocationTree<ById> ready;     // of a step with permits: those that have one
-  InvocationQueue<ById> waiting;  // those without
+  std::unique_ptr<PermitQueues> queues;  // null: the step needs no permits
 };
 using StepStates = std::vector<StepState>;
 
@@ -43,10 +48,10 @@ class Permitted {
   bool empty() const noexcept { return size() == 0; }
   // Of the lowest id; null: there is none.
   [[gnu::noinline]] Invocation* front(const StepStates& steps) const noexcept {
-    return empty() ? nullptr : steps[heap_->at[0]].ready.first();
+    return empty() ? nullptr : steps[heap_->at[0]].queues->ready.first();
   }
   [[gnu::noinline]] void add(StepStates& steps, Invocation* item) noexcept {
-    StepState& step = steps[item->step];
+    PermitQueues& step = *steps[item->step].queues;
     const bool is_first = step.ready.empty() || item->id < step.first_id;
     step.ready.insert(item);
     ++heap_->size;
@@ -59,7 +64,7 @@ class Permitted {
     rise(steps, step.place - 1);
   }
   [[gnu::noinline]] void remove(StepStates& steps, Invocation* item) noexcept {
-    StepState& step = steps[item->step];
+    PermitQueues& step = *steps[item->step].queues;
     step.ready.remove(item);
     --heap_->size;
     if (item->id != step.first_id) return;
@@ -83,11 +88,11 @@ class Permitted {
 
  private:
   uint64_t first_at(const StepStates& steps, uint32_t at) const noexcept {
-    return steps[heap_->at[at]].first_id;
+    return steps[heap_->at[at]].queues->first_id;
   }
   void put(StepStates& steps, uint32_t at, StepIndex step) noexcept {
     heap_->at[at] = step;
-    steps[step].place = at + 1;
+    steps[step].queues->place = at + 1;
   }
   void swap(StepStates& steps, uint32_t a, uint32_t b) noexcept {
     const StepIndex moved = heap_->at[a];

@@ -36,10 +36,11 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   cold.dropped_timers.take(state.timers);
   cold.dropped_questions.take(state.questions);
   for (StepState& step : state.steps) {
-    drop(step.waiting);
-    cold.dropped_late.join(step.ready);
     step.parked = 0;
-    step.place = 0;
+    if (!step.queues) continue;
+    drop(step.queues->waiting);
+    cold.dropped_late.join(step.queues->ready);
+    step.queues->place = 0;
   }
   state.permitted.forget();
   state.open = state.in_flight.size();
@@ -113,7 +114,7 @@ Ref<Error> with_description(Ref<Error> error, const RunState& state, int64_t now
 Ref<Error> stalled(const RunState& state, int64_t now_ms) noexcept {
   try {
     const std::string& last =
-        state.last_type == kUnknownType ? state.last_unhandled : state.workflow->type_name(state.last_type);
+        state.last_type == kUnknownType ? last_unhandled(state) : state.workflow->type_name(state.last_type);
     return with_description(
         Error::make(Status::stalled, std::string("the run can make no progress: nothing is queued or "
                                                  "running, and no StopEvent came; the last event was '")
@@ -173,7 +174,8 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
   commands.cold().published.reserve(commands.cold().published.size() + outputs.size());
   size_t longest = 0;
   for (const Output& output : outputs) longest = std::max(longest, output.event->type().size());
-  state.last_unhandled.reserve(longest);
+  if (!state.last_unhandled) state.last_unhandled = std::make_unique<std::string>();
+  state.last_unhandled->reserve(longest);
 }
 
 [[gnu::noinline]] void reserve_for_questions(RunState& state, size_t count, Commands& commands) {
@@ -251,7 +253,7 @@ void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
     permit(state, invocation);
   } else {
     invocation->place = Place::waiting;
-    step.waiting.push_back(invocation);
+    step.queues->waiting.push_back(invocation);
   }
 }
 
@@ -283,7 +285,7 @@ void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
     return false;
   }
   state.last_type = kUnknownType;
-  state.last_unhandled = output.event->type();  // reserved
+  *state.last_unhandled = output.event->type();  // reserved
   if (policy == Unhandled::stream) publish(state, output.event, commands);
   return true;
 }
@@ -401,9 +403,9 @@ void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Comma
     ++step.admitted;
     return;
   }
-  Invocation* next = step.waiting.front();
+  Invocation* next = step.queues->waiting.front();
   if (next == nullptr) return;
-  step.waiting.remove(next);
+  step.queues->waiting.remove(next);
   permit(state, next);
 }
 
@@ -433,7 +435,7 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
 // The answers are values of the host: they go outside the lock.
 [[gnu::noinline]] void leave_journal(RunState& state, Invocation* invocation, Commands& commands) noexcept {
   withdraw_questions(state, invocation);
-  if (invocation->journal->answers.empty()) return invocation->journal.reset();
+  if (invocation->journal->answers.empty()) return state.pool.give_journal(std::move(invocation->journal));
   commands.more = true;
   invocation->journal->next = std::move(commands.cold().dropped_journals);
   commands.cold().dropped_journals = std::move(invocation->journal);
@@ -457,12 +459,12 @@ void leave_flight(RunState& state, Invocation* invocation, Commands& commands) n
 // do here. False: all that hold one come before this invocation, or run.
 bool take_permit(RunState& state, const Invocation& invocation) noexcept {
   StepState& step = state.steps[invocation.step];
-  Invocation* later = step.ready.last();
+  Invocation* later = step.queues->ready.last();
   if (later == nullptr || later->id < invocation.id) return false;
   state.permitted.remove(state.steps, later);
   --step.admitted;
   later->place = Place::waiting;
-  step.waiting.insert(later);
+  step.queues->waiting.insert(later);
   return true;
 }
 
@@ -482,7 +484,7 @@ void requeue(RunState& state, Invocation* invocation) noexcept {
     permit(state, invocation);
   } else {
     invocation->place = Place::waiting;
-    step.waiting.insert(invocation);
+    step.queues->waiting.insert(invocation);
   }
 }
 
@@ -599,7 +601,7 @@ void leave_queue(RunState& state, Invocation* invocation) noexcept {
         state.permitted.remove(state.steps, invocation);
       }
       return hand_on();
-    case Place::waiting: return step.waiting.remove(invocation);
+    case Place::waiting: return step.queues->waiting.remove(invocation);
     case Place::parked:
       state.parked.remove(invocation);
       --step.parked;
@@ -721,19 +723,18 @@ bool is_repetition(RunState& state, const Tick& tick, Commands& commands) {
   return true;
 }
 
-// Null: there is nothing to report.
-Ref<Event> make_divergence(const Tick& tick, Commands& commands) {
+bool diverges(const Tick& tick) noexcept {
+  return tick.invocation->journal->earlier() != nullptr ||
+         (tick.question != nullptr && !tick.question->instead_of.empty());
+}
+
+[[gnu::noinline]] Ref<Event> make_divergence(const Tick& tick, Commands& commands) {
   const Invocation& invocation = *tick.invocation;
   const std::string_view instead_of = tick.question == nullptr ? "" : tick.question->instead_of;
-  if (invocation.journal->earlier() == nullptr && instead_of.empty()) return nullptr;
   std::string members = position_member(invocation);
   if (!instead_of.empty())
     members += question_members(tick.outputs.front().event->correlation(), instead_of, commands);
   return make_report("send_diverged", invocation, members, commands);
-}
-
-void report(RunState& state, Ref<Event> report, Commands& commands) noexcept {
-  if (report) publish(state, std::move(report), commands);
 }
 
 bool refuse(Commands& commands, Status status, const char* limit) noexcept {
@@ -750,8 +751,8 @@ bool effect_has_room(const RunState& state, const Invocation& invocation, Comman
 }
 
 // Throws std::bad_alloc.
-Journal& journal_of(Invocation& invocation) {
-  if (!invocation.journal) invocation.journal = std::make_unique<Journal>();
+Journal& journal_of(RunState& state, Invocation& invocation) {
+  if (!invocation.journal) invocation.journal = state.pool.take_journal();
   return *invocation.journal;
 }
 
@@ -797,15 +798,15 @@ void send(RunState& state, Tick& tick, Commands& commands) {
     refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
     return;
   }
-  journal_of(*tick.invocation).reserve();
+  journal_of(state, *tick.invocation).reserve();
   reserve_for(state, tick, deliveries, commands);
   if (tick.is_special && refuse_asking(state, tick, commands)) return;
-  Ref<Event> divergence = make_divergence(tick, commands);
+  Ref<Event> divergence = diverges(tick) ? make_divergence(tick, commands) : nullptr;
   if (tick.question != nullptr) {
     tick.invocation->journal->note_question(tick.outputs.front().event->correlation(), tick.question->digest);
     withdraw_question(state, *tick.invocation, tick.question->instead_of, commands);
   }
-  report(state, std::move(divergence), commands);
+  if (divergence) publish(state, std::move(divergence), commands);
   tick.invocation->journal->note(tick.effect);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
@@ -813,9 +814,9 @@ void send(RunState& state, Tick& tick, Commands& commands) {
 void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
   if (is_repetition(state, tick, commands)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
-  journal_of(*tick.invocation).reserve();
+  journal_of(state, *tick.invocation).reserve();
   commands.cold().published.reserve(1);
-  report(state, make_divergence(tick, commands), commands);
+  if (diverges(tick)) publish(state, make_divergence(tick, commands), commands);
   tick.invocation->journal->note(tick.effect);
   publish(state, std::move(tick.outputs.front().event), commands);
 }
@@ -876,7 +877,7 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
   if (tick.question->deadline_ms != 0) deadline = Questions::make_deadline();
   invocation.journal->note_question(id, tick.question->digest);
   withdraw_question(state, invocation, tick.question->instead_of, commands);
-  report(state, std::move(divergence), commands);
+  if (divergence) publish(state, std::move(divergence), commands);
   request->id = ++state.event_id_last;
   Question& question = open_question(state, request, &invocation, tick.now_ms, commands);
   if (!deadline.empty()) {
@@ -907,7 +908,7 @@ bool take_early_answer(RunState& state, const Tick& tick, Commands& commands) {
 void ask(RunState& state, Tick& tick, Commands& commands) {
   Invocation& invocation = *tick.invocation;
   const std::string_view id = tick.outputs.front().event->correlation();
-  const bool is_another = journal_of(invocation).has_asked_another(id, tick.question->digest);
+  const bool is_another = journal_of(state, invocation).has_asked_another(id, tick.question->digest);
   if (Journal::Answer* answer = invocation.journal->find_answer(id)) {
     if (is_another) return refuse_with(commands, question_is_another(id));
     if (!answer->value) return refuse_with(commands, question_was_withdrawn(id), Status::cancelled);
@@ -1346,6 +1347,7 @@ bool is_stalled(const RunState& state) noexcept {
   if (std::exchange(state.last_status, now) != now) {
     commands.more = true;
     commands.settled = true;
+    state.pool.drop_spares();
   }
   if (now == RunStatus::paused) commands.more = true;  // a body that lands changes nothing but who is at work
   // A run that was not started in this process has no time yet.

@@ -217,8 +217,9 @@ void RunDescription::copy_work(const RunState& state) {
   add_first(state.ready);
   add_first(state.parked);
   for (const StepState& step : state.steps) {
-    if (!step.ready.empty()) add_first(step.ready);
-    if (!step.waiting.empty()) add_first(step.waiting);
+    if (!step.queues) continue;
+    if (!step.queues->ready.empty()) add_first(step.queues->ready);
+    if (!step.queues->waiting.empty()) add_first(step.queues->waiting);
   }
   std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
   found.resize(std::min(found.size(), kListedMax));

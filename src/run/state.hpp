@@ -93,7 +93,7 @@ struct RunState {
   uint64_t start_last = 0;   // orders the invocations in flight; not stored
   TypeId last_type =
       kUnknownType;  // of the last event, for a stall to name; kUnknownType: see last_unhandled
-  std::string last_unhandled;
+  std::unique_ptr<std::string> last_unhandled;
 
   Ref<KeyTable> state;    // null: empty
   Ref<KeyTable> session;  // null: empty
@@ -102,7 +102,7 @@ struct RunState {
   Ref<Error> error;       // of a failed or cancelled run
 
   // The names of what its snapshots and its resume have left out. restore() alone sets it.
-  std::vector<std::string> dropped;
+  std::unique_ptr<const std::vector<std::string>> dropped;  // null: none
 
   std::unique_ptr<const std::vector<KeptSection>>
       kept_sections;  // ascending; restore() alone sets it; null: none
@@ -142,9 +142,17 @@ struct RunState {
   bool has_permits = false;
   for (size_t i = 0; i < definitions.size(); ++i) {
     state.steps[i].permits = definitions[i].concurrency_max;
-    has_permits |= definitions[i].concurrency_max != 0;
+    if (definitions[i].concurrency_max == 0) continue;
+    has_permits = true;
+    state.steps[i].queues = std::make_unique<PermitQueues>();
   }
   if (has_permits) state.permitted.make_room(definitions.size());
+}
+
+// Empty: there was none.
+inline const std::string& last_unhandled(const RunState& state) noexcept {
+  static const std::string none;
+  return state.last_unhandled ? *state.last_unhandled : none;
 }
 
 inline bool has_ended(const RunState& state) noexcept { return state.phase >= Phase::completed; }
@@ -180,7 +188,8 @@ inline bool has_timers(const RunState& state) noexcept { return !state.timers.em
   for (const StepState& step : state.steps) {
     if (step.abandoned == 0) continue;
     const auto index = static_cast<StepIndex>(&step - state.steps.data());
-    if (!step.waiting.empty() || state.interrupted_waiting.first_of_step(index) != nullptr) return true;
+    if (!step.queues->waiting.empty() || state.interrupted_waiting.first_of_step(index) != nullptr)
+      return true;
   }
   return false;
 }

@@ -63,8 +63,9 @@ std::string summarize(const RunState& state) {
   take("in flight");
   count(state.ready, counts);
   for (const StepState& step : state.steps) {
-    count(step.ready, counts);
-    count(step.waiting, counts);
+    if (!step.queues) continue;
+    count(step.queues->ready, counts);
+    count(step.queues->waiting, counts);
   }
   take("queued");
   for (StepIndex step = 0; step < counts.size(); ++step) counts[step] = state.steps[step].abandoned;

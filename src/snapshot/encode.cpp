@@ -59,8 +59,9 @@ void cut_queued(const RunState& state, SnapshotCut& cut) {
   cut_queue(state.ready, cut);
   cut_queue(state.parked, cut);
   for (const StepState& step : state.steps) {
-    cut_queue(step.ready, cut);
-    cut_queue(step.waiting, cut);
+    if (!step.queues) continue;
+    cut_queue(step.queues->ready, cut);
+    cut_queue(step.queues->waiting, cut);
   }
   cut_queue(state.asking, cut);
   for (const auto& [key, timer] : state.timers) {
@@ -732,13 +733,13 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   cut.write_last = state.write_last;
   cut.stream_last = state.stream_last;
   cut.last_event =
-      state.last_type == kUnknownType ? state.last_unhandled : state.workflow->type_name(state.last_type);
+      state.last_type == kUnknownType ? last_unhandled(state) : state.workflow->type_name(state.last_type);
   cut.metadata = state.metadata;
   cut.state = cut_table(state.state, cut.state_order_known);
   cut.session = cut_table(state.session, cut.session_order_known);
   cut.result = state.result;
   cut.error = state.error;
-  cut.dropped = state.dropped;
+  if (state.dropped) cut.dropped = *state.dropped;
   cut.kept_sections = state.kept_sections.get();
   // What a body still does after the end of its run counts no more.
   if (has_ended(state)) return cut;

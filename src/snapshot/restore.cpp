@@ -273,7 +273,8 @@ void restore_counters(const SnapshotDocument& document, RunState& state) {
   state.write_last = document.write_last;
   state.stream_last = document.stream_last;
   state.last_type = state.workflow->find_type(document.last_event);
-  if (state.last_type == kUnknownType) state.last_unhandled = document.last_event;
+  if (state.last_type == kUnknownType && !document.last_event.empty())
+    state.last_unhandled = std::make_unique<std::string>(document.last_event);
 }
 
 // Finds invocations by their ids. Sorted, as all of its kind here: no choice of ids makes it slow.
@@ -457,7 +458,8 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   out.state = restore_state(document);
   out.session = std::move(session);
   out.metadata = document.metadata;
-  out.dropped = revival.dropped();
+  if (std::vector<std::string> dropped = revival.dropped(); !dropped.empty())
+    out.dropped = std::make_unique<const std::vector<std::string>>(std::move(dropped));
   out.kept_sections = restore_sections(document);
   out.early_answers = restore_early_answers(document);
   out.result = std::move(result);

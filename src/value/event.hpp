@@ -72,10 +72,11 @@ class Event final : public Object {
     return Ref<Event>::adopt(new (memory) Event(bytes, type, std::move(value), source, correlation));
   }
   [[gnu::always_inline]] static Ref<Event> make_in(EventCache& cache, std::string_view type, Ref<Value> value,
-                                                   std::string_view source) {
-    const size_t bytes = bytes_of(type, source, {});
+                                                   std::string_view source,
+                                                   std::string_view correlation = {}) {
+    const size_t bytes = bytes_of(type, source, correlation);
     void* memory = cache.take(bytes);
-    return Ref<Event>::adopt(new (memory) Event(bytes, type, std::move(value), source, {}));
+    return Ref<Event>::adopt(new (memory) Event(bytes, type, std::move(value), source, correlation));
   }
   static void destroy(Event* event) noexcept;
 

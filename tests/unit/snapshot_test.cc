@@ -113,7 +113,7 @@ TEST(Snapshot, RestoresEverythingThatTheRunHad) {
     EXPECT_EQ(after->write_last, before.write_last);
     EXPECT_EQ(after->stream_last, before.stream_last);
     EXPECT_EQ(after->last_type, before.last_type);
-    EXPECT_EQ(after->last_unhandled, before.last_unhandled);
+    EXPECT_EQ(last_unhandled(*after), last_unhandled(before));
     EXPECT_EQ(after->open, has_ended(before) ? 0 : before.open);
     EXPECT_EQ(after->pause, before.pause);
     EXPECT_EQ(after->questions.size(), before.questions.size());
