@@ -21,7 +21,8 @@ inline void* allocate_big(size_t bytes) {
   if (bytes >= 2 * kBigPageBytes) {
     const uintptr_t begin = (reinterpret_cast<uintptr_t>(memory) + kBigPageBytes - 1) & ~(kBigPageBytes - 1);
     const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + bytes) & ~(kBigPageBytes - 1);
-    (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // it is only advice
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): whole pages of it; and it is only advice
+    (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
   }
 #endif
   return memory;

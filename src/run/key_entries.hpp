@@ -110,6 +110,7 @@ class KeyEntries {
 
   class Iterator {
    public:
+    // NOLINTNEXTLINE(readability-identifier-naming): a name of the standard library
     using iterator_category = std::forward_iterator_tag;
     using value_type = KeyEntry;
     using difference_type = std::ptrdiff_t;
@@ -148,6 +149,7 @@ class KeyEntries {
   static uint32_t full(uint32_t block) noexcept { return block == 0 ? 4 : start_of(block); }
 
   KeyEntry* place(uint32_t position) const noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): one sum, whatever the block
     return reinterpret_cast<KeyEntry*>(blocks_[block_of(position)].origin + position * sizeof(KeyEntry));
   }
 
@@ -163,7 +165,7 @@ class KeyEntries {
       blocks_.push_back(made);
       return;
     }
-    auto* to = reinterpret_cast<KeyEntry*>(line);
+    auto* to = reinterpret_cast<KeyEntry*>(line);  // NOLINT(performance-no-int-to-ptr): a line of the block
     for (uint32_t position = start; position < size_; ++position, ++to) {
       KeyEntry* from = place(position);
       new (to) KeyEntry(std::move(*from));
