@@ -47,10 +47,10 @@ void Call::begin(Run& run, const Workflow& workflow, Invocation* invocation) noe
   invocation_id_ = invocation->id;
   attempt_ = invocation->attempt;
   deferred_ = false;
-  is_shared_ = false;
-  is_special_ = false;
   completed_ = false;
   returned_ = false;
+  is_special_ = false;
+  is_shared_ = false;
   abandoned_.store(false, std::memory_order_relaxed);
   open_.store(true, std::memory_order_relaxed);
 }

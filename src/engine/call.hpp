@@ -175,10 +175,10 @@ class Call final : public Object {
   bool completed_ = false;
   bool returned_ = false;
   bool is_special_ = false;  // it has a cold state, or a time-out
+  bool is_shared_ = false;   // others have references: it is not used for another body
   bool leaves_ = false;      // spent_, or event_kept_ of an abandoned one
   bool timed_ = false;       // in the run's step timers, at timer_at_
   bool listed_ = false;      // in the run's list of calls that something outside may have to do with
-  bool is_shared_ = false;   // others have references: it is not used for another body
   // While its body is at work, and what it does counts no more: it is counted, keeps a thread of the
   // executor, and the log knows.
   bool is_kept_ = false;

@@ -269,7 +269,8 @@ class Run final : public Object, public RunEntry {
   // Calls that something outside may have to do with.
   void list(Locked locked, Call& call) noexcept;
   void unlist(Locked locked, Call& call) noexcept;
-  // The time of a step's attempt. reserve_timer: no memory, where false.
+  // The time of a step's attempt. give_time, reserve_timer: no memory, where false.
+  bool give_time(Locked locked, Call& call, Notifications& notifications) noexcept;
   bool reserve_timer(Locked locked, Call& call) noexcept;
   void set_timer(Locked locked, Call& call, int64_t now, Notifications& notifications) noexcept;
   void stop_timer(Locked locked, Call& call) noexcept;

@@ -177,21 +177,31 @@ void Run::dispatch(Locked locked, Commands& commands, Notifications& notificatio
   Invocation* invocation = commands.start;
   if (invocation == nullptr) return false;
   if (call == nullptr) call = take_call(locked);
-  const bool is_timed = time_.has_step_timeouts && workflow().steps()[invocation->step].timeout_ms != 0;
-  if (call == nullptr || (is_timed && !reserve_timer(locked, *call))) {
+  if (call != nullptr) {
+    if (call->leaves_) call->leave(pending_release);
+    call->begin(*this, workflow(), invocation);
+  }
+  if (call == nullptr || (time_.has_step_timeouts && !give_time(locked, *call, notifications))) {
     commands.start = nullptr;
     fail_without_memory(locked, invocation, false, commands, notifications);
     return false;
   }
-  if (call->leaves_) call->leave(pending_release);
-  call->begin(*this, workflow(), invocation);
-  if (is_timed) {
-    call->is_special_ = true;
-    set_timer(locked, *call, begin_ms(), notifications);
-  }
-  if (time_.has_step_timeouts && call->step_->body->cancelled != nullptr) list(locked, *call);
   call->started_ms_ = state().watched ? now_ms() : -1;
   if (time_.shares_work) offer_rest(locked, notifications);
+  return true;
+}
+
+// In a workflow with step time-outs. False: there is no memory, and the call is closed.
+[[gnu::noinline]] bool Run::give_time(Locked locked, Call& call, Notifications& notifications) noexcept {
+  if (call.step_->timeout_ms != 0) {
+    if (!reserve_timer(locked, call)) {
+      call.open_.store(false, std::memory_order_release);
+      return false;
+    }
+    call.is_special_ = true;
+    set_timer(locked, call, begin_ms(), notifications);
+  }
+  if (call.step_->body->cancelled != nullptr) list(locked, call);
   return true;
 }
 
