@@ -1317,7 +1317,7 @@ BLAZEN_API blazen_status blazen_run_withdraw_question(blazen_run *run, const cha
 BLAZEN_API blazen_status blazen_run_fail_question(blazen_run *run, const char *request_id, size_t request_id_length,
                                                   blazen_error *cause, blazen_error **error);
 /** Gives the open questions, in the order in which they were asked: a JSON array of {request_id, prompt, metadata, step,
- * invocation_id, asked_ms (the date), age_ms}.
+ * invocation_id, asked_ms (the date), age_ms, and deadline_ms (the date), where it has one}.
  * [own: run in, questions out | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_questions(const blazen_run *run, blazen_value **questions, blazen_error **error);
 /** Whether the host has to answer something: *wants is 1 while a question is open that no input handler of the run has been
@@ -1354,8 +1354,8 @@ BLAZEN_API uint64_t blazen_context_invocation_id(const blazen_context *context);
 /** Says which attempt of the invocation this is, from 1.
  * [own: context in | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API uint32_t blazen_context_attempt(const blazen_context *context);
-/** Says whether the step is cancelled: 1 when the run has ended or the time of this attempt is up, and nothing that the step
- * does counts any more; else 0.
+/** Says whether the step is cancelled: 1 when the run has ended, the time of this attempt is up, or
+ * blazen_run_cancel_invocation was called, and nothing that the step does counts any more; else 0.
  * [own: context in | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API int32_t blazen_context_is_cancelled(const blazen_context *context);
 /** Tells a step that it is cancelled: see blazen_context_is_cancelled.
@@ -1414,9 +1414,9 @@ typedef struct blazen_question {
     blazen_answer_fn answered;    /**< NULL: the body is called again */
     void *user_data;              /**< keep?: of answered; drop(user_data) runs after it, or instead of it */
     blazen_drop_fn drop;
-    int64_t deadline_ms; /**< so long after it is asked, it is answered with default_answer where nobody has; 0: it waits for
-                            ever. It passes while the run waits for its answer, and between two processes, by the date; not
-                            while the run is paused. Since 0.2 */
+    int64_t deadline_ms; /**< so long after it is asked, by the date, it is answered with default_answer where nobody has; 0: it
+                            waits for ever. What is up between two processes is answered when the run goes on, as is what is
+                            up while it is paused. Since 0.2 */
     const blazen_value *default_answer; /**< in?: not LIVE; NULL: JSON null. Since 0.2 */
 } blazen_question;
 /** The defaults, to begin with: `blazen_question x = BLAZEN_QUESTION_INIT;`.

@@ -123,7 +123,7 @@ void Run::tell_kept() const noexcept {
     const LogLevel level = is_told_to_stop ? LogLevel::warning : LogLevel::info;
     try {
       tell_log(level, words_for(*step, attempt),
-               is_late ? ", is still at work after its time-out, and keeps its thread"
+               is_late ? ", is still at work, its attempt counts no more, and it keeps its thread"
                        : ", is still at work, the run has ended, and it keeps its thread");
     } catch (const std::bad_alloc&) {
       tell_log(level, "an abandoned body is still at work, and keeps its thread");

@@ -20,6 +20,9 @@ std::string path_of(const blazen_event* event, bool relaxed) {
          std::to_string(object["invocation_id"].get<uint64_t>());
 }
 
+// In the place of an answer.
+const char* const kWithdrawn = "withdrawn";
+
 }  // namespace
 
 // Of a plan that diverges, some later attempts ask something else. What the handler answers at once is looked
@@ -37,6 +40,7 @@ bool Driver::Held::is_asking() const {
 
 // What a call of a body may answer: it passes that on.
 bool Driver::may_be(blazen_status status) const {
+  if (status == BLAZEN_ERROR_CANCELLED) return plan_.withdraws_percent != 0;
   if (status != BLAZEN_ERROR_LIMIT) return status == BLAZEN_OK || status == BLAZEN_ERROR_HOST;
   note_limit("LIMIT");
   return !plan_.limits.empty();
@@ -212,7 +216,11 @@ blazen_status Driver::ask(Ctx& ctx, const std::string& own, const Behaviour& b) 
   bool waits = false;
   for (size_t i = 0; i < static_cast<size_t>(b.asks); ++i) {
     const std::string prompt = prompt_of(own, i, ctx.attempt());
-    std::string answer = held != held_.end() ? held->second.answers[i] : ctx.ask(prompt);
+    const std::string default_text = default_of(prompt);
+    std::string answer = held != held_.end()
+                             ? held->second.answers[i]
+                             : ctx.ask(prompt, {}, deadline_of(plan_, prompt), default_text);
+    if (answer == kWithdrawn) return BLAZEN_ERROR_CANCELLED;
     if (answer.empty() && ctx.failed == BLAZEN_PENDING && !ended() &&
         handle(plan_, prompt) == Handling::at_once && plan_.handler_percent >= 0) {
       answer = ctx.ask(prompt, "i" + std::to_string(ctx.id()) + "." + std::to_string(i + 1));
@@ -224,7 +232,7 @@ blazen_status Driver::ask(Ctx& ctx, const std::string& own, const Behaviour& b) 
       if (ctx.failed != BLAZEN_PENDING) return ctx.failed;
       waits = true;
     } else if (!waits) {
-      if (answer != answer_to(prompt)) fail("'" + prompt + "' got the answer " + answer);
+      if (!is_answer(prompt, answer)) fail("'" + prompt + "' got the answer " + answer);
       ctx.set("answer." + own + std::to_string(i), answer);
     }
   }
@@ -262,6 +270,16 @@ std::string Driver::answer_to(const std::string& prompt) const {
   return std::to_string(mix_text(plan_.seed, prompt));
 }
 
+std::string Driver::default_of(const std::string& prompt) const { return "[" + answer_to(prompt) + "]"; }
+
+bool Driver::is_answer(const std::string& prompt, const std::string& answer) const {
+  if (answer == answer_to(prompt)) return !is_withdrawn(plan_, prompt) || plan_.handler_percent >= 0;
+  if (answer == kWithdrawn) return is_withdrawn(plan_, prompt);
+  if (answer != default_of(prompt) || deadline_of(plan_, prompt) == 0) return false;
+  count("answers by default");
+  return true;
+}
+
 void Driver::ask_later(Ctx& ctx, uint64_t id, size_t index) {
   const Held& held = held_.at(id);
   const std::string prompt = prompt_of(held.path + "." + plan_.steps[held.step].name, index, held.attempt);
@@ -269,13 +287,16 @@ void Driver::ask_later(Ctx& ctx, uint64_t id, size_t index) {
   blazen_question question = BLAZEN_QUESTION_INIT;
   question.prompt = prompt.data();
   question.prompt_length = prompt.size();
+  question.deadline_ms = deadline_of(plan_, prompt);
+  const bt::Value default_answer = bt::json(default_of(prompt));
+  if (question.deadline_ms != 0) question.default_answer = default_answer;
   question.user_data = &asked;
   question.drop = [](void* self) { ++static_cast<Asked*>(self)->drops; };
   question.answered = [](void* self, blazen_context*, const char*, size_t, blazen_value* answer) {
     Asked& waiting = *static_cast<Asked*>(self);
     ++waiting.calls;
     if (waiting.drops != 0) waiting.driver->fail("a callback is called after it was dropped");
-    waiting.driver->answered(waiting, bt::data_of(answer));
+    waiting.driver->answered(waiting, answer == nullptr ? kWithdrawn : bt::data_of(answer));
   };
   bt::Value answer;
   const blazen_status status = noted(ctx, blazen_context_ask(ctx.raw, &question, answer.out(), nullptr));
@@ -283,6 +304,9 @@ void Driver::ask_later(Ctx& ctx, uint64_t id, size_t index) {
     count("answers that a deferred body finds");
     if (asked.drops != 1) fail("a callback that is not needed is not dropped at once");
     answered(asked, bt::data_of(answer));
+  } else if (status == BLAZEN_ERROR_CANCELLED && is_withdrawn(plan_, prompt) && !ended()) {
+    count("withdrawn questions that a deferred body finds");
+    answered(asked, kWithdrawn);
   } else if (status != BLAZEN_PENDING && !ended()) {
     fail(std::string("a question of a deferred step answered ") + blazen_status_name(status));
   }
@@ -296,7 +320,7 @@ void Driver::answered(const Asked& asked, const std::string& answer) {
   Held& held = at->second;
   if (asked.calls == 1) count("answers by callback");
   if (!held.answers[asked.index].empty()) fail("'" + asked.prompt + "' is answered twice");
-  if (answer != answer_to(asked.prompt)) fail("'" + asked.prompt + "' got the answer " + answer);
+  if (!is_answer(asked.prompt, answer)) fail("'" + asked.prompt + "' got the answer " + answer);
   held.answers[asked.index] = answer;
   if (!held.is_in_body && !held.is_asking()) all_answered(asked.invocation_id);
 }

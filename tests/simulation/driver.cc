@@ -118,6 +118,12 @@ int64_t Driver::due() {
     for (const nlohmann::json& item : all[list])
       least_ms = std::min(least_ms, item["due_in_ms"].get<int64_t>());
   }
+  retrying_.clear();
+  for (const nlohmann::json& item : all["retrying"]) retrying_.push_back(item["invocation_id"]);
+  for (const nlohmann::json& item : all["questions"]) {
+    if (item.contains("deadline_ms"))
+      least_ms = std::min(least_ms, item["deadline_ms"].get<int64_t>() - clock_->now_ms.load());
+  }
   const bool has_stopped = all["status"] != "running" && all["status"] != "waiting";
   for (const nlohmann::json& item : all["in_flight"]) {
     const auto held = held_.find(item["invocation_id"].get<uint64_t>());
@@ -196,11 +202,13 @@ bool Driver::act(uint64_t h, bool polled) {
   }
   size_t pick = (h >> 8) % count;
   if (pick < completable.size()) {
-    complete(completable[pick]);
+    if (!cancels(h, completable[pick])) complete(completable[pick]);
   } else if ((pick -= completable.size()) < asked.size()) {
-    answer(asked[pick]);
+    if (!cancels(h, asked[pick].value("invocation_id", uint64_t{0}))) answer(asked[pick]);
   } else if (pick == asked.size() && sends) {
     send_external();
+  } else if (!retrying_.empty() && cancels(h, retrying_[(h >> 16) % retrying_.size()])) {
+    sim::count("cancelled while they are to be tried again");
   } else {
     now_.log.push_back("time");
     trace("time " + std::to_string(timer_ms));
@@ -256,6 +264,7 @@ void Driver::complete(uint64_t id) {
 void Driver::answer(const nlohmann::json& question) {
   const std::string id = question["request_id"];
   const std::string prompt = question["prompt"];
+  if (is_withdrawn(plan_, prompt)) return withdraw(id);
   const bt::Value value = bt::json(answer_to(prompt));
   trace("answer " + id);
   now_.log.push_back("answer " + (plan_.relaxed ? prompt : id));
@@ -270,6 +279,30 @@ void Driver::answer(const nlohmann::json& question) {
   if (plan_.handler_percent >= 0) count("answers after the handler has said PENDING");
   if (blazen_run_respond(run_, id.data(), id.size(), value, nullptr) == BLAZEN_OK && !ended())
     fail("a question is answered twice");
+}
+
+void Driver::withdraw(const std::string& id) {
+  trace("withdraw " + id);
+  now_.log.push_back("withdraw " + id);
+  answering_ = true;
+  must(blazen_run_withdraw_question(run_, id.data(), id.size(), nullptr), "withdraw_question");
+  answering_ = false;
+  count("withdrawn questions");
+  if (blazen_run_withdraw_question(run_, id.data(), id.size(), nullptr) == BLAZEN_OK)
+    fail("a question is withdrawn twice");
+}
+
+// Whether this invocation is cancelled now, by chance. One that is held comes to its end in sweep().
+bool Driver::cancels(uint64_t h, uint64_t id) {
+  if (id == 0 || static_cast<int>(mix(h, id) % 100) >= plan_.cancels_percent) return false;
+  const int32_t retry = static_cast<int32_t>(mix(h, id, 1) % 2);
+  trace("cancel " + std::to_string(id));
+  now_.log.push_back("cancel " + std::to_string(id));
+  must(blazen_run_cancel_invocation(run_, id, retry, nullptr), "cancel_invocation");
+  count(retry != 0 ? "cancelled, and tried again where it may be" : "cancelled for good");
+  if (retry == 0 && blazen_run_cancel_invocation(run_, id, 0, nullptr) == BLAZEN_OK)
+    fail("an invocation is cancelled twice");
+  return true;
 }
 
 void Driver::send_external() {

@@ -114,6 +114,7 @@ class Driver {
     int tick = 0;
     bool polling = false;  // within the tick, its decision was made: a step is to run
     int externals = 0;
+    int64_t date_ms = 0;  // of the last snapshot
     std::vector<std::string> log, done;
     std::vector<bt::Item> items;
     std::map<uint64_t, uint32_t> completed;  // with their attempts
@@ -152,6 +153,8 @@ class Driver {
   void landed(size_t index, uint64_t id, const std::string& path, uint32_t attempt, bool is_done);
   std::string prompt_of(const std::string& own, size_t index, uint32_t attempt) const;
   std::string answer_to(const std::string& prompt) const;
+  std::string default_of(const std::string& prompt) const;
+  bool is_answer(const std::string& prompt, const std::string& answer) const;
 
   // driver.cc
   uint64_t poll();
@@ -167,15 +170,19 @@ class Driver {
   std::vector<uint64_t> completable() const;
   void complete(uint64_t id);
   void answer(const nlohmann::json& question);
+  void withdraw(const std::string& id);
+  bool cancels(uint64_t h, uint64_t id);
   void send_external();
 
   // interruptions.cc
-  void open(const std::string& bytes, bool is_first, int64_t now_ms, bool keeps_paused = false);
+  void open(const std::string& bytes, bool is_first, int64_t now_ms, bool has_passed = false,
+            bool keeps_paused = false);
   void close();
   void move(const std::string& bytes, Progress progress, bool unpause = false, int64_t passed_ms = -1);
   std::string snapshot(bool is_needed = true);
   bool may_move() const { return plan_.relaxed || !has_timed(); }
   bool has_timed() const;
+  bool has_deadline();
   void twice(const std::string& bytes);
   bool hands_over();
   void interrupt(const Interruption& at);
@@ -212,6 +219,7 @@ class Driver {
   bool is_in_crowd_ = false;
   bool has_threads_ = false;
   bool is_paused_ = false;
+  std::vector<uint64_t> retrying_;  // invocations, when due() has looked
   uint64_t published_before_ = 0;  // items that another process has published
   std::set<uint64_t> awaited_;
   std::string failure_;

@@ -38,6 +38,8 @@ class Follower {
         problem = take_news(item);
       } else if (item.type == BLAZEN_STREAM_GAP) {
         problem = take_gap(item, lost);
+      } else if (wants_.routed && item.sequence + 1 == next_) {
+        count("routed events");
       } else {
         problem = take_item(item, published);
       }

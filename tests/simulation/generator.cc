@@ -109,6 +109,11 @@ static Plan make_plan(uint64_t seed, int relaxed_percent) {
   }
   if (strict && rng.percent(25)) choose_limit(rng, plan);
   if (rng.percent(20)) plan.limits.emplace_back(BLAZEN_LIMIT_STREAM_RETAINED, rng.below(6));
+  // From a seed of their own, so that what is above stays the same.
+  Rng outside(mix(seed, 4));
+  if (strict && outside.percent(20)) plan.cancels_percent = 25;
+  if (strict && outside.percent(20)) plan.withdraws_percent = 30;
+  if (strict && outside.percent(20)) plan.deadlines_percent = 50;
   return plan;
 }
 
@@ -200,6 +205,16 @@ Handling handle(const Plan& plan, const std::string& prompt) {
   return static_cast<int>(h % 100) < plan.handler_percent ? Handling::at_once : Handling::later;
 }
 
+bool is_withdrawn(const Plan& plan, const std::string& prompt) {
+  return static_cast<int>(mix_text(plan.seed ^ 0xB6, prompt) % 100) < plan.withdraws_percent;
+}
+
+int64_t deadline_of(const Plan& plan, const std::string& prompt) {
+  const uint64_t h = mix_text(plan.seed ^ 0xC7, prompt);
+  if (static_cast<int>(h % 100) >= plan.deadlines_percent) return 0;
+  return static_cast<int64_t>(1 + (h >> 32) % 4) * 60;
+}
+
 const char* name_of(Kind kind) {
   static const char* const kNames[] = {"pause",          "drain",   "snapshot", "crash",  "inside",
                                        "pause_snapshot", "observe", "dated",    "follow", "abort"};
@@ -226,7 +241,10 @@ std::string text_of(const Plan& plan) {
                      std::to_string(plan.policy) + ", live " + std::to_string(static_cast<int>(plan.live)) +
                      ", timeout " + std::to_string(plan.timeout_ms) + ", session on pause " +
                      std::to_string(plan.session_on_pause) + ", externals " + std::to_string(plan.externals) +
-                     ", handler " + std::to_string(plan.handler_percent) + "\n";
+                     ", handler " + std::to_string(plan.handler_percent) + ", cancels " +
+                     std::to_string(plan.cancels_percent) + ", withdraws " +
+                     std::to_string(plan.withdraws_percent) + ", deadlines " +
+                     std::to_string(plan.deadlines_percent) + "\n";
   for (const auto& [limit, bound] : plan.limits)
     text += "  limit " + std::to_string(limit) + ": " + std::to_string(bound) + "\n";
   for (const StepPlan& step : plan.steps) {

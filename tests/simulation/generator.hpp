@@ -56,6 +56,9 @@ struct Plan {
   int lost_percent = 0;
   int input_percent = 0;
   int diverges_percent = 0;
+  int cancels_percent = 0;    // of the invocations that could go on: cancelled from outside instead
+  int withdraws_percent = 0;  // of the questions
+  int deadlines_percent = 0;  // of the questions that a body asks
   int handler_percent = -1;  // of the questions, which the input handler answers at once; -1: there is none
   int handler_fails_percent = 0;
   std::vector<std::pair<blazen_limit, uint64_t>> limits;
@@ -116,6 +119,10 @@ Plan make_relaxed_plan(uint64_t seed);
 // What the input handler does with a question: answers at once, fails, or leaves it to somebody else.
 enum class Handling { at_once, fail, later };
 Handling handle(const Plan& plan, const std::string& prompt);
+// Whether it is withdrawn instead of answered.
+bool is_withdrawn(const Plan& plan, const std::string& prompt);
+// What a body gives the question for a deadline; 0: none.
+int64_t deadline_of(const Plan& plan, const std::string& prompt);
 // What a step does with the event of that path.
 Behaviour behave(const Plan& plan, size_t index, const std::string& path);
 std::vector<Interruption> make_schedule(const Plan& plan, int ticks);

@@ -23,8 +23,9 @@ nlohmann::json fields_of(std::string bytes) {
 
 }  // namespace
 
-// now_ms: the date; 0: another day.
-void Driver::open(const std::string& bytes, bool is_first, int64_t now_ms, bool keeps_paused) {
+// now_ms: the date; 0: another day. has_passed: since the snapshot, for the run too.
+void Driver::open(const std::string& bytes, bool is_first, int64_t now_ms, bool has_passed,
+                  bool keeps_paused) {
   if (!is_in_crowd_) {
     clock_ = std::make_shared<bt::FakeClock>();
     clock_->now_ms += ++opened_ * 1'000'000'000;
@@ -36,7 +37,7 @@ void Driver::open(const std::string& bytes, bool is_first, int64_t now_ms, bool 
   blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
   options.deserializers = &deserializer;
   options.deserializer_count = 1;
-  options.time_has_passed = now_ms != 0 ? 1 : 0;
+  options.time_has_passed = has_passed ? 1 : 0;
   options.keep_paused = keeps_paused ? 1 : 0;
   if (plan_.handler_percent >= 0) {
     options.input = [](void* self, blazen_run*, const blazen_event* request, blazen_value** answer,
@@ -86,9 +87,11 @@ void Driver::check_drops() {
   }
 }
 
-// The run goes on somewhere else. passed_ms: by the date, so much later; -1: it does not count.
+// The run goes on somewhere else. passed_ms: by the date, so much later; -1: it does not count, and where a question
+// has a deadline, which is a date, it is that of the snapshot.
 void Driver::move(const std::string& bytes, Progress progress, bool unpause, int64_t passed_ms) {
-  const int64_t date_ms = passed_ms < 0 ? 0 : clock_->now_ms + passed_ms;
+  const int64_t same_ms = plan_.deadlines_percent != 0 ? progress.date_ms : 0;
+  const int64_t date_ms = passed_ms < 0 ? same_ms : clock_->now_ms + passed_ms;
   close();
   now_ = std::move(progress);
   if (host_ != 0) host_ = 3 - host_;
@@ -100,7 +103,7 @@ void Driver::move(const std::string& bytes, Progress progress, bool unpause, int
   // A paused one goes on by its start, or when it is told to.
   const bool keeps_paused = unpause && bytes.size() % 2 == 0;
   if (keeps_paused) count("pauses kept by a resume");
-  open(bytes, false, date_ms, keeps_paused);
+  open(bytes, false, date_ms, passed_ms >= 0, keeps_paused);
   if (keeps_paused && result_.problem.empty() && !ended())
     must(blazen_run_resume_in_place(run_, nullptr), "resume_in_place");
   // What was in flight runs again, before anything else.
@@ -118,6 +121,7 @@ std::string Driver::snapshot(bool is_needed) {
   bt::Snapshot taken;
   bt::Error error;
   const blazen_status status = blazen_run_snapshot(run_, taken.out(), error.out());
+  now_.date_ms = clock_->now_ms;
   if (status == BLAZEN_OK) return bt::bytes_of(taken);
   if (is_needed && !(status == BLAZEN_ERROR_NOT_SERIALIZABLE && plan_.live == Live::plain &&
                      plan_.policy == BLAZEN_SESSION_PICKLE_OR_ERROR))
@@ -130,6 +134,11 @@ bool Driver::has_timed() const {
   return std::any_of(held_.begin(), held_.end(), [&](const auto& each) {
     return plan_.steps[each.second.step].timeout_ms != 0 && !each.second.is_asking();
   });
+}
+
+bool Driver::has_deadline() {
+  const std::vector<nlohmann::json> asked = questions();
+  return std::any_of(asked.begin(), asked.end(), [](const auto& each) { return each.contains("deadline_ms"); });
 }
 
 void Driver::twice(const std::string& bytes) {
@@ -202,8 +211,8 @@ void Driver::pause(const Interruption& at, bool moves) {
        "pause");
   const bool is_paused = blazen_run_state_now(run_) == BLAZEN_RUN_PAUSED;
   if (!is_paused && at.kind != Kind::drain) fail("a pause is not complete at once");
-  // The time of an attempt goes on in a pause; that of the run does not.
-  if (is_paused && !has_timed()) clock_->now_ms += at.extra * 1000;
+  // The time of an attempt, and of a question, goes on in a pause; that of the run does not.
+  if (is_paused && !has_timed() && !has_deadline()) clock_->now_ms += at.extra * 1000;
   if (poll() != 0 || result_.trace.size() != before) fail("a step runs in a pause");
   if (ended()) return;
   if (moves && may_move()) {
@@ -299,6 +308,7 @@ void Driver::follow(const Interruption& at) {
   bt::Wants wants;
   wants.hold = at.extra % 2 == 1;
   wants.lifecycle = at.extra == 6;
+  wants.routed = at.extra == 6;
   if (at.extra != 6) wants.capacity = static_cast<uint64_t>(1 + at.extra / 2);
   count(wants.hold        ? "followers that hold"
         : wants.lifecycle ? "followers of the lifecycle"

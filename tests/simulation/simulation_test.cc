@@ -212,9 +212,13 @@ const char* const kFeatures[] = {
     "abort",
     "answers after the handler has said PENDING",
     "answers by callback",
+    "answers by default",
     "answers that a deferred body finds",
     "answers without room",
     "callbacks dropped uncalled",
+    "cancelled for good",
+    "cancelled while they are to be tried again",
+    "cancelled, and tried again where it may be",
     "completions inside a callback",
     "completions inside a deferred body",
     "crash",
@@ -253,6 +257,7 @@ const char* const kFeatures[] = {
     "runs in a crowd",
     "questions handed out again",
     "resumes",
+    "routed events",
     "instead_of",
     "send_changed",
     "send_diverged",
@@ -266,6 +271,8 @@ const char* const kFeatures[] = {
     "the handler fails",
     "the handler says PENDING",
     "time has passed",
+    "withdrawn questions",
+    "withdrawn questions that a deferred body finds",
 };
 
 TEST(Simulation, InterruptedRunsEndAsUninterruptedOnes) {

@@ -340,12 +340,16 @@ class Ctx {
   }
 
   // The answer, as JSON text; empty: not yet, and the body returns BLAZEN_PENDING.
-  std::string ask(std::string_view prompt, std::string_view request_id = {}) {
+  std::string ask(std::string_view prompt, std::string_view request_id = {}, int64_t deadline_ms = 0,
+                  const std::string& default_answer = "null") {
     blazen_question question = BLAZEN_QUESTION_INIT;
     question.prompt = prompt.data();
     question.prompt_length = prompt.size();
     question.request_id = request_id.data();
     question.request_id_length = request_id.size();
+    const Value by_default = json(default_answer);
+    question.deadline_ms = deadline_ms;
+    if (deadline_ms != 0) question.default_answer = by_default;
     Value answer;
     const blazen_status status = blazen_context_ask(raw, &question, answer.out(), slot());
     if (status == BLAZEN_OK) return data_of(answer);
