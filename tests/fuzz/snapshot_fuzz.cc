@@ -37,7 +37,7 @@ void check_restored(const SnapshotDocument& document, const Ref<Workflow>& workf
     return;
   }
   const std::string again = samples::snapshot(state, document.engine);
-  require(again == samples::text_of(document.bytes.bytes()), "the same run gives other bytes");
+  require(again == samples::text_of(document.bytes()), "the same run gives other bytes");
 }
 
 void check(const uint8_t* data, size_t size) {

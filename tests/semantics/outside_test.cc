@@ -511,10 +511,11 @@ class Cancelled {
       MUST(blazen_invocation_complete(first_, e));
     return to_its_end(run_);
   }
-  // A host that is woken looks at the timer itself.
+  // A host that is woken looks at the timer itself, as does one with an executor of a library without threads.
   bool reach_by_timers(const RunHandle& run, const std::function<bool()>& done) {
+    const bool looks = engine_.way() == Way::wake || !has_threads();
     return engine_.until(run, [&] {
-      if (engine_.way() == Way::wake && engine_.next_timer() == 0)
+      if (looks && engine_.next_timer() == 0)
         MUST(blazen_runtime_poll(engine_.runtime(), 0, nullptr, e));
       return done();
     });
@@ -537,7 +538,7 @@ class Cancelled {
   std::atomic<bool> has_cancelled_{false};
   std::atomic<int> was_told_{0};
   std::atomic<int> answered_{0};
-  bool retries_ = false;
+  std::atomic<bool> retries_{false};
   std::mutex lock_;
   std::condition_variable changed_;
   bool is_open_ = false;
