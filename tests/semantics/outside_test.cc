@@ -515,8 +515,7 @@ class Cancelled {
   bool reach_by_timers(const RunHandle& run, const std::function<bool()>& done) {
     const bool looks = engine_.way() == Way::wake || !has_threads();
     return engine_.until(run, [&] {
-      if (looks && engine_.next_timer() == 0)
-        MUST(blazen_runtime_poll(engine_.runtime(), 0, nullptr, e));
+      if (looks && engine_.next_timer() == 0) MUST(blazen_runtime_poll(engine_.runtime(), 0, nullptr, e));
       return done();
     });
   }

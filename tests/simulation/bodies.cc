@@ -217,9 +217,8 @@ blazen_status Driver::ask(Ctx& ctx, const std::string& own, const Behaviour& b) 
   for (size_t i = 0; i < static_cast<size_t>(b.asks); ++i) {
     const std::string prompt = prompt_of(own, i, ctx.attempt());
     const std::string default_text = default_of(prompt);
-    std::string answer = held != held_.end()
-                             ? held->second.answers[i]
-                             : ctx.ask(prompt, {}, deadline_of(plan_, prompt), default_text);
+    std::string answer = held != held_.end() ? held->second.answers[i]
+                                             : ctx.ask(prompt, {}, deadline_of(plan_, prompt), default_text);
     if (answer == kWithdrawn) return BLAZEN_ERROR_CANCELLED;
     if (answer.empty() && ctx.failed == BLAZEN_PENDING && !ended() &&
         handle(plan_, prompt) == Handling::at_once && plan_.handler_percent >= 0) {

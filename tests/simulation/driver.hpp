@@ -220,7 +220,7 @@ class Driver {
   bool has_threads_ = false;
   bool is_paused_ = false;
   std::vector<uint64_t> retrying_;  // invocations, when due() has looked
-  uint64_t published_before_ = 0;  // items that another process has published
+  uint64_t published_before_ = 0;   // items that another process has published
   std::set<uint64_t> awaited_;
   std::string failure_;
   Progress now_;

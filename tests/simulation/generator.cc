@@ -236,15 +236,14 @@ std::vector<Interruption> make_schedule(const Plan& plan, int ticks) {
 }
 
 std::string text_of(const Plan& plan) {
-  std::string text = "workflow: " + std::string(plan.relaxed ? "relaxed" : "strict") + ", unhandled " +
-                     std::to_string(plan.unhandled) + ", idle " + std::to_string(plan.idle) + ", policy " +
-                     std::to_string(plan.policy) + ", live " + std::to_string(static_cast<int>(plan.live)) +
-                     ", timeout " + std::to_string(plan.timeout_ms) + ", session on pause " +
-                     std::to_string(plan.session_on_pause) + ", externals " + std::to_string(plan.externals) +
-                     ", handler " + std::to_string(plan.handler_percent) + ", cancels " +
-                     std::to_string(plan.cancels_percent) + ", withdraws " +
-                     std::to_string(plan.withdraws_percent) + ", deadlines " +
-                     std::to_string(plan.deadlines_percent) + "\n";
+  std::string text =
+      "workflow: " + std::string(plan.relaxed ? "relaxed" : "strict") + ", unhandled " +
+      std::to_string(plan.unhandled) + ", idle " + std::to_string(plan.idle) + ", policy " +
+      std::to_string(plan.policy) + ", live " + std::to_string(static_cast<int>(plan.live)) + ", timeout " +
+      std::to_string(plan.timeout_ms) + ", session on pause " + std::to_string(plan.session_on_pause) +
+      ", externals " + std::to_string(plan.externals) + ", handler " + std::to_string(plan.handler_percent) +
+      ", cancels " + std::to_string(plan.cancels_percent) + ", withdraws " +
+      std::to_string(plan.withdraws_percent) + ", deadlines " + std::to_string(plan.deadlines_percent) + "\n";
   for (const auto& [limit, bound] : plan.limits)
     text += "  limit " + std::to_string(limit) + ": " + std::to_string(bound) + "\n";
   for (const StepPlan& step : plan.steps) {

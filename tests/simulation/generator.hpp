@@ -59,7 +59,7 @@ struct Plan {
   int cancels_percent = 0;    // of the invocations that could go on: cancelled from outside instead
   int withdraws_percent = 0;  // of the questions
   int deadlines_percent = 0;  // of the questions that a body asks
-  int handler_percent = -1;  // of the questions, which the input handler answers at once; -1: there is none
+  int handler_percent = -1;   // of the questions, which the input handler answers at once; -1: there is none
   int handler_fails_percent = 0;
   std::vector<std::pair<blazen_limit, uint64_t>> limits;
 

@@ -138,7 +138,8 @@ bool Driver::has_timed() const {
 
 bool Driver::has_deadline() {
   const std::vector<nlohmann::json> asked = questions();
-  return std::any_of(asked.begin(), asked.end(), [](const auto& each) { return each.contains("deadline_ms"); });
+  return std::any_of(asked.begin(), asked.end(),
+                     [](const auto& each) { return each.contains("deadline_ms"); });
 }
 
 void Driver::twice(const std::string& bytes) {
