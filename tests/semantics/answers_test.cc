@@ -105,6 +105,7 @@ TEST_P(Answers, NoDeadlineEndsAPause) {
   MUST(blazen_run_pause(run, BLAZEN_PAUSE_NOW, e));
   engine.pass(5000);
   EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_PAUSED);
+  EXPECT_EQ(describe_run(run).at("questions").size(), 1U);
   MUST(blazen_run_resume_in_place(run, e));
   engine.pass(0);
   EXPECT_EQ(result_of(engine, run), "1");
