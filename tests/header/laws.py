@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "include/blazen/blazen.h"
+ALLOCATIONS = ROOT / "tests/fault/alloc_test.cc"
 
 VERSIONS = {"0.1", "0.2"}
 THREADS = {"any", "outside", "step"}
@@ -389,6 +390,14 @@ def functions(text):
     return [item.name for item in items(text) if item.kind == "function"]
 
 
+def not_failed(text, tests):
+    """The functions that can fail, and that no life of the test of allocations calls."""
+    can_fail = [item.name for item in items(text)
+                if item.kind == "function" and any(is_error_output(*each) for each in parameters(item))]
+    return [f"{name}: {ALLOCATIONS.name} does not call it: how does it do without memory?"
+            for name in can_fail if not re.search(rf"\b{name}\b", tests)]
+
+
 # ---- compilers ----
 
 GCC = ["-Wall", "-Wextra", "-Wpedantic", "-pedantic-errors", "-Werror", "-Wconversion", "-Wsign-conversion", "-Wshadow",
@@ -712,7 +721,11 @@ def missed(check, plants):
 def self_test():
     checks = ((text_faults, TEXT_PLANTS), (compile_faults, COMPILE_PLANTS), (bare_faults, BARE_PLANTS))
     failed = [fault for check, plants in checks for fault in missed(check, plants)]
-    count = sum(len(plants) for _, plants in checks)
+    tests = ALLOCATIONS.read_text(encoding="utf-8").replace("blazen_run_fail_question(", "")
+    found = not_failed(HEADER.read_text(encoding="utf-8"), tests)
+    if [fault.split(":")[0] for fault in found] != ["blazen_run_fail_question"]:
+        failed.append("not_failed: does not find blazen_run_fail_question, which is not called")
+    count = sum(len(plants) for _, plants in checks) + 1
     return failed, f"self-test: {count} planted faults found\ncases: {count + len(checks)}"
 
 
@@ -722,7 +735,8 @@ def main():
     else:
         path = Path(sys.argv[1]) if sys.argv[1:] else HEADER
         text = path.read_text(encoding="utf-8")
-        failed = [*text_faults(text), *compile_faults(text), *bare_faults(text)]
+        failed = [*text_faults(text), *compile_faults(text), *bare_faults(text),
+                  *not_failed(text, ALLOCATIONS.read_text(encoding="utf-8"))]
         message = f"laws: {len(items(text))} declarations, {len(functions(text))} of them functions, keep them; " \
                   f"{len(COMPILERS) * len(FORMS)} compilations without a warning\n" \
                   f"cases: {1 + len(COMPILERS) * len(FORMS)}"
