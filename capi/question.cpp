@@ -84,8 +84,10 @@ blazen_status blazen_context_ask(blazen_context* context, const blazen_question*
   return failed != BLAZEN_OK ? failed : static_cast<blazen_status>(status);
 }
 
-blazen_status blazen_run_respond(blazen_run* run, const char* request_id, size_t request_id_length,
-                                 blazen_value* answer, blazen_error** error) {
+namespace {
+
+blazen_status respond(blazen_run* run, const char* request_id, size_t request_id_length, blazen_value* answer,
+                      bool is_early, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
     std::string_view id;
@@ -93,23 +95,22 @@ blazen_status blazen_run_respond(blazen_run* run, const char* request_id, size_t
     if (Ref<Error> failure = need_run(run, object)) return failure;
     if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
     if (Ref<Error> failure = need_value_or_null("answer", answer, value)) return failure;
-    return object->respond(id, std::move(value));
+    if (is_early && value->tag() == Tag::live)
+      return Error::make(Status::wrong_tag, "answer is LIVE: one that is kept goes into snapshots");
+    return object->respond(id, std::move(value), is_early);
   });
+}
+
+}  // namespace
+
+blazen_status blazen_run_respond(blazen_run* run, const char* request_id, size_t request_id_length,
+                                 blazen_value* answer, blazen_error** error) {
+  return respond(run, request_id, request_id_length, answer, false, error);
 }
 
 blazen_status blazen_run_respond_early(blazen_run* run, const char* request_id, size_t request_id_length,
                                        blazen_value* answer, blazen_error** error) {
-  return guarded(error, [&]() -> Ref<Error> {
-    Ref<Run> object;
-    std::string_view id;
-    Ref<Value> value;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
-    if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
-    if (Ref<Error> failure = need_value_or_null("answer", answer, value)) return failure;
-    if (value->tag() == Tag::live)
-      return Error::make(Status::wrong_tag, "answer is LIVE: one that is kept goes into snapshots");
-    return object->respond(id, std::move(value), true);
-  });
+  return respond(run, request_id, request_id_length, answer, true, error);
 }
 
 blazen_status blazen_run_withdraw_question(blazen_run* run, const char* request_id, size_t request_id_length,

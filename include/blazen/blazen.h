@@ -648,10 +648,10 @@ BLAZEN_API blazen_status blazen_workflow_builder_step_emits(blazen_workflow_buil
 BLAZEN_API blazen_status blazen_workflow_builder_step_max_concurrency(blazen_workflow_builder *builder,
                                                                       const char *step, size_t step_length,
                                                                       uint32_t concurrency_max, blazen_error **error);
-/** Sets how long one attempt of this step may take, waiting for a permit or an answer not counted; 0 (the default): for
- * ever. Past it, the attempt has failed with BLAZEN_ERROR_STEP_TIMEOUT and its body is abandoned: it may ask
- * blazen_context_is_cancelled, and what it still does has no effect. Until it returns, it keeps its thread, and maybe its
- * permit: blazen_run_describe and blazen_runtime_count say so.
+/** Sets how long one attempt of this step may take, waiting for a permit or an answer not counted, at most
+ * BLAZEN_STEP_TIMEOUT_MS_MAX; 0 (the default): for ever. Past it, the attempt has failed with BLAZEN_ERROR_STEP_TIMEOUT and
+ * its body is abandoned: it may ask blazen_context_is_cancelled, and what it still does has no effect. Until it returns, it
+ * keeps its thread, and maybe its permit: blazen_run_describe and blazen_runtime_count say so.
  * [own: builder in, step in | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_builder_step_timeout(blazen_workflow_builder *builder, const char *step,
                                                               size_t step_length, int64_t timeout_ms,
