@@ -1,7 +1,7 @@
 // The state machine of a run: reduce(state, tick) -> commands. Pure: no clock, no chance, no thread, no callback. Time,
 // ids and decisions that are not a function of the state come in with the tick.
 //
-// Beside each transition stands the tick that brings it, and the function of reduce.cpp that makes it.
+// Beside each transition stands the tick that brings it, and the function that makes it: rooms.hpp says in which file.
 //
 // A run:
 //

@@ -1,0 +1,93 @@
+// What happens to a run as a whole: its end, a pause, and that it goes on from a snapshot.
+#include <utility>
+
+#include "run/rooms.hpp"
+
+namespace blazen {
+namespace {
+
+// Whatever is queued will never run. What is in flight stays until its body has returned.
+void drop_queued(RunState& state, Commands& commands) noexcept {
+  const bool has_queued = state.open != state.in_flight.size();
+  state.in_flight_asking = 0;
+  if (state.early_answers) commands.cold().dropped_early = std::move(state.early_answers);
+  if (!has_queued && state.timers.empty() && state.questions.empty()) return;
+  Commands::Cold& cold = commands.cold();
+  const auto drop = [&cold](auto& queue) noexcept { queue.leave_to(cold.dropped, cold.dropped_late); };
+  drop(state.ready);
+  drop(state.parked);
+  drop(state.interrupted);
+  drop(state.asking);
+  cold.dropped.append(state.interrupted_parked);
+  cold.dropped_late.join(state.interrupted_waiting);
+  state.interrupted_waiting_count = 0;
+  cold.dropped_timers.take(state.timers);
+  cold.dropped_questions.take(state.questions);
+  for (StepState& step : state.steps) {
+    step.parked = 0;
+    if (!step.queues) continue;
+    drop(step.queues->waiting);
+    cold.dropped_late.join(step.queues->ready);
+    step.queues->place = 0;
+  }
+  state.permitted.forget();
+  state.open = state.in_flight.size();
+}
+
+// Nobody waits for their permits any more.
+[[gnu::noinline]] void forget_abandoned(RunState& state) noexcept {
+  for (StepState& step : state.steps) step.abandoned = 0;
+  state.abandoned = 0;
+}
+
+}  // namespace
+
+[[gnu::noinline]] void finish(RunState& state, Phase phase, Ref<Value> result, Ref<Error> error,
+                              Commands& commands) noexcept {
+  commands.more = true;
+  commands.settled = true;
+  state.phase = phase;
+  state.pause = Pause::none;
+  state.clock.runs = false;
+  state.result = std::move(result);
+  state.error = std::move(error);
+  if (state.abandoned != 0) forget_abandoned(state);
+  drop_queued(state, commands);
+}
+
+void fail_run(RunState& state, Ref<Error> error, Commands& commands) noexcept {
+  finish(state, Phase::failed, nullptr, std::move(error), commands);
+}
+
+namespace {
+
+// The run comes from a snapshot, and its timers count by the date: what has passed since, they have missed.
+void pass_time(RunState& state, int64_t date_ms) {
+  const int64_t passed_ms = date_ms - state.clock.set_date_ms;
+  if (passed_ms <= 0) return;
+  const auto passed = [passed_ms](int64_t due_ms) {
+    return due_ms > kDueMin + passed_ms ? due_ms - passed_ms : kDueMin;
+  };
+  Timers missed;
+  missed.reserve(state.timers.count(TimerClass::retry) + state.timers.count(TimerClass::delay));
+  for (const auto& [key, timer] : state.timers) missed.add({passed(key.due_ms), key.what, key.id}, timer);
+  state.timers = std::move(missed);
+}
+
+}  // namespace
+
+void resume(RunState& state, const Tick& tick) {
+  if (tick.time_has_passed) pass_time(state, tick.date_ms);
+  state.questions.shift_deadlines(tick.now_ms - tick.date_ms);
+  if (tick.ends_pause) state.pause = Pause::none;
+  state.clock.set(tick.now_ms, tick.date_ms, clock_should_run(status_of(state)));
+}
+
+void pause(RunState& state, Tick& tick, Commands& commands) noexcept {
+  if (state.pause != Pause::now) state.pause = tick.pause;
+  if (!tick.clears_session) return;
+  commands.more = true;
+  commands.cold().dropped_table = std::move(state.session);
+}
+
+}  // namespace blazen

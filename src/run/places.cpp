@@ -1,0 +1,249 @@
+// Where does an invocation stand, and which one starts next? The permits of the steps, and the order of reduce.hpp.
+#include <algorithm>
+#include <utility>
+
+#include "run/rooms.hpp"
+
+namespace blazen {
+
+// Of a step that needs no permit.
+void make_ready(RunState& state, Invocation* invocation) noexcept {
+  invocation->place = Place::ready;
+  state.ready.push_back(invocation);
+  ++state.steps[invocation->step].admitted;
+}
+
+namespace {
+
+// It gets a permit.
+void permit(RunState& state, Invocation* invocation) noexcept {
+  invocation->place = Place::ready;
+  ++state.steps[invocation->step].admitted;
+  state.permitted.add(state.steps, invocation);
+}
+
+// One for somebody more.
+bool has_permit(const StepState& step) noexcept {
+  return step.permits == 0 || step.admitted + step.abandoned < step.permits;
+}
+
+}  // namespace
+
+void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
+  const StepDefinition& definition = state.workflow->steps()[invocation->step];
+  StepState& step = state.steps[invocation->step];
+  if (definition.elsewhere()) {
+    invocation->place = Place::parked;
+    state.parked.push_back(invocation);
+    ++step.parked;
+  } else if (step.permits == 0) {
+    make_ready(state, invocation);
+  } else if (has_permit(step)) {
+    permit(state, invocation);
+  } else {
+    invocation->place = Place::waiting;
+    step.queues->waiting.push_back(invocation);
+  }
+}
+
+Invocation* make_invocation(RunState& state, Ref<Event> event, StepIndex step) noexcept {
+  Invocation* invocation = state.pool.take();
+  invocation->id = ++state.invocation_id_last;
+  invocation->step = step;
+  invocation->attempt = 1;
+  invocation->event = std::move(event);
+  ++state.open;
+  return invocation;
+}
+
+namespace {
+
+// A permit has come free: those that were interrupted come first, then the one that has waited longest.
+[[gnu::noinline]] void hand_on_permit(RunState& state, StepIndex index) noexcept {
+  StepState& step = state.steps[index];
+  if (Invocation* item = state.interrupted_waiting.first_of_step(index)) {
+    state.interrupted_waiting.remove(item);
+    --state.interrupted_waiting_count;
+    item->place = Place::interrupted;
+    state.interrupted.insert(item);
+    ++step.admitted;
+    return;
+  }
+  Invocation* next = step.queues->waiting.front();
+  if (next == nullptr) return;
+  step.queues->waiting.remove(next);
+  permit(state, next);
+}
+
+}  // namespace
+
+// Its body is back, and its permit free; or it keeps its permit.
+void end_execution(RunState& state, Invocation* invocation, bool keeps_permit) noexcept {
+  StepState& step = state.steps[invocation->step];
+  state.in_flight.remove(invocation);
+  --step.admitted;
+  if (keeps_permit) {
+    ++step.abandoned;
+    ++state.abandoned;
+  } else if (step.permits != 0 && !has_ended(state)) {
+    hand_on_permit(state, invocation->step);
+  }
+}
+
+namespace {
+
+// Who holds a permit and has not started is not in a snapshot: on resume the lowest ids get them, and so they
+// do here. False: all that hold one come before this invocation, or run.
+bool take_permit(RunState& state, const Invocation& invocation) noexcept {
+  StepState& step = state.steps[invocation.step];
+  Invocation* later = step.queues->ready.last();
+  if (later == nullptr || later->id < invocation.id) return false;
+  state.permitted.remove(state.steps, later);
+  --step.admitted;
+  later->place = Place::waiting;
+  step.queues->waiting.insert(later);
+  return true;
+}
+
+}  // namespace
+
+// An invocation that has waited, for its time or for an answer, may start again.
+void requeue(RunState& state, Invocation* invocation) noexcept {
+  const StepDefinition& definition = state.workflow->steps()[invocation->step];
+  StepState& step = state.steps[invocation->step];
+  if (definition.elsewhere()) {
+    invocation->place = Place::parked;
+    state.parked.insert(invocation);
+    ++step.parked;
+  } else if (step.permits == 0) {
+    invocation->place = Place::ready;
+    state.ready.insert(invocation);
+    ++step.admitted;
+  } else if (has_permit(step) || take_permit(state, *invocation)) {
+    permit(state, invocation);
+  } else {
+    invocation->place = Place::waiting;
+    step.queues->waiting.insert(invocation);
+  }
+}
+
+namespace {
+
+Invocation* take_lowest_id(RunState& state) noexcept {
+  if (state.permitted.empty()) [[likely]]
+    return state.ready.empty() ? nullptr : state.ready.pop_front();
+  Invocation* routed = state.ready.front();
+  Invocation* permitted = state.permitted.front(state.steps);
+  if (permitted != nullptr && (routed == nullptr || permitted->id < routed->id)) {
+    state.permitted.remove(state.steps, permitted);
+    return permitted;
+  }
+  if (routed != nullptr) state.ready.remove(routed);
+  return routed;
+}
+
+}  // namespace
+
+void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
+  if (state.held || state.pause != Pause::none) return;
+  Invocation* next = state.interrupted.front();
+  if (next != nullptr) {
+    state.interrupted.remove(next);
+    state.in_flight.insert(next);
+  } else {
+    next = take_lowest_id(state);
+    if (next == nullptr) return;
+    next->start = ++state.start_last;  // an interrupted one keeps its own
+    state.in_flight.push_back(next);
+  }
+  next->place = Place::in_flight;
+  next->has_returned = false;
+  next->began_ms = static_cast<uint32_t>(now_ms);
+  commands.start = next;
+}
+
+namespace {
+
+void forget_retry(RunState& state, const Invocation& invocation) noexcept {
+  const auto is_it = [&](const auto& timer) { return timer.second.invocation == &invocation; };
+  const auto timer = std::find_if(state.timers.begin(), state.timers.end(), is_it);
+  if (timer != state.timers.end()) state.timers.extract(timer);
+}
+
+}  // namespace
+
+// An invocation that is not in flight leaves where it stands, with its permit where it has one.
+void leave_queue(RunState& state, Invocation* invocation) noexcept {
+  StepState& step = state.steps[invocation->step];
+  const auto hand_on = [&] {
+    --step.admitted;
+    if (step.permits != 0) hand_on_permit(state, invocation->step);
+  };
+  switch (invocation->place) {
+    case Place::ready:
+      if (step.permits == 0) {
+        state.ready.remove(invocation);
+      } else {
+        state.permitted.remove(state.steps, invocation);
+      }
+      return hand_on();
+    case Place::waiting: return step.queues->waiting.remove(invocation);
+    case Place::parked:
+      state.parked.remove(invocation);
+      --step.parked;
+      return;
+    case Place::backing_off: return forget_retry(state, *invocation);
+    case Place::asking: return state.asking.remove(invocation);
+    case Place::interrupted: state.interrupted.remove(invocation); return hand_on();
+    case Place::interrupted_waiting:
+      state.interrupted_waiting.remove(invocation);
+      --state.interrupted_waiting_count;
+      return;
+    case Place::interrupted_parked:
+      state.interrupted_parked.remove(invocation);
+      --step.parked;
+      return;
+    case Place::in_flight:
+    case Place::free: return;
+  }
+}
+
+// The body of an attempt that was over long before.
+void come_back(RunState& state, StepIndex step) noexcept {
+  --state.steps[step].abandoned;
+  --state.abandoned;
+  hand_on_permit(state, step);
+}
+
+void restore_queued(RunState& state, Invocation* invocation) noexcept {
+  ++state.open;
+  admit_or_wait(state, invocation);
+}
+
+void restore_asking(RunState& state, Invocation* invocation) noexcept {
+  ++state.open;
+  invocation->place = Place::asking;
+  state.asking.push_back(invocation);
+}
+
+void restore_in_flight(RunState& state, Invocation* invocation) noexcept {
+  const StepDefinition& definition = state.workflow->steps()[invocation->step];
+  StepState& step = state.steps[invocation->step];
+  ++state.open;
+  invocation->start = ++state.start_last;
+  if (definition.elsewhere()) {
+    invocation->place = Place::interrupted_parked;
+    state.interrupted_parked.push_back(invocation);
+    ++step.parked;
+  } else if (!has_permit(step)) {
+    invocation->place = Place::interrupted_waiting;
+    state.interrupted_waiting.insert(invocation);
+    ++state.interrupted_waiting_count;
+  } else {
+    invocation->place = Place::interrupted;
+    state.interrupted.push_back(invocation);
+    ++step.admitted;
+  }
+}
+
+}  // namespace blazen
