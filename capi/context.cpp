@@ -120,6 +120,52 @@ blazen_run* blazen_context_run(const blazen_context* context) {
   return call == nullptr ? nullptr : handle_of(&call->run());
 }
 
+const blazen_event* blazen_context_event(const blazen_context* context) {
+  const Call* call = object_of<Call>(context);
+  return call == nullptr ? nullptr : handle_of(const_cast<Event*>(&call->event()));
+}
+
+blazen_status blazen_context_events(blazen_context* context, const blazen_event* const** events,
+                                    size_t* count, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    KeptCall call;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
+    if (Ref<Error> failure = need_out("events", events)) return failure;
+    if (Ref<Error> failure = need_out("count", count)) return failure;
+    const Event* const* first = nullptr;
+    if (Ref<Error> failure = Context(*call).events(first, *count)) return failure;
+    *events = reinterpret_cast<const blazen_event* const*>(first);
+    return nullptr;
+  });
+}
+
+void blazen_join_info_init(blazen_join_info* info, size_t struct_size) { init_options(info, struct_size); }
+
+blazen_status blazen_context_join_info(blazen_context* context, blazen_join_info* info,
+                                       blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    KeptCall call;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
+    if (Ref<Error> failure = need_out("info", info)) return failure;
+    if (!has_view_size(info))
+      return invalid("info.struct_size is not the size of the struct: set it to sizeof, or use _INIT");
+    Result<Context::Joined> joined = Context(*call).joined();
+    if (!joined) return joined.error();
+    blazen_join_info all = BLAZEN_JOIN_INFO_INIT;
+    all.reason = static_cast<blazen_join_reason>(joined->reason);
+    all.wanted = joined->wanted;
+    all.arrived = joined->arrived;
+    all.scope_id = joined->scope_id;
+    fill_view(info, all);
+    return nullptr;
+  });
+}
+
+uint64_t blazen_context_scope_id(const blazen_context* context) {
+  const Call* call = object_of<Call>(context);
+  return call == nullptr ? 0 : call->run().scope_id(*call);
+}
+
 blazen_status blazen_context_on_cancel(blazen_context* context, blazen_cancel_fn cancelled, void* user_data,
                                        blazen_drop_fn drop, blazen_error** error) {
   DropGuard guard(drop, user_data);
@@ -195,6 +241,9 @@ blazen_status blazen_context_emit_event(blazen_context* context, const blazen_ev
     if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
     if (Ref<Error> failure = read_sending(options, sending)) return failure;
+    if (sending.scope != 0)
+      return invalid(
+          "options.scope is for blazen_run_send_event: what a step sends belongs where the step does");
     return Context(*call).emit_event(*sent, sending);
   });
 }
@@ -208,6 +257,9 @@ blazen_status blazen_context_send_event(blazen_context* context, const blazen_ev
     if (Ref<Error> failure = need_context(context, call)) return failure;
     if (Ref<Error> failure = need("event", event, sent)) return failure;
     if (Ref<Error> failure = read_sending(options, sending)) return failure;
+    if (sending.scope != 0)
+      return invalid(
+          "options.scope is for blazen_run_send_event: what a step sends belongs where the step does");
     return Context(*call).send_event(*sent, sending);
   });
 }

@@ -290,6 +290,7 @@ inline Ref<Error> read_sending(const blazen_send_options* given, Sending& sendin
   if (Ref<Error> failure = read_options(given, all)) return failure;
   if (Ref<Error> failure = check_ms("options.delay_ms", all.delay_ms, kTimeMsMax)) return failure;
   sending.delay_ms = all.delay_ms;
+  sending.scope = all.scope;
   return need_label("options.step", all.step, all.step_length, sending.target);
 }
 

@@ -52,8 +52,9 @@ constexpr const char* kKnownEvents[] = {
     BLAZEN_START_EVENT,          BLAZEN_STOP_EVENT,        BLAZEN_INPUT_REQUEST_EVENT,
     BLAZEN_INPUT_RESPONSE_EVENT, BLAZEN_STEP_FAILED_EVENT, BLAZEN_STREAM_END,
     BLAZEN_STREAM_GAP,           BLAZEN_LIFECYCLE,         BLAZEN_PROGRESS,
+    BLAZEN_EMPTY_JOIN_EVENT,
 };
-static_assert(std::size(kKnownEvents) == BLAZEN_EVENT_PROGRESS);
+static_assert(std::size(kKnownEvents) == BLAZEN_EVENT_EMPTY_JOIN);
 
 static_assert(BLAZEN_NAME_BYTES_MAX == kNameBytesMax && BLAZEN_VALUE_BYTES_MAX == kValueBytesMax);
 static_assert(BLAZEN_JSON_DEPTH_MAX == kJsonDepthMax && BLAZEN_STEPS_MAX == kStepsMax);

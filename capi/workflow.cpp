@@ -84,6 +84,8 @@ uint64_t* limit_of(Limits& limits, blazen_limit limit) noexcept {
     case BLAZEN_LIMIT_STEP_SENDS: return &limits.step_sends;
     case BLAZEN_LIMIT_STREAM_RETAINED: return &limits.stream_retained;
     case BLAZEN_LIMIT_QUESTIONS: return &limits.questions;
+    case BLAZEN_LIMIT_SCOPES: return &limits.scopes;
+    case BLAZEN_LIMIT_SCOPE_DEPTH: return &limits.scope_depth;
     default: return nullptr;
   }
 }
@@ -160,6 +162,50 @@ Ref<Error> read_step_options(const blazen_step_options& all, StepDefinition& ste
   step.atomic = all.atomic != 0;
   step.timeout_ms = all.timeout_ms;
   step.abandoned_keeps_permit = all.abandoned == BLAZEN_ABANDONED_KEEPS_PERMIT;
+  return nullptr;
+}
+
+// Whether a number is one of the values of its enum, which begin with 0.
+Ref<Error> check_value(const char* field, int32_t value, int32_t last) {
+  if (value >= 0 && value <= last) return nullptr;
+  return Error::make(Status::invalid_argument,
+                     std::string("options.") + field + " is none of the values of blazen_join_" + field);
+}
+
+Ref<Error> read_flag(const char* field, int32_t value, bool& out) {
+  if (value != 0 && value != 1)
+    return Error::make(Status::invalid_argument, std::string("options.") + field + " is neither 0 nor 1");
+  out = value != 0;
+  return nullptr;
+}
+
+Ref<Error> read_join(const blazen_join_options& all, JoinDefinition& join) {
+  std::string_view of;
+  if (Ref<Error> failure = need_name("options.of", all.of, all.of_length, of)) return failure;
+  if (Ref<Error> failure = check_value("mode", all.mode, BLAZEN_JOIN_FIRST_N)) return failure;
+  if (all.mode == BLAZEN_JOIN_FIRST_N ? all.n == 0 : all.n != 0)
+    return invalid(all.n == 0 ? "options.n is 0: BLAZEN_JOIN_FIRST_N wants 1 at least"
+                              : "options.n is for BLAZEN_JOIN_FIRST_N alone");
+  if (Ref<Error> failure = check_ms("options.deadline_ms", all.deadline_ms, kTimeMsMax)) return failure;
+  if (all.at_deadline != BLAZEN_JOIN_DEADLINE_GIVE && all.at_deadline != BLAZEN_JOIN_DEADLINE_FAIL)
+    return invalid("options.at_deadline is none of the values of blazen_join_deadline");
+  if (all.at_deadline == BLAZEN_JOIN_DEADLINE_FAIL && all.deadline_ms == 0)
+    return invalid(
+        "options.at_deadline says that it fails then, and options.deadline_ms is 0: there is none");
+  if (Ref<Error> failure = read_flag("cancel_rest", all.cancel_rest, join.cancels_rest)) return failure;
+  if (Ref<Error> failure = read_flag("ordered", all.ordered, join.is_ordered)) return failure;
+  if (Ref<Error> failure = check_value("correlation", all.correlation, BLAZEN_JOIN_BY_EVENT)) return failure;
+  if (Ref<Error> failure = check_value("empty", all.empty, BLAZEN_JOIN_EMPTY_SKIP)) return failure;
+  if (all.cancel_rest != 0 && all.correlation == BLAZEN_JOIN_BY_EVENT)
+    return invalid(
+        "options.cancel_rest: a join by event does not cancel the rest, which may be another group's");
+  join.of = of;
+  join.mode = static_cast<JoinDefinition::Mode>(all.mode);
+  join.wanted = all.mode == BLAZEN_JOIN_ANY ? 1 : all.n;
+  join.deadline_ms = all.deadline_ms;
+  join.fails_at_deadline = all.at_deadline == BLAZEN_JOIN_DEADLINE_FAIL;
+  join.by_event = all.correlation == BLAZEN_JOIN_BY_EVENT;
+  join.skips_empty = all.empty == BLAZEN_JOIN_EMPTY_SKIP;
   return nullptr;
 }
 
@@ -293,6 +339,28 @@ blazen_status blazen_workflow_builder_step_emits(blazen_workflow_builder* builde
                        if (Ref<Error> failure = need_name("type", type, type_length, name)) return failure;
                        return add_type(object, definition.emits, name);
                      });
+}
+
+void blazen_join_options_init(blazen_join_options* options, size_t struct_size) {
+  init_options(options, struct_size);
+}
+
+blazen_status blazen_workflow_builder_step_joins(blazen_workflow_builder* builder, const char* step,
+                                                 size_t step_length, const blazen_join_options* options,
+                                                 blazen_error** error) {
+  return change_step(
+      builder, step, step_length, error, [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
+        blazen_join_options all = BLAZEN_JOIN_OPTIONS_INIT;
+        JoinDefinition join;
+        if (options == nullptr) return bad_pointer("options");
+        if (Ref<Error> failure = read_options(options, all)) return failure;
+        if (Ref<Error> failure = read_join(all, join)) return failure;
+        if (definition.join)
+          return Error::make(Status::invalid_argument, "step: '" + definition.name + "' is a join of '" +
+                                                           definition.join->of + "' already");
+        definition.join = std::move(join);
+        return nullptr;
+      });
 }
 
 blazen_status blazen_workflow_builder_step_max_concurrency(blazen_workflow_builder* builder, const char* step,

@@ -114,6 +114,9 @@ enum { BLAZEN_ABI = 2 };
  * value, {"detail_omitted": why}. Where nobody does, or where that step fails too, the run fails.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_STEP_FAILED_EVENT "blazen::StepFailedEvent"
+/** What a join is invoked with where nothing has arrived: JSON null. No step needs to accept it.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_EMPTY_JOIN_EVENT "blazen::EmptyJoinEvent"
 /** The last item of every stream, on every path.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_STREAM_END "blazen::StreamEnd"
@@ -133,6 +136,9 @@ enum { BLAZEN_ABI = 2 };
  *   step_completed  those of step_started, duration_ms                        the attempt is done
  *   step_failed     those of step_started, duration_ms, error (the message)   the attempt has failed
  *   step_retrying   those of step_started                                     it failed, and attempt is the one to come
+ *   late            step_name (the join), event_type, event_id, scope_id      an event has come after its join was invoked,
+ *                                                                             or of an opener whose scope was cancelled: it
+ *                                                                             is dropped
  *   run_paused      none                                                      the pause is complete
  *   run_resumed     none                                                      the pause is over: blazen_run_resume_in_place, or
  *                                                                             the start of a resumed run
@@ -167,7 +173,8 @@ enum {
     BLAZEN_EVENT_STREAM_END = 6,
     BLAZEN_EVENT_STREAM_GAP = 7,
     BLAZEN_EVENT_LIFECYCLE = 8,
-    BLAZEN_EVENT_PROGRESS = 9
+    BLAZEN_EVENT_PROGRESS = 9,
+    BLAZEN_EVENT_EMPTY_JOIN = 10
 };
 
 /** No deadline, where a call takes timeout_ms.
@@ -544,10 +551,12 @@ typedef struct blazen_send_options {
     const char *step; /**< in?: to this step alone; unknown, or not accepting the type: BLAZEN_ERROR_NOT_FOUND */
     size_t step_length;
     int64_t delay_ms; /**< it is routed so much later, by the clock of the run, in the order of the moments */
+    uint64_t scope;   /**< of blazen_run_send_event: the id of the open scope that it belongs to, so that its joins can take it
+                         (blazen_context_scope_id); unknown, or over: BLAZEN_ERROR_NOT_FOUND. 0: to none. Since 0.2 */
 } blazen_send_options;
 /** The defaults, to begin with: `blazen_send_options x = BLAZEN_SEND_OPTIONS_INIT;`.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
-#define BLAZEN_SEND_OPTIONS_INIT { sizeof(blazen_send_options), NULL, 0, 0 }
+#define BLAZEN_SEND_OPTIONS_INIT { sizeof(blazen_send_options), NULL, 0, 0, 0 }
 /** Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_send_options_init(blazen_send_options *options, size_t struct_size);
@@ -603,7 +612,9 @@ enum {
     BLAZEN_LIMIT_STEP_SENDS = 6,    /**< events that one invocation sends or publishes while it runs: 1,048,576 */
     BLAZEN_LIMIT_STREAM_RETAINED = 7, /**< items kept for subscribers that come later (blazen_stream_options.from): 1,024. They
                                          live as long as the run; 0: none is kept longer than a subscriber needs it */
-    BLAZEN_LIMIT_QUESTIONS = 8      /**< questions of one run that are open at once: 65,536 */
+    BLAZEN_LIMIT_QUESTIONS = 8,     /**< questions of one run that are open at once: 65,536 */
+    BLAZEN_LIMIT_SCOPES = 9,        /**< scopes of one run that are open at once: 65,536. Since 0.2 */
+    BLAZEN_LIMIT_SCOPE_DEPTH = 10   /**< scopes within scopes: 65,536. Since 0.2 */
 };
 
 /** Begins a workflow of this name.
@@ -746,6 +757,79 @@ BLAZEN_API blazen_status blazen_workflow_builder_add_step_with(blazen_workflow_b
                                                                size_t name_length, const blazen_step_options *options,
                                                                blazen_step_fn body, void *user_data,
                                                                blazen_drop_fn drop, blazen_error **error);
+/** When a join is invoked.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef int32_t blazen_join_mode;
+/** The values of blazen_join_mode.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+enum {
+    BLAZEN_JOIN_ALL = 0,    /**< when nothing of the scope is left: no event queued or delayed, no invocation, no question */
+    BLAZEN_JOIN_ANY = 1,    /**< at the first arrival */
+    BLAZEN_JOIN_FIRST_N = 2 /**< at the n-th arrival; or, where the scope is over before, with what came */
+};
+/** What a join does when its deadline passes.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef int32_t blazen_join_deadline;
+/** The values of blazen_join_deadline.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+enum {
+    BLAZEN_JOIN_DEADLINE_GIVE = 0, /**< it is invoked with what has arrived */
+    BLAZEN_JOIN_DEADLINE_FAIL = 1  /**< it has failed with BLAZEN_ERROR_STEP_TIMEOUT, and is not tried again */
+};
+/** What a join does where nothing has arrived.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef int32_t blazen_join_empty;
+/** The values of blazen_join_empty.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+enum {
+    BLAZEN_JOIN_EMPTY_INVOKE = 0, /**< it is invoked with no event but BLAZEN_EMPTY_JOIN_EVENT, which it need not accept */
+    BLAZEN_JOIN_EMPTY_SKIP = 1    /**< it is not invoked */
+};
+/** Which arrivals a join takes together.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef int32_t blazen_join_correlation;
+/** The values of blazen_join_correlation.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+enum {
+    BLAZEN_JOIN_TOGETHER = 0, /**< all of the scope */
+    BLAZEN_JOIN_BY_EVENT = 1  /**< those of one correlation of the event: one group, and one invocation, for each */
+};
+/** How a step joins.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_join_options {
+    size_t struct_size;
+    const char *of; /**< in: the name of the step whose invocations open the scopes; it may be added later */
+    size_t of_length;
+    blazen_join_mode mode;
+    uint32_t n;          /**< of BLAZEN_JOIN_FIRST_N: at least 1; else 0 */
+    int64_t deadline_ms; /**< counted from the opening of the scope, by a clock that stands still while the run is paused, and
+                            is in its snapshots; 0: none */
+    blazen_join_deadline at_deadline;
+    int32_t cancel_rest; /**< 1: once it is invoked, what is left of the scope is cancelled: what is queued or delayed is
+                            dropped, bodies are told to cancel, questions are withdrawn. Where it is the only join of its
+                            opener, and not by event */
+    int32_t ordered; /**< 1: the events stand in the order of the opener's sends and outputs that they come of; 0: of arrival */
+    blazen_join_correlation correlation;
+    blazen_join_empty empty;
+} blazen_join_options;
+/** The defaults, to begin with: `blazen_join_options x = BLAZEN_JOIN_OPTIONS_INIT;`.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_JOIN_OPTIONS_INIT { sizeof(blazen_join_options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+/** Sets struct_size (give sizeof *options) and the defaults.
+ * [own: options out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API void blazen_join_options_init(blazen_join_options *options, size_t struct_size);
+/** Makes a step a join: it takes what has come of one invocation of another step, its opener (options->of), all at once,
+ * whatever became of it on the way. Nobody counts. Each invocation of the opener opens a scope, with its first send or when
+ * it is done: what it sends and emits belongs to that, and so does what comes of it, until a join takes it; a scope that is
+ * opened inside belongs to it too. An event of the scope that the join accepts does not start it, but is collected. When
+ * the condition holds, the join is invoked once, outside the scope, and reads the events with blazen_context_events. What
+ * arrives after that is dropped, and the stream says so ("late").
+ * BLAZEN_ERROR_INVALID_ARGUMENT for a step that is a join already. The build refuses a join of itself or of an unknown step,
+ * joins in a circle, one that accepts the StartEvent, and two joins of one opener that accept one type.
+ * [own: builder in, step in, options in | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_workflow_builder_step_joins(blazen_workflow_builder *builder, const char *step,
+                                                            size_t step_length, const blazen_join_options *options,
+                                                            blazen_error **error);
 /** Sets how many milliseconds a run may take; 0: for ever. 300,000 where it is not set. The clock of a run stands still
  * while it is paused, parked elsewhere, or waits only for a human. It is never over early; one of ten seconds or more may
  * be a tenth of a second late.
@@ -1238,7 +1322,8 @@ BLAZEN_API blazen_status blazen_run_elsewhere(const blazen_run *run, blazen_valu
  * names: each once, the first one first.
  * [own: run in, names out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_dropped(const blazen_run *run, blazen_value **names, blazen_error **error);
-/** Sends an event from outside into a run that has started and has not ended.
+/** Sends an event from outside into a run that has started and has not ended. One that joins alone accept is refused with
+ * BLAZEN_ERROR_NOT_FOUND where options->scope names no scope that they join.
  * [own: run in, event in, options in? | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_send_event(blazen_run *run, const blazen_event *event,
                                                const blazen_send_options *options, blazen_error **error);
@@ -1374,6 +1459,51 @@ BLAZEN_API blazen_status blazen_context_cancel_descriptor(blazen_context *contex
 /** Gives the run, for its snapshot, its streams or its state.
  * [own: context in, return borrow context | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_run *blazen_context_run(const blazen_context *context);
+
+/** Gives the event that this step was invoked with; of a join, the one that arrived last, or, where none has,
+ * BLAZEN_EMPTY_JOIN_EVENT. NULL for NULL or another kind of handle.
+ * [own: context in, return borrow context | thread: step | block: no | calls: none | since: 0.2] */
+BLAZEN_API const blazen_event *blazen_context_event(const blazen_context *context);
+/** Gives all the events that this step was invoked with: of a join, what has arrived, which may be nothing; of others, one.
+ * [own: context in, events borrow context, count out | thread: step | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_context_events(blazen_context *context, const blazen_event *const **events,
+                                               size_t *count, blazen_error **error);
+/** Why a join was invoked.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef int32_t blazen_join_reason;
+/** The values of blazen_join_reason.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+enum {
+    BLAZEN_JOIN_REASON_NONE = 0,      /**< this step is no join */
+    BLAZEN_JOIN_REASON_COMPLETE = 1,  /**< BLAZEN_JOIN_ALL: nothing of the scope is left */
+    BLAZEN_JOIN_REASON_CONDITION = 2, /**< as many have arrived as were wanted */
+    BLAZEN_JOIN_REASON_SHORT = 3,     /**< the scope was over before that */
+    BLAZEN_JOIN_REASON_DEADLINE = 4   /**< its deadline has passed */
+};
+/** What a join was invoked with.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_join_info {
+    size_t struct_size;
+    blazen_join_reason reason;
+    uint32_t wanted;   /**< how many; 0: all */
+    uint64_t arrived;  /**< how many have */
+    uint64_t scope_id; /**< of the scope that it has joined */
+} blazen_join_info;
+/** Its beginning: `blazen_join_info x = BLAZEN_JOIN_INFO_INIT;`.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_JOIN_INFO_INIT { sizeof(blazen_join_info), 0, 0, 0, 0 }
+/** Sets struct_size (give sizeof *info) and zeroes the rest.
+ * [own: info out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API void blazen_join_info_init(blazen_join_info *info, size_t struct_size);
+/** Says why this join was invoked: fills the fields that info has room for; set struct_size before. In a step that is no
+ * join, its reason is BLAZEN_JOIN_REASON_NONE.
+ * [own: context in, info out | thread: step | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_context_join_info(blazen_context *context, blazen_join_info *info,
+                                                  blazen_error **error);
+/** Gives the id of the scope that this invocation belongs to, for blazen_send_options.scope: 0 where it belongs to none, and
+ * when the run has ended.
+ * [own: context in | thread: step | block: no | calls: none | since: 0.2] */
+BLAZEN_API uint64_t blazen_context_scope_id(const blazen_context *context);
 
 /** Adds an event to what this step returns: it is routed, in order, when the step completes, and not if it fails.
  * value NULL is JSON null.

@@ -30,6 +30,8 @@ struct Limits {
   uint64_t subscribers = 1024;
   uint64_t step_sends = uint64_t{1} << 20;
   uint64_t questions = 65536;
+  uint64_t scopes = 65536;
+  uint64_t scope_depth = 65536;
 };
 
 }  // namespace blazen

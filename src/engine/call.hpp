@@ -60,6 +60,7 @@ using StepTimers = LazyMap<std::pair<int64_t, uint64_t>, Call*>;
 struct Sending {
   std::string_view target;  // empty: to everybody who accepts it
   int64_t delay_ms = 0;
+  uint64_t scope = 0;  // from outside: the id of the scope that it belongs to; 0: none
 };
 
 class Call final : public Object {
@@ -99,6 +100,8 @@ class Call final : public Object {
     CallbackList on_cancel;     // taken out at once, however many
     AnswerCallbacks on_answer;  // the logarithm of the number of open questions of this call
     Signal signal;
+    Ref<Group> group;                   // of a join, once somebody has asked
+    std::vector<const Event*> arrived;  // of that
   };
 
  private:

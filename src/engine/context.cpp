@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "engine/lifecycle.hpp"
-#include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
+#include "run/nested_json.hpp"
 #include "value/name.hpp"
 
 namespace blazen {
@@ -270,6 +270,40 @@ Result<Status> Context::ask(const Asking& asking, std::unique_ptr<PendingCallbac
   }
   if (Ref<Error> error = run().ask(call_, tick, std::move(waiting), answer)) return error;
   return answer ? Status::ok : Status::pending;
+}
+
+// Null: the step is no join.
+Ref<Error> Context::need_group(const Group*& group) {
+  group = nullptr;
+  if (call_.cold_ && call_.cold_->group) {
+    group = call_.cold_->group.get();
+    return nullptr;
+  }
+  if (!call_.step_->join) return nullptr;
+  if (Ref<Error> error = check_open()) return error;
+  Ref<Group> found = run().find_group(call_);
+  if (!found) return check_open();
+  Call::ColdState& cold = run().cold_state(call_);
+  cold.arrived.reserve(found->arrived.size());
+  for (const Group::Arrival& arrival : found->arrived) cold.arrived.push_back(arrival.event.get());
+  cold.group = std::move(found);
+  group = cold.group.get();
+  return nullptr;
+}
+
+Ref<Error> Context::events(const Event* const*& first, size_t& count) {
+  const Group* group = nullptr;
+  if (Ref<Error> error = need_group(group)) return error;
+  first = group == nullptr ? &call_.event_ : call_.cold_->arrived.data();
+  count = group == nullptr ? 1 : call_.cold_->arrived.size();
+  return nullptr;
+}
+
+Result<Context::Joined> Context::joined() {
+  const Group* group = nullptr;
+  if (Ref<Error> error = need_group(group)) return error;
+  if (group == nullptr) return Joined{};
+  return Joined{group->reason, group->wanted, group->arrived.size(), group->scope_id};
 }
 
 Ref<Error> Context::retry_after(int64_t delay_ms) {

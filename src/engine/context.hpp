@@ -38,6 +38,16 @@ class Context {
   Ref<Error> progress(std::string_view label, uint64_t current, uint64_t total);
   Ref<Error> retry_after(int64_t delay_ms);
 
+  // What the step was invoked with: of a join, what has arrived. Valid as long as the call.
+  Ref<Error> events(const Event* const*& first, size_t& count);
+  struct Joined {
+    JoinReason reason = JoinReason::none;
+    uint32_t wanted = 0;
+    uint64_t arrived = 0;
+    uint64_t scope_id = 0;
+  };
+  Result<Joined> joined();
+
   // Status::ok: *answer is there. Status::pending: it was asked. The callback may be null.
   struct Asking {
     std::string_view request_id;  // empty: one is made
@@ -56,6 +66,7 @@ class Context {
     std::string instead_of{};  // see QuestionName
   };
   Run& run() const noexcept { return call_.run(); }
+  Ref<Error> need_group(const Group*& group);
   Ref<Error> outputs_full(std::string_view type) const;
   Ref<Error> emit_output(Output output, const Sending& sending, bool at_once);
   uint64_t identity_of_send(const Output& output, std::string_view target) noexcept;

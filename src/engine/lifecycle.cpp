@@ -14,6 +14,7 @@ const char* name_of(LifecycleRecord::Kind kind) noexcept {
     case LifecycleRecord::Kind::step_completed: return "step_completed";
     case LifecycleRecord::Kind::step_failed: return "step_failed";
     case LifecycleRecord::Kind::step_retrying: return "step_retrying";
+    case LifecycleRecord::Kind::late: return "late";
     case LifecycleRecord::Kind::run_paused: return "run_paused";
     case LifecycleRecord::Kind::run_resumed: return "run_resumed";
   }
@@ -62,6 +63,8 @@ Ref<Event> make_lifecycle(const LifecycleRecord& lifecycle, const Workflow& work
   if (lifecycle.invocation_id != 0) {
     members.number("invocation_id", lifecycle.invocation_id).number("attempt", lifecycle.attempt);
   }
+  if (lifecycle.scope != 0)
+    members.number("event_id", lifecycle.event->id).number("scope_id", lifecycle.scope);
   if (lifecycle.duration_ms >= 0) members.number("duration_ms", static_cast<uint64_t>(lifecycle.duration_ms));
   if (lifecycle.error) {
     const Error& error = lifecycle.error->cause ? *lifecycle.error->cause : *lifecycle.error;

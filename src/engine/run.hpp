@@ -129,6 +129,9 @@ class Run final : public Object, public RunEntry {
   bool is_inherited() const noexcept { return runtime_->is_inherited(); }
 
   // State and session, for a call that is open. May throw std::bad_alloc.
+  // What a join was invoked with; null: it is the invocation of another step, or is over.
+  Ref<Group> find_group(Call& call) noexcept;
+  uint64_t scope_id(const Call& call) const noexcept;
   Ref<Error> write(Call& call, std::span<Write> writes, uint64_t* version, bool* removed);
   Ref<Error> clear_state(Call& call);
   Ref<Error> write_session(Call& call, Write write, bool* removed);
@@ -283,7 +286,8 @@ class Run final : public Object, public RunEntry {
   int64_t left_of_step(Locked locked, const Invocation& invocation, int64_t now) const noexcept;
   int64_t next_step_due(Locked) const noexcept;
   static Ref<Error> step_timed_out(const StepDefinition& step, uint32_t attempt) noexcept;
-  void abandon(Locked locked, Call& call, Notifications& notifications) noexcept;
+  void abandon(Locked locked, Call& call, uint32_t began_ms, Notifications& notifications) noexcept;
+  void abandon_cancelled(Locked locked, Commands& commands, Notifications& notifications) noexcept;
   void add_worker(Locked locked, AtWork& worker) noexcept;
   void remove_worker(Locked locked, AtWork& worker) noexcept;
   AtWork* find_at_work(Locked locked, const Call& call) const noexcept;

@@ -76,6 +76,21 @@ Result<int> Run::cancel_descriptor(Call& call) {
   return number;
 }
 
+Ref<Group> Run::find_group(Call& call) noexcept {
+  if (workflow().joined_by(index_of(*call.step_)) == kNoOpener) return nullptr;
+  Guard guard(lock());
+  if (call.abandoned_ || !state().scopes) return nullptr;
+  return Ref<Group>::share(state().scopes->delivered(call.invocation_id_));
+}
+
+uint64_t Run::scope_id(const Call& call) const noexcept {
+  if (!workflow().has_joins()) return 0;
+  Guard guard(lock());
+  if (call.abandoned_ || !call.is_open() || !state().scopes) return 0;
+  const Scope* scope = state().scopes->scope_of(call.event_->membership);
+  return scope == nullptr ? 0 : scope->id;
+}
+
 Ref<Error> Run::defer(Call& call) noexcept {
   if (Ref<Error> error = check_open(call)) return error;
   Guard guard(lock());
@@ -84,6 +99,16 @@ Ref<Error> Run::defer(Call& call) noexcept {
                        "this invocation was already deferred: there is one handle of it");
   }
   if (call.abandoned_) return check_open(call);
+  if (workflow().cancels_rest()) {  // it is found by it, if it is cancelled
+    Tick tick{Tick::Kind::defer, false, call.invocation_};
+    Commands none;
+    tick.caller = &call;
+    try {
+      locked_state_.apply(guard, tick, none);
+    } catch (const std::bad_alloc&) {
+      return Error::out_of_memory();
+    }
+  }
   call.deferred_ = true;
   call.is_shared_ = true;
   list(guard, call);

@@ -43,6 +43,8 @@ inline void Run::after_tick(Locked locked, Commands& commands, Notifications& no
     time.slack_ms = slack_ms();
     this->tick(locked, time, commands, notifications);
   }
+  if (commands.has_cold() && !commands.cold().cancelled.empty())
+    abandon_cancelled(locked, commands, notifications);
   if (commands.asked) hand_out_requests(locked, notifications);
   if (const Invocation* answered = std::exchange(commands.answered, nullptr))
     hand_over_answer(locked, *answered, notifications);

@@ -50,6 +50,7 @@ Ref<Error> Run::post(const Event& event, const Sending& sending) {
   if (!life_.started) return Error::make(Status::wrong_state, "the run was not started yet");
   Tick tick{Tick::Kind::post, false, nullptr, {&*output, 1}};
   tick.is_special = sending.delay_ms != 0;
+  tick.scope = sending.scope;
   if (tick.is_special) tick.now_ms = begin_ms();
   if (!this->tick(transaction.locked(), tick, transaction.commands, transaction.notifications))
     return Error::out_of_memory();

@@ -7,7 +7,7 @@
 #include "base/steady.hpp"
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
-#include "engine/step_failed.hpp"
+#include "run/step_failed.hpp"
 
 namespace blazen {
 
@@ -318,7 +318,7 @@ void Run::finish(Locked locked, Call& call, Ref<Error> failure, bool dispatches_
 [[gnu::noinline]] void Run::finish_with_growth(Locked locked, Call& call, bool dispatches_next,
                                                Commands& commands, Notifications& notifications) noexcept {
   Tick done{Tick::Kind::complete, dispatches_next, call.invocation_, call.outputs_};
-  done.now_ms = dispatch_ms();
+  done.now_ms = workflow().opened_by(index_of(*call.step_)) == kNoOpener ? dispatch_ms() : begin_ms();
   if (!tick(locked, done, commands, notifications))
     fail_without_memory(locked, call.invocation_, dispatches_next, commands, notifications);
 }

@@ -33,7 +33,12 @@ int64_t Run::next_due(Locked) const noexcept {
     at_ms = std::min(at_ms, state().timers.first_due_ms());
     if (at_ms != INT64_MAX) due_ms = add_ms(state().clock.set_ms, at_ms - state().clock.elapsed_ms);
   }
-  if (state().pause == Pause::none) due_ms = std::min(due_ms, state().questions.first_due_ms());
+  if (state().pause != Pause::none) return due_ms;
+  due_ms = std::min(due_ms, state().questions.first_due_ms());
+  if (state().scopes && !state().scopes->deadlines().empty()) {
+    const RunClock& clock = state().scopes->clock;
+    due_ms = std::min(due_ms, add_ms(clock.set_ms, state().scopes->first_due_ms() - clock.elapsed_ms));
+  }
   return due_ms;
 }
 
@@ -158,7 +163,7 @@ void Run::fail_from_outside(Transaction& transaction, Invocation& failed, Call* 
   Output handled;
   make_step_failed(failed, tick, handled);
   if (call != nullptr) {
-    abandon(locked, *call, transaction.notifications);
+    abandon(locked, *call, failed.began_ms, transaction.notifications);
     tick.keeps_permit = call->keeps_permit_;
   }
   if (!this->tick(locked, tick, transaction.commands, transaction.notifications)) {
@@ -215,12 +220,27 @@ Ref<Error> Run::step_timed_out(const StepDefinition& step, uint32_t attempt) noe
   }
 }
 
+// Their invocations are gone with the rest of their scope. Whoever has deferred is known; the others are at work.
+void Run::abandon_cancelled(Locked locked, Commands& commands, Notifications& notifications) noexcept {
+  for (const Commands::Cold::CancelledBody& body : commands.cold().cancelled) {
+    Call* call = body.call;
+    for (const AtWork* worker = bodies_.at_work; call == nullptr && worker != nullptr;
+         worker = worker->next) {
+      if (worker->call != nullptr && worker->call->invocation_id_ == body.invocation_id &&
+          worker->call->is_open())
+        call = worker->call;
+    }
+    if (call != nullptr) abandon(locked, *call, body.began_ms, notifications);
+  }
+  commands.cold().cancelled.clear();
+}
+
 // Under the lock. Its body goes on, and nothing that it does counts any more; what it can see of its event
 // stays.
-void Run::abandon(Locked locked, Call& call, Notifications& notifications) noexcept {
+void Run::abandon(Locked locked, Call& call, uint32_t began_ms, Notifications& notifications) noexcept {
   if (!call.event_kept_) call.event_kept_ = Ref<Event>::share(call.event_);
   call.leaves_ = true;
-  call.began_ms_ = call.invocation_->began_ms;
+  call.began_ms_ = began_ms;
   call.keeps_permit_ = call.step_->concurrency_max != 0 && call.step_->abandoned_keeps_permit;
   if (call.timed_) stop_timer(locked, call);
   call.invocation_ = nullptr;

@@ -21,6 +21,12 @@ namespace blazen {
   return state.questions.add(request, asker, commands.date_ms, now_ms);
 }
 
+// And from its scope.
+void remove_question(RunState& state, Question& question) noexcept {
+  leave_scope(state, question.membership);
+  state.questions.remove(question);
+}
+
 namespace {
 
 Ref<Error> refuse_count(const RunState& state, size_t count) noexcept {
@@ -63,12 +69,13 @@ Ref<Error> refuse_question(const RunState& state, const Output& output) noexcept
   if (id.empty()) return;
   Question* open = state.questions.find(id);
   if (open != nullptr && !open->calls_back && (open->asker == nullptr || open->asker == &invocation))
-    state.questions.remove(*open);
+    remove_question(state, *open);
   const auto is_it = [&](const auto& timer) {
     return timer.second.type == kInputRequestType && timer.second.event->correlation() == id;
   };
   const auto delayed = std::find_if(state.timers.begin(), state.timers.end(), is_it);
   if (delayed == state.timers.end()) return;
+  leave_scope(state, delayed->second.membership);
   commands.more = true;
   commands.cold().dropped_timers.insert(state.timers.extract(delayed));
 }
@@ -106,11 +113,6 @@ void attach(RunState& state, Question& question, Tick& tick, Commands& commands)
     ++journal.called_back;
     if (!was_asking && is_asking_in_flight(*tick.invocation)) ++state.in_flight_asking;
   }
-}
-
-void refuse_with(Commands& commands, Ref<Error> error, Status status = Status::conflict) noexcept {
-  refuse(commands, status, nullptr);
-  commands.cold().late_error = std::move(error);
 }
 
 // One that is not open, and has no answer. Where the invocation has asked another in its place, the stream
@@ -207,8 +209,10 @@ void answer_with_event(RunState& state, Question& question, Tick& tick, Commands
     refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
     return;
   }
+  if (state.scopes) prepare_in_scope(state, question.membership, tick.outputs.front());
   reserve_for(state, tick, deliveries, commands);
-  state.questions.remove(question);
+  begin_routing_at(state, question.membership);
+  remove_question(state, question);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
@@ -271,7 +275,7 @@ void withdraw(RunState& state, const Tick& tick, Commands& commands) {
     return;
   }
   if (question->asker != nullptr) return answer_body(state, *question, nullptr, tick.now_ms, commands);
-  state.questions.remove(*question);
+  remove_question(state, *question);
 }
 
 // The first question whose time is up is answered with its default. One at a time: each has somebody to tell. False:

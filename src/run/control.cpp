@@ -11,6 +11,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   const bool has_queued = state.open != state.in_flight.size();
   state.in_flight_asking = 0;
   if (state.early_answers) commands.cold().dropped_early = std::move(state.early_answers);
+  if (state.scopes) commands.cold().dropped_scopes = std::move(state.scopes);
   if (!has_queued && state.timers.empty() && state.questions.empty()) return;
   Commands::Cold& cold = commands.cold();
   const auto drop = [&cold](auto& queue) noexcept { queue.leave_to(cold.dropped, cold.dropped_late); };
@@ -72,6 +73,7 @@ void pass_time(RunState& state, int64_t date_ms) {
   missed.reserve(state.timers.count(TimerClass::retry) + state.timers.count(TimerClass::delay));
   for (const auto& [key, timer] : state.timers) missed.add({passed(key.due_ms), key.what, key.id}, timer);
   state.timers = std::move(missed);
+  if (state.scopes) state.scopes->clock.elapsed_ms = add_ms(state.scopes->clock.elapsed_ms, passed_ms);
 }
 
 }  // namespace
@@ -81,10 +83,12 @@ void resume(RunState& state, const Tick& tick) {
   state.questions.shift_deadlines(tick.now_ms - tick.date_ms);
   if (tick.ends_pause) state.pause = Pause::none;
   state.clock.set(tick.now_ms, tick.date_ms, clock_should_run(status_of(state)));
+  pause_scopes(state, tick.now_ms, state.pause == Pause::none);
 }
 
 void pause(RunState& state, Tick& tick, Commands& commands) noexcept {
   if (state.pause != Pause::now) state.pause = tick.pause;
+  pause_scopes(state, tick.now_ms, false);
   if (!tick.clears_session) return;
   commands.more = true;
   commands.cold().dropped_table = std::move(state.session);

@@ -99,6 +99,13 @@ bool committed(Commands& commands) noexcept {
     overflow(state, tick, commands);
     return false;
   }
+  if (state.workflow->has_joins()) {
+    if (Ref<Error> error = prepare_scopes(state, *tick.invocation, tick.outputs)) {
+      leave_flight(state, tick.invocation, commands);
+      fail_run(state, std::move(error), commands);
+      return false;
+    }
+  }
   reserve_for(state, tick, deliveries, commands);
   return !(tick.is_special || tick.commits) || complete_specially(state, tick, commands);
 }
@@ -148,13 +155,20 @@ void fail(RunState& state, Tick& tick, Commands& commands) {
   const RetryPolicy& policy = state.workflow->steps()[invocation.step].retry;
   const Error& cause = tick.error->cause ? *tick.error->cause : *tick.error;
   if (tick.retries && may_retry(policy, invocation.attempt, cause)) return back_off(state, tick, commands);
-  const bool is_handled = !tick.outputs.empty() && invocation.event->type() != kStepFailed;
-  if (!is_handled) {
+  const bool has_joins = state.workflow->has_joins();
+  const bool is_handler =
+      invocation.event->type() == kStepFailed && state.workflow->joined_by(invocation.step) == kNoOpener;
+  const bool is_handled = !tick.outputs.empty() && !is_handler &&
+                          (!has_joins || is_taken(state, invocation, tick.outputs.front()));
+  Ref<Error> no_room = is_handled && has_joins ? prepare_scopes(state, invocation, tick.outputs) : nullptr;
+  if (!is_handled || no_room) {
+    if (no_room) tick.error = std::move(no_room);
     leave_place(state, tick);
     let_go(state, tick.invocation, commands);
     return fail_run(state, std::move(tick.error), commands);
   }
   reserve_for(state, tick, count_deliveries(state, tick.outputs), commands);
+  if (has_joins) begin_routing(state, invocation, true, tick.now_ms, commands);
   leave_place(state, tick);
   let_go(state, tick.invocation, commands);
   commands.more = true;

@@ -32,6 +32,7 @@ struct Question {
   Ref<Value> default_answer;    // the engine's own copy: nothing of the host goes with it
   bool calls_back = false;      // its body waits in flight
   bool handed_out = false;      // the engine's, and not stored: the host's handler has it
+  uint32_t membership = 0;      // in a scope, where an event asks (scopes.hpp)
 
   static constexpr int64_t kNoTime = INT64_MIN;  // in another process
 

@@ -18,19 +18,20 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::send: return send(state, tick, commands);
     case Tick::Kind::publish: return publish_from_step(state, tick, commands);
     case Tick::Kind::complete:
-      if (prepare_to_complete(state, tick, commands))
-        complete(state, {tick.invocation, tick.outputs, tick.now_ms, tick.dispatches_next}, commands);
-      return;
+      if (!prepare_to_complete(state, tick, commands)) return;
+      if (state.scopes) begin_routing(state, *tick.invocation, true, tick.now_ms, commands);
+      return complete(state, {tick.invocation, tick.outputs, tick.now_ms, tick.dispatches_next}, commands);
     case Tick::Kind::ask: return ask(state, tick, commands);
     case Tick::Kind::fail:
     case Tick::Kind::cancel: return fail(state, tick, commands);
+    case Tick::Kind::defer: journal_of(state, *tick.invocation).call = tick.caller; return;
     case Tick::Kind::body_returned: return body_returned(state, tick.invocation);
     case Tick::Kind::suspend: return suspend(state, tick.invocation);
     case Tick::Kind::respond: return respond(state, tick, commands);
     case Tick::Kind::respond_early: return respond_early(state, tick, commands);
     case Tick::Kind::withdraw: return withdraw(state, tick, commands);
     case Tick::Kind::pause: return pause(state, tick, commands);
-    case Tick::Kind::unpause: state.pause = Pause::none; return;
+    case Tick::Kind::unpause: state.pause = Pause::none; return pause_scopes(state, tick.now_ms, true);
     case Tick::Kind::time: return advance(state, tick, commands);
     case Tick::Kind::discard: return leave_flight(state, tick.invocation, commands);
     case Tick::Kind::abandoned_returned: return come_back(state, tick.step);
@@ -114,6 +115,7 @@ void reduce(RunState& state, Tick& tick, Commands& commands) {
     return reduce_watched(state, tick, commands);
   commands.date_ms = tick.date_ms;
   apply(state, tick, commands);
+  if (state.scopes) settle_scopes(state, commands);
   if (!traits.may_move) return check(state);  // nothing that the other phases look at has changed
   if (!goes_on(state) || traits.may_settle) settle(state, tick.kind, tick.now_ms, commands);
   if (tick.dispatches_next)

@@ -5,6 +5,7 @@
 //   routing.cpp       where does an event go next?
 //   places.cpp        where does an invocation stand, and which one starts next?
 //   outcomes.cpp      what becomes of one that was started?
+//   joining.cpp       which scope does it belong to, and what do the joins take?
 //   step_effects.cpp  what does a step do while it runs?
 //   asking.cpp        questions and answers
 //   time.cpp          what is due?
@@ -33,6 +34,12 @@ inline bool refuse(Commands& commands, Status status, const char* limit) noexcep
   commands.status = status;
   commands.limit = limit;
   return false;
+}
+
+// The same, with the words for whoever asked.
+inline void refuse_with(Commands& commands, Ref<Error> error, Status status = Status::conflict) noexcept {
+  refuse(commands, status, nullptr);
+  commands.cold().late_error = std::move(error);
 }
 
 // ---- routing.cpp ----
@@ -68,6 +75,42 @@ void fail(RunState& state, Tick& tick, Commands& commands);
 void body_returned(RunState& state, Invocation* invocation) noexcept;
 void suspend(RunState& state, Invocation* invocation) noexcept;
 
+// ---- joining.cpp ----
+
+// Before a tick routes outputs: of an invocation, or where something else belongs. The first: null, or the limit that is
+// reached.
+Ref<Error> prepare_scopes(RunState& state, const Invocation& from, std::span<const Output> outputs);
+// before: so many others of this tick may go to the same join.
+void prepare_in_scope(RunState& state, MembershipIndex base, const Output& output, size_t before = 0);
+// After the room for the deliveries.
+void reserve_for_joins(RunState& state, size_t deliveries, Commands& commands);
+// What comes from outside: null, or why nobody takes it.
+Ref<Error> refuse_outside(RunState& state, const Output& output, uint64_t scope_id);
+void prepare_from_outside(RunState& state, const Output& output, uint64_t scope_id);
+// Whether anybody takes what an invocation gives.
+bool is_taken(const RunState& state, const Invocation& from, const Output& output) noexcept;
+// What is routed now belongs there. is_done: the invocation is about to go.
+void begin_routing(RunState& state, const Invocation& from, bool is_done, int64_t now_ms,
+                   Commands& commands) noexcept;
+void begin_routing_at(RunState& state, MembershipIndex base) noexcept;
+void begin_routing_in(RunState& state, uint64_t scope_id) noexcept;
+// Where it does not go its way because its scope was cancelled.
+bool drops_late(RunState& state, const Output& output, Commands& commands) noexcept;
+// For what is no invocation: a question that an event asks, a delayed event.
+MembershipIndex enter_scope(RunState& state, uint64_t event_id) noexcept;
+void leave_scope(RunState& state, MembershipIndex membership) noexcept;
+// To all that take it; false: nobody does.
+bool deliver_in_scopes(RunState& state, Output& output, Commands& commands) noexcept;
+// Of an event that nobody takes, and joins would in a scope: the opener of that. Empty: no join accepts it.
+std::string_view opener_of_unhandled(const RunState& state, const Output& output) noexcept;
+// When a tick is over.
+void settle_scopes(RunState& state, Commands& commands) noexcept;
+// By how much the deadline of a join is over; negative: none is.
+int64_t lateness_of_joins(const RunState& state, int64_t now_ms) noexcept;
+// The first of them. False: none is over.
+bool close_at_deadline(RunState& state, int64_t now_ms, Commands& commands);
+void pause_scopes(RunState& state, int64_t now_ms, bool runs) noexcept;
+
 // ---- step_effects.cpp ----
 
 Ref<Event> make_report(std::string_view kind, const Invocation& invocation, const std::string& members,
@@ -80,6 +123,7 @@ void publish_from_step(RunState& state, Tick& tick, Commands& commands);
 // ---- asking.cpp ----
 
 void reserve_for_questions(RunState& state, size_t count, Commands& commands);
+void remove_question(RunState& state, Question& question) noexcept;
 Question& open_question(RunState& state, const Ref<Event>& request, Invocation* asker, int64_t now_ms,
                         Commands& commands) noexcept;
 Ref<Error> refuse_question(const RunState& state, const Output& output) noexcept;
@@ -119,7 +163,7 @@ void reduce_watched(RunState& state, Tick& tick, Commands& commands);
 // ---- run_errors.cpp ----
 
 Ref<Error> annotate(Ref<Error> error, std::string_view step) noexcept;
-Ref<Error> no_handler(const Event& event) noexcept;
+Ref<Error> no_handler(const Event& event, std::string_view opener) noexcept;
 Ref<Error> queue_limit(const RunState& state, const Event& event) noexcept;
 Ref<Error> stalled(const RunState& state, int64_t now_ms) noexcept;
 Ref<Error> timed_out(const RunState& state, int64_t now_ms) noexcept;

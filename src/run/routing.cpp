@@ -54,6 +54,7 @@ namespace {
 // Room for everything that routing the outputs of a tick will need, so that nothing after it can fail.
 void reserve_for(RunState& state, const Tick& tick, size_t deliveries, Commands& commands) {
   state.pool.reserve(deliveries);
+  if (state.scopes) reserve_for_joins(state, deliveries, commands);
   if (tick.is_special) reserve_for_special(state, tick.outputs, commands);
   if (state.workflow->policy().unhandled != Unhandled::fail)
     reserve_for_unhandled(state, tick.outputs, commands);
@@ -62,7 +63,8 @@ void reserve_for(RunState& state, const Tick& tick, size_t deliveries, Commands&
 // leaving: an invocation that is done makes room for what it has emitted. What is there already, as after a
 // resume under a lower bound, is no reason to refuse a tick that adds nothing.
 bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving) noexcept {
-  return deliveries == 0 || state.open - leaving + delayed_count(state) + deliveries <=
+  const uint64_t collected = state.scopes ? state.scopes->collected : 0;
+  return deliveries == 0 || state.open - leaving + delayed_count(state) + collected + deliveries <=
                                 state.workflow->policy().limits.queued_events;
 }
 
@@ -71,7 +73,7 @@ bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving) no
 bool has_room_for_all(const RunState& state, size_t outputs, size_t leaving) noexcept {
   const size_t most = outputs * state.workflow->acceptors_max();
   const WorkflowPolicy& policy = state.workflow->policy();
-  return most <= state.pool.available() && policy.unhandled == Unhandled::fail &&
+  return most <= state.pool.available() && state.workflow->routes_plainly() &&
          state.open - leaving + delayed_count(state) + most <= policy.limits.queued_events;
 }
 
@@ -95,7 +97,7 @@ namespace {
 [[gnu::noinline]] bool route_unhandled(RunState& state, const Output& output, Commands& commands) noexcept {
   const Unhandled policy = state.workflow->policy().unhandled;
   if (policy == Unhandled::fail) {
-    fail_run(state, no_handler(*output.event), commands);
+    fail_run(state, no_handler(*output.event, opener_of_unhandled(state, output)), commands);
     return false;
   }
   state.last_type = kUnknownType;
@@ -107,8 +109,14 @@ namespace {
 // An event that has its id goes where it belongs later.
 [[gnu::noinline]] void delay(RunState& state, Output& output, int64_t now_ms, Commands& commands) noexcept {
   const uint64_t id = output.event->id;
-  state.timers.add({add_ms(state.clock.at(now_ms), output.delay_ms), TimerClass::delay, id},
-                   {nullptr, std::move(output.event), output.type, output.target});  // reserved
+  const int64_t due_ms = add_ms(state.clock.at(now_ms), output.delay_ms);
+  const MembershipIndex membership = enter_scope(state, id);
+  if (membership != 0) {
+    state.scopes->at(membership).delayed = id;
+    state.scopes->at(membership).due_ms = due_ms;
+  }
+  state.timers.add({due_ms, TimerClass::delay, id},
+                   {nullptr, std::move(output.event), output.type, output.target, membership});  // reserved
   commands.more = true;
 }
 
@@ -122,11 +130,19 @@ bool route_now(RunState& state, Output& output, int64_t now_ms, Commands& comman
       finish(state, Phase::completed, output.event->take_value(), nullptr, commands);
       return false;
     }
-    open_question(state, output.event, nullptr, now_ms, commands);
+    Question& question = open_question(state, output.event, nullptr, now_ms, commands);
+    question.membership = enter_scope(state, output.event->id);
+    if (question.membership != 0) state.scopes->at(question.membership).question = &question;
     if (output.target == kNoStep && state.workflow->acceptors(output.type).empty()) {
       state.last_type = output.type;
       return true;
     }
+  }
+  if (state.workflow->has_joins()) [[unlikely]] {
+    const TypeId type = output.type;
+    if (!deliver_in_scopes(state, output, commands)) return route_unhandled(state, output, commands);
+    state.last_type = type;
+    return true;
   }
   if (output.target != kNoStep) {
     state.last_type = output.type;
@@ -147,6 +163,7 @@ namespace {
 // It gets its id, and goes now or later.
 bool route(RunState& state, Output& output, int64_t now_ms, Commands& commands) noexcept {
   output.event->id = ++state.event_id_last;
+  if (state.scopes && drops_late(state, output, commands)) return true;
   if (output.delay_ms != 0) {
     delay(state, output, now_ms, commands);
     return true;
@@ -172,6 +189,12 @@ void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Comma
 }
 
 void post(RunState& state, Tick& tick, Commands& commands) {
+  const bool has_joins = state.workflow->has_joins() && tick.kind == Tick::Kind::post;
+  if (has_joins) {
+    if (Ref<Error> error = refuse_outside(state, tick.outputs.front(), tick.scope))
+      return refuse_with(commands, std::move(error), Status::not_found);
+    prepare_from_outside(state, tick.outputs.front(), tick.scope);
+  }
   if (tick.is_special || !has_room_for_all(state, tick.outputs.size(), 0)) {
     const size_t deliveries = count_deliveries(state, tick.outputs);
     if (!queue_has_room(state, deliveries)) {
@@ -184,6 +207,7 @@ void post(RunState& state, Tick& tick, Commands& commands) {
     state.phase = Phase::running;
     state.clock.set(tick.now_ms, tick.date_ms, true);
   }
+  if (has_joins) begin_routing_in(state, tick.scope);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 

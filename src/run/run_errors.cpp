@@ -20,10 +20,15 @@ Ref<Error> annotate(Ref<Error> error, std::string_view step) noexcept {
   return error;
 }
 
-Ref<Error> no_handler(const Event& event) noexcept {
+// opener: whose joins would take it in their scopes; empty: no join accepts it.
+Ref<Error> no_handler(const Event& event, std::string_view opener) noexcept {
   try {
     std::string message = std::string("no step accepts event '").append(event.type()).append("'");
     if (!event.source().empty()) message.append(", which step '").append(event.source()).append("' sent");
+    if (!opener.empty())
+      message.append(": joins take it, in the scopes that step '")
+          .append(opener)
+          .append("' opens, and it is in none");
     Ref<Error> error = Error::make(Status::no_handler, message);
     return event.source().empty() ? error : annotate(std::move(error), event.source());
   } catch (const std::bad_alloc&) {

@@ -14,11 +14,12 @@
 #include <utility>
 #include <vector>
 
-#include "base/milliseconds.hpp"
+#include "run/clock.hpp"
 #include "run/invocation.hpp"
 #include "run/key_table.hpp"
 #include "run/permits.hpp"
 #include "run/questions.hpp"
+#include "run/scopes.hpp"
 #include "run/timers.hpp"
 #include "run/workflow.hpp"
 #include "value/error.hpp"
@@ -47,28 +48,6 @@ enum class RunStatus : int32_t {
 enum class Pause : uint32_t { none = 0, now = 1, drain = 2 };
 
 using RunId = std::array<uint8_t, 16>;
-
-// Time stands still for a run that is paused, parked elsewhere, or waits for a human: it has a clock of its
-// own, which the ticks that know the time set. Timers are due by it; the time-outs of steps, whose bodies run
-// all the same, by the runtime's.
-struct RunClock {
-  bool runs = false;
-  int64_t elapsed_ms = 0;   // when it was set last
-  int64_t set_ms = 0;       // that moment, by the runtime's clock
-  int64_t set_date_ms = 0;  // that moment, as a date; of a clock that runs, it means nothing
-
-  int64_t at(int64_t now_ms) const noexcept {
-    return runs && now_ms > set_ms ? add_ms(elapsed_ms, now_ms - set_ms) : elapsed_ms;
-  }
-  // One that runs, and goes on, keeps a moment that was rounded up.
-  void set(int64_t now_ms, int64_t date_ms, bool running) noexcept {
-    if (runs && running && now_ms < set_ms) return;
-    elapsed_ms = at(now_ms);
-    set_ms = now_ms;
-    set_date_ms = date_ms;
-    runs = running;
-  }
-};
 
 // What a newer library has put into the snapshot that this run comes from, and this one does not know: it goes into
 // the next one as it came.
@@ -124,6 +103,7 @@ struct RunState {
   uint32_t abandoned = 0;  // the sum over the steps; not stored
   Timers timers;           // attempts that begin again, and events that are delayed
   Questions questions;
+  std::unique_ptr<Scopes> scopes;  // of a workflow with joins, from the first that is opened on; null: none
   std::unique_ptr<EarlyAnswers> early_answers;  // for questions that are not asked yet; null: none
   RunClock clock;
   Pause pause = Pause::none;

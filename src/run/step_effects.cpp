@@ -94,6 +94,11 @@ void send(RunState& state, Tick& tick, Commands& commands) {
     refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
     return;
   }
+  const bool has_joins = state.workflow->has_joins();
+  if (has_joins) {
+    if (Ref<Error> error = prepare_scopes(state, *tick.invocation, tick.outputs))
+      return refuse_with(commands, std::move(error), Status::limit);
+  }
   journal_of(state, *tick.invocation).reserve();
   reserve_for(state, tick, deliveries, commands);
   if (tick.is_special && refuse_asking(state, tick, commands)) return;
@@ -104,6 +109,7 @@ void send(RunState& state, Tick& tick, Commands& commands) {
   }
   if (divergence) publish(state, std::move(divergence), commands);
   tick.invocation->journal->note(tick.effect);
+  if (has_joins) begin_routing(state, *tick.invocation, false, tick.now_ms, commands);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 

@@ -48,6 +48,7 @@ struct Tick {
     send,           // invocation sends outputs[0] while it runs; effect tells it apart
     publish,        // invocation publishes outputs[0]; effect tells it apart
     ask,            // invocation asks outputs[0], whose correlation is the id of the question
+    defer,          // invocation is completed by somebody else: caller is its call
     body_returned,  // the body of invocation has returned; it completes later
     complete,       // invocation is done; writes and outputs are what it returned
     fail,     // invocation failed with error; outputs: the event for who handles that, where somebody does
@@ -103,6 +104,7 @@ struct Tick {
   Pause pause = Pause::none;
   Ref<Value> value{};
   int64_t duration_ms = -1;  // complete, fail: how long the body took; negative: not known
+  uint64_t scope = 0;        // post: the id of the scope that it belongs to; 0: none
 };
 
 // What is true of every tick of a kind: one row for each, in their order.
@@ -124,6 +126,7 @@ inline constexpr TickTraits kTickTraits[] = {
     {Tick::Kind::send, "send", true, false, false},
     {Tick::Kind::publish, "publish", true, false, false},
     {Tick::Kind::ask, "ask", true, false, false},
+    {Tick::Kind::defer, "defer", false, false, false},
     {Tick::Kind::body_returned, "body_returned", true, false, false},
     {Tick::Kind::complete, "complete", true, false, false},
     {Tick::Kind::fail, "fail", true, false, false},
@@ -169,6 +172,7 @@ struct LifecycleRecord {
     step_completed,
     step_failed,  // error
     step_retrying,
+    late,  // event, scope: it has come after its join was invoked
     run_paused,
     run_resumed,
   };
@@ -181,6 +185,7 @@ struct LifecycleRecord {
   Ref<Event> event{};        // routed, or the one that started the step
   Ref<Event> shows{};  // event_routed: as those who want to see every event get it; null: it is published
   Ref<Error> error{};
+  uint64_t scope = 0;  // late
 };
 
 // What is to be done after a tick. Everything that a tick lets go of is in here too, so that no destructor of
@@ -202,6 +207,7 @@ struct Commands {
   size_t fault = 0;                // with Status::conflict: which write
   size_t appended = 0;             // how many of published the stream has taken already
   size_t reported = 0;             // how many of the lifecycle records the stream has taken already
+  bool reports = false;            // somebody listens to what happens in the present tick
   Invocation* answered = nullptr;  // respond: whose callback gets it
   Ref<Value> replaced;             // the value that a write replaced or removed
 
@@ -209,6 +215,7 @@ struct Commands {
   struct Cold {
     std::vector<Published> published;        // to append to the stream, in order
     std::vector<LifecycleRecord> lifecycle;  // in order; stays empty unless the run is watched
+    std::vector<LifecycleRecord> late;       // of the present tick, on their way there
     EndedEvents dropped_events;              // stream items that everybody has taken, or that nobody will
     std::vector<Ref<Value>> dropped_values;
     Ref<KeyTable> dropped_table;
@@ -219,6 +226,15 @@ struct Commands {
     Questions dropped_questions;
     std::unique_ptr<EarlyAnswers> dropped_early;
     std::unique_ptr<Journal> dropped_journals;  // a list
+    Ref<Group> dropped_groups;                  // a list
+    std::unique_ptr<Scopes> dropped_scopes;
+    // In flight, cancelled with the rest of their scope: the engine tells their bodies.
+    struct CancelledBody {
+      uint64_t invocation_id;
+      Call* call;  // of one that was deferred; null: its body is at work
+      uint32_t began_ms;
+    };
+    std::vector<CancelledBody> cancelled;
     // Invocations that will never run; their nodes die with the run.
     InvocationList dropped;
     InvocationTree<ById> dropped_late;  // to be drained
@@ -227,16 +243,17 @@ struct Commands {
       const auto is_last = [](const auto& entry) {
         return entry.second.event && entry.second.event->refs.load(std::memory_order_relaxed) == 1;
       };
-      return late_error || answer || dropped_early || dropped_table || dropped_journals ||
-             !dropped_events.empty() || !dropped_values.empty() || dropped.front() != nullptr ||
-             std::any_of(dropped_timers.begin(), dropped_timers.end(), is_last);
+      return late_error || answer || dropped_early || dropped_table || dropped_journals || dropped_groups ||
+             dropped_scopes || !dropped_events.empty() || !dropped_values.empty() ||
+             dropped.front() != nullptr || std::any_of(dropped_timers.begin(), dropped_timers.end(), is_last);
     }
 
     bool keeps_nothing() const noexcept {
-      return published.empty() && lifecycle.empty() && dropped_events.empty() && dropped_values.empty() &&
-             !dropped_table && !late_error && !cause && !answer && dropped_timers.empty() &&
-             !dropped_journals && dropped.empty() && dropped_late.empty() && dropped_questions.empty() &&
-             !dropped_early;
+      return published.empty() && lifecycle.empty() && late.empty() && dropped_events.empty() &&
+             dropped_values.empty() && !dropped_table && !late_error && !cause && !answer &&
+             dropped_timers.empty() && !dropped_journals && dropped.empty() && dropped_late.empty() &&
+             dropped_questions.empty() && !dropped_early && !dropped_groups && !dropped_scopes &&
+             cancelled.empty();
     }
   };
   Cold& cold() noexcept {
@@ -281,6 +298,7 @@ struct Commands {
   [[gnu::noinline]] void clear_cold() noexcept {
     cold_->published.clear();
     cold_->lifecycle.clear();
+    cold_->late.clear();
     cold_->dropped_events.clear();
     cold_->late_error.reset();
     cold_->cause.reset();
@@ -301,6 +319,10 @@ struct Commands {
     cold_->dropped_early.reset();
     std::unique_ptr<Journal>& journals = cold_->dropped_journals;
     while (journals) journals = std::move(journals->next);
+    Ref<Group>& groups = cold_->dropped_groups;
+    while (groups) groups = std::move(groups->next);
+    cold_->dropped_scopes.reset();
+    cold_->cancelled.clear();
   }
 
   std::optional<Cold> cold_;

@@ -1,4 +1,5 @@
 // What is due by the clock of the run: the end of its time, attempts that begin again, events that were delayed.
+#include <algorithm>
 #include <utility>
 
 #include "run/rooms.hpp"
@@ -21,9 +22,11 @@ void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
     deliveries += count_deliveries(state, {&output, 1});
     if (state.workflow->policy().unhandled != Unhandled::fail)
       reserve_for_unhandled(state, {&output, 1}, commands);
+    if (state.scopes) prepare_in_scope(state, at->second.membership, output, events);
     ++events;
   }
   state.pool.reserve(deliveries);
+  if (state.scopes) reserve_for_joins(state, deliveries, commands);
   if (events == 0) return;
   commands.cold().dropped_timers.reserve(0);
   reserve_for_questions(state, events, commands);
@@ -40,6 +43,9 @@ void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& comm
       requeue(state, timer.mapped().invocation);
     } else {
       Output output{timer.mapped().event, timer.mapped().type, timer.mapped().target};
+      const MembershipIndex membership = timer.mapped().membership;
+      begin_routing_at(state, membership);
+      leave_scope(state, membership);
       commands.more = true;
       commands.cold().dropped_timers.insert(std::move(timer));  // the event is let go of outside the lock
       if (Ref<Error> refused = refuse_question(state, output)) {
@@ -47,6 +53,7 @@ void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& comm
       } else {
         route_now(state, output, tick.now_ms, commands);
       }
+      if (state.scopes) state.scopes->unhold();
     }
   }
 }
@@ -55,12 +62,17 @@ void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& comm
 
 void advance(RunState& state, Tick& tick, Commands& commands) {
   if (state.phase != Phase::running) return;
-  if (answer_by_default(state, tick.now_ms, commands) || !state.clock.runs) return;
+  if (answer_by_default(state, tick.now_ms, commands)) return;
+  if (!state.clock.runs) return (void)close_at_deadline(state, tick.now_ms, commands);
   const int64_t time_ms = state.clock.at(tick.now_ms);
   if (time_ms - tick.slack_ms >= deadline_of(state))
     return fail_run(state, timed_out(state, tick.now_ms), commands);
-  reserve_for_due(state, time_ms, commands);
-  fire_due(state, tick, time_ms, commands);
+  // Of these and the deadlines of joins, what was due first comes first; at one moment, these.
+  const int64_t joins_are_late_ms = std::max<int64_t>(lateness_of_joins(state, tick.now_ms), 0);
+  const int64_t until_ms = time_ms - joins_are_late_ms;
+  if (state.timers.first_due_ms() > until_ms) return (void)close_at_deadline(state, tick.now_ms, commands);
+  reserve_for_due(state, until_ms, commands);
+  fire_due(state, tick, until_ms, commands);
 }
 
 }  // namespace blazen

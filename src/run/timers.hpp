@@ -37,6 +37,7 @@ struct Timer {
   Ref<Event> event{};                // delay, and where it goes then
   TypeId type = kUnknownType;
   StepIndex target = kNoStep;
+  uint32_t membership = 0;  // of a delayed event in a scope (scopes.hpp)
 };
 
 class Timers {
@@ -59,6 +60,9 @@ class Timers {
   Iterator end() noexcept { return table_ ? table_->map.end() : none().end(); }
   ConstIterator begin() const noexcept { return table_ ? table_->map.begin() : none().begin(); }
   ConstIterator end() const noexcept { return table_ ? table_->map.end() : none().end(); }
+
+  // Only where it is there.
+  Iterator find(const TimerKey& key) noexcept { return table_->map.find(key); }
 
   // Makes sure that the next `count` adds, and any number of inserts, cannot fail. Throws std::bad_alloc, and has
   // changed nothing then.

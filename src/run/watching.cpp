@@ -54,6 +54,22 @@ void hide_published(std::span<LifecycleRecord> routed, std::span<const Published
   }
 }
 
+// Behind the events that were routed, with room for as many others.
+void put_late(const RunState& state, Commands& commands, size_t others) noexcept {
+  std::vector<LifecycleRecord>& lifecycle = commands.cold().lifecycle;
+  std::vector<LifecycleRecord>& late = commands.cold().late;
+  try {
+    lifecycle.reserve(lifecycle.size() + late.size() + others);
+    for (LifecycleRecord& record : late) {
+      record.after = state.stream_last;
+      lifecycle.push_back(std::move(record));
+    }
+  } catch (const std::bad_alloc&) {
+    commands.unreported = true;
+  }
+  late.clear();
+}
+
 }  // namespace
 
 // The same as reduce, with a report. What a tick did is seen from outside of it, so that nobody pays who does
@@ -91,18 +107,22 @@ void hide_published(std::span<LifecycleRecord> routed, std::span<const Published
          ended.step, ended.id, ended.attempt, tick.duration_ms, ended.event, nullptr, tick.error});
   }
   Invocation* const start = std::exchange(commands.start, nullptr);
+  commands.reports = true;
   try {
     reduce(state, tick, commands);
+    commands.reports = false;
   } catch (const std::bad_alloc&) {
+    commands.reports = false;
     commands.start = start;
     lifecycle.resize(before);
     throw;
   }
   // Those that were not routed after all: refused, repeated, or behind the StopEvent.
-  events.resize(state.event_id_last - events_before);
+  events.resize(std::min<uint64_t>(events.size(), state.event_id_last - events_before));
   const std::vector<Published>& published = commands.cold().published;
   hide_published(events, std::span(published).subspan(std::min(published_before, published.size())));
   for (LifecycleRecord& event : events) lifecycle.push_back(std::move(event));
+  if (!commands.cold().late.empty()) put_late(state, commands, kOthers);
   if (completes && tick.commits && commands.status != Status::ok) {
     lifecycle.resize(before);  // of an atomic step: it has not completed, but will fail
     return;

@@ -84,6 +84,95 @@ std::string find_unreachable(const Steps& steps, const Acceptors& acceptors, con
   return {};
 }
 
+const StepDefinition* find_step(const Steps& steps, std::string_view name) noexcept {
+  for (const StepDefinition& step : steps) {
+    if (step.name == name) return &step;
+  }
+  return nullptr;
+}
+
+// What is wrong with one join by itself.
+std::string find_bad_join(const Steps& steps, const StepDefinition& step) {
+  const std::string join = "join " + in_quotes(step.name);
+  if (step.join->of == step.name) return join + " joins itself";
+  if (find_step(steps, step.join->of) == nullptr)
+    return join + " joins step " + in_quotes(step.join->of) + ", which was not added";
+  if (step.accepts_type(kStartEvent))
+    return join + " accepts blazen::StartEvent, which comes before any scope is open";
+  return {};
+}
+
+// Joins of one another, all the way round: nothing could be the first to be invoked.
+std::string find_circle(const Steps& steps, const StepDefinition& step) {
+  std::string way = in_quotes(step.name);
+  const StepDefinition* at = &step;
+  for (size_t i = 0; i < steps.size() && at->join; ++i) {
+    at = find_step(steps, at->join->of);
+    way.append(" of ").append(in_quotes(at->name));
+    if (at == &step) return "joins in a circle: " + way;
+  }
+  return {};
+}
+
+std::string find_bad_siblings(const StepDefinition& step, const StepDefinition& other) {
+  const std::string both = "joins " + in_quotes(step.name) + " and " + in_quotes(other.name) + " of step " +
+                           in_quotes(step.join->of);
+  if (step.join->cancels_rest || other.join->cancels_rest)
+    return both + ": one that cancels the rest is the only join of its opener";
+  for (const std::string& type : other.accepts) {
+    if (step.accepts_type(type)) return both + " both accept " + in_quotes(type);
+  }
+  return {};
+}
+
+// Where every step that can take part in a scope declares what it emits: whether one of them emits what the
+// join accepts. One that can run can fail, and what asks is answered.
+std::string find_unmet(const Steps& steps, const Acceptors& acceptors, const StepDefinition& join) {
+  const StepDefinition& opener = *find_step(steps, join.join->of);
+  if (opener.emits.empty()) return {};
+  TextSet seen{kStepFailed};
+  std::vector<std::string_view> open{kStepFailed};
+  const auto follow = [&](const StepDefinition& step) {
+    for (const std::string& type : step.emits) {
+      if (seen.insert(type).second) open.push_back(type);
+      if (type == kInputRequest && seen.insert(kInputResponse).second) open.push_back(kInputResponse);
+    }
+  };
+  follow(opener);
+  while (!open.empty()) {
+    const std::string_view type = open.back();
+    open.pop_back();
+    if (join.accepts_type(type)) return {};
+    const auto found = acceptors.find(type);
+    if (found == acceptors.end()) continue;
+    for (const StepDefinition* step : found->second) {
+      if (step->emits.empty()) return {};
+      follow(*step);
+    }
+  }
+  return "nothing can reach join " + in_quotes(join.name) + ": no step that can run in a scope of " +
+         in_quotes(opener.name) + " declares that it emits " + in_quotes(join.accepts.front());
+}
+
+std::string find_bad_joins(const Steps& steps, const Acceptors& acceptors) {
+  std::unordered_map<std::string_view, std::vector<const StepDefinition*>, TextHash> joins;
+  for (const StepDefinition& step : steps) {
+    if (!step.join) continue;
+    if (std::string fault = find_bad_join(steps, step); !fault.empty()) return fault;
+    std::vector<const StepDefinition*>& siblings = joins[step.join->of];
+    for (const StepDefinition* other : siblings) {
+      if (std::string fault = find_bad_siblings(*other, step); !fault.empty()) return fault;
+    }
+    siblings.push_back(&step);
+  }
+  for (const StepDefinition& step : steps) {
+    if (!step.join) continue;
+    if (std::string fault = find_circle(steps, step); !fault.empty()) return fault;
+    if (std::string fault = find_unmet(steps, acceptors, step); !fault.empty()) return fault;
+  }
+  return {};
+}
+
 std::string find_fault(const Steps& steps, const WorkflowPolicy& policy) {
   if (steps.empty()) return "it has no step";
   if (std::string fault = find_duplicate_name(steps); !fault.empty()) return fault;
@@ -91,6 +180,7 @@ std::string find_fault(const Steps& steps, const WorkflowPolicy& policy) {
   if (!acceptors.contains(kStartEvent))
     return "no step accepts blazen::StartEvent, so that nothing would start";
   if (std::string fault = find_bad_type(steps, acceptors); !fault.empty()) return fault;
+  if (std::string fault = find_bad_joins(steps, acceptors); !fault.empty()) return fault;
   return find_unreachable(steps, acceptors, policy);
 }
 
@@ -145,13 +235,39 @@ void Workflow::index() {
     for (const std::string& type : steps_[step].accepts) acceptors_[intern(type)].push_back(step);
     for (const std::string& type : steps_[step].emits) intern(type);
   }
+  index_joins();
+  routes_plainly_ = !has_joins() && policy_.unhandled == Unhandled::fail;
   plain_acceptors_.assign(acceptors_.size(), kNoStep);
   for (TypeId type = 0; type < acceptors_.size(); ++type) {
     const std::vector<StepIndex>& steps = acceptors_[type];
     acceptors_max_ = std::max(acceptors_max_, steps.size());
-    if (is_routed_by_engine(type) || steps.size() != 1) continue;
+    if (has_joins() || is_routed_by_engine(type) || steps.size() != 1) continue;
     const StepDefinition& only = steps_[steps.front()];
     if (!only.elsewhere() && only.concurrency_max == 0) plain_acceptors_[type] = steps.front();
+  }
+}
+
+void Workflow::index_joins() {
+  const auto joins = [](const StepDefinition& step) { return step.join.has_value(); };
+  if (std::none_of(steps_.begin(), steps_.end(), joins)) return;
+  opened_by_.assign(steps_.size(), kNoOpener);
+  joined_by_.assign(steps_.size(), kNoOpener);
+  join_places_.assign(steps_.size(), 0);
+  for (StepIndex step = 0; step < steps_.size(); ++step) {
+    if (!steps_[step].join) continue;
+    const JoinDefinition& join = *steps_[step].join;
+    const StepIndex opens = find_step(join.of);
+    if (opened_by_[opens] == kNoOpener) {
+      opened_by_[opens] = static_cast<OpenerIndex>(openers_.size());
+      openers_.emplace_back().step = opens;
+    }
+    Opener& opener = openers_[opened_by_[opens]];
+    joined_by_[step] = opened_by_[opens];
+    join_places_[step] = static_cast<uint32_t>(opener.joins.size());
+    opener.joins.push_back(step);
+    opener.is_ordered = opener.is_ordered || join.is_ordered;
+    opener.cancels_rest = opener.cancels_rest || join.cancels_rest;
+    cancels_rest_ = cancels_rest_ || join.cancels_rest;
   }
 }
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -68,6 +69,21 @@ struct RetryPolicy {
   std::vector<int64_t> never;  // host codes
 };
 
+// How a step joins what has come of one invocation of another step, its opener: see scopes.hpp.
+struct JoinDefinition {
+  // As the public header numbers them.
+  enum class Mode : int32_t { all = 0, any = 1, first_n = 2 };
+  std::string of;  // the name of the opener
+  Mode mode = Mode::all;
+  uint32_t wanted = 0;  // how many arrivals are enough; 0: all there are
+  int64_t deadline_ms = 0;
+  bool fails_at_deadline = false;
+  bool cancels_rest = false;
+  bool is_ordered = false;
+  bool by_event = false;  // one group for each correlation
+  bool skips_empty = false;
+};
+
 struct StepDefinition {
   std::string name;
   Ref<StepBody> body;  // null: elsewhere
@@ -78,6 +94,7 @@ struct StepDefinition {
   RetryPolicy retry;
   std::vector<std::string> accepts;
   std::vector<std::string> emits;
+  std::optional<JoinDefinition> join;  // none: each event that it accepts starts it
 
   bool elsewhere() const noexcept { return !body; }
   bool accepts_type(std::string_view type) const noexcept;
@@ -90,6 +107,16 @@ struct WorkflowPolicy {
   bool clears_session = false;   // when a run is paused
   SessionPolicy session = SessionPolicy::pickle_or_error;
   Limits limits;
+};
+
+// The steps whose invocations open scopes, by their numbers, in the order of their indices.
+using OpenerIndex = uint32_t;
+inline constexpr OpenerIndex kNoOpener = UINT32_MAX;
+struct Opener {
+  StepIndex step = kNoStep;
+  std::vector<StepIndex> joins;  // in the order in which they were added
+  bool is_ordered = false;       // one of them is
+  bool cancels_rest = false;
 };
 
 class Workflow final : public Object {
@@ -120,6 +147,17 @@ class Workflow final : public Object {
   }
   // The steps that accept a type, in the order in which they were added.
   const std::vector<StepIndex>& acceptors(TypeId type) const noexcept { return acceptors_[type]; }
+  // Whether there are scopes at all; what follows is for workflows that have.
+  bool has_joins() const noexcept { return !openers_.empty(); }
+  const std::vector<Opener>& openers() const noexcept { return openers_; }
+  // kNoOpener: it opens none, and it joins none.
+  OpenerIndex opened_by(StepIndex step) const noexcept { return has_joins() ? opened_by_[step] : kNoOpener; }
+  OpenerIndex joined_by(StepIndex step) const noexcept { return has_joins() ? joined_by_[step] : kNoOpener; }
+  // Of a join: its place among those of its opener.
+  uint32_t join_place(StepIndex step) const noexcept { return join_places_[step]; }
+  bool cancels_rest() const noexcept { return cancels_rest_; }
+  // Whether every event that a step accepts goes its way at once, and one that none accepts ends the run.
+  bool routes_plainly() const noexcept { return routes_plainly_; }
   // How many steps accept one event, at most; at least 1.
   size_t acceptors_max() const noexcept { return acceptors_max_; }
   // The step that an event of this type goes to, where that is all there is to say: it is the only one that
@@ -134,6 +172,7 @@ class Workflow final : public Object {
   Workflow() noexcept : Object(Kind::workflow) {}
   TypeId intern(std::string_view type);
   void index();
+  void index_joins();
   std::string compute_fingerprint() const;
 
   // Nothing here changes once it is built, but the paces. Finding a step or a type by its name costs the same
@@ -151,6 +190,12 @@ class Workflow final : public Object {
   std::vector<std::vector<StepIndex>> acceptors_;
   std::vector<StepIndex> plain_acceptors_;
   size_t acceptors_max_ = 1;
+  bool routes_plainly_ = true;
+  bool cancels_rest_ = false;
+  std::vector<Opener> openers_;
+  std::vector<OpenerIndex> opened_by_;  // of each step, as what follows; empty where nothing joins
+  std::vector<OpenerIndex> joined_by_;
+  std::vector<uint32_t> join_places_;
 };
 
 }  // namespace blazen

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/limits.hpp"
 #include "base/object.hpp"
 #include "value/value.hpp"
 
@@ -21,6 +22,7 @@ inline constexpr std::string_view kStopEvent = "blazen::StopEvent";
 inline constexpr std::string_view kInputRequest = "blazen::InputRequestEvent";
 inline constexpr std::string_view kInputResponse = "blazen::InputResponseEvent";
 inline constexpr std::string_view kStepFailed = "blazen::StepFailedEvent";
+inline constexpr std::string_view kEmptyJoin = "blazen::EmptyJoinEvent";
 inline constexpr std::string_view kStreamEnd = "blazen::StreamEnd";
 inline constexpr std::string_view kStreamGap = "blazen::StreamGap";
 inline constexpr std::string_view kLifecycle = "blazen::lifecycle";
@@ -94,6 +96,8 @@ class Event final : public Object {
 
   // Given by the router, before anybody else sees the event. 0: not routed.
   uint64_t id = 0;
+  // The router's alone, under the lock of the run: its membership in a scope (run/scopes.hpp). 0: it is in none.
+  uint32_t membership = 0;
 
  private:
   friend class EventCache;
@@ -102,9 +106,9 @@ class Event final : public Object {
                                std::string_view correlation) noexcept
       : Object(Kind::event),
         has_block_(bytes <= EventCache::kBlockBytes),
-        type_size_(static_cast<uint32_t>(type.size())),
-        source_size_(static_cast<uint32_t>(source.size())),
-        correlation_size_(static_cast<uint32_t>(correlation.size())),
+        type_size_(static_cast<uint16_t>(type.size())),
+        source_size_(static_cast<uint16_t>(source.size())),
+        correlation_size_(static_cast<uint16_t>(correlation.size())),
         value_(std::move(value)) {
     char* to = reinterpret_cast<char*>(this + 1);
     put_text(put_text(put_text(to, type), source), correlation);
@@ -134,9 +138,10 @@ class Event final : public Object {
   const char* texts() const noexcept { return reinterpret_cast<const char*>(this + 1); }
 
   bool has_block_;  // its memory is of kBlockBytes, and not of more
-  uint32_t type_size_ = 0;
-  uint32_t source_size_ = 0;
-  uint32_t correlation_size_ = 0;
+  static_assert(kNameBytesMax <= UINT16_MAX);
+  uint16_t type_size_ = 0;
+  uint16_t source_size_ = 0;
+  uint16_t correlation_size_ = 0;
   Ref<Value> value_;
 };
 

@@ -362,6 +362,20 @@ class Ctx {
     return note(blazen_context_emit_event(raw, event(type, text), &options, slot()));
   }
   uint32_t attempt() const { return blazen_context_attempt(raw); }
+  // The values of what a join was invoked with, with commas between, and why it was.
+  std::string events() {
+    const blazen_event* const* all = nullptr;
+    size_t count = 0;
+    note(blazen_context_events(raw, &all, &count, slot()));
+    std::string text;
+    for (size_t i = 0; i < count; ++i) text += (i == 0 ? "" : ",") + input_of(all[i]);
+    return text;
+  }
+  blazen_join_info joined() {
+    blazen_join_info info = BLAZEN_JOIN_INFO_INIT;
+    note(blazen_context_join_info(raw, &info, slot()));
+    return info;
+  }
   Invocation defer() {
     Invocation invocation;
     note(blazen_context_defer(raw, invocation.out(), slot()));
@@ -425,6 +439,34 @@ struct Body {
   static inline std::atomic<int> alive{0};
 };
 
+// How a step joins, as blazen_join_options.
+struct Joins {
+  std::string of;
+  blazen_join_mode mode = BLAZEN_JOIN_ALL;
+  uint32_t n = 0;
+  int64_t deadline_ms = 0;
+  blazen_join_deadline at_deadline = BLAZEN_JOIN_DEADLINE_GIVE;
+  bool cancel_rest = false;
+  bool ordered = false;
+  bool by_event = false;
+  bool skip_empty = false;
+
+  blazen_join_options options() const {
+    blazen_join_options all = BLAZEN_JOIN_OPTIONS_INIT;
+    all.of = of.data();
+    all.of_length = of.size();
+    all.mode = mode;
+    all.n = n;
+    all.deadline_ms = deadline_ms;
+    all.at_deadline = at_deadline;
+    all.cancel_rest = cancel_rest ? 1 : 0;
+    all.ordered = ordered ? 1 : 0;
+    all.correlation = by_event ? BLAZEN_JOIN_BY_EVENT : BLAZEN_JOIN_TOGETHER;
+    all.empty = skip_empty ? BLAZEN_JOIN_EMPTY_SKIP : BLAZEN_JOIN_EMPTY_INVOKE;
+    return all;
+  }
+};
+
 struct Step {
   std::string name;
   std::vector<std::string> accepts;
@@ -435,6 +477,7 @@ struct Step {
   std::optional<blazen_retry_options> retry{};
   bool atomic = false;
   blazen_abandoned abandoned = BLAZEN_ABANDONED_KEEPS_PERMIT;
+  std::optional<Joins> joins{};
 };
 
 inline blazen_retry_options retries(uint32_t max_attempts, int64_t initial_delay_ms = 0,
@@ -495,6 +538,10 @@ struct Spec {
     steps.back().abandoned = policy;
     return *this;
   }
+  Spec& joins(Joins how) {
+    steps.back().joins = std::move(how);
+    return *this;
+  }
   Spec& limit(blazen_limit limit, uint64_t bound) {
     limits.emplace_back(limit, bound);
     return *this;
@@ -548,6 +595,10 @@ struct Spec {
     if (step.atomic) MUST(blazen_workflow_builder_step_atomic(builder, name.data(), name.size(), 1, e));
     if (step.abandoned != BLAZEN_ABANDONED_KEEPS_PERMIT)
       MUST(blazen_workflow_builder_step_abandoned(builder, name.data(), name.size(), step.abandoned, e));
+    if (step.joins) {
+      const blazen_join_options options = step.joins->options();
+      MUST(blazen_workflow_builder_step_joins(builder, name.data(), name.size(), &options, e));
+    }
     if (step.concurrency_max != 0) {
       MUST(blazen_workflow_builder_step_max_concurrency(builder, name.data(), name.size(),
                                                         step.concurrency_max, e));

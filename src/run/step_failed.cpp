@@ -1,9 +1,9 @@
-#include "engine/step_failed.hpp"
+#include "run/step_failed.hpp"
 
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "engine/nested_json.hpp"
+#include "run/nested_json.hpp"
 
 namespace blazen {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/nested_json.hpp"
+#include "run/nested_json.hpp"
 
 #include <string>
 

@@ -1,0 +1,442 @@
+#include "run/scopes.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace blazen {
+namespace {
+
+// The innermost comes first, and of those equally deep the one that was opened first.
+bool comes_later(const Scope* a, const Scope* b) noexcept {
+  return a->depth != b->depth ? a->depth < b->depth : a->id > b->id;
+}
+
+const JoinDefinition& definition_of(const Workflow& workflow, const ScopeJoin& join) noexcept {
+  return *workflow.steps()[join.step].join;
+}
+
+template <class Map>
+typename Map::node_type make_node() {
+  Map one;
+  one.try_emplace(typename Map::key_type{});
+  return one.extract(one.begin());
+}
+
+template <class T>
+void reserve_more(std::vector<T>& list, size_t count) {
+  const size_t wanted = list.size() + count;
+  if (wanted > list.capacity()) list.reserve(std::max(wanted, list.capacity() * 2));
+}
+
+}  // namespace
+
+Scopes::Scopes(const Workflow& workflow) : workflow_(workflow), memberships_(1) {}
+
+// ------------------------------------------------------------------------------------------------- preparing
+
+Ref<Group> Scopes::make_group() {
+  Ref<Group> group = Ref<Group>::adopt(new Group);
+  group->node = make_node<Group::Delivered>();
+  return group;
+}
+
+std::unique_ptr<Scope> Scopes::make_scope(OpenerIndex opener) const {
+  auto scope = std::make_unique<Scope>();
+  const Opener& definition = workflow_.openers()[opener];
+  scope->opener = opener;
+  scope->is_ordered = definition.is_ordered;
+  scope->joins.resize(definition.joins.size());
+  scope->nearest.resize(workflow_.openers().size());
+  for (size_t i = 0; i < definition.joins.size(); ++i) {
+    ScopeJoin& join = scope->joins[i];
+    join.step = definition.joins[i];
+    join.group = make_group();
+    join.group->empty_event = Event::make(kEmptyJoin, Value::null(), workflow_.steps()[definition.step].name);
+  }
+  return scope;
+}
+
+void Scopes::prepare_open(OpenerIndex opener) {
+  prepare_memberships(2);
+  if (candidates_.capacity() <= all_.size())
+    candidates_.reserve(std::max<size_t>(16, candidates_.capacity() * 2));
+  if (!spare_ || spare_->opener != opener) spare_ = make_scope(opener);
+  if (spare_node_.empty()) spare_node_ = make_node<decltype(all_)>();
+  if (spare_opener_.empty()) spare_opener_ = make_node<decltype(by_opener_)>();
+  spare_deadlines_.reserve(spare_->joins.size());
+  while (spare_deadlines_.size() < spare_->joins.size()) spare_deadlines_.push_back(make_node<Deadlines>());
+}
+
+void Scopes::prepare_memberships(size_t count) {
+  if (count > free_count_) reserve_more(memberships_, count - free_count_);
+}
+
+void Scopes::prepare_arrival(Scope* scope, StepIndex step, std::string_view correlation, size_t before) {
+  ScopeJoin& join = join_of(scope == nullptr ? *spare_ : *scope, step);
+  if (join.closed) return;
+  if (!definition_of(workflow_, join).by_event) return reserve_more(join.group->arrived, before + 1);
+  auto keyed = join.keyed.find(correlation);
+  if (keyed == join.keyed.end()) {
+    keyed = join.keyed.emplace(correlation, make_group()).first;
+    if (scope != nullptr) ++open_groups_;
+  }
+  if (keyed->second) reserve_more(keyed->second->arrived, before + 1);
+}
+
+size_t Scopes::groups_of(const Scope& scope) noexcept {
+  size_t count = scope.joins.size();
+  for (const ScopeJoin& join : scope.joins) count += join.keyed.size();
+  return count;
+}
+
+size_t Scopes::may_deliver() const noexcept { return open_groups_ + (spare_ ? groups_of(*spare_) : 0); }
+
+Ref<Event> Scopes::copy_of(const Event& event) {
+  Ref<Event> copy = Event::make(event.type(), event.value(), event.source(), event.correlation());
+  copy->id = event.id;
+  return copy;
+}
+
+// ------------------------------------------------------------------------------------------------ memberships
+
+MembershipIndex Scopes::take_membership(Scope& scope, uint64_t origin) noexcept {
+  MembershipIndex at = free_;
+  if (at != 0) {
+    free_ = memberships_[at].next;
+    --free_count_;
+  } else {
+    at = static_cast<MembershipIndex>(memberships_.size());
+    memberships_.emplace_back();
+  }
+  Membership& made = memberships_[at];
+  made = Membership{};
+  made.scope = &scope;
+  made.origin = origin;
+  if (!scope.tracks) return at;
+  made.next = scope.first;
+  if (scope.first != 0) memberships_[scope.first].previous = at;
+  scope.first = at;
+  return at;
+}
+
+void Scopes::free_membership(MembershipIndex index) noexcept {
+  Membership& gone = memberships_[index];
+  if (gone.scope->tracks) {
+    (gone.previous != 0 ? memberships_[gone.previous].next : gone.scope->first) = gone.next;
+    if (gone.next != 0) memberships_[gone.next].previous = gone.previous;
+  }
+  gone = Membership{};
+  gone.next = free_;
+  free_ = index;
+  ++free_count_;
+}
+
+MembershipIndex Scopes::enter_scope(Scope& scope, MembershipIndex base, uint64_t origin) noexcept {
+  MembershipIndex index = base;
+  if (scope.tracks || base == 0) {
+    const bool is_own = scope.tracks || scope.is_ordered;
+    if (!is_own && scope.shared == 0) scope.shared = take_membership(scope, 0);
+    index = is_own ? take_membership(scope, scope.is_ordered ? origin : 0) : scope.shared;
+  }
+  ++memberships_[index].count;
+  ++scope.live;
+  return index;
+}
+
+MembershipIndex Scopes::enter(uint64_t event_id) noexcept {
+  if (routing.scope == nullptr) return 0;
+  return enter_scope(*routing.scope, routing.base,
+                     routing.base == 0 ? event_id : memberships_[routing.base].origin);
+}
+
+MembershipIndex Scopes::enter_parent(const Scope& scope) noexcept {
+  if (scope.in_parent == 0) return 0;
+  return enter_scope(*scope.parent, scope.in_parent, scope.parent_origin);
+}
+
+void Scopes::leave(MembershipIndex index) noexcept {
+  if (index == 0) return;
+  Membership& membership = memberships_[index];
+  Scope& scope = *membership.scope;
+  if (--membership.count == 0 && index != scope.shared) free_membership(index);
+  if (--scope.live == 0) consider(scope);
+}
+
+void Scopes::hold(const Routing& by) noexcept {
+  routing = by;
+  if (by.base == 0) return;
+  ++memberships_[by.base].count;
+  ++by.scope->live;
+}
+
+void Scopes::unhold() noexcept { leave(std::exchange(routing, Routing{}).base); }
+
+void Scopes::release() noexcept {
+  unhold();
+  copies_.clear();
+  next_copy_ = 0;
+}
+
+// ----------------------------------------------------------------------------------------------------- scopes
+
+Scope* Scopes::opened_by(uint64_t invocation) const noexcept {
+  const auto found = by_opener_.find(invocation);
+  return found == by_opener_.end() ? nullptr : found->second;
+}
+
+Scope* Scopes::find(uint64_t id) const noexcept {
+  const auto found = all_.find(id);
+  return found == all_.end() ? nullptr : found->second.get();
+}
+
+void Scopes::link(Scope& scope, Scope* parent) noexcept {
+  scope.parent = parent;
+  scope.tracks = workflow_.openers()[scope.opener].cancels_rest || (parent != nullptr && parent->tracks);
+  if (parent != nullptr) {
+    scope.depth = parent->depth + 1;
+    for (size_t i = 0; i < scope.nearest.size(); ++i) {
+      scope.nearest[i] = parent->nearest[i];
+      if (scope.nearest[i].scope == parent) scope.nearest[i].origin = scope.parent_origin;
+    }
+    ++parent->records;
+    scope.next_sibling = parent->first_inside;
+    if (parent->first_inside != nullptr) parent->first_inside->previous_sibling = &scope;
+    parent->first_inside = &scope;
+  }
+  scope.nearest[scope.opener].scope = &scope;
+  open_groups_ += groups_of(scope);
+}
+
+Scope& Scopes::open(uint64_t invocation, MembershipIndex within) noexcept {
+  Scope& scope = *spare_;
+  scope.id = ++id_last;
+  scope.opener_invocation = invocation;
+  spare_node_.key() = scope.id;
+  spare_node_.mapped() = std::move(spare_);
+  all_.insert(std::move(spare_node_));
+  spare_opener_.key() = invocation;
+  spare_opener_.mapped() = &scope;
+  by_opener_.insert(std::move(spare_opener_));
+  Scope* const parent = scope_of(within);
+  if (parent != nullptr) scope.parent_origin = memberships_[within].origin;
+  link(scope, parent);
+  ++scope.live;  // its opener
+  if (parent != nullptr) scope.in_parent = enter_scope(*parent, within, scope.parent_origin);
+  for (uint32_t place = 0; place < scope.joins.size(); ++place) {
+    ScopeJoin& join = scope.joins[place];
+    const int64_t deadline_ms = definition_of(workflow_, join).deadline_ms;
+    if (deadline_ms == 0) continue;
+    join.due_ms = add_ms(clock.elapsed_ms, deadline_ms);  // the tick has set the clock
+    Deadlines::node_type node = std::move(spare_deadlines_.back());
+    spare_deadlines_.pop_back();
+    node.key() = {join.due_ms, scope.id, place};
+    node.mapped() = &scope;
+    deadlines_.insert(std::move(node));
+  }
+  return scope;
+}
+
+void Scopes::lose_opener(Scope& scope) noexcept {
+  by_opener_.erase(std::exchange(scope.opener_invocation, 0));
+  if (--scope.live == 0) consider(scope);
+}
+
+void Scopes::close_join(Scope& scope, ScopeJoin& join) noexcept {
+  if (std::exchange(join.closed, true)) return;
+  --open_groups_;
+  for (const auto& keyed : join.keyed) {
+    if (keyed.second) --open_groups_;  // made for an arrival that did not come
+  }
+  join.keyed.clear();
+  if (join.due_ms != INT64_MAX)
+    deadlines_.erase(
+        {std::exchange(join.due_ms, INT64_MAX), scope.id, static_cast<uint32_t>(&join - scope.joins.data())});
+}
+
+void Scopes::close_if_done(Scope& scope) noexcept {
+  if (scope.closed) return;
+  for (const ScopeJoin& join : scope.joins) {
+    if (!join.closed) return;
+  }
+  scope.closed = true;
+  leave(std::exchange(scope.in_parent, 0));
+}
+
+void Scopes::forget_if_over(Scope* scope) noexcept {
+  while (scope != nullptr && scope->closed && scope->live == 0 && scope->records == 0 &&
+         !scope->is_candidate) {
+    Scope* const parent = scope->parent;
+    if (parent != nullptr) {
+      --parent->records;
+      (scope->previous_sibling != nullptr ? scope->previous_sibling->next_sibling : parent->first_inside) =
+          scope->next_sibling;
+      if (scope->next_sibling != nullptr) scope->next_sibling->previous_sibling = scope->previous_sibling;
+    }
+    if (scope->shared != 0) free_membership(scope->shared);
+    all_.erase(scope->id);
+    scope = parent;
+  }
+}
+
+void Scopes::consider(Scope& scope) noexcept {
+  if (std::exchange(scope.is_candidate, true)) return;
+  candidates_.push_back(&scope);
+  std::push_heap(candidates_.begin(), candidates_.end(), comes_later);
+}
+
+Scope* Scopes::take_candidate() noexcept {
+  if (candidates_.empty()) return nullptr;
+  std::pop_heap(candidates_.begin(), candidates_.end(), comes_later);
+  Scope* const scope = candidates_.back();
+  candidates_.pop_back();
+  scope->is_candidate = false;
+  return scope;
+}
+
+// --------------------------------------------------------------------------------------------------- arrivals
+
+Scopes::Arrived Scopes::arrive(Scope& scope, ScopeJoin& join, Ref<Event>& event) noexcept {
+  const JoinDefinition& definition = definition_of(workflow_, join);
+  Group* group = join.group.get();
+  if (definition.by_event && !join.closed) group = join.keyed.find(event->correlation())->second.get();
+  if (join.closed || group == nullptr) {
+    ++scope.late;
+    return Arrived::late;
+  }
+  if (definition.by_event && group->arrived.empty()) {
+    group->before = join.last;
+    (join.last != nullptr ? join.last->after : join.first) = group;
+    join.last = group;
+  }
+  uint64_t origin = 0;
+  if (scope.is_ordered) {
+    origin = &scope != routing.scope ? routing.scope->nearest[scope.opener].origin
+             : routing.base == 0     ? event->id
+                                     : memberships_[routing.base].origin;
+  }
+  group->last = event;
+  group->arrived.push_back({std::move(event), origin});
+  ++collected;
+  return definition.wanted != 0 && group->arrived.size() >= definition.wanted ? Arrived::enough
+                                                                              : Arrived::collected;
+}
+
+Ref<Group> Scopes::finish(const Scope& scope, const ScopeJoin& join, Ref<Group> group,
+                          JoinReason reason) noexcept {
+  const JoinDefinition& definition = definition_of(workflow_, join);
+  group->reason = reason;
+  group->wanted = definition.wanted;
+  group->scope_id = scope.id;
+  if (definition.is_ordered)
+    std::stable_sort(group->arrived.begin(), group->arrived.end(),
+                     [](const auto& a, const auto& b) { return a.origin < b.origin; });
+  return group;
+}
+
+Ref<Group> Scopes::take_enough(Scope& scope, ScopeJoin& join, std::string_view correlation) noexcept {
+  if (!definition_of(workflow_, join).by_event) {
+    close_join(scope, join);
+    return finish(scope, join, std::move(join.group), JoinReason::condition);
+  }
+  Ref<Group> group = std::move(join.keyed.find(correlation)->second);
+  --open_groups_;
+  (group->before != nullptr ? group->before->after : join.first) = group->after;
+  (group->after != nullptr ? group->after->before : join.last) = group->before;
+  return finish(scope, join, std::move(group), JoinReason::condition);
+}
+
+Ref<Group> Scopes::take_rest(Scope& scope, ScopeJoin& join, JoinReason reason) noexcept {
+  if (!definition_of(workflow_, join).by_event) {
+    return join.group ? finish(scope, join, std::move(join.group), reason) : nullptr;
+  }
+  if (join.first == nullptr) {
+    const bool is_empty =
+        std::none_of(join.keyed.begin(), join.keyed.end(), [](const auto& keyed) { return !keyed.second; });
+    if (!is_empty || !join.group) return nullptr;
+    return finish(scope, join, std::move(join.group), reason);
+  }
+  Group* const first = join.first;
+  join.first = first->after;
+  (join.first != nullptr ? join.first->before : join.last) = nullptr;
+  --open_groups_;
+  join.group.reset();  // it is not invoked with nothing
+  return finish(scope, join, std::move(join.keyed.find(first->arrived.front().event->correlation())->second),
+                reason);
+}
+
+void Scopes::deliver(Ref<Group> group, uint64_t invocation) noexcept {
+  Group::Delivered::node_type node = std::move(group->node);
+  group->empty_event.reset();
+  node.key() = invocation;
+  node.mapped() = std::move(group);
+  delivered_.insert(std::move(node));
+}
+
+Group* Scopes::delivered(uint64_t invocation) const noexcept {
+  const auto found = delivered_.find(invocation);
+  return found == delivered_.end() ? nullptr : found->second.get();
+}
+
+Ref<Group> Scopes::take_delivered(uint64_t invocation) noexcept {
+  const auto found = delivered_.find(invocation);
+  if (found == delivered_.end()) return nullptr;
+  Ref<Group> group = std::move(found->second);
+  delivered_.erase(found);
+  collected -= group->arrived.size();
+  return group;
+}
+
+// --------------------------------------------------------------------------------------------- from a snapshot
+
+Scope& Scopes::restore_scope(uint64_t id, Scope* parent, uint64_t parent_origin, OpenerIndex opener,
+                             uint64_t opener_invocation) {
+  prepare_open(opener);
+  std::unique_ptr<Scope> made = std::exchange(spare_, nullptr);
+  Scope& scope = *made;
+  scope.id = id;
+  scope.parent_origin = parent_origin;
+  if (opener_invocation != 0) by_opener_.emplace(opener_invocation, &scope);
+  all_.emplace_hint(all_.end(), id, std::move(made));
+  link(scope, parent);
+  scope.opener_invocation = opener_invocation;
+  if (opener_invocation != 0) ++scope.live;
+  return scope;
+}
+
+void Scopes::restore_deadline(Scope& scope, ScopeJoin& join, int64_t due_ms) {
+  deadlines_.emplace(std::tuple(due_ms, scope.id, static_cast<uint32_t>(&join - scope.joins.data())), &scope);
+  join.due_ms = due_ms;
+}
+
+void Scopes::restore_group(ScopeJoin& join, std::string_view correlation, bool is_given,
+                           std::vector<Group::Arrival> arrived) {
+  collected += arrived.size();
+  if (!definition_of(workflow_, join).by_event) {
+    if (is_given) return (void)join.group.reset();
+    if (!arrived.empty()) join.group->last = arrived.back().event;
+    join.group->arrived = std::move(arrived);
+    return;
+  }
+  Ref<Group> group = is_given ? nullptr : make_group();
+  if (group) {
+    group->last = arrived.back().event;
+    group->arrived = std::move(arrived);
+    group->before = join.last;
+    (join.last != nullptr ? join.last->after : join.first) = group.get();
+    join.last = group.get();
+    ++open_groups_;
+  }
+  join.keyed.emplace(correlation, std::move(group));
+}
+
+void Scopes::restore_delivered(uint64_t invocation, Ref<Group> group) {
+  collected += group->arrived.size();
+  delivered_.emplace(invocation, std::move(group));
+}
+
+MembershipIndex Scopes::restore_membership(Scope& scope, uint64_t origin) {
+  prepare_memberships(2);
+  return enter_scope(scope, 0, origin);
+}
+
+}  // namespace blazen
