@@ -71,7 +71,11 @@ void pass_time(RunState& state, int64_t date_ms) {
   };
   Timers missed;
   missed.reserve(state.timers.count(TimerClass::retry) + state.timers.count(TimerClass::delay));
-  for (const auto& [key, timer] : state.timers) missed.add({passed(key.due_ms), key.what, key.id}, timer);
+  for (const auto& [key, timer] : state.timers) {
+    const int64_t due_ms = passed(key.due_ms);
+    missed.add({due_ms, key.what, key.id}, timer);
+    if (timer.membership != 0) state.scopes->at(timer.membership).due_ms = due_ms;
+  }
   state.timers = std::move(missed);
   if (state.scopes) state.scopes->clock.elapsed_ms = add_ms(state.scopes->clock.elapsed_ms, passed_ms);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <new>
 #include <vector>
 
@@ -54,9 +55,54 @@ class Checker {
     check_phase();
     check_questions();
     check_tables();
+    check_scopes();
   }
 
  private:
+  // What counts in which scope.
+  void enter(MembershipIndex at) {
+    if (at == 0 || has_ended(state_)) return;  // the scopes went with the end
+    require(state_.scopes != nullptr, 11, "a membership without scopes");
+    ++counts_[at];
+    enter_scope(*state_.scopes->at(at).scope);
+  }
+  void enter_scope(const Scope& scope) { ++live_[&scope]; }
+
+  // Counted again, from nothing.
+  void check_scopes() {
+    if (!state_.scopes) return;
+    const Scopes& scopes = *state_.scopes;
+    for (const auto& [key, timer] : state_.timers) {
+      if (key.what == TimerClass::delay) enter(timer.membership);
+    }
+    for (const Question& question : state_.questions) enter(question.membership);
+    uint64_t collected = 0;
+    for (const auto& [id, scope] : scopes.all()) {
+      require(id == scope->id && id <= scopes.id_last, 11, "a scope without its id");
+      require(scope->parent == nullptr || scope->parent->id < id, 11, "a scope before its parent");
+      if (scope->in_parent != 0) enter(scope->in_parent);
+      require(scope->closed || scope->parent == nullptr || scope->in_parent != 0, 11,
+              "an open scope does not count in its parent");
+      for (const ScopeJoin& join : scope->joins) {
+        require(!join.closed || (join.first == nullptr && join.keyed.empty()), 11,
+                "a closed join has groups");
+        if (join.group) collected += join.group->arrived.size();
+        for (const auto& [correlation, group] : join.keyed) collected += group ? group->arrived.size() : 0;
+      }
+    }
+    for (const auto& [invocation, group] : scopes.all_delivered()) {
+      require(std::binary_search(ids_.begin(), ids_.end(), invocation), 11, "a group of nobody");
+      collected += group->arrived.size();
+    }
+    require(collected == scopes.collected, 11, "collected does not count the events of groups");
+    for (const auto& [id, scope] : scopes.all()) {
+      require(scope->live == live_[scope.get()], 11, "live does not count what is in a scope");
+      require(scope->live != 0 || (scope->closed && scope->records != 0), 11, "a scope that is over is open");
+    }
+    for (const auto& [at, count] : counts_)
+      require(scopes.at(at).count == count, 11, "a membership does not count who has it");
+  }
+
   // How many there are.
   template <class Order, class Queue>
   size_t walk(const Queue& queue, Place place) {
@@ -79,6 +125,9 @@ class Checker {
 
   void check_invocation(const Invocation& item) {
     ids_.push_back(item.id);
+    enter(item.event->membership);
+    if (state_.scopes && state_.scopes->opened_by(item.id) != nullptr)
+      enter_scope(*state_.scopes->opened_by(item.id));
     require(item.event && item.event->id != 0 && item.event->id <= state_.event_id_last, 3,
             "an event without an id");
     const bool is_parked = item.place == Place::parked || item.place == Place::interrupted_parked;
@@ -195,6 +244,8 @@ class Checker {
   }
 
   const RunState& state_;
+  std::map<const Scope*, uint64_t> live_;
+  std::map<MembershipIndex, uint32_t> counts_;
   std::vector<uint64_t> ids_;
   std::vector<uint32_t> admitted_;
   std::vector<uint32_t> interrupted_waiting_;

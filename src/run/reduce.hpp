@@ -56,6 +56,7 @@
 //  10. Ids of open questions are unique; who asked one is in flight, asking, or queued again, and knows what it has
 //      asked under each id. in_flight_asking counts those in flight that have called_back, and whose bodies have
 //      returned.
+//  11. What scopes.hpp says of scopes; `collected` is the number of events in their groups, delivered ones too.
 #pragma once
 
 #include "run/tick.hpp"

@@ -403,6 +403,11 @@ Scope& Scopes::restore_scope(uint64_t id, Scope* parent, uint64_t parent_origin,
   return scope;
 }
 
+void Scopes::restore_inside(Scope& scope) {
+  prepare_memberships(2);
+  scope.in_parent = enter_scope(*scope.parent, 0, scope.parent_origin);
+}
+
 void Scopes::restore_deadline(Scope& scope, ScopeJoin& join, int64_t due_ms) {
   deadlines_.emplace(std::tuple(due_ms, scope.id, static_cast<uint32_t>(&join - scope.joins.data())), &scope);
   join.due_ms = due_ms;

@@ -238,6 +238,8 @@ class Scopes {
 
   Scope& restore_scope(uint64_t id, Scope* parent, uint64_t parent_origin, OpenerIndex opener,
                        uint64_t opener_invocation);
+  // One that is not closed counts in its parent.
+  void restore_inside(Scope& scope);
   void restore_deadline(Scope& scope, ScopeJoin& join, int64_t due_ms);
   void restore_group(ScopeJoin& join, std::string_view correlation, bool is_given,
                      std::vector<Group::Arrival> arrived);

@@ -15,6 +15,7 @@
 
 #include "base/limits.hpp"
 #include "codec/json_check.hpp"
+#include "snapshot/scopes_cut.hpp"
 
 namespace blazen {
 namespace {
@@ -67,7 +68,8 @@ class Decoder {
   Result<SnapshotDocument> decode() {
     const bool sound = read_head() && read_identity() && read_counters() && read_metadata() &&
                        read_tables() && read_steps() && read_events() && read_in_flight() && read_queued() &&
-                       read_outcome() && read_dropped() && read_waiting() && read_sections() && read_end();
+                       read_outcome() && read_dropped() && read_waiting() && read_sections() &&
+                       check_events_used() && read_end();
     if (!sound) return std::move(error_);
     return std::move(document_);
   }
@@ -327,7 +329,7 @@ class Decoder {
 
   bool read_waiting() {
     return read_clock() && read_delayed() && read_backing_off() && read_asking() && read_questions() &&
-           read_answers() && read_pause() && read_asked() && check_asked() && check_events_used();
+           read_answers() && read_pause() && read_asked() && check_asked();
   }
 
   bool milliseconds(const char* field, int64_t min, int64_t& out) {
@@ -685,7 +687,7 @@ class Decoder {
     if (!fields("", kSectionFields) || !name("since", section.since)) return false;
     const size_t at = reader_.offset();
     if (!number_in("required", 0, 1, "a section is required, or it is not", required)) return false;
-    const bool is_known = found <= static_cast<uint64_t>(SectionKey::early_answers);
+    const bool is_known = found <= static_cast<uint64_t>(SectionKey::delivered);
     if (is_known) return read_known_section(at, static_cast<SectionKey>(found), section.since, required);
     if (required == 1) {
       error_ = Error::at(Status::snapshot_newer,
@@ -708,6 +710,9 @@ class Decoder {
       case SectionKey::deadlines: return read_deadlines();
       case SectionKey::withdrawn: return read_withdrawn();
       case SectionKey::early_answers: return read_early_answers();
+      case SectionKey::scopes: return read_scopes();
+      case SectionKey::members: return read_members();
+      case SectionKey::delivered: return read_delivered();
     }
     return false;
   }
@@ -719,6 +724,218 @@ class Decoder {
     const size_t at = reader_.offset();
     if (!list_of_running(bytes_min, count)) return false;
     return count != 0 || refuse(at, "", "a section that is there is not empty");
+  }
+
+  // ------------------------------------------------------------------------------------------------- scopes
+
+  bool flag(const char* field, bool& out) {
+    uint64_t number_of_flag = 0;
+    if (!number_in(field, 0, 1, "it is 0 or 1", number_of_flag)) return false;
+    out = number_of_flag == 1;
+    return true;
+  }
+
+  bool read_scopes() {
+    section_ = "scopes";
+    index_ = kNoIndex;
+    document_.has_scopes = true;
+    uint64_t count = 0;
+    if (!fields("", kScopesFields) || !counter("id_last", document_.scope_id_last)) return false;
+    if (!milliseconds("elapsed", 0, document_.scopes_ms)) return false;
+    if (!list_of_running(kScopeBytesMin, count)) return false;
+    document_.scopes.reserve(count);
+    for (uint64_t i = 0; i < count; ++i) {
+      index_ = i;
+      if (!read_scope(document_.scopes.emplace_back())) return false;
+    }
+    index_ = kNoIndex;
+    return check_openers();
+  }
+
+  const Document::Scope* find_scope(uint64_t id) const noexcept {
+    const auto by_id = [](const Document::Scope& scope, uint64_t wanted) { return scope.id < wanted; };
+    const auto found = std::lower_bound(document_.scopes.begin(), document_.scopes.end(), id, by_id);
+    return found == document_.scopes.end() || found->id != id ? nullptr : &*found;
+  }
+
+  bool read_scope(Document::Scope& scope) {
+    uint64_t opener = 0;
+    uint64_t joins = 0;
+    const uint64_t id_min = index_ == 0 ? 1 : document_.scopes[index_ - 1].id + 1;
+    scope.id = UINT64_MAX;  // not found while it is read
+    uint64_t id = 0;
+    if (!fields("", kScopeFields) || !number_in("id", id_min, document_.scope_id_last, "id_last", id))
+      return false;
+    size_t at = reader_.offset();
+    if (!number("parent", scope.parent)) return false;
+    if (scope.parent != 0 && (scope.parent >= id || find_scope(scope.parent) == nullptr))
+      return refuse(at, "parent", to_text(scope.parent) + " is no scope that stands before it");
+    if (!origin("parent_origin", scope.parent_origin)) return false;
+    if (!item_of("opener", document_.steps.size(), "steps", opener)) return false;
+    at = reader_.offset();
+    if (!number("opener_invocation", scope.opener_invocation)) return false;
+    if (scope.opener_invocation != 0 && !is_queued(scope.opener_invocation) &&
+        !is_in_flight(scope.opener_invocation))
+      return refuse(at, "opener_invocation", no_invocation(scope.opener_invocation));
+    if (!counter("late", scope.late) || !flag("cancelled", scope.cancelled)) return false;
+    at = reader_.offset();
+    if (!list(kScopeJoinBytesMin, joins)) return false;
+    if (joins == 0) return refuse(at, "joins", "a scope has a join");
+    scope.opener = static_cast<uint32_t>(opener);
+    scope.joins = static_cast<uint32_t>(joins);
+    for (uint64_t i = 0; i < joins; ++i) {
+      if (!read_scope_join(document_.scope_joins.emplace_back())) return false;
+    }
+    scope.id = id;
+    return true;
+  }
+
+  static std::string no_invocation(uint64_t id) {
+    return to_text(id) + " is the id of no invocation in flight or queued";
+  }
+
+  bool origin(const char* field, uint64_t& out) {
+    return number_in(field, 0, document_.event_id_last, "event_id_last", out);
+  }
+
+  bool read_scope_join(Document::ScopeJoin& join) {
+    uint64_t step = 0;
+    uint64_t groups = 0;
+    if (!fields("joins", kScopeJoinFields) || !item_of("joins.step", document_.steps.size(), "steps", step))
+      return false;
+    if (!flag("joins.closed", join.closed)) return false;
+    join.due_ms = INT64_MAX;
+    if (reader_.peek_null()) {
+      if (!reader_.null()) return fault("joins.due");
+    } else if (!milliseconds("joins.due", kDueMin, join.due_ms)) {
+      return false;
+    }
+    const size_t at = reader_.offset();
+    if (!list(kGroupBytesMin, groups)) return false;
+    if (join.closed && groups != 0) return refuse(at, "joins.groups", "a join that is closed has none");
+    join.step = static_cast<uint32_t>(step);
+    join.groups = static_cast<uint32_t>(groups);
+    const size_t first = document_.scope_groups.size();
+    for (uint64_t i = 0; i < groups; ++i) {
+      if (!read_group(document_.scope_groups.emplace_back())) return false;
+    }
+    return check_groups(at, first);
+  }
+
+  bool read_group(Document::ScopeGroup& group) {
+    uint64_t arrivals = 0;
+    if (!fields("joins.groups", kGroupFields) ||
+        !optional_name("joins.groups.correlation", group.correlation))
+      return false;
+    if (!flag("joins.groups.given", group.given)) return false;
+    const size_t at = reader_.offset();
+    if (!list(kArrivalBytesMin, arrivals)) return false;
+    if (group.given != (arrivals == 0))
+      return refuse(at, "joins.groups.arrivals", "a group has some until it is given, and then none");
+    group.arrivals = static_cast<uint32_t>(arrivals);
+    document_.arrivals.reserve(document_.arrivals.size() + arrivals);
+    for (uint64_t i = 0; i < arrivals; ++i) {
+      Document::Arrival& arrival = document_.arrivals.emplace_back();
+      if (!fields("joins.groups.arrivals", kArrivalFields) || !event_of(arrival.event)) return false;
+      if (!origin("joins.groups.arrivals.origin", arrival.origin)) return false;
+    }
+    return true;
+  }
+
+  // No correlation twice.
+  bool check_groups(size_t at, size_t first) {
+    std::vector<std::string_view> correlations;
+    correlations.reserve(document_.scope_groups.size() - first);
+    for (size_t i = first; i < document_.scope_groups.size(); ++i)
+      correlations.push_back(document_.scope_groups[i].correlation);
+    std::sort(correlations.begin(), correlations.end());
+    const auto twice = std::adjacent_find(correlations.begin(), correlations.end());
+    return twice == correlations.end() || refuse(at, "joins.groups", "two have one correlation");
+  }
+
+  // Nobody has opened two.
+  bool check_openers() {
+    std::vector<uint64_t> openers;
+    openers.reserve(document_.scopes.size());
+    for (const Document::Scope& scope : document_.scopes) {
+      if (scope.opener_invocation != 0) openers.push_back(scope.opener_invocation);
+    }
+    std::sort(openers.begin(), openers.end());
+    const auto twice = std::adjacent_find(openers.begin(), openers.end());
+    return twice == openers.end() ||
+           refuse(reader_.offset(), "opener_invocation", to_text(*twice) + " has opened two scopes");
+  }
+
+  bool scope_id(uint64_t& out) {
+    const size_t at = reader_.offset();
+    if (!number("scope", out)) return false;
+    return find_scope(out) != nullptr || refuse(at, "scope", to_text(out) + " is the id of no scope");
+  }
+
+  bool is_member(const Document::Member& member) const noexcept {
+    switch (static_cast<MemberKind>(member.kind)) {
+      case MemberKind::invocation: return is_queued(member.id) || is_in_flight(member.id);
+      case MemberKind::delayed:
+        return std::binary_search(delayed_ids_.begin(), delayed_ids_.end(), member.id);
+      case MemberKind::question: break;
+    }
+    return std::binary_search(question_ids_.begin(), question_ids_.end(), member.id);
+  }
+
+  bool read_members() {
+    uint64_t count = 0;
+    if (!section_list("members", kMemberBytesMin, count)) return false;
+    for (const Document::Delayed& item : document_.delayed)
+      delayed_ids_.push_back(document_.events[item.event].id);
+    for (const Document::Question& item : document_.questions) {
+      if (item.asker == 0) question_ids_.push_back(document_.events[item.event].id);
+    }
+    std::sort(delayed_ids_.begin(), delayed_ids_.end());
+    std::sort(question_ids_.begin(), question_ids_.end());
+    document_.members.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Member& member = document_.members.emplace_back();
+      const size_t at = reader_.offset();
+      if (!fields("", kMemberFields) || !number_in("kind", 0, 2, "the last kind", member.kind)) return false;
+      if (!number("id", member.id) || !scope_id(member.scope) || !origin("origin", member.origin))
+        return false;
+      if (!is_member(member)) return refuse(at, "id", to_text(member.id) + " is not there");
+      if (index_ == 0) continue;
+      const Document::Member& before = document_.members[index_ - 1];
+      if (std::pair(before.kind, before.id) >= std::pair(member.kind, member.id))
+        return refuse(at, "", "does not come after the one before it, by kind and id");
+    }
+    return true;
+  }
+
+  bool read_delivered() {
+    uint64_t count = 0;
+    if (!section_list("delivered", kDeliveredBytesMin, count)) return false;
+    document_.delivered.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Delivered& item = document_.delivered.emplace_back();
+      uint64_t reason = 0;
+      uint64_t wanted = 0;
+      uint64_t events = 0;
+      const size_t at = reader_.offset();
+      const uint64_t id_min = index_ == 0 ? 1 : document_.delivered[index_ - 1].id + 1;
+      if (!fields("", kDeliveredFields) ||
+          !number_in("id", id_min, document_.invocation_id_last, "invocation_id_last", item.id))
+        return false;
+      if (!is_queued(item.id) && !is_in_flight(item.id)) return refuse(at, "id", no_invocation(item.id));
+      if (!number_in("reason", 1, 4, "the last reason", reason)) return false;
+      if (!number_in("wanted", 0, UINT32_MAX, "32 bits", wanted)) return false;
+      if (!number_in("scope", 1, document_.scope_id_last, "id_last", item.scope)) return false;
+      if (!list(1, events)) return false;
+      item.reason = static_cast<uint32_t>(reason);
+      item.wanted = static_cast<uint32_t>(wanted);
+      item.events = static_cast<uint32_t>(events);
+      document_.delivered_events.reserve(document_.delivered_events.size() + events);
+      for (uint64_t i = 0; i < events; ++i) {
+        if (!event_of(document_.delivered_events.emplace_back())) return false;
+      }
+    }
+    return true;
   }
 
   bool read_deadlines() {
@@ -994,6 +1211,8 @@ class Decoder {
   std::vector<bool> event_is_used_;
   std::vector<bool> event_is_request_;  // known to be a question
   std::vector<bool> event_is_asked_;
+  std::vector<uint64_t> delayed_ids_;    // of events, ascending; for members
+  std::vector<uint64_t> question_ids_;   // the same, of questions that events asked
   std::vector<uint64_t> in_flight_ids_;  // ascending, once they are known to be unique
   std::vector<uint64_t> waiting_ids_;    // of those that back off
 

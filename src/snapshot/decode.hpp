@@ -174,6 +174,55 @@ struct SnapshotDocument {
     SnapshotValue value;
   };
   std::vector<Early> early_answers;
+  // As ScopesCut has them: so many joins of a scope follow those of the one before it, and so on.
+  struct Scope {
+    uint64_t id;
+    uint64_t parent;
+    uint64_t parent_origin;
+    uint64_t opener_invocation;
+    uint64_t late;
+    uint32_t opener;
+    uint32_t joins;
+    bool cancelled;
+  };
+  struct ScopeJoin {
+    int64_t due_ms;  // INT64_MAX: none
+    uint32_t step;
+    uint32_t groups;
+    bool closed;
+  };
+  struct ScopeGroup {
+    std::string_view correlation;  // empty: none
+    uint32_t arrivals;
+    bool given;
+  };
+  struct Arrival {
+    uint64_t origin;
+    uint32_t event;
+  };
+  struct Member {
+    uint64_t kind;
+    uint64_t id;
+    uint64_t scope;
+    uint64_t origin;
+  };
+  struct Delivered {
+    uint64_t id;
+    uint64_t scope;
+    uint32_t reason;
+    uint32_t wanted;
+    uint32_t events;
+  };
+  bool has_scopes = false;  // whether there ever was one
+  uint64_t scope_id_last = 0;
+  int64_t scopes_ms = 0;
+  std::vector<Scope> scopes;
+  std::vector<ScopeJoin> scope_joins;
+  std::vector<ScopeGroup> scope_groups;
+  std::vector<Arrival> arrivals;
+  std::vector<Member> members;
+  std::vector<Delivered> delivered;
+  std::vector<uint32_t> delivered_events;
   std::vector<Section> kept_sections;  // optional ones, which this library does not know
 };
 

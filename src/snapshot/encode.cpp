@@ -19,6 +19,9 @@ SnapshotCut::Queued work_of(const Invocation& invocation) noexcept {
 // The same with what it has done and been told so far.
 SnapshotCut::Queued work_and_effects_of(const Invocation& invocation, SnapshotCut& cut) {
   SnapshotCut::Queued work = work_of(invocation);
+  if (cut.scopes)
+    cut.scopes->add_member(*cut.scopes_of_run, MemberKind::invocation, invocation.id,
+                           invocation.event->membership);
   if (!invocation.journal) return work;
   work.effects = invocation.journal->made;
   uint64_t position = 0;
@@ -280,6 +283,10 @@ class Encoder {
     for (const SnapshotCut::Queued& item : cut_.queued) add(item.event);
     for (const SnapshotCut::Delayed& item : cut_.delayed) add(item.event);
     for (const SnapshotCut::Question& item : cut_.questions) add(item.request);
+    if (cut_.scopes) {
+      for (const ScopesCut::Arrival& item : cut_.scopes->arrivals) add(item.event);
+      for (const Ref<Event>& item : cut_.scopes->delivered_events) add(item);
+    }
     if (!std::is_sorted(events_.begin(), events_.end(), by_id))
       std::sort(events_.begin(), events_.end(), by_id);
     events_.erase(std::unique(events_.begin(), events_.end(), same_id), events_.end());
@@ -306,7 +313,14 @@ class Encoder {
       bytes += 3 * kHeadSizeMax + text_bound(item.request_id);
     for (const SnapshotCut::Early& item : cut_.early_answers)
       bytes += 2 * kHeadSizeMax + text_bound(item.request_id) + value_bound(item.value);
-    bytes += size_t{24} * kHeadSizeMax;  // the heads of sections
+    bytes += size_t{64} * kHeadSizeMax;  // the heads of sections
+    if (cut_.scopes) {
+      const ScopesCut& all = *cut_.scopes;
+      bytes += kHeadSizeMax * (10 * all.scopes.size() + 6 * all.joins.size() + 5 * all.groups.size() +
+                               3 * all.arrivals.size() + 5 * all.members.size() + 7 * all.delivered.size() +
+                               all.delivered_events.size());
+      for (const ScopesCut::Group& group : all.groups) bytes += group.correlation.size();
+    }
     if (cut_.kept_sections != nullptr) {
       for (const KeptSection& section : *cut_.kept_sections)
         bytes += 4 * kHeadSizeMax + text_bound(section.since) + section.content.size();
@@ -494,7 +508,9 @@ class Encoder {
 
   uint64_t section_count() const noexcept {
     return (cut_.deadlines.empty() ? 0 : 1) + (cut_.withdrawn.empty() ? 0 : 1) +
-           (cut_.early_answers.empty() ? 0 : 1) +
+           (cut_.early_answers.empty() ? 0 : 1) + (cut_.scopes ? 1 : 0) +
+           (cut_.scopes && !cut_.scopes->members.empty() ? 1 : 0) +
+           (cut_.scopes && !cut_.scopes->delivered.empty() ? 1 : 0) +
            (cut_.kept_sections == nullptr ? 0 : cut_.kept_sections->size());
   }
 
@@ -502,18 +518,23 @@ class Encoder {
   template <class List>
   bool begin_section(SectionKey section, const List& list) {
     if (list.empty()) return false;
+    begin_section(section);
+    writer_.array(list.size());
+    return true;
+  }
+
+  void begin_section(SectionKey section) {
     writer_.unsigned_int(static_cast<uint64_t>(section));
     writer_.array(kSectionFields);
     writer_.text(kSectionsSince);
     writer_.unsigned_int(1);
-    writer_.array(list.size());
-    return true;
   }
 
   void put_sections() {
     put_deadlines();
     put_withdrawn();
     put_early_answers();
+    if (cut_.scopes) put_scopes(*cut_.scopes);
     if (cut_.kept_sections == nullptr) return;
     for (const KeptSection& section : *cut_.kept_sections) {
       writer_.unsigned_int(section.key);
@@ -552,6 +573,72 @@ class Encoder {
       writer_.array(kEarlyAnswerFields);
       writer_.text(item.request_id);
       put_value(item.value);
+    }
+  }
+
+  void put_scopes(ScopesCut& all) {
+    begin_section(SectionKey::scopes);
+    writer_.array(kScopesFields);
+    writer_.unsigned_int(all.id_last);
+    writer_.signed_int(all.elapsed_ms);
+    writer_.array(all.scopes.size());
+    auto join = all.joins.begin();
+    auto group = all.groups.begin();
+    auto arrival = all.arrivals.begin();
+    for (const ScopesCut::Scope& scope : all.scopes) {
+      writer_.array(kScopeFields);
+      for (const uint64_t number : {scope.id, scope.parent, scope.parent_origin, uint64_t{scope.opener},
+                                    scope.opener_invocation, scope.late, uint64_t{scope.cancelled}})
+        writer_.unsigned_int(number);
+      writer_.array(scope.joins);
+      for (const auto join_end = join + static_cast<ptrdiff_t>(scope.joins); join != join_end; ++join) {
+        writer_.array(kScopeJoinFields);
+        writer_.unsigned_int(join->step);
+        writer_.unsigned_int(join->closed ? 1 : 0);
+        join->due_ms == INT64_MAX ? writer_.null() : writer_.signed_int(join->due_ms);
+        writer_.array(join->groups);
+        for (const auto group_end = group + static_cast<ptrdiff_t>(join->groups); group != group_end;
+             ++group) {
+          writer_.array(kGroupFields);
+          put_optional_text(group->correlation);
+          writer_.unsigned_int(group->given ? 1 : 0);
+          writer_.array(group->arrivals);
+          for (size_t i = 0; i < group->arrivals; ++i, ++arrival) {
+            writer_.array(kArrivalFields);
+            writer_.unsigned_int(find_event(*arrival->event));
+            writer_.unsigned_int(arrival->origin);
+          }
+        }
+      }
+    }
+    put_members(all);
+    put_delivered(all);
+  }
+
+  void put_members(ScopesCut& all) {
+    std::sort(all.members.begin(), all.members.end(),
+              [](const auto& a, const auto& b) { return std::tie(a.kind, a.id) < std::tie(b.kind, b.id); });
+    if (!begin_section(SectionKey::members, all.members)) return;
+    for (const ScopesCut::Member& member : all.members) {
+      writer_.array(kMemberFields);
+      writer_.unsigned_int(static_cast<uint64_t>(member.kind));
+      writer_.unsigned_int(member.id);
+      writer_.unsigned_int(member.scope);
+      writer_.unsigned_int(member.origin);
+    }
+  }
+
+  void put_delivered(const ScopesCut& all) {
+    if (!begin_section(SectionKey::delivered, all.delivered)) return;
+    auto event = all.delivered_events.begin();
+    for (const ScopesCut::Delivered& item : all.delivered) {
+      writer_.array(kDeliveredFields);
+      writer_.unsigned_int(item.invocation);
+      writer_.unsigned_int(static_cast<uint64_t>(item.reason));
+      writer_.unsigned_int(item.wanted);
+      writer_.unsigned_int(item.scope);
+      writer_.array(item.events);
+      for (size_t i = 0; i < item.events; ++i, ++event) writer_.unsigned_int(find_event(**event));
     }
   }
 
@@ -749,6 +836,11 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   }
   cut.elapsed_ms = state.clock.at(now_ms);
   cut.taken_ms = state.clock.runs ? date_ms : state.clock.set_date_ms;
+  if (state.scopes) {
+    cut.scopes = std::make_unique<ScopesCut>();
+    cut.scopes_of_run = state.scopes.get();
+    cut_scopes(state, now_ms, *cut.scopes);
+  }
   cut_in_flight(state, cut);
   cut_queued(state, cut);
   cut_waiting(state, cut);

@@ -21,6 +21,7 @@
 #include "run/state.hpp"
 #include "snapshot/format.hpp"
 #include "snapshot/live.hpp"
+#include "snapshot/scopes_cut.hpp"
 
 namespace blazen {
 
@@ -106,6 +107,8 @@ struct SnapshotCut {
     Ref<Value> default_answer;
   };
   std::vector<Deadline> deadlines;
+  std::unique_ptr<ScopesCut> scopes;      // null: the run has none
+  const Scopes* scopes_of_run = nullptr;  // while the cut is taken
   Pause pause = Pause::none;
   const std::vector<KeptSection>* kept_sections = nullptr;  // of the run, for as long as it lives
 

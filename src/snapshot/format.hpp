@@ -32,6 +32,11 @@
 //   run that is to go on from it (restore.cpp) has room for as many again: its counters are at most
 //   kCounterMax / 2, and its clock is at most kElapsedMsRoom, so that what it comes to stays within these
 //   bounds and its own snapshots are sound.
+//   12. Ids of scopes ascend strictly, up to id_last; a parent stands before what is inside. A scope has the joins of its
+//   opener, each once; one that is closed has no group, one that was given no arrivals, and of a join that tells no
+//   correlation apart there is one group at most, without. Who has opened a scope has opened one, and is in flight or
+//   queued. Members ascend strictly by (kind, id); each is there, and its scope too. In a scope that is there something is
+//   left: a member, its opener, or a scope inside. Who has a group that was delivered is in flight or queued.
 //   11. Keys from kSectionKeyMin on are sections: what came after this format was fixed, each with the version of
 //      the library that brought it. A run that has nothing for a section has none. A reader that does not know
 //      one refuses the snapshot where the section is required, since the run could not go on as it was; an
@@ -101,11 +106,30 @@ enum class SectionKey : uint64_t {
   deadlines = 32,  // [* [index into 22, milliseconds after it was asked, value]], of questions that have one
   withdrawn = 33,  // [* [id, request id]], what an invocation has asked and nobody answers
   early_answers = 34,  // [* [request id, value]], to questions that are not asked yet
+  // [id_last, milliseconds that they have had, [* [id, id of the parent or 0, origin in it, opener, id of the invocation that
+  // opened it or 0, late, 1 where the rest was cancelled, joins]]], where joins are [* [step, 1 where it is closed, due or
+  // null, groups]], groups [* [correlation or null, 1 where it was given, [* [event, origin]]]]: see run/scopes.hpp
+  scopes = 35,
+  members = 36,    // [* [MemberKind, id, id of the scope, origin]], by kind and id
+  delivered = 37,  // [* [id of the invocation, JoinReason, wanted, id of the scope, [* event]]], by id
 };
 inline constexpr std::string_view kSectionsSince = "0.2.0";
 inline constexpr uint64_t kDeadlineFields = 3;
 inline constexpr uint64_t kWithdrawnFields = 2;
 inline constexpr uint64_t kEarlyAnswerFields = 2;
+inline constexpr uint64_t kScopesFields = 3;
+inline constexpr uint64_t kScopeFields = 8;
+inline constexpr uint64_t kScopeJoinFields = 4;
+inline constexpr uint64_t kGroupFields = 3;
+inline constexpr uint64_t kArrivalFields = 2;
+inline constexpr uint64_t kMemberFields = 4;
+inline constexpr uint64_t kDeliveredFields = 5;
+inline constexpr size_t kScopeBytesMin = 14;
+inline constexpr size_t kScopeJoinBytesMin = 5;
+inline constexpr size_t kGroupBytesMin = 4;
+inline constexpr size_t kArrivalBytesMin = 3;
+inline constexpr size_t kMemberBytesMin = 5;
+inline constexpr size_t kDeliveredBytesMin = 6;
 inline constexpr size_t kDeadlineBytesMin = 4;
 inline constexpr size_t kWithdrawnBytesMin = 4;
 inline constexpr size_t kEarlyAnswerBytesMin = 4;

@@ -63,6 +63,8 @@ Ref<Error> check_room(const SnapshotDocument& document) {
              {"counters.invocation_id_last", document.invocation_id_last, kCounterMax / 2},
              {"counters.write_last", document.write_last, kCounterMax / 2},
              {"counters.stream_last", document.stream_last, kCounterMax / 2},
+             {"scopes.id_last", document.scope_id_last, kCounterMax / 2},
+             {"scopes.elapsed", static_cast<uint64_t>(document.scopes_ms), kElapsedMsRoom},
              {"clock.elapsed", static_cast<uint64_t>(document.elapsed_ms), kElapsedMsRoom}};
   if (document.phase >= Phase::completed) return nullptr;
   for (const auto& each : all) {
@@ -70,6 +72,25 @@ Ref<Error> check_room(const SnapshotDocument& document) {
     return Error::make(Status::snapshot_invalid, std::string(each.name) + ": " + std::to_string(each.value) +
                                                      " leaves no room for a run that goes on; it may be " +
                                                      std::to_string(each.most) + " at most");
+  }
+  return nullptr;
+}
+
+// The joins of a scope are in the workflow, and join what they did.
+Ref<Error> check_scopes(const SnapshotDocument& document, const Workflow& workflow,
+                        const std::vector<StepIndex>& steps) {
+  size_t at = 0;
+  for (const SnapshotDocument::Scope& scope : document.scopes) {
+    const StepIndex opener = steps[scope.opener];
+    const bool opens = opener != kNoStep && workflow.opened_by(opener) != kNoOpener;
+    for (const size_t end = at + scope.joins; at < end; ++at) {
+      const StepIndex join = steps[document.scope_joins[at].step];
+      if (opens && join != kNoStep && workflow.joined_by(join) == workflow.opened_by(opener)) continue;
+      return mismatch(document, "has scope " + std::to_string(scope.id) + " of step " +
+                                    in_quotes(document.steps[scope.opener]) + " open, which step " +
+                                    in_quotes(document.steps[document.scope_joins[at].step]) +
+                                    " joins: in this workflow, it does not");
+    }
   }
   return nullptr;
 }
@@ -88,6 +109,7 @@ Ref<Error> check_workflow(const SnapshotDocument& document, const Workflow& work
     return mismatch(document, "cannot be resumed as workflow " + in_quotes(workflow.name()));
   }
   if (Ref<Error> lacking = check_needed_steps(document, steps)) return lacking;
+  if (Ref<Error> lacking = check_scopes(document, workflow, steps)) return lacking;
   if (allow_changed_workflow || is_same_workflow(document, workflow)) return nullptr;
   return mismatch(document, "was taken with other steps: its fingerprint is " +
                                 std::string(document.fingerprint) + ", that of this workflow " +
@@ -337,13 +359,160 @@ void restore_queued_or_waiting(RunState& state, Invocation* invocation, Waiting&
   }
 }
 
+// The scopes, and what is in them: after the invocations and the questions, before the delayed events.
+class ScopeRestoration {
+ public:
+  ScopeRestoration(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
+                   const std::vector<Ref<Event>>& events, const Invocations& invocations, RunState& state)
+      : document_(document), steps_(steps), events_(events), invocations_(invocations), state_(state) {}
+
+  // Null, or why the scopes are not sound.
+  Ref<Error> restore() {
+    state_.scopes = std::make_unique<Scopes>(*state_.workflow);
+    state_.scopes->id_last = document_.scope_id_last;
+    state_.scopes->clock.elapsed_ms = document_.scopes_ms;
+    for (const SnapshotDocument::Scope& scope : document_.scopes) {
+      if (Ref<Error> error = restore_scope(scope)) return error;
+    }
+    for (const SnapshotDocument::Member& member : document_.members) {
+      if (member.kind == static_cast<uint64_t>(MemberKind::invocation)) restore_member(member);
+    }
+    restore_questions();
+    return restore_delivered();
+  }
+  // With everything in them.
+  static Ref<Error> check(const RunState& state) {
+    for (const auto& [id, scope] : state.scopes->all()) {
+      if (scope->live == 0 && (!scope->closed || scope->records == 0))
+        return invalid("scope " + std::to_string(id) + " is open, and nothing is left in it");
+    }
+    return nullptr;
+  }
+  // Of one that is in a scope; 0: it is in none.
+  static MembershipIndex enter(const SnapshotDocument& document, RunState& state, MemberKind kind,
+                               uint64_t id) {
+    const auto before = [](const SnapshotDocument::Member& member,
+                           const std::pair<uint64_t, uint64_t>& wanted) {
+      return std::pair(member.kind, member.id) < wanted;
+    };
+    const std::pair<uint64_t, uint64_t> wanted(static_cast<uint64_t>(kind), id);
+    const auto found = std::lower_bound(document.members.begin(), document.members.end(), wanted, before);
+    if (found == document.members.end() || std::pair(found->kind, found->id) != wanted) return 0;
+    return state.scopes->restore_membership(*state.scopes->find(found->scope), found->origin);
+  }
+
+ private:
+  static Ref<Error> invalid(const std::string& why) {
+    return Error::make(Status::snapshot_invalid, "scopes: " + why);
+  }
+
+  std::vector<Group::Arrival> take_arrivals(uint32_t count) {
+    std::vector<Group::Arrival> arrived;
+    arrived.reserve(count);
+    for (uint32_t i = 0; i < count; ++i, ++arrival_) {
+      const SnapshotDocument::Arrival& item = document_.arrivals[arrival_];
+      arrived.push_back({events_[item.event], item.origin});
+    }
+    return arrived;
+  }
+
+  Ref<Error> restore_scope(const SnapshotDocument::Scope& item) {
+    Scopes& scopes = *state_.scopes;
+    const OpenerIndex opener = state_.workflow->opened_by(steps_[item.opener]);
+    if (item.opener_invocation != 0 && invocations_.at(item.opener_invocation)->step != steps_[item.opener])
+      return invalid("invocation " + std::to_string(item.opener_invocation) + " has opened scope " +
+                     std::to_string(item.id) + ", and is of another step");
+    Scope& scope = scopes.restore_scope(item.id, item.parent == 0 ? nullptr : scopes.find(item.parent),
+                                        item.parent_origin, opener, item.opener_invocation);
+    scope.late = item.late;
+    scope.cancelled = item.cancelled;
+    std::vector<bool> seen(scope.joins.size());
+    for (uint32_t i = 0; i < item.joins; ++i) {
+      const SnapshotDocument::ScopeJoin& join = document_.scope_joins[join_++];
+      const uint32_t place = state_.workflow->join_place(steps_[join.step]);
+      if (seen[place]) return invalid("scope " + std::to_string(item.id) + " has a join twice");
+      seen[place] = true;
+      if (Ref<Error> error = restore_join(scope, scope.joins[place], join)) return error;
+    }
+    scopes.close_if_done(scope);
+    if (!scope.closed && scope.parent != nullptr) scopes.restore_inside(scope);
+    return nullptr;
+  }
+
+  Ref<Error> restore_join(Scope& scope, ScopeJoin& join, const SnapshotDocument::ScopeJoin& item) {
+    Scopes& scopes = *state_.scopes;
+    const JoinDefinition& definition = *state_.workflow->steps()[join.step].join;
+    for (uint32_t i = 0; i < item.groups; ++i) {
+      const SnapshotDocument::ScopeGroup& group = document_.scope_groups[group_++];
+      if (!definition.by_event && (item.groups != 1 || group.given || !group.correlation.empty()))
+        return invalid("a join that tells no correlation apart has one group at most");
+      scopes.restore_group(join, group.correlation, group.given, take_arrivals(group.arrivals));
+    }
+    if (item.closed) {
+      scopes.close_join(scope, join);
+    } else if (item.due_ms != INT64_MAX) {
+      scopes.restore_deadline(scope, join, item.due_ms);
+    }
+    return nullptr;
+  }
+
+  // An event that others have too, who belong elsewhere, becomes its own.
+  void restore_member(const SnapshotDocument::Member& member) {
+    Scopes& scopes = *state_.scopes;
+    Invocation* invocation = invocations_.at(member.id);
+    constexpr uint32_t kNobodyElse = 2;  // the list of events, and the invocation
+    if (invocation->event->refs.load(std::memory_order_relaxed) > kNobodyElse)
+      invocation->event = Scopes::copy_of(*invocation->event);
+    const MembershipIndex at = scopes.restore_membership(*scopes.find(member.scope), member.origin);
+    invocation->event->membership = at;
+    scopes.at(at).invocation = invocation;
+  }
+
+  void restore_questions() {
+    for (Question& question : state_.questions) {
+      if (question.asker != nullptr) continue;
+      question.membership = enter(document_, state_, MemberKind::question, question.request->id);
+      if (question.membership != 0) state_.scopes->at(question.membership).question = &question;
+    }
+  }
+
+  Ref<Error> restore_delivered() {
+    size_t at = 0;
+    for (const SnapshotDocument::Delivered& item : document_.delivered) {
+      const Invocation& invocation = *invocations_.at(item.id);
+      if (state_.workflow->joined_by(invocation.step) == kNoOpener)
+        return mismatch(document_, "has an invocation of join " +
+                                       in_quotes(state_.workflow->steps()[invocation.step].name) +
+                                       ", which is no join in this workflow");
+      Ref<Group> group = Ref<Group>::adopt(new Group);
+      group->reason = static_cast<JoinReason>(item.reason);
+      group->wanted = item.wanted;
+      group->scope_id = item.scope;
+      group->arrived.reserve(item.events);
+      for (uint32_t i = 0; i < item.events; ++i)
+        group->arrived.push_back({events_[document_.delivered_events[at++]], 0});
+      state_.scopes->restore_delivered(item.id, std::move(group));
+    }
+    return nullptr;
+  }
+
+  const SnapshotDocument& document_;
+  const std::vector<StepIndex>& steps_;
+  const std::vector<Ref<Event>>& events_;
+  const Invocations& invocations_;
+  RunState& state_;
+  size_t join_ = 0;
+  size_t group_ = 0;
+  size_t arrival_ = 0;
+};
+
 // Those in flight first: they hold their permits already.
-void restore_invocations(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
-                         const std::vector<Ref<Event>>& events, const std::vector<Ref<Value>>& answers,
-                         RunState& state) {
+Ref<Error> restore_invocations(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
+                               const std::vector<Ref<Event>>& events, const std::vector<Ref<Value>>& answers,
+                               RunState& state) {
   Waiting waiting(document);
   Invocations invocations;
-  const bool finds = !document.questions.empty() || !document.asked.empty();
+  const bool finds = !document.questions.empty() || !document.asked.empty() || document.has_scopes;
   if (finds) invocations.reserve(document.in_flight.size() + document.queued.size());
   const auto take = [&](const SnapshotDocument::Queued& work) {
     std::unique_ptr<Journal> effects = restore_effects(work.effects);
@@ -389,6 +558,8 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
     question.deadline_ms = item.deadline_ms;
     state.questions.set_deadline(question, std::move(node), add_ms(question.asked_ms, item.deadline_ms));
   }
+  if (!document.has_scopes) return nullptr;
+  return ScopeRestoration(document, steps, events, invocations, state).restore();
 }
 
 std::unique_ptr<EarlyAnswers> restore_early_answers(const SnapshotDocument& document) {
@@ -407,9 +578,17 @@ void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>
   for (const SnapshotDocument::Delayed& item : document.delayed) {
     const Ref<Event>& event = events[item.event];
     const StepIndex target = item.step == SnapshotDocument::kNoIndex ? kNoStep : steps[item.step];
+    MembershipIndex membership = 0;
+    if (state.scopes) {
+      membership = ScopeRestoration::enter(document, state, MemberKind::delayed, event->id);
+      if (membership != 0) {
+        state.scopes->at(membership).delayed = event->id;
+        state.scopes->at(membership).due_ms = item.due_ms;
+      }
+    }
     state.timers.reserve(1);
     state.timers.add({item.due_ms, TimerClass::delay, event->id},
-                     {nullptr, event, state.workflow->find_type(event->type()), target});
+                     {nullptr, event, state.workflow->find_type(event->type()), target, membership});
   }
 }
 
@@ -464,8 +643,13 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   out.early_answers = restore_early_answers(document);
   out.result = std::move(result);
   out.error = std::move(outcome);
-  restore_invocations(document, steps, events, answers, out);
+  if (Ref<Error> error = restore_invocations(document, steps, events, answers, out)) return error;
   restore_time(document, steps, events, out);
+  if (out.scopes) {
+    if (Ref<Error> error = ScopeRestoration::check(out)) return error;
+    out.pool.reserve(out.scopes->may_deliver());
+    out.scopes->prepare_memberships(out.scopes->may_deliver() + 2);
+  }
   out.last_status = status_of(out);
   return nullptr;
 }
