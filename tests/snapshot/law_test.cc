@@ -867,8 +867,196 @@ Shape timing_out() {
   return shape;
 }
 
+// Joins of scopes within scopes: children that answer thrice, not at all, after retries, or fail.
+Shape joins_nested() {
+  return timed(
+      "5 json [[],[10],[21,21,20],[-1,31,31]]",
+      {"JoinsNested", [](Life& life) {
+         Spec spec("nested");
+         spec.start(life.track([](Ctx& ctx) {
+           ctx.send("Chapter", "0");
+           for (int i = 1; i < 4; ++i) ctx.emit("Chapter", std::to_string(i));
+         }));
+         spec.step("chapter", {"Chapter"}, life.track([](Ctx& ctx) -> blazen_status {
+               const int chapter = std::stoi(ctx.input());
+               if (chapter != 0) ctx.send("Page", std::to_string(10 * chapter));
+               if (chapter == 3 && ctx.attempt() < 2) return ctx.fail(1, "once more");
+               for (int i = 1; i < chapter; ++i) ctx.emit_in(i, "Page", std::to_string(10 * chapter + i));
+               return ctx.failed;
+             }))
+             .retry(retries(2, 5));
+         spec.step("page", {"Page"}, life.track([](Ctx& ctx) -> blazen_status {
+               const int page = std::stoi(ctx.input());
+               if (page == 30) return ctx.fail(2, "torn");
+               if (page == 20 && ctx.attempt() < 2) return ctx.fail(1, "once more");
+               for (int i = 0; i < page % 10 + 1 && page != 32; ++i) ctx.emit("Read", ctx.input());
+               return ctx.failed;
+             }),
+                   1)
+             .retry(retries(2, 3));
+         spec.step("mend", {BLAZEN_STEP_FAILED_EVENT}, life.track([](Ctx& ctx) { ctx.emit("Read", "-1"); }));
+         spec.step("chapter_read", {"Read"}, life.track([](Ctx& ctx) {
+               ctx.publish("Chapter", "[" + ctx.events() + "]");
+               ctx.emit("Summary", "[" + ctx.events() + "]");
+             }))
+             .joins({"chapter"});
+         return spec
+             .step("book_read", {"Summary"}, life.track([](Ctx& ctx) { ctx.stop("[" + ctx.events() + "]"); }))
+             .joins({.of = "start", .ordered = true});
+       }});
+}
+
+// The first two of many; what comes after them is late.
+Shape joins_first_n() {
+  return timed("5 json [3,2]",
+               {"JoinsFirstN", [](Life& life) {
+                  Spec spec("first");
+                  spec.start(life.track([](Ctx& ctx) {
+                    for (int i = 0; i < 4; ++i) ctx.emit_in(10 * (4 - i), "Part", std::to_string(i));
+                    ctx.emit_in(100, "End");
+                  }));
+                  spec.step("work", {"Part"}, life.track([](Ctx& ctx) { ctx.emit("Done", ctx.input()); }));
+                  spec.step("join", {"Done"},
+                            life.track([](Ctx& ctx) { ctx.set_once("joined", "[" + ctx.events() + "]"); }))
+                      .joins({.of = "start", .mode = BLAZEN_JOIN_FIRST_N, .n = 2});
+                  return spec.step("end", {"End"},
+                                   life.track([](Ctx& ctx) { ctx.stop(ctx.text("joined")); }));
+                }});
+}
+
+// The rest is cancelled, whatever it waits for, scopes inside too.
+Shape joins_cancel() {
+  Shape shape = timed(
+      "5 json [1,2]",
+      {"JoinsCancelTheRest", [](Life& life) {
+         Spec spec("cancel");
+         spec.idle = BLAZEN_IDLE_WAIT;
+         spec.start(life.track([](Ctx& ctx) {
+           ctx.emit("Race", "1");
+           ctx.emit("Race", "2");
+         }));
+         spec.step("race", {"Race"}, life.track([](Ctx& ctx) {
+           ctx.emit("Ask");
+           ctx.emit_in(1000, "Part", "9");
+           ctx.emit("Open");
+           ctx.emit("Fails");
+           ctx.emit(BLAZEN_INPUT_REQUEST_EVENT, "{}");
+           ctx.emit_in(20, "Part", ctx.input());
+         }));
+         spec.step("asks", {"Ask"}, life.track([](Ctx& ctx) -> blazen_status {
+           return ctx.ask("?").empty() ? BLAZEN_PENDING : ctx.emit("Done", "7");
+         }));
+         spec.step("open", {"Open"}, life.track([](Ctx& ctx) {
+           ctx.emit_in(2000, "Inner");
+           ctx.emit("Inner", "1");
+         }));
+         spec.step("inner", {"Inner"}, life.track([&life](Ctx& ctx) { return life.pend(ctx); }));
+         spec.step("inner_join", {"Never"}, life.track([](Ctx&) {})).joins({"open"});
+         spec.step("fails", {"Fails"}, life.track([](Ctx& ctx) { return ctx.fail(1, "no"); }))
+             .retry(retries(9, 3000));
+         spec.step("work", {"Part"}, life.track([](Ctx& ctx) { ctx.emit("Done", ctx.input()); }));
+         spec.step("join", {"Done"}, life.track([](Ctx& ctx) { ctx.emit("Won", ctx.events()); }))
+             .joins({.of = "race", .mode = BLAZEN_JOIN_ANY, .cancel_rest = true});
+         return spec.step("all", {"Won"}, life.track([](Ctx& ctx) { ctx.stop("[" + ctx.events() + "]"); }))
+             .joins({"start"});
+       }});
+  shape.forgets = true;
+  return shape;
+}
+
+// Deadlines: one gives what has come, one fails and is handled; equal moments.
+Shape joins_deadline() {
+  return timed("5 json [\"a,failed\",[\"a\"],{\"step\":\"join_b\",\"attempt\":1,\"invocation_id\":0,",
+               {"JoinsDeadline", [](Life& life) {
+                  Spec spec("deadline");
+                  spec.start(life.track([](Ctx& ctx) {
+                    ctx.emit("A");
+                    ctx.emit("B");
+                    ctx.emit_in(150, "End");
+                  }));
+                  const auto opens = [](Ctx& ctx) {
+                    ctx.emit("Part", "\"" + ctx.step() + "\"");
+                    ctx.emit_in(120, "Part", "\"late " + ctx.step() + "\"");
+                  };
+                  spec.step("a", {"A"}, life.track(opens)).step("b", {"B"}, life.track(opens));
+                  spec.step("work", {"Part"}, life.track([](Ctx& ctx) {
+                    const bool is_a = ctx.input().find('a') != std::string::npos &&
+                                      ctx.input().find('b') == std::string::npos;
+                    ctx.emit(is_a ? "DoneA" : "DoneB", ctx.input());
+                  }));
+                  spec.step("join_a", {"DoneA"},
+                            life.track([](Ctx& ctx) { ctx.set_once("a", "[" + ctx.events() + "]"); }))
+                      .joins({.of = "a", .deadline_ms = 100});
+                  spec.step("join_b", {"DoneB"},
+                            life.track([](Ctx& ctx) { ctx.set_once("b", "[" + ctx.events() + "]"); }))
+                      .joins({.of = "b", .deadline_ms = 100, .at_deadline = BLAZEN_JOIN_DEADLINE_FAIL});
+                  spec.step("mend", {BLAZEN_STEP_FAILED_EVENT},
+                            life.track([](Ctx& ctx) { ctx.set_once("failed", ctx.input()); }));
+                  return spec.step("end", {"End"}, life.track([](Ctx& ctx) {
+                    ctx.stop("[\"" + ctx.keys() + "\"," + ctx.text("a") + "," + ctx.text("failed") + "]");
+                  }));
+                }});
+}
+
+// One group for each correlation, of the first two arrivals; some fall short.
+Shape joins_by_event() {
+  return timed(
+      "5 json [[\"c\",0,3,2],[\"<none>\",1,4,2],[\"a\",2,3]]",
+      {"JoinsByEvent", [](Life& life) {
+         Spec spec("groups");
+         spec.start(life.track([](Ctx& ctx) { ctx.emit("All"); }));
+         spec.step("open", {"All"}, life.track([](Ctx& ctx) {
+           for (const int i : {0, 1, 2, 3, 4, 6}) ctx.emit("Part", std::to_string(i));
+         }));
+         spec.step("work", {"Part"}, life.track([](Ctx& ctx) {
+           const std::string key(1, static_cast<char>('c' - std::stoi(ctx.input()) % 3));
+           ctx.emit(event("Done", json(ctx.input()), key == "b" ? "" : key));
+         }));
+         spec.step("join", {"Done"}, life.track([](Ctx& ctx) {
+               const blazen_join_info info = ctx.joined();
+               ctx.emit("Sum", "[\"" + correlation_of(ctx.trigger()) + "\"," + ctx.events() + "," +
+                                   std::to_string(info.reason) + "]");
+             }))
+             .joins({.of = "open", .mode = BLAZEN_JOIN_FIRST_N, .n = 2, .by_event = true});
+         return spec.step("outer", {"Sum"}, life.track([](Ctx& ctx) { ctx.stop("[" + ctx.events() + "]"); }))
+             .joins({"start"});
+       }});
+}
+
+// The opener and the join are hosted on one site, the children on the other; one of them is asked for by an event.
+Shape joins_elsewhere() {
+  return timed(
+      "5 json [0,1,2,{\"request_id\":\"i1.1\",\"response\":\"re i1.1\"}]",
+      {"JoinsElsewhere", [](Life& life) {
+         Spec spec("far");
+         const auto add = [&](int site, const char* name, std::vector<std::string> accepts, Body body) {
+           if (life.site() == site) {
+             spec.step(name, std::move(accepts), life.track(std::move(body)));
+           } else {
+             spec.elsewhere(name, std::move(accepts));
+           }
+         };
+         add(0, "start", {BLAZEN_START_EVENT}, [](Ctx& ctx) {
+           for (int i = 0; i < 3; ++i) ctx.emit("Part", std::to_string(i));
+           ctx.emit(BLAZEN_INPUT_REQUEST_EVENT, "{}");
+         });
+         add(1, "work", {"Part"}, [](Ctx& ctx) { ctx.emit("Done", ctx.input()); });
+         add(1, "answer", {BLAZEN_INPUT_RESPONSE_EVENT}, [](Ctx& ctx) { ctx.emit("Done", ctx.input()); });
+         add(0, "join", {"Done"}, [](Ctx& ctx) { ctx.emit("End", "[" + ctx.events() + "]"); });
+         spec.joins({.of = "start", .ordered = true});
+         add(1, "end", {"End"}, [](Ctx& ctx) { ctx.stop(ctx.input()); });
+         return spec;
+       }});
+}
+
 const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> all = {linear(),
+  static const std::vector<Shape> all = {joins_nested(),
+                                         joins_first_n(),
+                                         joins_cancel(),
+                                         joins_deadline(),
+                                         joins_by_event(),
+                                         joins_elsewhere(),
+                                         linear(),
                                          fan_out_and_join(),
                                          several_acceptors(),
                                          targeted(),
