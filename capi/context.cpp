@@ -1,5 +1,6 @@
 #include "engine/context.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "capi/values.hpp"
@@ -137,6 +138,40 @@ blazen_status blazen_context_events(blazen_context* context, const blazen_event*
     *events = reinterpret_cast<const blazen_event* const*>(first);
     return nullptr;
   });
+}
+
+blazen_status blazen_context_collect(blazen_context* context, const char* key, size_t key_length,
+                                     const char* const* types, const size_t* type_lengths,
+                                     const uint32_t* counts, size_t n, blazen_error** error) {
+  Status status = Status::ok;
+  const blazen_status failed = guarded(error, [&]() -> Ref<Error> {
+    KeptCall call;
+    std::string_view name;
+    std::vector<Wanted> wanted;
+    std::vector<std::string_view> sorted;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
+    if (Ref<Error> failure = need_label("key", key, key_length, name)) return failure;
+    if (n > kAcceptsMax)
+      return Error::make(Status::limit,
+                         "types: BLAZEN_ACCEPTS_MAX (" + std::to_string(kAcceptsMax) + ") is the most");
+    if (n != 0 && types == nullptr) return bad_pointer("types");
+    if (n != 0 && type_lengths == nullptr) return bad_pointer("type_lengths");
+    if (n != 0 && counts == nullptr) return bad_pointer("counts");
+    wanted.resize(n);
+    for (size_t i = 0; i < n; ++i) {
+      if (Ref<Error> failure = need_name("types", types[i], type_lengths[i], wanted[i].type)) return failure;
+      wanted[i].count = counts[i];
+      sorted.push_back(wanted[i].type);
+    }
+    std::sort(sorted.begin(), sorted.end());
+    if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+      return invalid("types: one type stands there twice: give its whole count once");
+    Result<Status> collected = Context(*call).collect(name, wanted);
+    if (!collected) return collected.error();
+    status = *collected;
+    return nullptr;
+  });
+  return failed == BLAZEN_OK ? static_cast<blazen_status>(status) : failed;
 }
 
 void blazen_join_info_init(blazen_join_info* info, size_t struct_size) { init_options(info, struct_size); }

@@ -1504,6 +1504,20 @@ BLAZEN_API blazen_status blazen_context_join_info(blazen_context *context, blaze
  * when the run has ended.
  * [own: context in | thread: step | block: no | calls: none | since: 0.2] */
 BLAZEN_API uint64_t blazen_context_scope_id(const blazen_context *context);
+/** Collects the event of this invocation, under a key of this step, until there are counts[i] events of each types[i].
+ * Answers:
+ *   BLAZEN_OK       there are: blazen_context_events now gives them, in the order of types, and within a type in that of
+ *                   arrival. They are this invocation's, also when it is tried again or resumed, and no other is given them;
+ *                   what is more than the counts begins the next group. With n 0, it is whole at once, with no event
+ *   BLAZEN_PENDING  not yet: the event is kept, in snapshots too, and this invocation has nothing to do but to return that,
+ *                   or BLAZEN_OK; both complete it
+ * An event of another type is no part of it. Within a scope, each scope collects by itself, and what is left when it closes
+ * is dropped ("late"). It is an effect, as blazen_context_send_event is: it takes place now, once for each place in the body.
+ * Kept events count in BLAZEN_LIMIT_QUEUED_EVENTS. In an atomic step it answers BLAZEN_ERROR_WRONG_PLACE.
+ * [own: context in, key in?, types in?, type_lengths in?, counts in? | thread: step | block: no | calls: host | since: 0.2] */
+BLAZEN_API blazen_status blazen_context_collect(blazen_context *context, const char *key, size_t key_length,
+                                                const char *const *types, const size_t *type_lengths,
+                                                const uint32_t *counts, size_t n, blazen_error **error);
 
 /** Adds an event to what this step returns: it is routed, in order, when the step completes, and not if it fails.
  * value NULL is JSON null.

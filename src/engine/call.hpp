@@ -94,6 +94,7 @@ class Call final : public Object {
   struct ColdState {
     int64_t retry_after_ms = -1;
     uint32_t questions = 0;   // that were given no id
+    bool collects = false;    // it was told to wait for the rest of a group: it is done when it returns
     bool is_special = false;  // one of the outputs is an InputRequestEvent, or delayed
     size_t sends = 0;         // of an atomic step: so many of the outputs come first
     WriteBuffer write_buffer;

@@ -283,12 +283,38 @@ Ref<Error> Context::need_group(const Group*& group) {
   if (Ref<Error> error = check_open()) return error;
   Ref<Group> found = run().find_group(call_);
   if (!found) return check_open();
-  Call::ColdState& cold = run().cold_state(call_);
-  cold.arrived.reserve(found->arrived.size());
-  for (const Group::Arrival& arrival : found->arrived) cold.arrived.push_back(arrival.event.get());
-  cold.group = std::move(found);
-  group = cold.group.get();
+  show_group(std::move(found));
+  group = call_.cold_->group.get();
   return nullptr;
+}
+
+// From now on, these are the events of the context.
+void Context::show_group(Ref<Group> group) {
+  Call::ColdState& cold = run().cold_state(call_);
+  std::vector<const Event*> arrived;
+  arrived.reserve(group->arrived.size());
+  for (const Group::Arrival& arrival : group->arrived) arrived.push_back(arrival.event.get());
+  cold.arrived = std::move(arrived);
+  cold.group = std::move(group);
+}
+
+Result<Status> Context::collect(std::string_view key, std::span<const Wanted> wanted) {
+  if (Ref<Error> error = check_open()) return error;
+  if (call_.step_->atomic)
+    return Error::make(Status::wrong_place,
+                       "a step that is atomic collects nothing: what it does is held back");
+  run().cold_state(call_);
+  Collecting collecting{key, wanted};
+  Tick tick{Tick::Kind::collect};
+  tick.collecting = &collecting;
+  tick.effect = digest_of_collect(key, wanted);
+  if (Ref<Error> error = run().effect(call_, tick)) return error;
+  if (!collecting.group) {
+    call_.cold_->collects = true;
+    return Status::pending;
+  }
+  show_group(std::move(collecting.group));
+  return Status::ok;
 }
 
 Ref<Error> Context::events(const Event* const*& first, size_t& count) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "engine/run.hpp"
@@ -40,6 +41,8 @@ class Context {
 
   // What the step was invoked with: of a join, what has arrived. Valid as long as the call.
   Ref<Error> events(const Event* const*& first, size_t& count);
+  // Status::ok: the group is whole, and events() gives it. Status::pending: not yet, and the body is done.
+  Result<Status> collect(std::string_view key, std::span<const Wanted> wanted);
   struct Joined {
     JoinReason reason = JoinReason::none;
     uint32_t wanted = 0;
@@ -67,6 +70,7 @@ class Context {
   };
   Run& run() const noexcept { return call_.run(); }
   Ref<Error> need_group(const Group*& group);
+  void show_group(Ref<Group> group);
   Ref<Error> outputs_full(std::string_view type) const;
   Ref<Error> emit_output(Output output, const Sending& sending, bool at_once);
   uint64_t identity_of_send(const Output& output, std::string_view target) noexcept;

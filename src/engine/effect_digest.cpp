@@ -35,6 +35,12 @@ Effect digest_of_publication(const Event& event) noexcept {
   return {identity_of("publish", event, {}), payload_digest(event, 0)};
 }
 
+Effect digest_of_collect(std::string_view key, std::span<const Wanted> wanted) noexcept {
+  Digest payload;
+  for (const Wanted& each : wanted) payload.add_text(each.type).add_number(each.count);
+  return {Digest().add_text("collect").add_text(key).finish(), payload.finish()};
+}
+
 uint64_t digest_of_question(Asks how, std::string_view prompt, std::string_view metadata) noexcept {
   return Digest().add_number(static_cast<uint64_t>(how)).add_text(prompt).add_text(metadata).finish();
 }

@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
+#include "run/collects.hpp"
 #include "run/invocation.hpp"
 
 namespace blazen {
@@ -22,6 +24,8 @@ inline Effect digest_of_send(const Event& event, std::string_view target, int64_
 Effect digest_of_request(const Event& event, std::string_view target, int64_t delay_ms,
                          uint64_t question) noexcept;
 Effect digest_of_publication(const Event& event) noexcept;
+// What is wanted is its payload.
+Effect digest_of_collect(std::string_view key, std::span<const Wanted> wanted) noexcept;
 
 // How a question is asked. What is asked in another way is another question.
 enum class Asks : uint64_t { body = 1, send = 2, emit = 3 };

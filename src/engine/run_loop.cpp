@@ -250,9 +250,9 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
       return false;
     }
     failure = std::move(call.failure_);
-  } else if (status == Status::pending) {
+  } else if (status == Status::pending && !(call.cold_ && call.cold_->collects)) {
     failure = Error::make(Status::wrong_state, "it answered BLAZEN_PENDING without blazen_context_defer");
-  } else if (status != Status::ok) {
+  } else if (status != Status::ok && status != Status::pending) {
     failure = std::move(error);
   }
   call.completed_ = true;

@@ -11,6 +11,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   const bool has_queued = state.open != state.in_flight.size();
   state.in_flight_asking = 0;
   if (state.early_answers) commands.cold().dropped_early = std::move(state.early_answers);
+  if (state.collects) commands.cold().dropped_collects = std::move(state.collects);
   if (state.scopes) commands.cold().dropped_scopes = std::move(state.scopes);
   if (!has_queued && state.timers.empty() && state.questions.empty()) return;
   Commands::Cold& cold = commands.cold();

@@ -56,6 +56,7 @@ class Checker {
     check_questions();
     check_tables();
     check_scopes();
+    check_collects();
   }
 
  private:
@@ -67,6 +68,24 @@ class Checker {
     enter_scope(*state_.scopes->at(at).scope);
   }
   void enter_scope(const Scope& scope) { ++live_[&scope]; }
+
+  void check_collects() {
+    if (!state_.collects) return;
+    uint64_t events = 0;
+    for (const auto& [key, kinds] : state_.collects->groups()) {
+      size_t here = 0;
+      for (const auto& [type, kind] : kinds) here += kind.events.size();
+      require(here != 0, 12, "a group that has collected nothing");
+      require(key.scope == 0 || (state_.scopes && state_.scopes->find(key.scope) != nullptr), 12,
+              "a group of no scope");
+      events += here;
+    }
+    for (const auto& [at, group] : state_.collects->whole()) {
+      require(std::binary_search(ids_.begin(), ids_.end(), at.first), 12, "a whole group of nobody");
+      events += group->arrived.size();
+    }
+    require(events == state_.collects->count, 12, "count does not count what is collected");
+  }
 
   // Counted again, from nothing.
   void check_scopes() {

@@ -428,6 +428,14 @@ void cancel_rest(RunState& state, Scope& scope, Commands& commands) noexcept {
 
 }  // namespace
 
+void drop_collected(RunState& state, const Scope& scope, Commands& commands) noexcept {
+  while (Ref<Event> event = state.collects->take_left(scope.id)) {
+    report_late(*event, scope, kNoStep, commands);
+    commands.cold().dropped_events.add(std::move(event));
+    commands.more = true;
+  }
+}
+
 // The innermost first; joins of one scope in their order.
 void settle_scopes(RunState& state, Commands& commands) noexcept {
   Scopes& scopes = *state.scopes;
@@ -441,6 +449,7 @@ void settle_scopes(RunState& state, Commands& commands) noexcept {
       }
     }
     scopes.close_if_done(*scope);
+    if (scope->closed && state.collects) drop_collected(state, *scope, commands);
     scopes.forget_if_over(scope);
   }
 }

@@ -21,6 +21,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
       if (!prepare_to_complete(state, tick, commands)) return;
       if (state.scopes) begin_routing(state, *tick.invocation, true, tick.now_ms, commands);
       return complete(state, {tick.invocation, tick.outputs, tick.now_ms, tick.dispatches_next}, commands);
+    case Tick::Kind::collect: return collect(state, tick, commands);
     case Tick::Kind::ask: return ask(state, tick, commands);
     case Tick::Kind::fail:
     case Tick::Kind::cancel: return fail(state, tick, commands);

@@ -57,6 +57,7 @@
 //      asked under each id. in_flight_asking counts those in flight that have called_back, and whose bodies have
 //      returned.
 //  11. What scopes.hpp says of scopes; `collected` is the number of events in their groups, delivered ones too.
+//  12. What is collected has an event and its scope; what is whole, its invocation; `count` is the number of all these.
 #pragma once
 
 #include "run/tick.hpp"

@@ -103,6 +103,8 @@ void leave_scope(RunState& state, MembershipIndex membership) noexcept;
 bool deliver_in_scopes(RunState& state, Output& output, Commands& commands) noexcept;
 // Of an event that nobody takes, and joins would in a scope: the opener of that. Empty: no join accepts it.
 std::string_view opener_of_unhandled(const RunState& state, const Output& output) noexcept;
+// What was collected in a scope that has closed.
+void drop_collected(RunState& state, const Scope& scope, Commands& commands) noexcept;
 // When a tick is over.
 void settle_scopes(RunState& state, Commands& commands) noexcept;
 // By how much the deadline of a join is over; negative: none is.
@@ -118,6 +120,9 @@ Ref<Event> make_report(std::string_view kind, const Invocation& invocation, cons
 std::string question_members(std::string_view id, std::string_view instead_of, Commands& commands);
 Journal& journal_of(RunState& state, Invocation& invocation);
 void send(RunState& state, Tick& tick, Commands& commands);
+void collect(RunState& state, Tick& tick, Commands& commands);
+// Of an invocation that is about to go.
+void leave_collects(RunState& state, const Invocation& invocation, Commands& commands) noexcept;
 void publish_from_step(RunState& state, Tick& tick, Commands& commands);
 
 // ---- asking.cpp ----

@@ -63,7 +63,8 @@ void reserve_for(RunState& state, const Tick& tick, size_t deliveries, Commands&
 // leaving: an invocation that is done makes room for what it has emitted. What is there already, as after a
 // resume under a lower bound, is no reason to refuse a tick that adds nothing.
 bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving) noexcept {
-  const uint64_t collected = state.scopes ? state.scopes->collected : 0;
+  const uint64_t collected =
+      (state.scopes ? state.scopes->collected : 0) + (state.collects ? state.collects->count : 0);
   return deliveries == 0 || state.open - leaving + delayed_count(state) + collected + deliveries <=
                                 state.workflow->policy().limits.queued_events;
 }

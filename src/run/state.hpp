@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "run/clock.hpp"
+#include "run/collects.hpp"
 #include "run/invocation.hpp"
 #include "run/key_table.hpp"
 #include "run/permits.hpp"
@@ -104,6 +105,7 @@ struct RunState {
   Timers timers;           // attempts that begin again, and events that are delayed
   Questions questions;
   std::unique_ptr<Scopes> scopes;  // of a workflow with joins, from the first that is opened on; null: none
+  std::unique_ptr<Collects> collects;           // what bodies collect; null: nothing was
   std::unique_ptr<EarlyAnswers> early_answers;  // for questions that are not asked yet; null: none
   RunClock clock;
   Pause pause = Pause::none;

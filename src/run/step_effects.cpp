@@ -1,4 +1,5 @@
 // What a step does while it runs: it sends and publishes; and whether it has done so before.
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -111,6 +112,39 @@ void send(RunState& state, Tick& tick, Commands& commands) {
   tick.invocation->journal->note(tick.effect);
   if (has_joins) begin_routing(state, *tick.invocation, false, tick.now_ms, commands);
   route_all(state, tick.outputs, tick.now_ms, commands);
+}
+
+// Its answer stands in the groups that are whole: whoever runs again at this position is given the same.
+void collect(RunState& state, Tick& tick, Commands& commands) {
+  Invocation& invocation = *tick.invocation;
+  Collecting& collecting = *tick.collecting;
+  const uint32_t position = invocation.journal ? invocation.journal->repeated : 0;
+  if (is_repetition(state, tick, commands)) {
+    if (state.collects) collecting.group = state.collects->find(invocation.id, position);
+    return;
+  }
+  if (!effect_has_room(state, invocation, commands)) return;
+  if (!queue_has_room(state, 1)) {
+    refuse(commands, Status::limit, "BLAZEN_LIMIT_QUEUED_EVENTS");
+    return;
+  }
+  journal_of(state, invocation).reserve();
+  Ref<Event> divergence = diverges(tick) ? make_divergence(tick, commands) : nullptr;
+  if (!state.collects) state.collects = std::make_unique<Collects>();
+  const Scope* scope = state.scopes ? state.scopes->scope_of(invocation.event->membership) : nullptr;
+  collecting.group = state.collects->collect(
+      {scope == nullptr ? 0 : scope->id, invocation.step, std::string(collecting.key)}, collecting.wanted,
+      invocation.event, invocation.id, position);
+  if (divergence) publish(state, std::move(divergence), commands);
+  invocation.journal->note(tick.effect);
+}
+
+void leave_collects(RunState& state, const Invocation& invocation, Commands& commands) noexcept {
+  while (Ref<Group> group = state.collects->take_whole(invocation.id)) {
+    group->next = std::move(commands.cold().dropped_groups);
+    commands.cold().dropped_groups = std::move(group);
+    commands.more = true;
+  }
 }
 
 void publish_from_step(RunState& state, Tick& tick, Commands& commands) {

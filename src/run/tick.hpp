@@ -39,6 +39,13 @@ struct Asked {
   Ref<Value> default_answer{};
 };
 
+// What a body collects, under a key of its step.
+struct Collecting {
+  std::string_view key;
+  std::span<const Wanted> wanted;
+  Ref<Group> group{};  // out: the whole group; null: it is not whole yet
+};
+
 struct Tick {
   enum class Kind : uint8_t {
     start,          // outputs: the StartEvent
@@ -47,6 +54,7 @@ struct Tick {
     dispatch,       // a hand is free: which invocation starts?
     send,           // invocation sends outputs[0] while it runs; effect tells it apart
     publish,        // invocation publishes outputs[0]; effect tells it apart
+    collect,        // invocation collects its event, as collect says; effect tells it apart
     ask,            // invocation asks outputs[0], whose correlation is the id of the question
     defer,          // invocation is completed by somebody else: caller is its call
     body_returned,  // the body of invocation has returned; it completes later
@@ -78,6 +86,7 @@ struct Tick {
   std::span<Write> writes{};
   Effect effect{};
   const Asked* question = nullptr;  // ask; send: of an InputRequestEvent
+  Collecting* collecting = nullptr;
   Phase phase = Phase::cancelled;
   StepIndex step = kNoStep;  // back
   Ref<Error> error{};
@@ -125,6 +134,7 @@ inline constexpr TickTraits kTickTraits[] = {
     {Tick::Kind::dispatch, "dispatch", true, false, false},
     {Tick::Kind::send, "send", true, false, false},
     {Tick::Kind::publish, "publish", true, false, false},
+    {Tick::Kind::collect, "collect", true, false, false},
     {Tick::Kind::ask, "ask", true, false, false},
     {Tick::Kind::defer, "defer", false, false, false},
     {Tick::Kind::body_returned, "body_returned", true, false, false},
@@ -228,6 +238,7 @@ struct Commands {
     std::unique_ptr<Journal> dropped_journals;  // a list
     Ref<Group> dropped_groups;                  // a list
     std::unique_ptr<Scopes> dropped_scopes;
+    std::unique_ptr<Collects> dropped_collects;
     // In flight, cancelled with the rest of their scope: the engine tells their bodies.
     struct CancelledBody {
       uint64_t invocation_id;
@@ -244,7 +255,7 @@ struct Commands {
         return entry.second.event && entry.second.event->refs.load(std::memory_order_relaxed) == 1;
       };
       return late_error || answer || dropped_early || dropped_table || dropped_journals || dropped_groups ||
-             dropped_scopes || !dropped_events.empty() || !dropped_values.empty() ||
+             dropped_scopes || dropped_collects || !dropped_events.empty() || !dropped_values.empty() ||
              dropped.front() != nullptr || std::any_of(dropped_timers.begin(), dropped_timers.end(), is_last);
     }
 
@@ -253,7 +264,7 @@ struct Commands {
              dropped_values.empty() && !dropped_table && !late_error && !cause && !answer &&
              dropped_timers.empty() && !dropped_journals && dropped.empty() && dropped_late.empty() &&
              dropped_questions.empty() && !dropped_early && !dropped_groups && !dropped_scopes &&
-             cancelled.empty();
+             !dropped_collects && cancelled.empty();
     }
   };
   Cold& cold() noexcept {
@@ -322,6 +333,7 @@ struct Commands {
     Ref<Group>& groups = cold_->dropped_groups;
     while (groups) groups = std::move(groups->next);
     cold_->dropped_scopes.reset();
+    cold_->dropped_collects.reset();
     cold_->cancelled.clear();
   }
 

@@ -687,7 +687,7 @@ class Decoder {
     if (!fields("", kSectionFields) || !name("since", section.since)) return false;
     const size_t at = reader_.offset();
     if (!number_in("required", 0, 1, "a section is required, or it is not", required)) return false;
-    const bool is_known = found <= static_cast<uint64_t>(SectionKey::delivered);
+    const bool is_known = found <= static_cast<uint64_t>(SectionKey::whole);
     if (is_known) return read_known_section(at, static_cast<SectionKey>(found), section.since, required);
     if (required == 1) {
       error_ = Error::at(Status::snapshot_newer,
@@ -713,6 +713,8 @@ class Decoder {
       case SectionKey::scopes: return read_scopes();
       case SectionKey::members: return read_members();
       case SectionKey::delivered: return read_delivered();
+      case SectionKey::collects: return read_collects();
+      case SectionKey::whole: return read_whole();
     }
     return false;
   }
@@ -916,7 +918,6 @@ class Decoder {
       Document::Delivered& item = document_.delivered.emplace_back();
       uint64_t reason = 0;
       uint64_t wanted = 0;
-      uint64_t events = 0;
       const size_t at = reader_.offset();
       const uint64_t id_min = index_ == 0 ? 1 : document_.delivered[index_ - 1].id + 1;
       if (!fields("", kDeliveredFields) ||
@@ -926,14 +927,90 @@ class Decoder {
       if (!number_in("reason", 1, 4, "the last reason", reason)) return false;
       if (!number_in("wanted", 0, UINT32_MAX, "32 bits", wanted)) return false;
       if (!number_in("scope", 1, document_.scope_id_last, "id_last", item.scope)) return false;
-      if (!list(1, events)) return false;
+      if (!event_list(document_.delivered_events, item.events)) return false;
       item.reason = static_cast<uint32_t>(reason);
       item.wanted = static_cast<uint32_t>(wanted);
-      item.events = static_cast<uint32_t>(events);
-      document_.delivered_events.reserve(document_.delivered_events.size() + events);
-      for (uint64_t i = 0; i < events; ++i) {
-        if (!event_of(document_.delivered_events.emplace_back())) return false;
+    }
+    return true;
+  }
+
+  bool event_list(std::vector<uint32_t>& events, uint32_t& out) {
+    uint64_t count = 0;
+    if (!list(1, count)) return false;
+    events.reserve(events.size() + count);
+    for (uint64_t i = 0; i < count; ++i) {
+      if (!event_of(events.emplace_back())) return false;
+    }
+    out = static_cast<uint32_t>(count);
+    return true;
+  }
+
+  bool read_collects() {
+    uint64_t count = 0;
+    if (!section_list("collects", kCollectBytesMin, count)) return false;
+    document_.collects.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Collect& item = document_.collects.emplace_back();
+      uint64_t step = 0;
+      uint64_t kinds = 0;
+      const size_t at = reader_.offset();
+      if (!fields("", kCollectFields) || !number("scope", item.scope)) return false;
+      if (item.scope != 0 && find_scope(item.scope) == nullptr)
+        return refuse(at, "scope", to_text(item.scope) + " is the id of no scope");
+      if (!item_of("step", document_.steps.size(), "steps", step) || !optional_name("key", item.key))
+        return false;
+      item.step = static_cast<uint32_t>(step);
+      if (index_ > 0) {
+        const Document::Collect& before = document_.collects[index_ - 1];
+        if (std::tie(before.scope, before.step, before.key) >= std::tie(item.scope, item.step, item.key))
+          return refuse(at, "", "does not come after the one before it, by scope, step and key");
       }
+      if (!list(kCollectKindBytesMin, kinds)) return false;
+      item.kinds = static_cast<uint32_t>(kinds);
+      if (!read_collect_kinds(kinds)) return false;
+    }
+    return true;
+  }
+
+  bool read_collect_kinds(uint64_t count) {
+    const size_t events_before = document_.collect_events.size();
+    const size_t first = document_.collect_kinds.size();
+    const size_t list_at = reader_.offset();
+    for (uint64_t i = 0; i < count; ++i) {
+      Document::CollectKind& kind = document_.collect_kinds.emplace_back();
+      uint64_t wanted = 0;
+      const size_t at = reader_.offset();
+      if (!fields("kinds", kCollectKindFields) || !name("kinds.type", kind.type)) return false;
+      if (i > 0 && document_.collect_kinds[first + i - 1].type >= kind.type)
+        return refuse(at, "kinds.type", "does not come after the type before it");
+      if (!number_in("kinds.wanted", 0, UINT32_MAX, "32 bits", wanted)) return false;
+      if (!event_list(document_.collect_events, kind.events)) return false;
+      kind.wanted = static_cast<uint32_t>(wanted);
+    }
+    return document_.collect_events.size() != events_before ||
+           refuse(list_at, "kinds", "it has collected nothing");
+  }
+
+  bool read_whole() {
+    uint64_t count = 0;
+    if (!section_list("whole", kWholeBytesMin, count)) return false;
+    document_.whole.reserve(count);
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Whole& item = document_.whole.emplace_back();
+      uint64_t position = 0;
+      const size_t at = reader_.offset();
+      if (!fields("", kWholeFields) ||
+          !number_in("id", 1, document_.invocation_id_last, "invocation_id_last", item.id))
+        return false;
+      if (!is_queued(item.id) && !is_in_flight(item.id)) return refuse(at, "id", no_invocation(item.id));
+      if (!number_in("position", 0, UINT32_MAX, "32 bits", position)) return false;
+      item.position = static_cast<uint32_t>(position);
+      if (index_ > 0) {
+        const Document::Whole& before = document_.whole[index_ - 1];
+        if (std::tie(before.id, before.position) >= std::tie(item.id, item.position))
+          return refuse(at, "", "does not come after the one before it, by id and position");
+      }
+      if (!event_list(document_.whole_events, item.events)) return false;
     }
     return true;
   }

@@ -213,6 +213,27 @@ struct SnapshotDocument {
     uint32_t wanted;
     uint32_t events;
   };
+  struct Collect {
+    uint64_t scope;
+    std::string_view key;  // empty: none
+    uint32_t step;
+    uint32_t kinds;
+  };
+  struct CollectKind {
+    std::string_view type;
+    uint32_t wanted;
+    uint32_t events;
+  };
+  struct Whole {
+    uint64_t id;
+    uint32_t position;
+    uint32_t events;
+  };
+  std::vector<Collect> collects;
+  std::vector<CollectKind> collect_kinds;
+  std::vector<uint32_t> collect_events;
+  std::vector<Whole> whole;
+  std::vector<uint32_t> whole_events;
   bool has_scopes = false;  // whether there ever was one
   uint64_t scope_id_last = 0;
   int64_t scopes_ms = 0;

@@ -283,6 +283,10 @@ class Encoder {
     for (const SnapshotCut::Queued& item : cut_.queued) add(item.event);
     for (const SnapshotCut::Delayed& item : cut_.delayed) add(item.event);
     for (const SnapshotCut::Question& item : cut_.questions) add(item.request);
+    if (cut_.collects) {
+      for (const Ref<Event>& item : cut_.collects->events) add(item);
+      for (const Ref<Event>& item : cut_.collects->whole_events) add(item);
+    }
     if (cut_.scopes) {
       for (const ScopesCut::Arrival& item : cut_.scopes->arrivals) add(item.event);
       for (const Ref<Event>& item : cut_.scopes->delivered_events) add(item);
@@ -314,6 +318,13 @@ class Encoder {
     for (const SnapshotCut::Early& item : cut_.early_answers)
       bytes += 2 * kHeadSizeMax + text_bound(item.request_id) + value_bound(item.value);
     bytes += size_t{64} * kHeadSizeMax;  // the heads of sections
+    if (cut_.collects) {
+      const CollectsCut& all = *cut_.collects;
+      bytes += kHeadSizeMax * (5 * all.groups.size() + 4 * all.kinds.size() + all.events.size() +
+                               4 * all.whole.size() + all.whole_events.size());
+      for (const CollectsCut::Group& group : all.groups) bytes += group.key.key.size();
+      for (const CollectsCut::Kind& kind : all.kinds) bytes += kind.type.size();
+    }
     if (cut_.scopes) {
       const ScopesCut& all = *cut_.scopes;
       bytes += kHeadSizeMax * (10 * all.scopes.size() + 6 * all.joins.size() + 5 * all.groups.size() +
@@ -509,6 +520,8 @@ class Encoder {
   uint64_t section_count() const noexcept {
     return (cut_.deadlines.empty() ? 0 : 1) + (cut_.withdrawn.empty() ? 0 : 1) +
            (cut_.early_answers.empty() ? 0 : 1) + (cut_.scopes ? 1 : 0) +
+           (cut_.collects && !cut_.collects->groups.empty() ? 1 : 0) +
+           (cut_.collects && !cut_.collects->whole.empty() ? 1 : 0) +
            (cut_.scopes && !cut_.scopes->members.empty() ? 1 : 0) +
            (cut_.scopes && !cut_.scopes->delivered.empty() ? 1 : 0) +
            (cut_.kept_sections == nullptr ? 0 : cut_.kept_sections->size());
@@ -535,6 +548,7 @@ class Encoder {
     put_withdrawn();
     put_early_answers();
     if (cut_.scopes) put_scopes(*cut_.scopes);
+    if (cut_.collects) put_collects(*cut_.collects);
     if (cut_.kept_sections == nullptr) return;
     for (const KeptSection& section : *cut_.kept_sections) {
       writer_.unsigned_int(section.key);
@@ -613,6 +627,36 @@ class Encoder {
     }
     put_members(all);
     put_delivered(all);
+  }
+
+  void put_collects(const CollectsCut& all) {
+    auto kind = all.kinds.begin();
+    auto event = all.events.begin();
+    if (begin_section(SectionKey::collects, all.groups)) {
+      for (const CollectsCut::Group& group : all.groups) {
+        writer_.array(kCollectFields);
+        writer_.unsigned_int(group.key.scope);
+        writer_.unsigned_int(group.key.step);
+        put_optional_text(group.key.key);
+        writer_.array(group.kinds);
+        for (const auto end = kind + static_cast<ptrdiff_t>(group.kinds); kind != end; ++kind) {
+          writer_.array(kCollectKindFields);
+          writer_.text(kind->type);
+          writer_.unsigned_int(kind->wanted);
+          writer_.array(kind->events);
+          for (size_t i = 0; i < kind->events; ++i, ++event) writer_.unsigned_int(find_event(**event));
+        }
+      }
+    }
+    if (!begin_section(SectionKey::whole, all.whole)) return;
+    event = all.whole_events.begin();
+    for (const CollectsCut::Whole& item : all.whole) {
+      writer_.array(kWholeFields);
+      writer_.unsigned_int(item.invocation);
+      writer_.unsigned_int(item.position);
+      writer_.array(item.events);
+      for (size_t i = 0; i < item.events; ++i, ++event) writer_.unsigned_int(find_event(**event));
+    }
   }
 
   void put_members(ScopesCut& all) {
@@ -836,6 +880,10 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   }
   cut.elapsed_ms = state.clock.at(now_ms);
   cut.taken_ms = state.clock.runs ? date_ms : state.clock.set_date_ms;
+  if (state.collects && state.collects->count + state.collects->whole().size() != 0) {
+    cut.collects = std::make_unique<CollectsCut>();
+    cut_collects(*state.collects, *cut.collects);
+  }
   if (state.scopes) {
     cut.scopes = std::make_unique<ScopesCut>();
     cut.scopes_of_run = state.scopes.get();

@@ -107,6 +107,7 @@ struct SnapshotCut {
     Ref<Value> default_answer;
   };
   std::vector<Deadline> deadlines;
+  std::unique_ptr<CollectsCut> collects;  // null: nothing is collected
   std::unique_ptr<ScopesCut> scopes;      // null: the run has none
   const Scopes* scopes_of_run = nullptr;  // while the cut is taken
   Pause pause = Pause::none;

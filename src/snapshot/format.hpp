@@ -37,6 +37,8 @@
 //   correlation apart there is one group at most, without. Who has opened a scope has opened one, and is in flight or
 //   queued. Members ascend strictly by (kind, id); each is there, and its scope too. In a scope that is there something is
 //   left: a member, its opener, or a scope inside. Who has a group that was delivered is in flight or queued.
+//   13. What is collected ascends strictly by (scope, step, key), and within one by its types; there is an event in each.
+//   What is whole ascends strictly by (id, position), and its invocation is in flight or queued.
 //   11. Keys from kSectionKeyMin on are sections: what came after this format was fixed, each with the version of
 //      the library that brought it. A run that has nothing for a section has none. A reader that does not know
 //      one refuses the snapshot where the section is required, since the run could not go on as it was; an
@@ -112,6 +114,8 @@ enum class SectionKey : uint64_t {
   scopes = 35,
   members = 36,    // [* [MemberKind, id, id of the scope, origin]], by kind and id
   delivered = 37,  // [* [id of the invocation, JoinReason, wanted, id of the scope, [* event]]], by id
+  collects = 38,   // [* [id of the scope or 0, step, key or null, [* [type, wanted, [* event]]]]], ascending
+  whole = 39,      // [* [id of the invocation, position, [* event]]], ascending
 };
 inline constexpr std::string_view kSectionsSince = "0.2.0";
 inline constexpr uint64_t kDeadlineFields = 3;
@@ -124,6 +128,12 @@ inline constexpr uint64_t kGroupFields = 3;
 inline constexpr uint64_t kArrivalFields = 2;
 inline constexpr uint64_t kMemberFields = 4;
 inline constexpr uint64_t kDeliveredFields = 5;
+inline constexpr uint64_t kCollectFields = 4;
+inline constexpr uint64_t kCollectKindFields = 3;
+inline constexpr uint64_t kWholeFields = 3;
+inline constexpr size_t kCollectBytesMin = 5;
+inline constexpr size_t kCollectKindBytesMin = 5;
+inline constexpr size_t kWholeBytesMin = 4;
 inline constexpr size_t kScopeBytesMin = 14;
 inline constexpr size_t kScopeJoinBytesMin = 5;
 inline constexpr size_t kGroupBytesMin = 4;

@@ -21,6 +21,7 @@ std::vector<uint64_t> count_work(const SnapshotDocument& document) {
   for (const SnapshotDocument::Delayed& item : document.delayed) {
     if (item.step != SnapshotDocument::kNoIndex) ++work[item.step];
   }
+  for (const SnapshotDocument::Collect& item : document.collects) ++work[item.step];
   return work;
 }
 
@@ -570,6 +571,35 @@ std::unique_ptr<EarlyAnswers> restore_early_answers(const SnapshotDocument& docu
   return early;
 }
 
+std::unique_ptr<Collects> restore_collects(const SnapshotDocument& document,
+                                           const std::vector<StepIndex>& steps,
+                                           const std::vector<Ref<Event>>& events) {
+  if (document.collects.empty() && document.whole.empty()) return nullptr;
+  auto collects = std::make_unique<Collects>();
+  size_t kind = 0;
+  size_t event = 0;
+  for (const SnapshotDocument::Collect& item : document.collects) {
+    for (uint32_t i = 0; i < item.kinds; ++i, ++kind) {
+      std::deque<Ref<Event>> kept;
+      for (uint32_t k = 0; k < document.collect_kinds[kind].events; ++k)
+        kept.push_back(events[document.collect_events[event++]]);
+      collects->restore_group({item.scope, steps[item.step], std::string(item.key)},
+                              document.collect_kinds[kind].type, document.collect_kinds[kind].wanted,
+                              std::move(kept));
+    }
+  }
+  event = 0;
+  for (const SnapshotDocument::Whole& item : document.whole) {
+    Ref<Group> group = Ref<Group>::adopt(new Group);
+    group->reason = JoinReason::complete;
+    group->arrived.reserve(item.events);
+    for (uint32_t i = 0; i < item.events; ++i)
+      group->arrived.push_back({events[document.whole_events[event++]], 0});
+    collects->restore_whole(item.id, item.position, std::move(group));
+  }
+  return collects;
+}
+
 void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
                   const std::vector<Ref<Event>>& events, RunState& state) {
   state.clock.elapsed_ms = document.elapsed_ms;
@@ -641,6 +671,7 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
     out.dropped = std::make_unique<const std::vector<std::string>>(std::move(dropped));
   out.kept_sections = restore_sections(document);
   out.early_answers = restore_early_answers(document);
+  out.collects = restore_collects(document, steps, events);
   out.result = std::move(result);
   out.error = std::move(outcome);
   if (Ref<Error> error = restore_invocations(document, steps, events, answers, out)) return error;

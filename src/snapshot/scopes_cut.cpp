@@ -29,6 +29,20 @@ void cut_join(const JoinDefinition& definition, const ScopeJoin& join, ScopesCut
 
 }  // namespace
 
+void cut_collects(const Collects& collects, CollectsCut& cut) {
+  for (const auto& [key, kinds] : collects.groups()) {
+    cut.groups.push_back({key, kinds.size()});
+    for (const auto& [type, kind] : kinds) {
+      cut.kinds.push_back({type, kind.wanted, kind.events.size()});
+      cut.events.insert(cut.events.end(), kind.events.begin(), kind.events.end());
+    }
+  }
+  for (const auto& [at, group] : collects.whole()) {
+    cut.whole.push_back({at.first, at.second, group->arrived.size()});
+    for (const Group::Arrival& arrival : group->arrived) cut.whole_events.push_back(arrival.event);
+  }
+}
+
 void cut_scopes(const RunState& state, int64_t now_ms, ScopesCut& cut) {
   const Scopes& scopes = *state.scopes;
   const Workflow& workflow = *state.workflow;

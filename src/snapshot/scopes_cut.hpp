@@ -69,6 +69,31 @@ struct ScopesCut {
   }
 };
 
+struct CollectsCut {
+  struct Kind {
+    std::string type;
+    uint32_t wanted;
+    size_t events;
+  };
+  struct Group {
+    Collects::Key key;
+    size_t kinds;
+  };
+  struct Whole {
+    uint64_t invocation;
+    uint32_t position;
+    size_t events;
+  };
+  std::vector<Group> groups;
+  std::vector<Kind> kinds;
+  std::vector<Ref<Event>> events;
+  std::vector<Whole> whole;
+  std::vector<Ref<Event>> whole_events;
+};
+
+// Under the lock of the run. Throws std::bad_alloc.
+void cut_collects(const Collects& collects, CollectsCut& cut);
+
 // Under the lock of the run, but for the members that are invocations. Throws std::bad_alloc.
 void cut_scopes(const RunState& state, int64_t now_ms, ScopesCut& cut);
 

@@ -1049,8 +1049,42 @@ Shape joins_elsewhere() {
        }});
 }
 
+// Bodies that collect, are tried again and ask in between, in a scope and in none.
+Shape collecting() {
+  return timed(
+      "5 json [7,[5,3,4],[1,0,2]]",
+      {"Collecting", [](Life& life) {
+         Spec spec("collecting");
+         spec.start(life.track([](Ctx& ctx) {
+           for (int i = 0; i < 6; ++i) ctx.emit(i % 4 == 1 ? "A" : "B", std::to_string(i));
+           ctx.emit("Open");
+         }));
+         spec.step("open", {"Open"}, life.track([](Ctx& ctx) {
+           ctx.emit("A", "7");
+           ctx.emit("B", "8");
+         }));
+         spec.step("take", {"A", "B"}, life.track([](Ctx& ctx) -> blazen_status {
+               const blazen_status status = ctx.collect("key", {{"A", 1}, {"B", 2}});
+               if (ctx.attempt() < 2) return ctx.fail(1, "once more");
+               if (status == BLAZEN_PENDING) return BLAZEN_PENDING;
+               ctx.send("Given");
+               if (ctx.ask("good?").empty()) return BLAZEN_PENDING;
+               return ctx.emit("Group", "[" + ctx.events() + "]");
+             }),
+                   1)
+             .retry(retries(2, 5));
+         spec.step("given", {"Given"}, life.track([](Ctx&) {}));
+         spec.step("join", {"Never"}, life.track([](Ctx& ctx) { ctx.emit("Group", "7"); })).joins({"open"});
+         return spec.step("end", {"Group"}, life.track([](Ctx& ctx) -> blazen_status {
+           if (ctx.collect("", {{"Group", 3}}) != BLAZEN_OK) return BLAZEN_PENDING;
+           return ctx.stop("[" + ctx.events() + "]");
+         }));
+       }});
+}
+
 const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> all = {joins_nested(),
+  static const std::vector<Shape> all = {collecting(),
+                                         joins_nested(),
                                          joins_first_n(),
                                          joins_cancel(),
                                          joins_deadline(),

@@ -371,6 +371,21 @@ class Ctx {
     for (size_t i = 0; i < count; ++i) text += (i == 0 ? "" : ",") + input_of(all[i]);
     return text;
   }
+  // BLAZEN_PENDING, or BLAZEN_OK, and events() has them.
+  blazen_status collect(std::string_view key, const std::vector<std::pair<std::string, uint32_t>>& wanted) {
+    std::vector<const char*> types;
+    std::vector<size_t> lengths;
+    std::vector<uint32_t> counts;
+    for (const auto& [type, count] : wanted) {
+      types.push_back(type.data());
+      lengths.push_back(type.size());
+      counts.push_back(count);
+    }
+    const blazen_status status = blazen_context_collect(raw, key.data(), key.size(), types.data(),
+                                                        lengths.data(), counts.data(), wanted.size(), slot());
+    if (status != BLAZEN_PENDING) note(status);
+    return status;
+  }
   blazen_join_info joined() {
     blazen_join_info info = BLAZEN_JOIN_INFO_INIT;
     note(blazen_context_join_info(raw, &info, slot()));
