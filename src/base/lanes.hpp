@@ -13,9 +13,6 @@ namespace blazen {
 
 inline constexpr size_t kLanes = kThreads ? 8 : 1;
 
-// So many bytes between two lanes: processors fetch lines of 64 in pairs, or have lines of 128.
-inline constexpr size_t kLaneGap = 128;
-
 class Lanes {
  public:
   // Of this thread.

@@ -363,12 +363,18 @@ void Runtime::begin_close() noexcept {
   }
 }
 
-// It is not listed any more; null: none is.
+// One that nobody has taken yet; null: there is none. It stays in the list until it has ended, so that it is
+// counted: those that are passed over are few, and others are about to end them.
 Kept<RunEntry> Runtime::take_active(Lane& lane) noexcept {
   Guard guard(lane.lock);
-  while (RunEntry* run = lane.active) {
-    unlink(lane, *run);
-    if (run->try_keep()) return Kept<RunEntry>(run);  // else its last reference went just now
+  for (RunEntry* run = lane.active; run != nullptr;) {
+    RunEntry& next = *std::exchange(run, run->next_active_);
+    if (next.ended()) {
+      unlink(lane, next);
+    } else if (!std::exchange(next.is_closed_, true)) {
+      if (next.try_keep()) return Kept<RunEntry>(&next);
+      unlink(lane, next);  // its last reference went just now
+    }
   }
   return {};
 }

@@ -38,6 +38,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/apart.hpp"
 #include "base/fork.hpp"
 #include "base/lanes.hpp"
 #include "base/lock.hpp"
@@ -139,6 +140,7 @@ class RunEntry : public Work {
   RunEntry* previous_active_ = nullptr;
   bool enlisted_ = false;
   bool is_leaving_ = false;  // it has ended, and bodies are at work
+  bool is_closed_ = false;   // a close of the runtime has come to it
   bool round_ = false;       // as the lane's, where its last count has seen it
 
  protected:
@@ -351,7 +353,7 @@ class Runtime final : public Object, private EngineScope::Later {
   struct Lane : LaneContent {
     [[maybe_unused]] char gap[512 - sizeof(LaneContent)];
   };
-  static_assert(sizeof(Lane) - sizeof(LaneContent) >= kLaneGap);
+  static_assert(sizeof(Lane) - sizeof(LaneContent) >= kApart);
   Lane& lane_of(const RunEntry& run) noexcept { return lanes_[run.lane_]; }
   void hold_for(Lane& lane) noexcept;
   void keep_for(Lane& lane) noexcept;
@@ -397,7 +399,7 @@ class Runtime final : public Object, private EngineScope::Later {
   std::atomic<bool> closing_{false};
   std::atomic<int64_t> next_due_{INT64_MAX};
   std::atomic<uint32_t> sleeper_count_{0};  // listed, or woken and not gone yet
-  [[maybe_unused]] char gap_[kLaneGap];
+  [[maybe_unused]] char gap_[kApart];
   Lane lanes_[kLanes];
   // The runtime's own, and one for each lane that is accountable and has some.
   std::atomic<uint32_t> handles_{1};
