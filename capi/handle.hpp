@@ -128,12 +128,12 @@ template <class T>
 Ref<Error> inherited(const char* argument) noexcept;
 
 [[gnu::always_inline]] inline Ref<Error> need_runtime(const blazen_runtime* handle,
-                                                      Ref<Runtime>& runtime) noexcept {
+                                                      RuntimeStay& runtime) noexcept {
   Runtime* object = nullptr;
   if (Ref<Error> error = need("runtime", handle, object)) return error;
   if (object->is_inherited()) [[unlikely]]
     return inherited("runtime");
-  runtime = Ref<Runtime>::share(object);
+  runtime = RuntimeStay(*object);
   return nullptr;
 }
 

@@ -255,7 +255,7 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
                                   blazen_value** result, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Workflow* definition = nullptr;
-    Ref<Runtime> host;
+    RuntimeStay host;
     Ref<Value> value;
     if (Ref<Error> failure = need("workflow", workflow, definition)) return failure;
     if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
@@ -265,7 +265,8 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
       return Error::make(Status::wrong_place,
                          "a run cannot be waited for inside a callback: start it and go on");
     }
-    Result<Ref<Run>> run = Run::create(*host, Ref<Workflow>::share(definition), nullptr, nullptr, nullptr);
+    Result<Ref<Run>> run =
+        Run::create(std::move(host), Ref<Workflow>::share(definition), nullptr, nullptr, nullptr);
     if (!run) return run.error();
     const OnlyHandle handle(run->take());
     Ref<Value> outcome;
@@ -284,7 +285,7 @@ blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workfl
   const DeserializerDrops drops(options);
   return guarded(error, [&]() -> Ref<Error> {
     Workflow* definition = nullptr;
-    Ref<Runtime> host;
+    RuntimeStay host;
     RunOptions all;
     if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
     if (Ref<Error> failure = need("workflow", workflow, definition)) return failure;
@@ -294,7 +295,7 @@ blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workfl
       return invalid("options.deserializers: a run that is created has nothing to deserialize");
     if (all.how.forks) return invalid("options.fork: a run that is created has nothing to fork from");
     Result<Ref<Run>> made =
-        Run::create(*host, Ref<Workflow>::share(definition), all.has_id ? &all.id : nullptr,
+        Run::create(std::move(host), Ref<Workflow>::share(definition), all.has_id ? &all.id : nullptr,
                     std::move(all.metadata), std::move(all.input));
     if (!made) return made.error();
     *run = handle_of(made->take());
@@ -309,7 +310,7 @@ blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workfl
   const DeserializerDrops drops(options);
   return guarded(error, [&]() -> Ref<Error> {
     Workflow* definition = nullptr;
-    Ref<Runtime> host;
+    RuntimeStay host;
     Snapshot* source = nullptr;
     RunOptions all;
     if (Ref<Error> failure = need_runtime(runtime, host)) return failure;
@@ -327,8 +328,8 @@ blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workfl
     Result<const SnapshotDocument*> document = source->document();
     if (!document) return document.error();
     Deserializers maker(all);
-    Result<Ref<Run>> made = Run::resume(*host, Ref<Workflow>::share(definition), **document, all.how, maker,
-                                        std::move(all.input));
+    Result<Ref<Run>> made = Run::resume(std::move(host), Ref<Workflow>::share(definition), **document,
+                                        all.how, maker, std::move(all.input));
     if (!made) return made.error();
     *run = handle_of(made->take());
     return nullptr;

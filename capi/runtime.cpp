@@ -275,7 +275,7 @@ blazen_status blazen_runtime_begin_close(blazen_runtime* runtime, blazen_closed_
                                          blazen_drop_fn drop, blazen_error** error) {
   DropGuard guard(drop, user_data);
   return guarded(error, [&]() -> Ref<Error> {
-    Ref<Runtime> object;
+    RuntimeStay object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (closed == nullptr) return bad_pointer("closed");
     guard.taken();
@@ -286,7 +286,7 @@ blazen_status blazen_runtime_begin_close(blazen_runtime* runtime, blazen_closed_
 blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, uint64_t* steps,
                                   blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Ref<Runtime> object;
+    RuntimeStay object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     return poll_steps(*object, steps_max, steps);
   });
@@ -295,7 +295,7 @@ blazen_status blazen_runtime_poll(blazen_runtime* runtime, uint64_t steps_max, u
 blazen_status blazen_runtime_poll_next(blazen_runtime* runtime, uint64_t steps_max, uint64_t* steps,
                                        int64_t* delay_ms, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Ref<Runtime> object;
+    RuntimeStay object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("delay_ms", delay_ms)) return failure;
     if (Ref<Error> failure = poll_steps(*object, steps_max, steps)) return failure;
@@ -306,7 +306,7 @@ blazen_status blazen_runtime_poll_next(blazen_runtime* runtime, uint64_t steps_m
 
 blazen_status blazen_runtime_next_timer(blazen_runtime* runtime, int64_t* delay_ms, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Ref<Runtime> object;
+    RuntimeStay object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("delay_ms", delay_ms)) return failure;
     *delay_ms = next_timer(*object);
@@ -321,7 +321,7 @@ void blazen_runtime_counters_init(blazen_runtime_counters* counters, size_t stru
 blazen_status blazen_runtime_count(blazen_runtime* runtime, blazen_runtime_counters* counters,
                                    blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Ref<Runtime> object;
+    RuntimeStay object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("counters", counters)) return failure;
     if (!has_view_size(counters))
@@ -336,7 +336,7 @@ blazen_status blazen_runtime_count(blazen_runtime* runtime, blazen_runtime_count
 
 blazen_status blazen_runtime_descriptor(blazen_runtime* runtime, int32_t* descriptor, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
-    Ref<Runtime> object;
+    RuntimeStay object;
     if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
     if (Ref<Error> failure = need_out("descriptor", descriptor)) return failure;
     Result<int> number = object->executor().descriptor();

@@ -27,17 +27,17 @@ std::string json_names(const std::vector<std::string>& names) {
 
 }  // namespace
 
-Run::Run(Runtime& runtime, Ref<Workflow> workflow) noexcept
+Run::Run(RuntimeStay&& runtime, Ref<Workflow> workflow) noexcept
     : Object(Kind::run),
-      runtime_(Ref<Runtime>::share(&runtime)),
-      time_{.has_step_timeouts = workflow->times_steps(), .shares_work = runtime.executor().shares_work()} {
+      RunEntry(std::move(runtime)),
+      time_{.has_step_timeouts = workflow->times_steps(), .shares_work = runtime_->executor().shares_work()} {
   locked_state_.unshared().workflow = std::move(workflow);
-  runtime_->hold();
+  runtime_->hold(lane_);
 }
 
 Run::~Run() {
   if (!life_.delisted) runtime_->delist(*this);
-  runtime_->keep_spares(locked_state_.unshared().pool, bodies_.spare_call);
+  runtime_->keep_spares(*this, locked_state_.unshared().pool, bodies_.spare_call);
 }
 
 // The host's first handle of a run that is being made; without take(), it goes again.
@@ -67,24 +67,24 @@ void mark_as_uuid(RunId& id) noexcept {
 
 }  // namespace
 
-Result<Ref<Run>> Run::create(Runtime& runtime, Ref<Workflow> workflow, const RunId* id, Ref<Value> metadata,
-                             std::unique_ptr<PendingCallback> input) {
-  FirstHandle run(new Run(runtime, std::move(workflow)));
+Result<Ref<Run>> Run::create(RuntimeStay&& runtime, Ref<Workflow> workflow, const RunId* id,
+                             Ref<Value> metadata, std::unique_ptr<PendingCallback> input) {
+  FirstHandle run(new Run(std::move(runtime), std::move(workflow)));
   RunState& state = run->locked_state_.unshared();
   make_steps(state);
   state.metadata = std::move(metadata);
   run->listeners_.input = std::move(input);
   if (id != nullptr) state.id = *id;
   RunId* const made = id == nullptr ? &state.id : nullptr;
-  if (Ref<Error> error = runtime.enlist(*run, made, state.pool, run->bodies_.spare_call)) return error;
+  if (Ref<Error> error = run->runtime_->enlist(*run, made, state.pool, run->bodies_.spare_call)) return error;
   if (made != nullptr) mark_as_uuid(*made);
   return run.take();
 }
 
-Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
+Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, const Ref<Workflow>& workflow,
                              const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
                              std::unique_ptr<PendingCallback> input) {
-  FirstHandle run(new Run(runtime, workflow));
+  FirstHandle run(new Run(std::move(runtime), workflow));
   EngineScope scope(*run);  // deserializers are called
   if (Ref<Error> error =
           restore_run(snapshot, workflow, how.allow_changed_workflow, run->locked_state_.unshared(), &maker))
@@ -97,7 +97,7 @@ Result<Ref<Run>> Run::resume(Runtime& runtime, const Ref<Workflow>& workflow,
   RunState& state = run->locked_state_.unshared();
   if (how.fork_id != nullptr) state.id = *how.fork_id;
   RunId* const made = how.forks && how.fork_id == nullptr ? &state.id : nullptr;
-  if (Ref<Error> error = runtime.enlist(*run, made, state.pool, run->bodies_.spare_call)) return error;
+  if (Ref<Error> error = run->runtime_->enlist(*run, made, state.pool, run->bodies_.spare_call)) return error;
   if (made != nullptr) mark_as_uuid(*made);
   if (run->state().dropped)
     run->tell_log(LogLevel::warning, "resumed without what could not be kept: ", run->dropped());
@@ -117,7 +117,7 @@ std::string_view Run::id() const noexcept {
 void Run::hold() noexcept {
   if (life_.handles.fetch_add(1, std::memory_order_relaxed) != 0) return;
   keep();
-  runtime_->hold();
+  runtime_->hold(lane_);
 }
 
 void Run::release_handle() noexcept {
@@ -129,9 +129,10 @@ void Run::release_handle() noexcept {
     lost = is_lost(guard);
   }
   if (lost) cancel("its last handle was released while it waited for the outside");
-  Runtime* runtime = runtime_.get();  // what hold() took keeps it, when this run is gone
+  Runtime* const runtime = runtime_;  // what hold() took keeps it, when this run is gone
+  const uint8_t lane = lane_;
   let_go();
-  runtime->let_go();
+  runtime->let_go(lane);
 }
 
 // Nobody could ever move on a run that waits for the outside, has no handle, and is in no callback's hands.
@@ -247,7 +248,7 @@ Ref<Error> Run::close(int64_t timeout_ms) {
 
 void Run::enter() noexcept {
   life_.busy.fetch_add(1);
-  runtime_->enter();
+  runtime_->enter(lane_);
 }
 
 // Whoever entered holds a reference to the run, which is therefore still there after the count has fallen.
@@ -257,7 +258,7 @@ void Run::leave() noexcept {
     Guard guard(lock());
     waiting_.changed.wake_all();
   }
-  runtime_->leave();
+  runtime_->leave(lane_);
 }
 
 void Run::give_up(Ref<Error> error) noexcept {

@@ -20,7 +20,7 @@ void Run::begin_time(Locked locked, Notifications& notifications) noexcept {
   if (due_ms < state().clock.set_ms + Runtime::kFarMs) return rearm(locked, notifications);
   time_.known_due_ms = due_ms;
   far_due_ms_.store(due_ms);
-  if (!runtime_->arm_far(due_ms)) return;
+  if (!runtime_->arm_far(*this, due_ms)) return;
   notifications.sets_alarm = true;
   notifications.more = true;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -33,16 +34,16 @@ void check_keeps_nothing(bool holds, const char* what) noexcept {
 
 }  // namespace
 
-// A place in the list of active runs, for who goes over them some at a time. Runs that come after it has
-// begun are not in it. Made, used and gone under the lock, but for the time between two next().
+// A place in the list of active runs of a lane, for who goes over them some at a time. Runs that come after it
+// has begun are not in it. Made, used and gone under the lock of the lane, but for the time between two next().
 class Runtime::Walk {
  public:
-  explicit Walk(Runtime& runtime) noexcept
-      : runtime_(runtime), at_(runtime.active_), below_(std::exchange(runtime.walks_, this)) {}
+  explicit Walk(Lane& lane) noexcept
+      : lane_(lane), at_(lane.active), below_(std::exchange(lane.walks, this)) {}
   Walk(const Walk&) = delete;
   Walk& operator=(const Walk&) = delete;
   ~Walk() {
-    Walk** place = &runtime_.walks_;
+    Walk** place = &lane_.walks;
     while (*place != this) place = &(*place)->below_;
     *place = below_;
   }
@@ -61,31 +62,94 @@ class Runtime::Walk {
   }
 
  private:
-  Runtime& runtime_;
+  Lane& lane_;
   RunEntry* at_;
   Walk* below_;
 };
 
-// Exact, though the lock is free in between: each run is counted where it is met, or where it went before.
+// Holds the locks of all lanes.
+class Runtime::AllLanes {
+ public:
+  explicit AllLanes(Runtime& runtime) noexcept : runtime_(runtime) {
+    for (Lane& lane : runtime_.lanes_) lane.lock.lock();
+  }
+  AllLanes(const AllLanes&) = delete;
+  AllLanes& operator=(const AllLanes&) = delete;
+  ~AllLanes() {
+    for (Lane& lane : runtime_.lanes_) lane.lock.unlock();
+  }
+
+ private:
+  Runtime& runtime_;
+};
+
+// Exact, as of when it begins, though the locks are free in between: each run is counted where it is met, or
+// where it went before.
 class Runtime::Count {
  public:
   // Waits until the one before is done.
-  Count(Runtime& runtime, Guard& guard) noexcept : runtime_(runtime) {
-    while (runtime.count_ != nullptr) runtime.quiet_.wait(guard, -1);
-    runtime.count_ = this;
-    runtime.round_ = !runtime.round_;
+  explicit Count(Runtime& runtime) noexcept : runtime_(runtime) {
+    {
+      Guard guard(runtime.lock_);
+      while (runtime.counting_) runtime.quiet_.wait(guard, -1);
+      runtime.counting_ = true;
+    }
+    const AllLanes locked(runtime);
+    for (size_t i = 0; i < kLanes; ++i) {
+      Lane& lane = runtime.lanes_[i];
+      lane.round = !lane.round;
+      lane.unseen = &outcomes_[i];
+      outcomes_[i] = lane.ended;
+      walks_[i].emplace(lane);
+    }
   }
   Count(const Count&) = delete;
   Count& operator=(const Count&) = delete;
   ~Count() {
-    runtime_.count_ = nullptr;
+    for (size_t i = 0; i < kLanes; ++i) {
+      if (walks_[i]) leave(i);
+    }
+    Guard guard(runtime_.lock_);
+    runtime_.counting_ = false;
     runtime_.quiet_.wake_all();
   }
-  RuntimeCounters& unseen() noexcept { return unseen_; }
+  // Adds those of one lane. met: keeps them until the count is over: to let go of one may call the host. Throws
+  // std::bad_alloc.
+  void add_lane(size_t i, RuntimeCounters& counters, std::vector<Kept<RunEntry>>& met) {
+    Lane& lane = runtime_.lanes_[i];
+    Guard guard(lane.lock);
+    while (!walks_[i]->is_over()) {
+      const size_t counted = met.size();
+      if (met.capacity() - counted < kAtOnce) {
+        const Unlocked others(guard);
+        met.reserve(counted * 2 + kAtOnce);
+      }
+      for (size_t more = 0; more < kAtOnce; ++more) {
+        RunEntry* run = walks_[i]->next();
+        if (run == nullptr) break;
+        if (!run->try_keep()) continue;
+        run->round_ = lane.round;
+        met.emplace_back(run);
+      }
+      const Unlocked others(guard);
+      for (size_t each = counted; each < met.size(); ++each) met[each]->count(counters);
+    }
+    guard.unlock();
+    leave(i);
+    outcomes_[i].add_to(counters);
+  }
 
  private:
+  void leave(size_t i) noexcept {
+    Lane& lane = runtime_.lanes_[i];
+    Guard guard(lane.lock);
+    lane.unseen = nullptr;
+    walks_[i].reset();
+  }
+
   Runtime& runtime_;
-  RuntimeCounters unseen_;
+  std::optional<Walk> walks_[kLanes];
+  Outcomes outcomes_[kLanes];  // those from before it, and of runs that go before they are met
 };
 
 #ifdef BLAZEN_INVARIANTS
@@ -111,11 +175,46 @@ Runtime::Runtime(const HostCalls& calls, Ports ports) noexcept
 }
 
 Runtime::~Runtime() {
-  while (spare_call_count_ > 0) Ref<Call>::adopt(spare_calls_[--spare_call_count_]).reset();
+  for (Lane& lane : lanes_) {
+    while (lane.spare_call_count > 0) Ref<Call>::adopt(lane.spare_calls[--lane.spare_call_count]).reset();
+  }
 }
 
+// A handle of a run that comes where the lane has none, and nobody is known to have one of the runtime's.
+[[gnu::noinline]] void Runtime::hold_for(Lane& lane) noexcept {
+  hold();
+  if (!lane.handles.hold_with_whole()) drop_handle();
+}
+
+[[gnu::noinline]] void Runtime::keep_for(Lane& lane) noexcept {
+  retain(this);
+  if (!lane.references.hold_with_whole()) Ref<Runtime>::adopt(this).reset();
+}
+
+// By somebody with a handle, which holds both wholes meanwhile.
+void Runtime::make_accountable() noexcept {
+  Guard guard(lock_);
+  if (std::exchange(accountable_, true)) return;
+  handles_.fetch_add(kLanes, std::memory_order_relaxed);
+  refs.fetch_add(kLanes, std::memory_order_relaxed);
+  for (Lane& lane : lanes_) {
+    if (!lane.handles.account()) handles_.fetch_sub(1, std::memory_order_acq_rel);
+    if (!lane.references.account()) refs.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+// It makes no difference to the lanes unless it is the last: then they are accountable before it goes.
 void Runtime::let_go() noexcept {
   if (is_inherited()) return;
+  uint32_t left = handles_.load();
+  while (left != 1) {
+    if (handles_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel)) return;
+  }
+  make_accountable();
+  drop_handle();
+}
+
+void Runtime::drop_handle() noexcept {
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   begin_close();
   if (is_inherited()) return;
@@ -203,7 +302,7 @@ Ref<Error> Runtime::close_elsewhere(std::unique_ptr<Closing> closing) noexcept {
 void Runtime::close_on_this_thread(Closing& closing) noexcept {
   {
     Guard guard(lock_);
-    while (inside_.load() != 0) quiet_.wait(guard, -1);
+    while (is_inside()) quiet_.wait(guard, -1);
   }
   finish_close();
   tell_closed(*closing.closed);
@@ -231,8 +330,8 @@ bool Runtime::wait_quiet(int64_t timeout_ms) noexcept {
   const int64_t now = steady_ms();
   const int64_t deadline_ms = timeout_ms > INT64_MAX / 2 ? INT64_MAX / 2 : now + timeout_ms;
   Guard guard(lock_);
-  while (inside_.load() != 0 && !closed_) {
-    if (!quiet_.wait(guard, deadline_ms)) return inside_.load() == 0;
+  while (is_inside() && !closed_) {
+    if (!quiet_.wait(guard, deadline_ms)) return !is_inside();
   }
   return true;
 }
@@ -240,33 +339,44 @@ bool Runtime::wait_quiet(int64_t timeout_ms) noexcept {
 // The runs with bodies at work that count no more.
 std::vector<Kept<RunEntry>> Runtime::find_stuck() {
   std::vector<Kept<RunEntry>> runs;
-  Guard guard(lock_);
-  for (RunEntry* list : {active_, leaving_}) {
-    for (RunEntry* run = list; run != nullptr; run = run->next_active_) {
-      if (run->kept_.load(std::memory_order_relaxed) == 0) continue;
-      if (runs.size() == runs.capacity()) runs.reserve(runs.size() * 2 + 8);
-      if (run->try_keep()) runs.emplace_back(run);
+  for (Lane& lane : lanes_) {
+    Guard guard(lane.lock);
+    for (RunEntry* list : {lane.active, lane.leaving}) {
+      for (RunEntry* run = list; run != nullptr; run = run->next_active_) {
+        if (run->kept_.load(std::memory_order_relaxed) == 0) continue;
+        if (runs.size() == runs.capacity()) runs.reserve(runs.size() * 2 + 8);
+        if (run->try_keep()) runs.emplace_back(run);
+      }
     }
   }
   return runs;
 }
 
-// Cancels whatever may still move.
+// Cancels whatever may still move. Whoever enlists a run looks at closing_ under the lock of its lane.
 void Runtime::begin_close() noexcept {
   closing_.store(true);
-  for (;;) {
-    Kept<RunEntry> run;
-    {
-      Guard guard(lock_);
-      RunEntry* next = active_;
-      if (next == nullptr) return;
-      unlink(*next);
-      if (!next->try_keep()) continue;  // its last reference went just now
-      run = Kept<RunEntry>(next);
+  for (Lane& lane : lanes_) {
+    while (const Kept<RunEntry> run = take_active(lane)) {
+      run->cancel("its runtime was closed");
+      if (is_inherited()) return;
     }
-    run->cancel("its runtime was closed");
-    if (is_inherited()) return;
   }
+}
+
+// One that nobody has taken yet; null: there is none. It stays in the list until it has ended, so that it is
+// counted: those that are passed over are few, and others are about to end them.
+Kept<RunEntry> Runtime::take_active(Lane& lane) noexcept {
+  Guard guard(lane.lock);
+  for (RunEntry* run = lane.active; run != nullptr;) {
+    RunEntry& next = *std::exchange(run, run->next_active_);
+    if (next.ended()) {
+      unlink(lane, next);
+    } else if (!std::exchange(next.is_closed_, true)) {
+      if (next.try_keep()) return Kept<RunEntry>(&next);
+      unlink(lane, next);  // its last reference went just now
+    }
+  }
+  return {};
 }
 
 // For a thread that waits until it is done, whoever does it.
@@ -293,7 +403,7 @@ void Runtime::finish_unattended() noexcept {
       return;  // somebody sees to it
     }
     unattended_ = true;
-    if (inside_.load() != 0) {  // the last to leave: it has the reference now
+    if (is_inside()) {  // the last to leave: it has the reference now
       (void)self.take();
       return;
     }
@@ -308,7 +418,7 @@ void Runtime::finish_claimed() noexcept {
   alarm_->stop();
   ports_.executor->stop();
   Guard guard(lock_);
-  while (inside_.load() != 0) quiet_.wait(guard, -1);
+  while (is_inside()) quiet_.wait(guard, -1);
   ports_.clock->stop();
   while (std::unique_ptr<PendingCallback> closed = on_closed_.take()) {
     guard.unlock();
@@ -322,31 +432,33 @@ void Runtime::finish_claimed() noexcept {
 }
 
 Ref<Error> Runtime::enlist(RunEntry& run, RunId* new_id, InvocationPool& pool, Call*& spare_call) noexcept {
-  Guard guard(lock_);
+  Lane& lane = lane_of(run);
+  Guard guard(lane.lock);
   if (closing_.load()) return closed_runtime();
   if (new_id != nullptr) {
-    if (Ref<Error> error = ports_.entropy->fill(new_id->data(), new_id->size())) return error;
+    if (Ref<Error> error = ports_.entropy->fill(run.lane_, new_id->data(), new_id->size())) return error;
   }
-  if (spare_call_count_ > 0) spare_call = spare_calls_[--spare_call_count_];
-  if (spare_blocks_count_ > 0 && !pool.has_blocks())
-    pool.adopt(std::move(spare_blocks_[--spare_blocks_count_]));
+  if (lane.spare_call_count > 0) spare_call = lane.spare_calls[--lane.spare_call_count];
+  if (lane.spare_blocks_count > 0 && !pool.has_blocks())
+    pool.adopt(std::move(lane.spare_blocks[--lane.spare_blocks_count]));
   run.enlisted_ = true;
-  run.round_ = round_;
-  put_in(active_, run);
+  run.round_ = lane.round;
+  put_in(lane.active, run);
   return nullptr;
 }
 
 void Runtime::delist(RunEntry& run, Call* spare_call) noexcept {
+  Lane& lane = lane_of(run);
   {
-    Guard guard(lock_);
-    keep_call(spare_call);
-    unlink(run);
-    if (run.kept_.load(std::memory_order_relaxed) != 0) see_off(run);
+    Guard guard(lane.lock);
+    keep_call(lane, spare_call);
+    unlink(lane, run);
+    if (run.kept_.load(std::memory_order_relaxed) != 0) see_off(lane, run);
   }
   if (spare_call != nullptr) Ref<Call>::adopt(spare_call).reset();
 }
 
-// Under the lock, as what follows.
+// Under the lock of the lane, as what follows.
 void Runtime::put_in(RunEntry*& list, RunEntry& run) noexcept {
   run.previous_active_ = nullptr;
   run.next_active_ = list;
@@ -359,55 +471,65 @@ void Runtime::take_out(RunEntry*& list, RunEntry& run) noexcept {
   if (run.next_active_ != nullptr) run.next_active_->previous_active_ = run.previous_active_;
 }
 
-void Runtime::unlink(RunEntry& run) noexcept {
+inline void Runtime::count_ended(Lane& lane, const RunEntry& run) noexcept {
+  if (!run.ended()) return;
+  lane.ended.add(run);
+  if (lane.unseen != nullptr && run.round_ != lane.round) [[unlikely]]
+    lane.unseen->add(run);
+}
+
+void Runtime::unlink(Lane& lane, RunEntry& run) noexcept {
   if (!std::exchange(run.enlisted_, false)) return;
-  if (run.armed_ms_ != INT64_MAX) armed_.erase({std::exchange(run.armed_ms_, INT64_MAX), &run});
-  count_ended(run);
-  if (walks_ != nullptr) [[unlikely]]
-    Walk::pass_by(walks_, run);
-  take_out(active_, run);
+  if (run.armed_ms_.load(std::memory_order_acquire) != INT64_MAX) disarm(run);
+  count_ended(lane, run);
+  if (lane.walks != nullptr) [[unlikely]]
+    Walk::pass_by(lane.walks, run);
+  take_out(lane.active, run);
 }
 
 // The run has ended, and some of its bodies are at work.
-void Runtime::see_off(RunEntry& run) noexcept {
-  if (!std::exchange(run.is_leaving_, true)) put_in(leaving_, run);
+void Runtime::see_off(Lane& lane, RunEntry& run) noexcept {
+  if (!std::exchange(run.is_leaving_, true)) put_in(lane.leaving, run);
 }
 
 // Either delist() comes later, and sees that none is left, or the run is in the list.
 void Runtime::look_at_leaving(RunEntry& run) noexcept {
   if (run.kept_.load(std::memory_order_relaxed) != 0) return;
-  Guard guard(lock_);
-  if (std::exchange(run.is_leaving_, false)) take_out(leaving_, run);
+  Lane& lane = lane_of(run);
+  Guard guard(lane.lock);
+  if (std::exchange(run.is_leaving_, false)) take_out(lane.leaving, run);
 }
 
-void Runtime::keep_spares(InvocationPool& pool, Call* call) noexcept {
+void Runtime::keep_spares(const RunEntry& run, InvocationPool& pool, Call* call) noexcept {
+  Lane& lane = lane_of(run);
   if (call != nullptr) {
     {
-      Guard guard(lock_);
-      keep_call(call);
+      Guard guard(lane.lock);
+      keep_call(lane, call);
     }
     if (call != nullptr) Ref<Call>::adopt(call).reset();
   }
-  if (pool.has_blocks()) keep_blocks(pool.hand_on());
+  if (pool.has_blocks()) keep_blocks(lane, pool.hand_on());
 }
 
-[[gnu::noinline]] void Runtime::keep_blocks(InvocationPool::Blocks blocks) noexcept {
+[[gnu::noinline]] void Runtime::keep_blocks(Lane& lane, InvocationPool::Blocks blocks) noexcept {
 #ifdef BLAZEN_INVARIANTS
   for (const InvocationPool::Block& block : blocks) {
     for (const Invocation& item : block)
       check_keeps_nothing(!item.event && !item.journal && item.level == 0, "an invocation between two runs");
   }
 #endif
-  Guard guard(lock_);
-  if (spare_blocks_count_ < kSparesMax) spare_blocks_[spare_blocks_count_++] = std::move(blocks);
+  Guard guard(lane.lock);
+  if (lane.spare_blocks_count < Lane::kSparesMax)
+    lane.spare_blocks[lane.spare_blocks_count++] = std::move(blocks);
 }
 
 // Under the lock. Takes the call, or leaves it to the caller where there are enough.
-void Runtime::keep_call(Call*& call) noexcept {
-  if (call == nullptr || spare_call_count_ == kSparesMax) return;
+void Runtime::keep_call(Lane& lane, Call*& call) noexcept {
+  if (call == nullptr || lane.spare_call_count == Lane::kSparesMax) return;
   call->check_keeps_nothing();
   call->run_ = nullptr;
-  spare_calls_[spare_call_count_++] = std::exchange(call, nullptr);
+  lane.spare_calls[lane.spare_call_count++] = std::exchange(call, nullptr);
 }
 
 // ------------------------------------------------------------------------------------------------------ time
@@ -418,37 +540,47 @@ Alarm::Target Runtime::target() noexcept {
           this};
 }
 
-// Under the lock. False: no memory.
+// Under the lock of the lane and time_lock_. False: no memory.
 bool Runtime::arm_listed(RunEntry& run, int64_t due_ms) noexcept {
-  if (!run.enlisted_ || due_ms >= run.armed_ms_) return true;
+  const int64_t armed_ms = run.armed_ms_.load(std::memory_order_relaxed);
+  if (!run.enlisted_ || due_ms >= armed_ms) return true;
   try {
     armed_.emplace(due_ms, &run);
   } catch (const std::bad_alloc&) {
     return false;
   }
-  if (run.armed_ms_ != INT64_MAX) armed_.erase({run.armed_ms_, &run});
-  run.armed_ms_ = due_ms;
+  if (armed_ms != INT64_MAX) armed_.erase({armed_ms, &run});
+  run.armed_ms_.store(due_ms, std::memory_order_relaxed);
   return true;
+}
+
+// The run leaves the list: nobody arms it any more, and whoever takes it from there has done with it.
+[[gnu::noinline]] void Runtime::disarm(RunEntry& run) noexcept {
+  Guard guard(time_lock_);
+  const int64_t armed_ms = run.armed_ms_.exchange(INT64_MAX, std::memory_order_relaxed);
+  if (armed_ms != INT64_MAX) armed_.erase({armed_ms, &run});
 }
 
 // Without memory to arm it, it is as one that is far away.
 void Runtime::arm(RunEntry& run, int64_t due_ms) noexcept {
   bool earlier = false;
   {
-    Guard guard(lock_);
+    Lane& lane = lane_of(run);
+    Guard guard(lane.lock);
+    Guard time_guard(time_lock_);
     if (!arm_listed(run, due_ms)) {
       run.far_due_ms_.store(due_ms);
-      lower(arm_by_, due_ms);
+      lower(lane.arm_by, due_ms);
     }
     earlier = lower(next_due_, due_ms);
   }
   if (earlier) set_alarm();
 }
 
-// Either arm_those_far() sees the run's due time, or this sees that arm_by_ is not set to it any more. Where
-// find_next_due() saw it in between, and lowered next_due_ itself, the alarm does not know yet all the same.
-bool Runtime::arm_far(int64_t due_ms) noexcept {
-  if (!lower(arm_by_, due_ms)) return false;
+// Either arm_those_far() sees the run's due time, or this sees that arm_by is not set to it any more. Where
+// next_timer() saw it in between, and lowered next_due_ itself, the alarm does not know yet all the same.
+bool Runtime::arm_far(const RunEntry& run, int64_t due_ms) noexcept {
+  if (!lower(lane_of(run).arm_by, due_ms)) return false;
   lower(next_due_, due_ms);
   return next_due_.load() == due_ms;
 }
@@ -503,42 +635,60 @@ void Runtime::unlist(Sleeper& sleeper) noexcept {
   if (sleeper.next_ != nullptr) sleeper.next_->previous_ = sleeper.previous_;
 }
 
-// A run that comes meanwhile lowers arm_by_ itself.
-void Runtime::arm_those_far() noexcept {
-  Guard guard(lock_);
-  arm_by_.store(INT64_MAX);
-  Walk walk(*this);
+// A run that comes meanwhile lowers arm_by itself.
+void Runtime::arm_those_far(Lane& lane) noexcept {
+  Guard guard(lane.lock);
+  lane.arm_by.store(INT64_MAX);
+  Walk walk(lane);
   for (size_t met = 0; RunEntry* run = walk.next(); ++met) {
     const int64_t due_ms = run->far_due_ms_.load();
-    if (due_ms != INT64_MAX && !arm_listed(*run, due_ms)) {
+    if (due_ms != INT64_MAX && !arm_listed_alone(*run, due_ms)) {
       constexpr int64_t kOnceMoreMs = 1000;
-      lower(arm_by_, ports_.clock->now_ms() + kOnceMoreMs);
+      lower(lane.arm_by, ports_.clock->now_ms() + kOnceMoreMs);
       return;
     }
     if (met % kAtOnce == kAtOnce - 1) const Unlocked others(guard);
   }
 }
 
+// Under the lock of the lane alone.
+bool Runtime::arm_listed_alone(RunEntry& run, int64_t due_ms) noexcept {
+  Guard guard(time_lock_);
+  return arm_listed(run, due_ms);
+}
+
 // The one that is due first; null: none is. One at a time: others may tell the time too, and may arm it anew.
+// That it is not armed any more is written last: a run that sees it may be gone after that.
 Kept<RunEntry> Runtime::take_due(int64_t now_ms) noexcept {
-  Guard guard(lock_);
+  Guard guard(time_lock_);
   while (!armed_.empty() && armed_.begin()->first <= now_ms) {
     RunEntry* run = armed_.begin()->second;
     armed_.erase(armed_.begin());
-    run->armed_ms_ = INT64_MAX;
-    if (run->try_keep()) return Kept<RunEntry>(run);
+    const bool is_kept = run->try_keep();
+    run->armed_ms_.store(INT64_MAX, std::memory_order_release);
+    if (is_kept) return Kept<RunEntry>(run);
   }
   return {};
 }
 
-// Under the lock.
-int64_t Runtime::find_next_due() noexcept {
-  if (active_ == nullptr) arm_by_.store(INT64_MAX);  // those that were far away have ended
+int64_t Runtime::next_far() const noexcept {
+  int64_t far_ms = INT64_MAX;
+  for (const Lane& lane : lanes_) far_ms = std::min(far_ms, lane.arm_by.load());
+  return far_ms;
+}
+
+int64_t Runtime::next_timer() noexcept {
+  for (Lane& lane : lanes_) {
+    if (lane.arm_by.load() == INT64_MAX) continue;
+    Guard guard(lane.lock);
+    if (lane.active == nullptr) lane.arm_by.store(INT64_MAX);  // those that were far away have ended
+  }
+  Guard guard(time_lock_);
   const int64_t armed_ms = armed_.empty() ? INT64_MAX : armed_.begin()->first;
   for (;;) {
-    const int64_t next_ms = std::min(armed_ms, arm_by_.load());
+    const int64_t next_ms = std::min(armed_ms, next_far());
     next_due_.store(next_ms);
-    if (arm_by_.load() >= next_ms) return next_ms;  // else arm_far() came in between
+    if (next_far() >= next_ms) return next_ms;  // else arm_far() came in between
   }
 }
 
@@ -550,7 +700,9 @@ void Runtime::tell_time() noexcept {
   const Ref<Runtime> self = Ref<Runtime>::adopt(this);  // a callback may let go of the last handle
   const EngineScope scope;
   enter();
-  if (arm_by_.load() <= now_ms) arm_those_far();
+  for (Lane& lane : lanes_) {
+    if (lane.arm_by.load() <= now_ms) arm_those_far(lane);
+  }
   while (const Kept<RunEntry> run = take_due(now_ms)) {
     run->on_time();
     if (is_inherited()) return;
@@ -563,20 +715,11 @@ void Runtime::tell_time() noexcept {
 
 // -------------------------------------------------------------------------------------------------- counters
 
-// Under the lock.
-void Runtime::count_ended(const RunEntry& run) noexcept {
-  if (!run.ended()) return;
-  count_outcome(run, ended_);
-  if (count_ != nullptr && run.round_ != round_) [[unlikely]]
-    count_outcome(run, count_->unseen());
-}
-
-void Runtime::count_outcome(const RunEntry& run, RuntimeCounters& counters) noexcept {
-  const RunEntry::Outcome outcome = run.outcome();
-  ++(outcome.phase == Phase::completed ? counters.completed
-     : outcome.phase == Phase::failed  ? counters.failed
-                                       : counters.cancelled);
-  counters.events_routed += outcome.events_routed;
+void Runtime::Outcomes::add_to(RuntimeCounters& counters) const noexcept {
+  counters.completed += completed;
+  counters.failed += failed;
+  counters.cancelled += cancelled;
+  counters.events_routed += events_routed;
 }
 
 RuntimeCounters Runtime::count() {
@@ -587,43 +730,33 @@ RuntimeCounters Runtime::count() {
 }
 
 RuntimeCounters Runtime::count_runs() {
-  std::vector<Kept<RunEntry>> runs;  // let go of when the count is over: that may call the host
-  Guard guard(lock_);
-  Count count(*this, guard);
-  Walk walk(*this);
-  RuntimeCounters counters = ended_;
-  while (!walk.is_over()) {
-    const size_t counted = runs.size();
-    if (runs.capacity() - counted < kAtOnce) {
-      const Unlocked others(guard);
-      runs.reserve(counted * 2 + kAtOnce);
-    }
-    for (size_t met = 0; met < kAtOnce; ++met) {
-      RunEntry* run = walk.next();
-      if (run == nullptr) break;
-      if (!run->try_keep()) continue;
-      run->round_ = round_;
-      runs.emplace_back(run);
-    }
-    const Unlocked others(guard);
-    for (size_t i = counted; i < runs.size(); ++i) runs[i]->count(counters);
-  }
-  const RuntimeCounters& unseen = count.unseen();
-  counters.completed += unseen.completed;
-  counters.failed += unseen.failed;
-  counters.cancelled += unseen.cancelled;
-  counters.events_routed += unseen.events_routed;
+  std::vector<Kept<RunEntry>> met;
+  RuntimeCounters counters;
+  Count count(*this);
+  for (size_t i = 0; i < kLanes; ++i) count.add_lane(i, counters, met);
   return counters;
 }
 
-void Runtime::leave() noexcept {
-  if (is_inherited()) return;
-  if (inside_.fetch_sub(1) != 1 || !closing_.load()) return;
+// --------------------------------------------------------------------------------------------- who is inside
+
+// Read in this order: at the moment between the two, at least so many had left as the first sum says, and at
+// most so many had entered as the second.
+bool Runtime::is_inside() const noexcept {
+  uint64_t left = 0;
+  uint64_t entered = 0;
+  for (const Lane& lane : lanes_) left += lane.left.load();
+  for (const Lane& lane : lanes_) entered += lane.entered.load();
+  return entered != left;
+}
+
+// Somebody has left a runtime that closes.
+[[gnu::noinline]] void Runtime::look_who_is_inside() noexcept {
+  if (is_inside()) return;
   bool is_last = false;
   {
     Guard guard(lock_);
     quiet_.wake_all();
-    is_last = unattended_ && !finishing_ && inside_.load() == 0;
+    is_last = unattended_ && !finishing_ && !is_inside();
     if (is_last) finishing_ = true;
   }
   if (is_last) EngineScope::finish_later(*this);

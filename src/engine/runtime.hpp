@@ -6,6 +6,17 @@
 // is in `leaving` until the last is back; they keep it alive. Once closed, nothing of the host is called any
 // more, and no run starts.
 //
+// Lanes: a run belongs to the lane of the thread that makes it, and what every run writes to is the lane's: the
+// lists, the spares, the outcomes, who is inside, and the counts of the handles of its runs and of the
+// references that they have to the runtime. So threads that each make runs of their own do not meet here.
+// What holds for the runtime is found by going over the lanes, which are few:
+//   a count of runs    begins with all lanes locked at once, and then takes one after the other
+//   nobody is inside   each lane counts who has entered and who has left, for ever; where so many had left as
+//                      have entered, read in that order, there was a moment in between with nobody inside
+//   no handle is left  the runtime's own handles are counted in `handles`; the last of them makes the lanes
+//                      accountable before it goes (see LaneCount), for handles and for references
+// Locks are taken in this order: `lock`, those of lanes by number, `time_lock`.
+//
 // A close begins with the runs, which end. It is finished once, by whoever claims that (`finishing`):
 //   a thread that waits for it                       close(), close_within(), a closer's thread
 //   nobody waits (`unattended`), nobody is inside    the thread that let go, or began to close
@@ -13,11 +24,11 @@
 // So no thread waits for a callback that it was not asked to wait for, and none for one that joins it.
 //
 // Time: a run that has something due is in `armed`, by the moment; a time-out that is far away, as every run
-// has one by default, costs less: the run keeps it, and `arm_by` is the earliest of them, when those that are
-// still there are armed. `next_due` is the earlier of the two. Whoever makes it earlier, by whatever call,
-// first does that, and then, without a lock, sets the alarm and wakes the threads that sleep until the next
-// moment (set_alarm); one of those is listed before it reads next_due. So nobody sleeps past a moment that
-// was set.
+// has one by default, costs less: the run keeps it, and `arm_by` is the earliest of its lane, when those that
+// are still there are armed. `next_due` is the earliest of all of these. Whoever makes it earlier, by whatever
+// call, first does that, and then, without a lock, sets the alarm and wakes the threads that sleep until the
+// next moment (set_alarm); one of those is listed before it reads next_due. So nobody sleeps past a moment
+// that was set.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +38,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/apart.hpp"
 #include "base/fork.hpp"
+#include "base/lanes.hpp"
 #include "base/lock.hpp"
 #include "base/object.hpp"
 #include "base/scope.hpp"
@@ -60,6 +73,32 @@ struct RuntimeCounters {
   Executor::Hands hands;
 };
 
+class Runtime;
+
+// A reference to a runtime, counted in the lane of the thread that makes it: of a call of the host's, or of a
+// run.
+class RuntimeStay {
+ public:
+  RuntimeStay() noexcept = default;
+  explicit RuntimeStay(Runtime& runtime) noexcept;
+  RuntimeStay(RuntimeStay&& other) noexcept
+      : runtime_(std::exchange(other.runtime_, nullptr)), lane_(other.lane_) {}
+  RuntimeStay& operator=(RuntimeStay&& other) noexcept {
+    std::swap(runtime_, other.runtime_);
+    std::swap(lane_, other.lane_);
+    return *this;
+  }
+  ~RuntimeStay();
+  Runtime* operator->() const noexcept { return runtime_; }
+  Runtime& operator*() const noexcept { return *runtime_; }
+  uint8_t lane() const noexcept { return lane_; }
+  Runtime* take() noexcept { return std::exchange(runtime_, nullptr); }
+
+ private:
+  Runtime* runtime_ = nullptr;
+  uint8_t lane_ = 0;
+};
+
 // A run, as its runtime knows it.
 class RunEntry : public Work {
  public:
@@ -74,6 +113,12 @@ class RunEntry : public Work {
   virtual void add_stuck(StuckBodies& bodies) const = 0;
 
  protected:
+  // Takes over the reference, and belongs to its lane.
+  explicit RunEntry(RuntimeStay&& runtime) noexcept;
+  RunEntry(const RunEntry&) = delete;
+  RunEntry& operator=(const RunEntry&) = delete;
+  ~RunEntry() override;
+
   // Of one that has ended: how, and how many events it routed.
   struct Outcome {
     Phase phase;
@@ -81,18 +126,25 @@ class RunEntry : public Work {
   };
   virtual Outcome outcome() const noexcept = 0;
 
+  Runtime* const runtime_;
   std::atomic<uint32_t> kept_{0};               // bodies at work whose outcome counts no more
   std::atomic<int64_t> far_due_ms_{INT64_MAX};  // for the runtime to arm, when it comes nearer
 
  private:
   friend class Runtime;
-  // Under the lock of the runtime.
-  int64_t armed_ms_ = INT64_MAX;
+  // Written under the time_lock of the runtime. While it is not INT64_MAX, the run is in `armed`, or whoever
+  // has taken it from there is about to keep it.
+  std::atomic<int64_t> armed_ms_{INT64_MAX};
+  // Under the lock of its lane.
   RunEntry* next_active_ = nullptr;
   RunEntry* previous_active_ = nullptr;
   bool enlisted_ = false;
   bool is_leaving_ = false;  // it has ended, and bodies are at work
-  bool round_ = false;       // as the runtime's, where its last count has seen it
+  bool is_closed_ = false;   // a close of the runtime has come to it
+  bool round_ = false;       // as the lane's, where its last count has seen it
+
+ protected:
+  const uint8_t lane_;
 };
 
 // A reference to a run, as a list of them holds it.
@@ -149,10 +201,31 @@ class Runtime final : public Object, private EngineScope::Later {
     return generation_ != generation;
   }
 
+  // A handle of its own.
   void hold() noexcept {
     if (handles_.fetch_add(1, std::memory_order_relaxed) == 0) retain(this);
   }
   void let_go() noexcept;
+  // One of a run of this lane.
+  void hold(uint8_t lane) noexcept {
+    if (!lanes_[lane].handles.try_hold()) [[unlikely]]
+      hold_for(lanes_[lane]);
+  }
+  void let_go(uint8_t lane) noexcept {
+    if (is_inherited()) return;
+    if (lanes_[lane].handles.let_go()) [[unlikely]]
+      drop_handle();
+  }
+
+  // References that are counted in a lane: see RuntimeStay.
+  void keep(uint8_t lane) noexcept {
+    if (!lanes_[lane].references.try_hold()) [[unlikely]]
+      keep_for(lanes_[lane]);
+  }
+  void drop(uint8_t lane) noexcept {
+    if (lanes_[lane].references.let_go()) [[unlikely]]
+      Ref<Runtime>::adopt(this).reset();
+  }
 
   // Not from inside a callback. Waits until nothing of it is being called.
   void close() noexcept;
@@ -170,12 +243,12 @@ class Runtime final : public Object, private EngineScope::Later {
   // Where it is listed. spare_call: which the run needs no more; may be null.
   void delist(RunEntry& run, Call* spare_call = nullptr) noexcept;
   // What a run that is gone leaves to the next: its call, which may be null, and its invocations.
-  void keep_spares(InvocationPool& pool, Call* call) noexcept;
+  void keep_spares(const RunEntry& run, InvocationPool& pool, Call* call) noexcept;
 
   // Without a lock of the engine. The run is told the time then, or earlier, if it is still listed.
   void arm(RunEntry& run, int64_t due_ms) noexcept;
-  // The run has stored its far due time. Under the lock of a run; true: set_alarm() has to follow.
-  bool arm_far(int64_t due_ms) noexcept;
+  // The run has stored its far due time. Under the lock of the run; true: set_alarm() has to follow.
+  bool arm_far(const RunEntry& run, int64_t due_ms) noexcept;
   static constexpr int64_t kFarMs = 10'000;
   // The next moment is earlier than it was. Without a lock of the engine.
   void set_alarm() noexcept;
@@ -206,10 +279,7 @@ class Runtime final : public Object, private EngineScope::Later {
     Sleeper* previous_ = nullptr;
   };
   // The same, for the host: without what has come about otherwise, as far as that is known.
-  int64_t next_timer() noexcept {
-    Guard guard(lock_);
-    return find_next_due();
-  }
+  int64_t next_timer() noexcept;
   // Tells the runs whose time has come.
   void tell_time() noexcept;
 
@@ -223,30 +293,93 @@ class Runtime final : public Object, private EngineScope::Later {
   // One of them is back: the run may be out of `leaving`.
   void look_at_leaving(RunEntry& run) noexcept;
 
-  // A thread enters the engine for a run of this runtime, and leaves it.
-  void enter() noexcept { inside_.fetch_add(1); }
-  void leave() noexcept;
+  // A thread enters the engine for a run of this runtime, whose lane that is, and leaves it, unless it has
+  // come to be in a child; without a run, it is the lane of the thread.
+  void enter(uint8_t lane) noexcept { lanes_[lane].entered.fetch_add(1); }
+  void leave(uint8_t lane) noexcept {
+    lanes_[lane].left.fetch_add(1);
+    if (closing_.load()) [[unlikely]]
+      look_who_is_inside();
+  }
+  void enter() noexcept { enter(Lanes::here()); }
+  void leave() noexcept {
+    if (!is_inherited()) leave(Lanes::here());
+  }
 
  private:
   class Walk;
   class Count;
-  void keep_call(Call*& call) noexcept;
-  void keep_blocks(InvocationPool::Blocks blocks) noexcept;
-  void take_out(RunEntry*& list, RunEntry& run) noexcept;
+  class AllLanes;
+  static constexpr size_t kAtOnce = 64;
+  // Of runs that are not listed any more.
+  struct Outcomes {
+    uint64_t completed = 0;
+    uint64_t failed = 0;
+    uint64_t cancelled = 0;
+    uint64_t events_routed = 0;
+    [[gnu::always_inline]] void add(const RunEntry& run) noexcept {
+      const RunEntry::Outcome outcome = run.outcome();
+      ++(outcome.phase == Phase::completed ? completed : outcome.phase == Phase::failed ? failed : cancelled);
+      events_routed += outcome.events_routed;
+    }
+    void add_to(RuntimeCounters& counters) const noexcept;
+  };
+  struct LaneContent {
+    LaneCount handles;
+    LaneCount references;
+    // Who has entered, and who has left. They only grow, and 64 bits do not come round.
+    std::atomic<uint64_t> entered{0};
+    std::atomic<uint64_t> left{0};
+    std::atomic<int64_t> arm_by{INT64_MAX};
+    // Below, under its lock. Lists: to come and to go costs the same however many there are. A count, and the
+    // moment at which those that were far away come near, go over all that are active, with the lock free
+    // after every kAtOnce.
+    Lock lock;
+    // Turned over by each count: a run that it has seen, or that came later, has the same.
+    bool round = false;
+    RunEntry* active = nullptr;
+    RunEntry* leaving = nullptr;
+    Walk* walks = nullptr;       // under way
+    Outcomes* unseen = nullptr;  // of a count that is under way, and has not been through here
+    Outcomes ended;
+    // Bounded, so that it is a matter of speed and not of memory.
+    static constexpr size_t kSparesMax = 4;
+    size_t spare_call_count = 0;
+    size_t spare_blocks_count = 0;
+    Call* spare_calls[kSparesMax] = {};
+    InvocationPool::Blocks spare_blocks[kSparesMax];
+  };
+  // A power of two: it is found by shifting.
+  struct Lane : LaneContent {
+    [[maybe_unused]] char gap[512 - sizeof(LaneContent)];
+  };
+  static_assert(sizeof(Lane) - sizeof(LaneContent) >= kApart);
+  Lane& lane_of(const RunEntry& run) noexcept { return lanes_[run.lane_]; }
+  void hold_for(Lane& lane) noexcept;
+  void keep_for(Lane& lane) noexcept;
+  void make_accountable() noexcept;
+  void drop_handle() noexcept;
+  bool is_inside() const noexcept;
+  void look_who_is_inside() noexcept;
+  static void keep_call(Lane& lane, Call*& call) noexcept;
+  static void keep_blocks(Lane& lane, InvocationPool::Blocks blocks) noexcept;
+  static void take_out(RunEntry*& list, RunEntry& run) noexcept;
   static void put_in(RunEntry*& list, RunEntry& run) noexcept;
-  void unlink(RunEntry& run) noexcept;
+  void unlink(Lane& lane, RunEntry& run) noexcept;
+  void disarm(RunEntry& run) noexcept;
   void unlist(Sleeper& sleeper) noexcept;
   void wake_sleepers() noexcept;
   Kept<RunEntry> take_sleeper() noexcept;
-  void see_off(RunEntry& run) noexcept;
+  static void see_off(Lane& lane, RunEntry& run) noexcept;
   RuntimeCounters count_runs();
-  void count_ended(const RunEntry& run) noexcept;
-  static void count_outcome(const RunEntry& run, RuntimeCounters& counters) noexcept;
+  static void count_ended(Lane& lane, const RunEntry& run) noexcept;
   bool arm_listed(RunEntry& run, int64_t due_ms) noexcept;
-  void arm_those_far() noexcept;
+  bool arm_listed_alone(RunEntry& run, int64_t due_ms) noexcept;
+  void arm_those_far(Lane& lane) noexcept;
+  int64_t next_far() const noexcept;
   Kept<RunEntry> take_due(int64_t now_ms) noexcept;
-  int64_t find_next_due() noexcept;
   void begin_close() noexcept;
+  Kept<RunEntry> take_active(Lane& lane) noexcept;
   bool wait_quiet(int64_t timeout_ms) noexcept;
   std::vector<Kept<RunEntry>> find_stuck();
   void finish_close() noexcept;
@@ -262,38 +395,39 @@ class Runtime final : public Object, private EngineScope::Later {
   const uint32_t generation_ = fork_generation();
   Ports ports_;
   std::unique_ptr<Alarm> alarm_;
-  std::atomic<uint32_t> handles_{1};
-  std::atomic<uint32_t> inside_{0};
-  Lock lock_;
-  Condition quiet_;
-  // Lists: to come and to go costs the same however many there are. A count, and the moment at which those
-  // that were far away come near, go over all that are active, with the lock free after every kAtOnce.
-  RunEntry* active_ = nullptr;
-  RunEntry* leaving_ = nullptr;
-  static constexpr size_t kAtOnce = 64;
-  Walk* walks_ = nullptr;   // under way
-  Count* count_ = nullptr;  // under way: one at a time
-  bool round_ = false;  // turned over by each count: a run that it has seen, or that came later, has the same
-  std::atomic<uint32_t> kept_{0};
-  // The logarithm of the number of runs that have something due.
-  std::set<std::pair<int64_t, RunEntry*>> armed_;
-  std::atomic<int64_t> arm_by_{INT64_MAX};
+  // Read for every run, and seldom written to; what is written to more often comes after the lanes.
+  std::atomic<bool> closing_{false};
   std::atomic<int64_t> next_due_{INT64_MAX};
   std::atomic<uint32_t> sleeper_count_{0};  // listed, or woken and not gone yet
+  [[maybe_unused]] char gap_[kApart];
+  Lane lanes_[kLanes];
+  // The runtime's own, and one for each lane that is accountable and has some.
+  std::atomic<uint32_t> handles_{1};
+  std::atomic<uint32_t> kept_{0};
+  Lock time_lock_;
+  // The logarithm of the number of runs that have something due.
+  std::set<std::pair<int64_t, RunEntry*>> armed_;
+  // Below, under lock_.
+  Lock lock_;
+  Condition quiet_;
+  bool accountable_ = false;  // the lanes are
+  bool counting_ = false;     // a count is under way: one at a time
   Sleeper* sleepers_ = nullptr;
-  RuntimeCounters ended_;  // the outcomes, and the events of runs that are not listed any more
-  // Bounded, so that it is a matter of speed and not of memory.
-  static constexpr size_t kSparesMax = 4;
-  size_t spare_call_count_ = 0;
-  Call* spare_calls_[kSparesMax] = {};
-  size_t spare_blocks_count_ = 0;
-  InvocationPool::Blocks spare_blocks_[kSparesMax];
-  std::atomic<bool> closing_{false};
   bool finishing_ = false;   // somebody has taken it upon them
   bool unattended_ = false;  // nobody waits for it: who finishes it lets go of a reference
   bool closed_ = false;
   uint32_t closers_ = 0;    // threads of the closer that have not called back yet
   CallbackList on_closed_;  // where there is no closer
 };
+
+inline RuntimeStay::RuntimeStay(Runtime& runtime) noexcept : runtime_(&runtime), lane_(Lanes::here()) {
+  runtime.keep(lane_);
+}
+inline RuntimeStay::~RuntimeStay() {
+  if (runtime_ != nullptr) runtime_->drop(lane_);
+}
+
+inline RunEntry::RunEntry(RuntimeStay&& runtime) noexcept : runtime_(runtime.take()), lane_(runtime.lane()) {}
+inline RunEntry::~RunEntry() { runtime_->drop(lane_); }
 
 }  // namespace blazen

@@ -1,6 +1,5 @@
-// Invariant: a byte is given out once, in one process. The page is one that the kernel wipes in a forked
-// child, whose copy then reads as empty (MADV_WIPEONFORK, Linux 4.14); where that cannot be had, nothing is
-// kept.
+// Invariant: a byte is given out once, in one process. The kernel wipes the pages in a forked child, which then
+// read as empty (MADV_WIPEONFORK, Linux 4.14); where that cannot be had, nothing is kept.
 #include "exec/system_entropy.hpp"
 
 #include <algorithm>
@@ -30,44 +29,49 @@ struct Page {
   unsigned char bytes[4096 - sizeof(size_t)];
 };
 
+// A page for each lane; those that are never used take no memory.
 class PagedEntropy final : public Entropy {
  public:
   PagedEntropy() noexcept {
-    void* memory = ::mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return;
-    page_ = static_cast<Page*>(memory);
-    if (::madvise(page_, sizeof(Page), MADV_WIPEONFORK) != 0) unmap();
+    pages_ = static_cast<Page*>(memory);
+    if (::madvise(pages_, kBytes, MADV_WIPEONFORK) != 0) unmap();
   }
   PagedEntropy(const PagedEntropy&) = delete;
   PagedEntropy& operator=(const PagedEntropy&) = delete;
   ~PagedEntropy() override { unmap(); }
 
-  Ref<Error> fill(void* bytes, size_t size) noexcept override {
-    if (page_ == nullptr || size > sizeof(page_->bytes)) return fill_from_system(bytes, size);
-    if (page_->left < size) {
-      if (Ref<Error> error = fill_from_system(page_->bytes, sizeof(page_->bytes))) return error;
-      page_->left = sizeof(page_->bytes);
+  Ref<Error> fill(size_t lane, void* bytes, size_t size) noexcept override {
+    if (pages_ == nullptr || size > sizeof(Page::bytes)) return fill_from_system(bytes, size);
+    Page& page = pages_[lane];
+    if (page.left < size) {
+      if (Ref<Error> error = fill_from_system(page.bytes, sizeof(page.bytes))) return error;
+      page.left = sizeof(page.bytes);
     }
-    page_->left -= size;
-    std::memcpy(bytes, page_->bytes + page_->left, size);
-    std::memset(page_->bytes + page_->left, 0, size);
+    page.left -= size;
+    std::memcpy(bytes, page.bytes + page.left, size);
+    std::memset(page.bytes + page.left, 0, size);
     return nullptr;
   }
 
  private:
+  static constexpr size_t kBytes = kLanes * sizeof(Page);
   void unmap() noexcept {
-    if (page_ != nullptr) ::munmap(page_, sizeof(Page));
-    page_ = nullptr;
+    if (pages_ != nullptr) ::munmap(pages_, kBytes);
+    pages_ = nullptr;
   }
 
-  Page* page_ = nullptr;
+  Page* pages_ = nullptr;
 };
 
 #else
 
 class PagedEntropy final : public Entropy {
  public:
-  Ref<Error> fill(void* bytes, size_t size) noexcept override { return fill_from_system(bytes, size); }
+  Ref<Error> fill(size_t, void* bytes, size_t size) noexcept override {
+    return fill_from_system(bytes, size);
+  }
 };
 
 #endif

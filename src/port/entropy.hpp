@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "base/lanes.hpp"
 #include "value/error.hpp"
 
 namespace blazen {
@@ -10,8 +11,9 @@ namespace blazen {
 class Entropy {
  public:
   virtual ~Entropy() = default;
-  // Fills with unpredictable bytes; never the same in two processes, a fork included. One thread at a time.
-  virtual Ref<Error> fill(void* bytes, size_t size) noexcept = 0;
+  // Fills with unpredictable bytes; never the same in two processes, a fork included. One thread at a time for
+  // each lane.
+  virtual Ref<Error> fill(size_t lane, void* bytes, size_t size) noexcept = 0;
 };
 
 }  // namespace blazen

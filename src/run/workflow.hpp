@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/apart.hpp"
 #include "base/limits.hpp"
 #include "base/object.hpp"
 #include "run/pace.hpp"
@@ -175,6 +176,8 @@ class Workflow final : public Object {
   void index_joins();
   std::string compute_fingerprint() const;
 
+  // Every run of it counts a reference, which is in the way of those who read the rest on another processor.
+  [[maybe_unused]] char gap_[kApart];
   // Nothing here changes once it is built, but the paces. Finding a step or a type by its name costs the same
   // however many there are; by its index, one look. A delivery costs the number of steps that accept its
   // type, each of which gets it. What is built costs the steps with their types, and the sort of their names.

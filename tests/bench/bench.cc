@@ -4,7 +4,8 @@
 // Each row times the engine and its reference in turn, within the same iteration, so that noise of the
 // machine meets both alike. The label of a row says what an item is. Its counters: ns and reference_ns for
 // each item, their ratio, bytes where the heap is watched, and the budget, of which 0 means that there is
-// none: ratio_max, ns_max, bytes_max.
+// none: ratio_max, ns_max, bytes_max. Rows that prove that two threads do more than one quote the throughput of
+// two to that of one, and have a ratio_min.
 #include <benchmark/benchmark.h>
 
 #ifdef __linux__
@@ -13,9 +14,13 @@
 #include <unistd.h>
 #endif
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <thread>
+#include <vector>
 
 #include "bench/growth.hpp"
 #include "bench/json_sample.hpp"
@@ -71,6 +76,26 @@ void compare(benchmark::State& state, const char* item, double items, Budget bud
   state.counters["ratio_max"] = budget.ratio_max;
   state.counters["ns_max"] = budget.ns_max;
   state.counters["bytes_max"] = budget.bytes_max;
+}
+
+// The same work by two threads and by one, in turn; each answers the seconds it took.
+template <class Two, class One>
+void compare_threads(benchmark::State& state, const char* item, double items, double ratio_min, Two two,
+                     One one) {
+  double two_s = 0;
+  double one_s = 0;
+  for (auto _ : state) {
+    const double ours_s = two();
+    state.SetIterationTime(ours_s);
+    two_s += ours_s;
+    one_s += one();
+  }
+  state.SetLabel(item);
+  const double ns = 1e9 / (items * static_cast<double>(state.iterations()));
+  state.counters["ns"] = two_s * ns;
+  state.counters["reference_ns"] = one_s * ns;
+  state.counters["ratio"] = one_s / two_s;
+  state.counters["ratio_min"] = ratio_min;
 }
 
 template <class Function>
@@ -223,6 +248,120 @@ void add_post(const std::string& name) {
   });
 }
 
+// Short runs of one workflow, submitted and waited for one by one, from so many host threads, each with an input
+// of its own; all are there before it begins.
+double run_on_hosts(ShortRun& workflow, size_t count, uint64_t runs) {
+  struct Host {
+    std::thread thread;
+    double begin_s;
+    double end_s;
+  };
+  std::vector<Host> hosts(count);
+  std::atomic<size_t> ready{0};
+  for (Host& host : hosts) {
+    host.thread = std::thread([&] {
+      const ShortRun input;
+      ++ready;
+      while (ready.load() < count) std::this_thread::yield();
+      host.begin_s = now_s(CLOCK_MONOTONIC);
+      for (uint64_t i = 0; i < runs; ++i) workflow.run_at_once(threads(), input);
+      host.end_s = now_s(CLOCK_MONOTONIC);
+    });
+  }
+  for (Host& host : hosts) host.thread.join();
+  double begin_s = hosts.front().begin_s;
+  double end_s = hosts.front().end_s;
+  for (const Host& host : hosts) {
+    begin_s = std::min(begin_s, host.begin_s);
+    end_s = std::max(end_s, host.end_s);
+  }
+  return end_s - begin_s;
+}
+
+// The least of several times: where the machine has more to do, it takes a processor from two threads sooner than
+// from one, but not each time.
+void add_hosts(const std::string& name) {
+  row(name, [](benchmark::State& state) {
+    constexpr uint64_t kRuns = 20'000;
+    ShortRun workflow;
+    const auto least = [&](size_t hosts) {
+      double least_s = run_on_hosts(workflow, hosts, kRuns / hosts);
+      for (int i = 0; i < 9; ++i) least_s = std::min(least_s, run_on_hosts(workflow, hosts, kRuns / hosts));
+      return least_s;
+    };
+    compare_threads(state, "run", kRuns, 1.6, [&] { return least(2); }, [&] { return least(1); });
+  });
+}
+
+// Steps of one run that work for so long, on engine threads alone: the host sleeps until the run ends.
+class Work {
+ public:
+  explicit Work(uint64_t steps)
+      : plan_{steps, {}, turns_in(10e-6)},
+        workflow_(
+            make_workflow({{"begin", BLAZEN_START_EVENT, begin, &plan_}, {"work", kChild, work, &plan_}})) {}
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+
+  double run(blazen_runtime* runtime) {
+    return seconds(
+        [&] {
+          const Run run = start_run(runtime, workflow_.get());
+          constexpr int64_t kLong_ms = 600'000;  // who waits with a deadline does not help
+          blazen_run_state state = BLAZEN_RUN_NONE;
+          check(blazen_run_wait(run.get(), kLong_ms, &state, nullptr));
+        },
+        CLOCK_MONOTONIC);
+  }
+
+ private:
+  struct Plan {
+    uint64_t steps;
+    std::atomic<uint64_t> left;
+    uint64_t turns;
+  };
+  // What no compiler shortens, and no memory slows down.
+  static void turn(uint64_t turns) {
+    uint64_t number = turns;
+    for (uint64_t i = 0; i < turns; ++i)
+      benchmark::DoNotOptimize(number = number * 6'364'136'223'846'793'005U + 1);
+  }
+  static uint64_t turns_in(double wanted_s) {
+    constexpr uint64_t kTurns = 100'000;
+    double least_s = seconds([] { turn(kTurns); });
+    for (int i = 0; i < 20; ++i) least_s = std::min(least_s, seconds([] { turn(kTurns); }));
+    return static_cast<uint64_t>(wanted_s / least_s * kTurns);
+  }
+  static blazen_status begin(void* data, blazen_context* context, const blazen_event* event,
+                             blazen_error** error) {
+    auto& plan = *static_cast<Plan*>(data);
+    plan.left.store(plan.steps);
+    for (uint64_t i = 0; i < plan.steps; ++i) check(emit(context, kChild, event, error));
+    return BLAZEN_OK;
+  }
+  static blazen_status work(void* data, blazen_context* context, const blazen_event* event,
+                            blazen_error** error) {
+    auto& plan = *static_cast<Plan*>(data);
+    turn(plan.turns);
+    return plan.left.fetch_sub(1) == 1 ? stop(context, event, error) : BLAZEN_OK;
+  }
+
+  Plan plan_;
+  Workflow workflow_;
+};
+
+void add_work(const std::string& name) {
+  row(name, [](benchmark::State& state) {
+    constexpr uint64_t kSteps = 20'000;
+    const Runtime one = make_runtime(BLAZEN_MODE_THREADS, 1);
+    const Runtime two = make_runtime(BLAZEN_MODE_THREADS, 2);
+    Work work(kSteps);
+    compare_threads(
+        state, "step of 10 µs", kSteps, 1.8, [&] { return work.run(two.get()); },
+        [&] { return work.run(one.get()); });
+  });
+}
+
 #ifdef __linux__
 // A loop of the host that sleeps on descriptors: from the event that is sent over the descriptor that says so
 // to the poll that runs its step and clears it, and round again. Beside it, what the system takes for the
@@ -350,6 +489,8 @@ void add_routing() {
                 [](ShortRun& run) { run.run_at_once(pump()); });
   add_short_run("short_run/helps", By::wait, short_run, [](ShortRun& run) { run.run_at_once(threads()); });
   add_short_run("short_run/threads", By::wait, {}, [](ShortRun& run) { run.run(threads(), By::wait); });
+  add_hosts("two_hosts/short_run");
+  add_work("two_threads/work/20000");
   add_chain("chain_threads/100000", 100'000, By::wait, {});
   add_fan_out("fan_out_threads/1000", 1000, By::wait, {});
   add_chain("deferred/100000", 100'000, By::poll, {}, bench_deferred_chain);

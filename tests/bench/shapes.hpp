@@ -60,9 +60,11 @@ inline Value make_json(std::string_view text) {
   return make<Value>(blazen_value_json, text.data(), text.size());
 }
 
-inline Runtime make_runtime(blazen_mode mode) {
+// threads: 0: as many as there are processors.
+inline Runtime make_runtime(blazen_mode mode, uint32_t threads = 0) {
   blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
   options.mode = mode;
+  options.threads = threads;
   return make<Runtime>(blazen_runtime_create, &options);
 }
 
@@ -307,8 +309,10 @@ class ShortRun {
  public:
   void run(blazen_runtime* runtime, By by) { run_once(runtime, workflow_.get(), input_.get(), by); }
   // In one call.
-  void run_at_once(blazen_runtime* runtime) {
-    make<Value>(blazen_workflow_run, workflow_.get(), runtime, input_.get());
+  void run_at_once(blazen_runtime* runtime) { run_at_once(runtime, *this); }
+  // With the input of another.
+  void run_at_once(blazen_runtime* runtime, const ShortRun& other) {
+    make<Value>(blazen_workflow_run, workflow_.get(), runtime, other.input_.get());
   }
 
  private:
