@@ -380,20 +380,22 @@ void Runtime::look_at_leaving(RunEntry& run) noexcept {
   if (std::exchange(run.is_leaving_, false)) take_out(leaving_, run);
 }
 
-void Runtime::keep_spares(InvocationPool& pool, Call* call) noexcept {
-  if (call != nullptr) {
-    {
-      Guard guard(lock_);
-      keep_call(call);
-    }
-    if (call != nullptr) Ref<Call>::adopt(call).reset();
+void Runtime::keep_spare(Call* call) noexcept {
+  {
+    Guard guard(lock_);
+    keep_call(call);
   }
+  if (call != nullptr) Ref<Call>::adopt(call).reset();
+}
+
+void Runtime::keep_spares(InvocationPool& pool, Call* call) noexcept {
+  if (call != nullptr) keep_spare(call);
   if (pool.has_blocks()) keep_blocks(pool.hand_on());
 }
 
-[[gnu::noinline]] void Runtime::keep_blocks(InvocationPool::Blocks blocks) noexcept {
+[[gnu::noinline]] void Runtime::keep_blocks(std::unique_ptr<InvocationPool::Blocks> blocks) noexcept {
 #ifdef BLAZEN_INVARIANTS
-  for (const InvocationPool::Block& block : blocks) {
+  for (const InvocationPool::Block& block : blocks->row) {
     for (const Invocation& item : block)
       check_keeps_nothing(!item.event && !item.journal && item.level == 0, "an invocation between two runs");
   }

@@ -171,6 +171,8 @@ class Runtime final : public Object, private EngineScope::Later {
   void delist(RunEntry& run, Call* spare_call = nullptr) noexcept;
   // What a run that is gone leaves to the next: its call, which may be null, and its invocations.
   void keep_spares(InvocationPool& pool, Call* call) noexcept;
+  // A call that its run does not need for now.
+  void keep_spare(Call* call) noexcept;
 
   // Without a lock of the engine. The run is told the time then, or earlier, if it is still listed.
   void arm(RunEntry& run, int64_t due_ms) noexcept;
@@ -231,7 +233,7 @@ class Runtime final : public Object, private EngineScope::Later {
   class Walk;
   class Count;
   void keep_call(Call*& call) noexcept;
-  void keep_blocks(InvocationPool::Blocks blocks) noexcept;
+  void keep_blocks(std::unique_ptr<InvocationPool::Blocks> blocks) noexcept;
   void take_out(RunEntry*& list, RunEntry& run) noexcept;
   static void put_in(RunEntry*& list, RunEntry& run) noexcept;
   void unlink(RunEntry& run) noexcept;
@@ -287,7 +289,7 @@ class Runtime final : public Object, private EngineScope::Later {
   size_t spare_call_count_ = 0;
   Call* spare_calls_[kSparesMax] = {};
   size_t spare_blocks_count_ = 0;
-  InvocationPool::Blocks spare_blocks_[kSparesMax];
+  std::unique_ptr<InvocationPool::Blocks> spare_blocks_[kSparesMax];
   std::atomic<bool> closing_{false};
   bool finishing_ = false;   // somebody has taken it upon them
   bool unattended_ = false;  // nobody waits for it: who finishes it lets go of a reference

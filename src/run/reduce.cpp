@@ -27,12 +27,14 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   Commands::Cold& cold = commands.cold();
   const auto drop = [&cold](auto& queue) noexcept { queue.leave_to(cold.dropped, cold.dropped_late); };
   drop(state.ready);
-  drop(state.parked);
   drop(state.interrupted);
   drop(state.asking);
-  cold.dropped.append(state.interrupted_parked);
-  cold.dropped_late.join(state.interrupted_waiting);
-  state.interrupted_waiting_count = 0;
+  if (state.rare) {
+    drop(state.rare->parked);
+    cold.dropped.append(state.rare->interrupted_parked);
+    cold.dropped_late.join(state.rare->interrupted_waiting);
+    state.rare->interrupted_waiting_count = 0;
+  }
   cold.dropped_timers.take(state.timers);
   cold.dropped_questions.take(state.questions);
   for (StepState& step : state.steps) {
@@ -245,7 +247,7 @@ void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
   StepState& step = state.steps[invocation->step];
   if (definition.elsewhere()) {
     invocation->place = Place::parked;
-    state.parked.push_back(invocation);
+    state.rare->parked.push_back(invocation);
     ++step.parked;
   } else if (step.permits == 0) {
     make_ready(state, invocation);
@@ -395,9 +397,9 @@ void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Comma
 // A permit has come free: those that were interrupted come first, then the one that has waited longest.
 [[gnu::noinline]] void hand_on_permit(RunState& state, StepIndex index) noexcept {
   StepState& step = state.steps[index];
-  if (Invocation* item = state.interrupted_waiting.first_of_step(index)) {
-    state.interrupted_waiting.remove(item);
-    --state.interrupted_waiting_count;
+  if (Invocation* item = rare_queues(state).interrupted_waiting.first_of_step(index)) {
+    state.rare->interrupted_waiting.remove(item);
+    --state.rare->interrupted_waiting_count;
     item->place = Place::interrupted;
     state.interrupted.insert(item);
     ++step.admitted;
@@ -435,9 +437,9 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
 // The answers are values of the host: they go outside the lock.
 [[gnu::noinline]] void leave_journal(RunState& state, Invocation* invocation, Commands& commands) noexcept {
   withdraw_questions(state, invocation);
-  if (invocation->journal->answers.empty()) return state.pool.give_journal(std::move(invocation->journal));
+  if (invocation->journal->answers().empty()) return state.pool.give_journal(std::move(invocation->journal));
   commands.more = true;
-  invocation->journal->next = std::move(commands.cold().dropped_journals);
+  invocation->journal->next() = std::move(commands.cold().dropped_journals);
   commands.cold().dropped_journals = std::move(invocation->journal);
 }
 
@@ -474,7 +476,7 @@ void requeue(RunState& state, Invocation* invocation) noexcept {
   StepState& step = state.steps[invocation->step];
   if (definition.elsewhere()) {
     invocation->place = Place::parked;
-    state.parked.insert(invocation);
+    state.rare->parked.insert(invocation);
     ++step.parked;
   } else if (step.permits == 0) {
     invocation->place = Place::ready;
@@ -603,18 +605,18 @@ void leave_queue(RunState& state, Invocation* invocation) noexcept {
       return hand_on();
     case Place::waiting: return step.queues->waiting.remove(invocation);
     case Place::parked:
-      state.parked.remove(invocation);
+      state.rare->parked.remove(invocation);
       --step.parked;
       return;
     case Place::backing_off: return forget_retry(state, *invocation);
     case Place::asking: return state.asking.remove(invocation);
     case Place::interrupted: state.interrupted.remove(invocation); return hand_on();
     case Place::interrupted_waiting:
-      state.interrupted_waiting.remove(invocation);
-      --state.interrupted_waiting_count;
+      state.rare->interrupted_waiting.remove(invocation);
+      --state.rare->interrupted_waiting_count;
       return;
     case Place::interrupted_parked:
-      state.interrupted_parked.remove(invocation);
+      state.rare->interrupted_parked.remove(invocation);
       --step.parked;
       return;
     case Place::in_flight:
@@ -873,18 +875,17 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
   if (!instead_of.empty())
     divergence =
         make_report("send_diverged", invocation, question_members(id, instead_of, commands), commands);
-  Questions::DeadlineNode deadline;
-  if (tick.question->deadline_ms != 0) deadline = Questions::make_deadline();
+  Questions::NewDeadline deadline;
+  if (tick.question->deadline_ms != 0)
+    deadline = state.questions.make_deadline(tick.question->deadline_ms, tick.question->default_answer);
   invocation.journal->note_question(id, tick.question->digest);
   withdraw_question(state, invocation, tick.question->instead_of, commands);
   if (divergence) publish(state, std::move(divergence), commands);
   request->id = ++state.event_id_last;
   Question& question = open_question(state, request, &invocation, tick.now_ms, commands);
-  if (!deadline.empty()) {
-    question.deadline_ms = tick.question->deadline_ms;
-    question.default_answer = tick.question->default_answer;
-    state.questions.set_deadline(question, std::move(deadline), add_ms(tick.now_ms, question.deadline_ms));
-  }
+  if (deadline.deadline)
+    state.questions.set_deadline(question, std::move(deadline),
+                                 add_ms(tick.now_ms, tick.question->deadline_ms));
   attach(state, question, tick, commands);
 }
 
@@ -974,7 +975,7 @@ void answer_body(RunState& state, Question& question, const Ref<Value>& value, i
     state.asking.remove(asker);
     requeue(state, asker);
   } else if (asker->place == Place::in_flight) {
-    journal.answers.back().is_unseen = true;
+    journal.answers().back().is_unseen = true;
   }
 }
 
@@ -1020,7 +1021,7 @@ void withdraw(RunState& state, const Tick& tick, Commands& commands) {
 bool answer_by_default(RunState& state, int64_t now_ms, Commands& commands) {
   if (state.pause != Pause::none || state.questions.first_due_ms() > now_ms) return false;
   Question& question = *state.questions.first_due();
-  answer_body(state, question, Ref<Value>(question.default_answer), now_ms, commands);
+  answer_body(state, question, Ref<Value>(question.deadline()->default_answer), now_ms, commands);
   return true;
 }
 
@@ -1539,12 +1540,12 @@ void restore_in_flight(RunState& state, Invocation* invocation) noexcept {
   invocation->start = ++state.start_last;
   if (definition.elsewhere()) {
     invocation->place = Place::interrupted_parked;
-    state.interrupted_parked.push_back(invocation);
+    state.rare->interrupted_parked.push_back(invocation);
     ++step.parked;
   } else if (!has_permit(step)) {
     invocation->place = Place::interrupted_waiting;
-    state.interrupted_waiting.insert(invocation);
-    ++state.interrupted_waiting_count;
+    state.rare->interrupted_waiting.insert(invocation);
+    ++state.rare->interrupted_waiting_count;
   } else {
     invocation->place = Place::interrupted;
     state.interrupted.push_back(invocation);

@@ -300,7 +300,7 @@ struct Commands {
     cold_->dropped_questions.clear();
     cold_->dropped_early.reset();
     std::unique_ptr<Journal>& journals = cold_->dropped_journals;
-    while (journals) journals = std::move(journals->next);
+    while (journals) journals = std::move(journals->next());
   }
 
   std::optional<Cold> cold_;
