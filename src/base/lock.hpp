@@ -145,28 +145,37 @@ class Condition {
 
 #endif
 
-// One that takes memory only once somebody has slept on it: most never are. Used under the Lock that goes with it.
+// One that takes memory only while somebody sleeps on it: mostly, nobody does. Used under the Lock that goes with it.
 class LazyCondition {
  public:
+  LazyCondition() noexcept = default;
+  LazyCondition(const LazyCondition&) = delete;
+  LazyCondition& operator=(const LazyCondition&) = delete;
+  ~LazyCondition() { let_go(); }
   bool wait(Guard& guard, int64_t deadline_ms) { return get().wait(guard, deadline_ms); }
   // Nobody sleeps where nobody ever has.
   void wake_all() noexcept {
     if (used_ != nullptr) used_->wake_all();
   }
+  // Nobody sleeps any more.
+  void let_go() noexcept {
+    if (used_ != nullptr && used_ != &shared()) delete used_;
+    used_ = nullptr;
+  }
 
  private:
   // Without memory, it shares one with others in the same need: who sleeps looks again when woken.
+  static Condition& shared() noexcept {
+    static Condition condition;
+    return condition;
+  }
   Condition& get() noexcept {
-    static Condition shared;
-    if (used_ == nullptr) {
-      own_.reset(new (std::nothrow) Condition);
-      used_ = own_ ? own_.get() : &shared;
-    }
+    if (used_ == nullptr) used_ = new (std::nothrow) Condition;
+    if (used_ == nullptr) used_ = &shared();
     return *used_;
   }
 
-  std::unique_ptr<Condition> own_;
-  Condition* used_ = nullptr;
+  Condition* used_ = nullptr;  // its own, or the shared one
 };
 
 }  // namespace blazen

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <new>
 #include <utility>
 
 namespace blazen {
@@ -45,8 +47,9 @@ class Ring {
     return *this;
   }
   void grow() {
-    constexpr size_t kLeast = 2;
-    const size_t capacity = capacity_ == 0 ? kLeast : capacity_ * 2;
+    constexpr uint32_t kLeast = 2;
+    if (capacity_ > UINT32_MAX / 2) throw std::bad_alloc();
+    const uint32_t capacity = capacity_ == 0 ? kLeast : capacity_ * 2;
     auto items = std::make_unique<T[]>(capacity);
     for (size_t place = 0; place < size_; ++place) items[place] = std::move((*this)[place]);
     items_ = std::move(items);
@@ -55,9 +58,9 @@ class Ring {
   }
 
   std::unique_ptr<T[]> items_;
-  size_t capacity_ = 0;  // a power of two, or nothing
-  size_t first_ = 0;
-  size_t size_ = 0;
+  uint32_t capacity_ = 0;  // a power of two, or nothing
+  uint32_t first_ = 0;
+  uint32_t size_ = 0;
 };
 
 }  // namespace blazen

@@ -238,7 +238,7 @@ Ref<Error> Run::close(int64_t timeout_ms) {
     Guard guard(lock());
     ++waiting_.sleepers;
     while (life_.busy.load() != 0 && in_time) in_time = waiting_.changed.wait(guard, deadline_ms);
-    --waiting_.sleepers;
+    waiting_.woke();
   }
   if (in_time || life_.busy.load() == 0) return nullptr;
   StuckBodies bodies;

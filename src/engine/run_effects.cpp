@@ -28,9 +28,9 @@ inline void Run::after_tick(Locked locked, Commands& commands, Notifications& no
 
 // Those who would start what can be started now, or would look after a while whether others have.
 [[gnu::noinline]] void Run::wake_helpers(Locked locked) noexcept {
-  if (startable_now(state()) == 0 || (time_.shares_work && waiting_.helpers_know && !next_is_quick(locked)))
+  if (startable_now(state()) == 0 || (time_.shares_work && bodies_.helpers_know && !next_is_quick(locked)))
     return;
-  waiting_.helpers_know = true;
+  bodies_.helpers_know = true;
   waiting_.changed.wake_all();
 }
 

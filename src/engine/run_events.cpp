@@ -110,7 +110,7 @@ Result<Ref<Stream>> Run::subscribe(StreamOptions options) {
     stream.reset();
     return limit_reached("BLAZEN_LIMIT_SUBSCRIBERS");
   }
-  listeners_.stream->add(stream.get(), from);
+  listeners_.stream->add(stream.get(), from, limits);
   stream->closed_ = false;
   look_at_listeners(guard);
   Notifications none;  // a newcomer lets nothing go

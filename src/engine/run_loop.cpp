@@ -217,14 +217,18 @@ Call* Run::take_call(Locked) noexcept {
   return new (std::nothrow) Call;
 }
 
-// For the next thread that works on this run, unless another was quicker.
+// For the next thread that works on this run, unless another was quicker. A run that waits for an answer may do
+// so for long: other runs get what it does not need meanwhile.
 void Run::keep_call(Call* call) noexcept {
   call->check_keeps_nothing();
+  Call* unneeded = nullptr;
   {
     Guard guard(lock());
     if (bodies_.spare_call == nullptr) bodies_.spare_call = std::exchange(call, nullptr);
+    if (state().last_status == RunStatus::asking) unneeded = std::exchange(bodies_.spare_call, nullptr);
   }
   if (call != nullptr) Ref<Call>::adopt(call).reset();
+  if (unneeded != nullptr) runtime_->keep_spare(*this, unneeded);
 }
 
 Status Run::call_body(Call& call, Ref<Error>& error) noexcept {

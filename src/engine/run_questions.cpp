@@ -112,7 +112,7 @@ void Run::hand_over_answer(Locked locked, const Invocation& invocation,
                            Notifications& notifications) noexcept {
   Call* call = invocation.journal->call;
   if (call == nullptr) return;
-  const Journal::Answer& answer = invocation.journal->answers.back();
+  const Journal::Answer& answer = invocation.journal->answers().back();
   const auto [first, last] = call->cold_->on_answer.equal_range(answer.request_id);
   for (auto waiting = first; waiting != last; ++waiting) {
     waiting->second->answer = answer.value;

@@ -50,7 +50,7 @@ bool Run::wait_until(Guard& guard, int64_t timeout_ms, bool can_come_early,
 // take long, unless none of them has come in a while: then they may all be waiting for this one.
 bool Run::takes_next(Locked, LeftLying& left_lying) noexcept {
   const Invocation* next = life_.started ? next_startable(state()) : nullptr;
-  waiting_.helpers_know = next != nullptr;
+  bodies_.helpers_know = next != nullptr;
   if (next == nullptr) {
     left_lying = {};
     return false;
@@ -95,7 +95,7 @@ bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
     waiting_.helpers += help ? 1 : 0;
     const bool may_come = waiting_.changed.wait(guard, until_ms);
     waiting_.helpers -= help ? 1 : 0;
-    --waiting_.sleepers;
+    waiting_.woke();
     if (!kThreads && !may_come) return false;
   }
   if (tells_time) {
@@ -123,7 +123,7 @@ bool Run::sleep_in_pause(Guard& guard, bool& may_tell) {
   if (!kThreads) return false;
   ++waiting_.sleepers;
   const bool is_woken = waiting_.changed.wait(guard, may_tell ? deadline_after(kLongMs) : -1);
-  --waiting_.sleepers;
+  waiting_.woke();
   if (is_woken || !rests_in_pause(guard)) return true;
   if (runtime_->executor().helping() == Helping::always) return false;
   may_tell = false;

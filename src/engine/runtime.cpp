@@ -500,21 +500,24 @@ void Runtime::look_at_leaving(RunEntry& run) noexcept {
   if (std::exchange(run.is_leaving_, false)) take_out(lane.leaving, run);
 }
 
-void Runtime::keep_spares(const RunEntry& run, InvocationPool& pool, Call* call) noexcept {
+void Runtime::keep_spare(const RunEntry& run, Call* call) noexcept {
   Lane& lane = lane_of(run);
-  if (call != nullptr) {
-    {
-      Guard guard(lane.lock);
-      keep_call(lane, call);
-    }
-    if (call != nullptr) Ref<Call>::adopt(call).reset();
+  {
+    Guard guard(lane.lock);
+    keep_call(lane, call);
   }
-  if (pool.has_blocks()) keep_blocks(lane, pool.hand_on());
+  if (call != nullptr) Ref<Call>::adopt(call).reset();
 }
 
-[[gnu::noinline]] void Runtime::keep_blocks(Lane& lane, InvocationPool::Blocks blocks) noexcept {
+void Runtime::keep_spares(const RunEntry& run, InvocationPool& pool, Call* call) noexcept {
+  if (call != nullptr) keep_spare(run, call);
+  if (pool.has_blocks()) keep_blocks(lane_of(run), pool.hand_on());
+}
+
+[[gnu::noinline]] void Runtime::keep_blocks(Lane& lane,
+                                            std::unique_ptr<InvocationPool::Blocks> blocks) noexcept {
 #ifdef BLAZEN_INVARIANTS
-  for (const InvocationPool::Block& block : blocks) {
+  for (const InvocationPool::Block& block : blocks->row) {
     for (const Invocation& item : block)
       check_keeps_nothing(!item.event && !item.journal && item.level == 0, "an invocation between two runs");
   }

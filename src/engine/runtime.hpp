@@ -244,6 +244,8 @@ class Runtime final : public Object, private EngineScope::Later {
   void delist(RunEntry& run, Call* spare_call = nullptr) noexcept;
   // What a run that is gone leaves to the next: its call, which may be null, and its invocations.
   void keep_spares(const RunEntry& run, InvocationPool& pool, Call* call) noexcept;
+  // A call that its run does not need for now.
+  void keep_spare(const RunEntry& run, Call* call) noexcept;
 
   // Without a lock of the engine. The run is told the time then, or earlier, if it is still listed.
   void arm(RunEntry& run, int64_t due_ms) noexcept;
@@ -347,7 +349,7 @@ class Runtime final : public Object, private EngineScope::Later {
     size_t spare_call_count = 0;
     size_t spare_blocks_count = 0;
     Call* spare_calls[kSparesMax] = {};
-    InvocationPool::Blocks spare_blocks[kSparesMax];
+    std::unique_ptr<InvocationPool::Blocks> spare_blocks[kSparesMax];
   };
   // A power of two: it is found by shifting.
   struct Lane : LaneContent {
@@ -362,7 +364,7 @@ class Runtime final : public Object, private EngineScope::Later {
   bool is_inside() const noexcept;
   void look_who_is_inside() noexcept;
   static void keep_call(Lane& lane, Call*& call) noexcept;
-  static void keep_blocks(Lane& lane, InvocationPool::Blocks blocks) noexcept;
+  static void keep_blocks(Lane& lane, std::unique_ptr<InvocationPool::Blocks> blocks) noexcept;
   static void take_out(RunEntry*& list, RunEntry& run) noexcept;
   static void put_in(RunEntry*& list, RunEntry& run) noexcept;
   void unlink(Lane& lane, RunEntry& run) noexcept;

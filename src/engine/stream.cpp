@@ -44,8 +44,9 @@ void StreamLog::leave_wants(Stream& stream) noexcept {
   for (const Wants::iterator at : std::exchange(stream.routed_wants_, {})) readers_->routed_wants.erase(at);
 }
 
-void StreamLog::add(Stream* stream, uint64_t from) {
+void StreamLog::add(Stream* stream, uint64_t from, const Limits& limits) {
   if (!readers_) readers_ = std::make_unique<Readers>();
+  readers_->items_max = limits.stream_items;
   Cursors::make(stream->cursor_);
   Cursors::make(stream->lifecycle_);
   if (readers_->subscribers.size() == readers_->subscribers.capacity())

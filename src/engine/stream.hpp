@@ -44,8 +44,10 @@ struct StreamOptions {
 
 class StreamLog {
  public:
-  // limits: those of the workflow, which outlive it. next_sequence: of the item that will be published next.
-  StreamLog(const Limits& limits, uint64_t next_sequence) : limits_(limits), first_(next_sequence) {}
+  // limits: those of the workflow. next_sequence: of the item that will be published next.
+  StreamLog(const Limits& limits, uint64_t next_sequence)
+      : first_(next_sequence),
+        retained_max_(static_cast<uint32_t>(std::min<uint64_t>(limits.stream_retained, UINT32_MAX))) {}
 
   struct Item {
     Ref<Event> event;
@@ -66,8 +68,8 @@ class StreamLog {
   bool may_hold() const noexcept { return readers_ && readers_->holders != 0; }
   bool holds() const noexcept { return readers_ && readers_->holding != 0; }
 
-  // Its cursors are set here. Throws std::bad_alloc, and has changed nothing then.
-  void add(Stream* stream, uint64_t from);
+  // Its cursors are set here. limits: those of the workflow. Throws std::bad_alloc, and has changed nothing then.
+  void add(Stream* stream, uint64_t from, const Limits& limits);
   void remove(Stream* stream) noexcept;
   // Neither fails: an item that memory does not suffice for is missed by all, and they are told. Items that
   // leave the log go to `dropped`, to be let go of outside the lock. No event: that memory failed already.
@@ -106,12 +108,13 @@ class StreamLog {
   void pop(EndedEvents& dropped) noexcept;
   void pop_lifecycle(EndedEvents& dropped) noexcept;
 
-  uint64_t items_max() const noexcept { return limits_.stream_items; }
-  uint64_t retained_max() const noexcept { return limits_.stream_retained; }
+  // Without readers, nothing is kept for them.
+  uint64_t items_max() const noexcept { return readers_ ? readers_->items_max : 0; }
+  uint64_t retained_max() const noexcept { return retained_max_; }
 
-  const Limits& limits_;
   uint64_t first_;  // the number of the first item in the log, or of the next one to come
-  Ring<Ref<Event>> items_;
+  [[no_unique_address]] Ring<Ref<Event>> items_;
+  const uint32_t retained_max_;
   // Of those that subscribe; most logs only retain.
   struct Readers {
     uint64_t lifecycle_first = 0;  // counts them; a position, not a number that anybody sees
@@ -128,6 +131,7 @@ class StreamLog {
     size_t listeners = 0;
     size_t holders = 0;
     size_t holding = 0;  // that hold the run back
+    uint64_t items_max = 0;
   };
   std::unique_ptr<Readers> readers_;  // null until the first one comes; then it stays
 };

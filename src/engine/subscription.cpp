@@ -121,7 +121,7 @@ void Run::close_stream(Stream& stream, bool tells) noexcept {
   while (stream.calling_ != 0 && !EngineScope::inside()) {
     ++waiting_.sleepers;
     waiting_.changed.wait(guard, -1);
-    --waiting_.sleepers;
+    waiting_.woke();
   }
   if (waiting_.sleepers > 0) waiting_.changed.wake_all();
   Notifications notifications;

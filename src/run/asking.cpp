@@ -128,18 +128,17 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
   if (!instead_of.empty())
     divergence =
         make_report("send_diverged", invocation, question_members(id, instead_of, commands), commands);
-  Questions::DeadlineNode deadline;
-  if (tick.question->deadline_ms != 0) deadline = Questions::make_deadline();
+  Questions::NewDeadline deadline;
+  if (tick.question->deadline_ms != 0)
+    deadline = state.questions.make_deadline(tick.question->deadline_ms, tick.question->default_answer);
   invocation.journal->note_question(id, tick.question->digest);
   withdraw_question(state, invocation, tick.question->instead_of, commands);
   if (divergence) publish(state, std::move(divergence), commands);
   request->id = ++state.event_id_last;
   Question& question = open_question(state, request, &invocation, tick.now_ms, commands);
-  if (!deadline.empty()) {
-    question.deadline_ms = tick.question->deadline_ms;
-    question.default_answer = tick.question->default_answer;
-    state.questions.set_deadline(question, std::move(deadline), add_ms(tick.now_ms, question.deadline_ms));
-  }
+  if (deadline.deadline)
+    state.questions.set_deadline(question, std::move(deadline),
+                                 add_ms(tick.now_ms, tick.question->deadline_ms));
   attach(state, question, tick, commands);
 }
 
@@ -235,7 +234,7 @@ void answer_body(RunState& state, Question& question, const Ref<Value>& value, i
     state.asking.remove(asker);
     requeue(state, asker);
   } else if (asker->place == Place::in_flight) {
-    journal.answers.back().is_unseen = true;
+    journal.answers().back().is_unseen = true;
   }
 }
 
@@ -283,7 +282,7 @@ void withdraw(RunState& state, const Tick& tick, Commands& commands) {
 bool answer_by_default(RunState& state, int64_t now_ms, Commands& commands) {
   if (state.pause != Pause::none || state.questions.first_due_ms() > now_ms) return false;
   Question& question = *state.questions.first_due();
-  answer_body(state, question, Ref<Value>(question.default_answer), now_ms, commands);
+  answer_body(state, question, Ref<Value>(question.deadline()->default_answer), now_ms, commands);
   return true;
 }
 

@@ -11,10 +11,10 @@ namespace blazen {
 // own, which the ticks that know the time set. Timers are due by it; the time-outs of steps, whose bodies run
 // all the same, by the runtime's.
 struct RunClock {
-  bool runs = false;
   int64_t elapsed_ms = 0;   // when it was set last
   int64_t set_ms = 0;       // that moment, by the runtime's clock
   int64_t set_date_ms = 0;  // that moment, as a date; of a clock that runs, it means nothing
+  bool runs = false;
 
   int64_t at(int64_t now_ms) const noexcept {
     return runs && now_ms > set_ms ? add_ms(elapsed_ms, now_ms - set_ms) : elapsed_ms;

@@ -17,12 +17,14 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   Commands::Cold& cold = commands.cold();
   const auto drop = [&cold](auto& queue) noexcept { queue.leave_to(cold.dropped, cold.dropped_late); };
   drop(state.ready);
-  drop(state.parked);
   drop(state.interrupted);
   drop(state.asking);
-  cold.dropped.append(state.interrupted_parked);
-  cold.dropped_late.join(state.interrupted_waiting);
-  state.interrupted_waiting_count = 0;
+  if (state.rare) {
+    drop(state.rare->parked);
+    cold.dropped.append(state.rare->interrupted_parked);
+    cold.dropped_late.join(state.rare->interrupted_waiting);
+    state.rare->interrupted_waiting_count = 0;
+  }
   cold.dropped_timers.take(state.timers);
   cold.dropped_questions.take(state.questions);
   for (StepState& step : state.steps) {

@@ -13,10 +13,10 @@ Invocation* find_invocation(const RunState& state, uint64_t id) noexcept {
   };
   look_through(state.in_flight);
   look_through(state.interrupted);
-  look_through(state.interrupted_waiting);
-  look_through(state.interrupted_parked);
+  look_through(rare_queues(state).interrupted_waiting);
+  look_through(rare_queues(state).interrupted_parked);
   look_through(state.ready);
-  look_through(state.parked);
+  look_through(rare_queues(state).parked);
   look_through(state.asking);
   for (const StepState& step : state.steps) {
     if (!step.queues) continue;

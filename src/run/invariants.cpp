@@ -28,12 +28,12 @@ class Checker {
 
   void check() {
     require_size(walk<ById>(state_.ready, Place::ready), state_.ready.size());
-    require_size(walk<ById>(state_.parked, Place::parked), state_.parked.size());
+    require_size(walk<ById>(rare_queues(state_).parked, Place::parked), rare_queues(state_).parked.size());
     require_size(walk<ByStart>(state_.in_flight, Place::in_flight), state_.in_flight.size());
     require_size(walk<ByStart>(state_.interrupted, Place::interrupted), state_.interrupted.size());
-    require_size(walk<ByStepAndStart>(state_.interrupted_waiting, Place::interrupted_waiting),
-                 state_.interrupted_waiting_count);
-    walk<ByStart>(state_.interrupted_parked, Place::interrupted_parked);
+    require_size(walk<ByStepAndStart>(rare_queues(state_).interrupted_waiting, Place::interrupted_waiting),
+                 rare_queues(state_).interrupted_waiting_count);
+    walk<ByStart>(rare_queues(state_).interrupted_parked, Place::interrupted_parked);
     require_size(walk<ById>(state_.asking, Place::asking), state_.asking.size());
     size_t permitted = 0;
     for (const StepState& step : state_.steps) {
@@ -165,8 +165,9 @@ class Checker {
             "more effects repeated than there are");
     require(repeated == 0 || item.place == Place::in_flight, 8, "effects repeated by one that does not run");
     if (!item.journal) return;
-    for (const Journal::Answer& answer : item.journal->answers)
-      require(item.journal->asked.contains(answer.request_id), 10, "an answer to what nobody has asked");
+    for (const Journal::Answer& answer : item.journal->answers())
+      require(item.journal->asked.find(answer.request_id) != nullptr, 10,
+              "an answer to what nobody has asked");
   }
 
   void check_ids() {
@@ -233,7 +234,7 @@ class Checker {
               "one that failed asks still");
       require(state_.questions.find(question.request->correlation()) == &question, 10,
               "a question is not found");
-      require(question.asker == nullptr || question.asker->journal->asked.contains(ids.back()), 10,
+      require(question.asker == nullptr || question.asker->journal->asked.find(ids.back()) != nullptr, 10,
               "who asks does not know it");
     }
     std::sort(ids.begin(), ids.end());

@@ -113,7 +113,10 @@ class InvocationList {
 class InvocationPool {
  public:
   using Block = std::vector<Invocation>;
-  using Blocks = std::vector<Block>;
+  struct Blocks {
+    std::vector<Block> row;
+    size_t opened = 0;  // so many of them were taken from
+  };
 
   InvocationPool() noexcept = default;
   InvocationPool(const InvocationPool&) = delete;
@@ -154,32 +157,35 @@ class InvocationPool {
   void drop_spares() noexcept { spare_journal_.reset(); }
 
   // The blocks of a run that is gone, for one that has not begun.
-  void adopt(Blocks blocks) noexcept {
+  void adopt(std::unique_ptr<Blocks> blocks) noexcept {
     blocks_ = std::move(blocks);
-    for (const Block& block : blocks_) available_ += block.size();
+    for (const Block& block : blocks_->row) available_ += block.size();
   }
   // As new: nothing of the host's goes with them, nor where they stood. A run that never started has had no
   // end, and its invocations stand in their queues still.
-  Blocks hand_on() noexcept {
-    for (size_t i = 0; i < next_block_; ++i) {
-      for (Invocation& item : blocks_[i]) item = Invocation{};
+  std::unique_ptr<Blocks> hand_on() noexcept {
+    for (; blocks_->opened > 0; --blocks_->opened) {
+      for (Invocation& item : blocks_->row[blocks_->opened - 1]) item = Invocation{};
     }
-    return std::exchange(blocks_, {});
+    return std::move(blocks_);
   }
-  bool has_blocks() const noexcept { return !blocks_.empty(); }
+  bool has_blocks() const noexcept { return blocks_ != nullptr; }
 
  private:
   static constexpr size_t kFirstBlock = 2;
+  static constexpr size_t kSecondBlock = 4;
   static constexpr size_t kBlockMax = 4096;
 
   void add_block() {
-    const size_t size = blocks_.empty() ? 16 : std::min(blocks_.back().size() * 4, kBlockMax);
-    blocks_.reserve(blocks_.size() + 1);
-    blocks_.emplace_back(size);
+    if (!blocks_) blocks_ = std::make_unique<Blocks>();
+    std::vector<Block>& row = blocks_->row;
+    const size_t size = row.empty() ? kSecondBlock : std::min(row.back().size() * 4, kBlockMax);
+    row.reserve(row.size() + 1);
+    row.emplace_back(size);
     available_ += size;
   }
   void open_block() noexcept {
-    Block& block = blocks_[next_block_++];
+    Block& block = blocks_->row[blocks_->opened++];
     unused_ = block.data();
     unused_end_ = unused_ + block.size();
   }
@@ -188,8 +194,7 @@ class InvocationPool {
   Invocation* unused_ = first_;
   Invocation* unused_end_ = first_ + kFirstBlock;
   size_t available_ = kFirstBlock;  // free ones, and those in blocks that were never taken
-  size_t next_block_ = 0;
-  Blocks blocks_;
+  std::unique_ptr<Blocks> blocks_;  // null until one is needed
   std::unique_ptr<Journal> spare_journal_;
   Invocation first_[kFirstBlock];
 };

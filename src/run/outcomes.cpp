@@ -22,9 +22,9 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
 [[gnu::noinline]] void leave_journal(RunState& state, Invocation* invocation, Commands& commands) noexcept {
   withdraw_questions(state, invocation);
   if (state.collects) leave_collects(state, *invocation, commands);
-  if (invocation->journal->answers.empty()) return state.pool.give_journal(std::move(invocation->journal));
+  if (invocation->journal->answers().empty()) return state.pool.give_journal(std::move(invocation->journal));
   commands.more = true;
-  invocation->journal->next = std::move(commands.cold().dropped_journals);
+  invocation->journal->next() = std::move(commands.cold().dropped_journals);
   commands.cold().dropped_journals = std::move(invocation->journal);
 }
 

@@ -33,7 +33,36 @@ struct StepState {
   uint32_t abandoned = 0;
   std::unique_ptr<PermitQueues> queues;  // null: the step needs no permits
 };
-using StepStates = std::vector<StepState>;
+
+// One for each step, and nothing beside them: whoever makes an array of them with `new` pays for its length too.
+class StepStates {
+ public:
+  StepStates() noexcept = default;
+  StepStates(const StepStates&) = delete;
+  StepStates& operator=(const StepStates&) = delete;
+  ~StepStates() {
+    std::destroy(begin(), end());
+    ::operator delete(steps_);
+  }
+  // Once. Throws std::bad_alloc.
+  void make(size_t count) {
+    steps_ = static_cast<StepState*>(::operator new(count * sizeof(StepState)));
+    std::uninitialized_value_construct_n(steps_, count);
+    count_ = static_cast<uint32_t>(count);
+  }
+  size_t size() const noexcept { return count_; }
+  const StepState* data() const noexcept { return steps_; }
+  StepState& operator[](size_t step) noexcept { return steps_[step]; }
+  const StepState& operator[](size_t step) const noexcept { return steps_[step]; }
+  StepState* begin() noexcept { return steps_; }
+  StepState* end() noexcept { return steps_ + count_; }
+  const StepState* begin() const noexcept { return steps_; }
+  const StepState* end() const noexcept { return steps_ + count_; }
+
+ private:
+  StepState* steps_ = nullptr;
+  uint32_t count_ = 0;
+};
 
 // The ready ones of all steps that have permits.
 class Permitted {

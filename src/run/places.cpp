@@ -34,7 +34,7 @@ void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
   StepState& step = state.steps[invocation->step];
   if (definition.elsewhere()) {
     invocation->place = Place::parked;
-    state.parked.push_back(invocation);
+    state.rare->parked.push_back(invocation);
     ++step.parked;
   } else if (step.permits == 0) {
     make_ready(state, invocation);
@@ -61,9 +61,9 @@ namespace {
 // A permit has come free: those that were interrupted come first, then the one that has waited longest.
 [[gnu::noinline]] void hand_on_permit(RunState& state, StepIndex index) noexcept {
   StepState& step = state.steps[index];
-  if (Invocation* item = state.interrupted_waiting.first_of_step(index)) {
-    state.interrupted_waiting.remove(item);
-    --state.interrupted_waiting_count;
+  if (Invocation* item = rare_queues(state).interrupted_waiting.first_of_step(index)) {
+    state.rare->interrupted_waiting.remove(item);
+    --state.rare->interrupted_waiting_count;
     item->place = Place::interrupted;
     state.interrupted.insert(item);
     ++step.admitted;
@@ -113,7 +113,7 @@ void requeue(RunState& state, Invocation* invocation) noexcept {
   StepState& step = state.steps[invocation->step];
   if (definition.elsewhere()) {
     invocation->place = Place::parked;
-    state.parked.insert(invocation);
+    state.rare->parked.insert(invocation);
     ++step.parked;
   } else if (step.permits == 0) {
     invocation->place = Place::ready;
@@ -189,18 +189,18 @@ void leave_queue(RunState& state, Invocation* invocation) noexcept {
       return hand_on();
     case Place::waiting: return step.queues->waiting.remove(invocation);
     case Place::parked:
-      state.parked.remove(invocation);
+      state.rare->parked.remove(invocation);
       --step.parked;
       return;
     case Place::backing_off: return forget_retry(state, *invocation);
     case Place::asking: return state.asking.remove(invocation);
     case Place::interrupted: state.interrupted.remove(invocation); return hand_on();
     case Place::interrupted_waiting:
-      state.interrupted_waiting.remove(invocation);
-      --state.interrupted_waiting_count;
+      state.rare->interrupted_waiting.remove(invocation);
+      --state.rare->interrupted_waiting_count;
       return;
     case Place::interrupted_parked:
-      state.interrupted_parked.remove(invocation);
+      state.rare->interrupted_parked.remove(invocation);
       --step.parked;
       return;
     case Place::in_flight:
@@ -233,12 +233,12 @@ void restore_in_flight(RunState& state, Invocation* invocation) noexcept {
   invocation->start = ++state.start_last;
   if (definition.elsewhere()) {
     invocation->place = Place::interrupted_parked;
-    state.interrupted_parked.push_back(invocation);
+    state.rare->interrupted_parked.push_back(invocation);
     ++step.parked;
   } else if (!has_permit(step)) {
     invocation->place = Place::interrupted_waiting;
-    state.interrupted_waiting.insert(invocation);
-    ++state.interrupted_waiting_count;
+    state.rare->interrupted_waiting.insert(invocation);
+    ++state.rare->interrupted_waiting_count;
   } else {
     invocation->place = Place::interrupted;
     state.interrupted.push_back(invocation);

@@ -16,8 +16,7 @@ std::string sixteen_digits(uint64_t number) {
 QuestionName name_question(const Invocation& invocation, uint64_t place, uint64_t digest) {
   std::string first = "i" + std::to_string(invocation.id) + "." + std::to_string(place);
   if (!invocation.journal) return {std::move(first), {}};
-  const auto asked = invocation.journal->asked.find(first);
-  if (asked == invocation.journal->asked.end() || asked->second == digest) return {std::move(first), {}};
+  if (!invocation.journal->has_asked_another(first, digest)) return {std::move(first), {}};
   return {first + "." + sixteen_digits(digest), first};
 }
 

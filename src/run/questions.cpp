@@ -16,13 +16,19 @@ struct Questions::Table {
   // Kept for the next ones; more are given back.
   static constexpr size_t kSparesMax = 16;
 
+  // What one has that has many, or deadlines.
+  struct More {
+    std::vector<Question*> buckets;  // a power of two; empty while there are few
+    Deadlines deadlines;
+  };
+
   Question* first = nullptr;
   Question* last = nullptr;
-  size_t size = 0;
-  Question* spares = nullptr;
-  size_t spare_count = 0;
-  std::vector<Question*> buckets;  // a power of two; empty while there are few
-  Deadlines deadlines;
+  Question* spares = &own;
+  uint32_t size = 0;
+  uint32_t spare_count = 1;
+  std::unique_ptr<More> more;
+  Question own;  // most runs that ask need no other
 
   Table() noexcept = default;
   Table(const Table&) = delete;
@@ -32,10 +38,18 @@ struct Questions::Table {
     delete_all(spares);
   }
 
-  static void delete_all(Question* item) noexcept {
-    while (item != nullptr) delete std::exchange(item, item->next());
+  void delete_all(Question* item) noexcept {
+    while (item != nullptr) {
+      Question* gone = std::exchange(item, item->next());
+      if (gone != &own) delete gone;
+    }
   }
-  Question** bucket_of(uint64_t hash) noexcept { return &buckets[hash & (buckets.size() - 1)]; }
+  bool has_buckets() const noexcept { return more && !more->buckets.empty(); }
+  More& need_more() {
+    if (!more) more = std::make_unique<More>();
+    return *more;
+  }
+  Question** bucket_of(uint64_t hash) noexcept { return &more->buckets[hash & (more->buckets.size() - 1)]; }
   void put_into_bucket(Question& question) noexcept {
     Question** bucket = bucket_of(question.hash_);
     question.next_in_bucket_ = std::exchange(*bucket, &question);
@@ -57,7 +71,7 @@ Question* Questions::last() const noexcept { return table_ ? table_->last : null
 
 Question* Questions::find(std::string_view id) const noexcept {
   if (empty()) return nullptr;
-  if (table_->buckets.empty()) {
+  if (!table_->has_buckets()) {
     Question* item = table_->first;
     while (item != nullptr && item->request->correlation() != id) item = item->next_;
     return item;
@@ -83,8 +97,8 @@ void Questions::reserve(size_t count) {
 
 // Room for so many in the buckets.
 void Questions::Table::grow(size_t count) {
-  if (count <= std::max(kFew, buckets.size())) return;
-  buckets = std::vector<Question*>(std::bit_ceil(count) * 2, nullptr);
+  if (count <= std::max(kFew, more ? more->buckets.size() : 0)) return;
+  need_more().buckets = std::vector<Question*>(std::bit_ceil(count) * 2, nullptr);
   for (Question* item = first; item != nullptr; item = item->next_) {
     item->hash_ = hash_text(item->request->correlation());
     put_into_bucket(*item);
@@ -101,7 +115,6 @@ Question& Questions::add(Ref<Event> request, Invocation* asker, int64_t asked_ms
   question.since_ms = since_ms;
   question.calls_back = false;
   question.handed_out = false;
-  question.deadline_ms = 0;
   table.link(question);
   return question;
 }
@@ -118,47 +131,57 @@ void Questions::Table::link(Question& question) noexcept {
     if (newest != nullptr) newest->previous_of_asker_ = &question;
     question.next_of_asker_ = std::exchange(newest, &question);
   }
-  if (buckets.empty()) return;
+  if (!has_buckets()) return;
   question.hash_ = hash_text(question.request->correlation());
   put_into_bucket(question);
 }
 
-Questions::DeadlineNode Questions::make_deadline() {
+Questions::Deadlines& Questions::deadlines() const noexcept { return table_->more->deadlines; }
+
+Questions::NewDeadline Questions::make_deadline(int64_t after_ms, Ref<Value> default_answer) {
+  if (!table_) table_ = std::make_unique<Table>();
+  table_->need_more();
   Deadlines one;
   one.try_emplace({});
-  return one.extract(one.begin());
+  auto deadline = std::make_unique<Question::Deadline>();
+  deadline->after_ms = after_ms;
+  deadline->default_answer = std::move(default_answer);
+  return {std::move(deadline), one.extract(one.begin())};
 }
 
-void Questions::set_deadline(Question& question, DeadlineNode node, int64_t due_ms) noexcept {
-  question.due_ms_ = due_ms;
-  node.key() = {due_ms, question.request->id};
-  node.mapped() = &question;
-  table_->deadlines.insert(std::move(node));
+void Questions::set_deadline(Question& question, NewDeadline made, int64_t due_ms) noexcept {
+  question.deadline_ = std::move(made.deadline);
+  question.deadline_->due_ms = due_ms;
+  made.node.key() = {due_ms, question.request->id};
+  made.node.mapped() = &question;
+  deadlines().insert(std::move(made.node));
 }
 
 // The order stays as it is.
 void Questions::shift_deadlines(int64_t by_ms) noexcept {
-  if (empty() || table_->deadlines.empty()) return;
+  if (first_due() == nullptr) return;
   Deadlines earlier;
-  earlier.swap(table_->deadlines);
+  earlier.swap(deadlines());
   while (!earlier.empty()) {
-    DeadlineNode node = earlier.extract(earlier.begin());
-    Question& question = *node.mapped();
-    set_deadline(question, std::move(node), add_ms(question.due_ms_, by_ms));
+    Deadlines::node_type node = earlier.extract(earlier.begin());
+    int64_t& due_ms = node.mapped()->deadline_->due_ms;
+    due_ms = add_ms(due_ms, by_ms);
+    node.key().first = due_ms;
+    deadlines().insert(std::move(node));
   }
 }
 
 Question* Questions::first_due() const noexcept {
-  return empty() || table_->deadlines.empty() ? nullptr : table_->deadlines.begin()->second;
+  return empty() || !table_->more || deadlines().empty() ? nullptr : deadlines().begin()->second;
 }
 
 int64_t Questions::first_due_ms() const noexcept {
   const Question* first = first_due();
-  return first == nullptr ? INT64_MAX : first->due_ms_;
+  return first == nullptr ? INT64_MAX : first->deadline_->due_ms;
 }
 
 void Questions::remove(Question& question) noexcept {
-  if (question.deadline_ms != 0) table_->deadlines.erase({question.due_ms_, question.request->id});
+  if (question.deadline_) deadlines().erase({question.deadline_->due_ms, question.request->id});
   table_->unlink(question);
   table_->keep(&question);
 }
@@ -174,7 +197,7 @@ void Questions::Table::unlink(Question& question) noexcept {
     if (question.next_of_asker_ != nullptr)
       question.next_of_asker_->previous_of_asker_ = question.previous_of_asker_;
   }
-  if (buckets.empty()) return;
+  if (!has_buckets()) return;
   Question** at = bucket_of(question.hash_);
   while (*at != &question) at = &(*at)->next_in_bucket_;
   *at = question.next_in_bucket_;
@@ -182,8 +205,8 @@ void Questions::Table::unlink(Question& question) noexcept {
 
 void Questions::Table::keep(Question* question) noexcept {
   question->request.reset();
-  question->default_answer.reset();
-  if (spare_count >= kSparesMax) {
+  question->deadline_.reset();
+  if (spare_count >= kSparesMax && question != &own) {
     delete question;
     return;
   }

@@ -28,11 +28,19 @@ struct Question {
   Invocation* asker = nullptr;  // null: an event asks, and an event will answer
   int64_t asked_ms = 0;         // the date
   int64_t since_ms = kNoTime;   // the same moment by the runtime's clock; not stored
-  int64_t deadline_ms = 0;      // so long after it was asked, it is answered with its default; 0: never
-  Ref<Value> default_answer;    // the engine's own copy: nothing of the host goes with it
   bool calls_back = false;      // its body waits in flight
   bool handed_out = false;      // the engine's, and not stored: the host's handler has it
   uint32_t membership = 0;      // in a scope, where an event asks (scopes.hpp)
+
+  // What few of them have.
+  struct Deadline {
+    int64_t after_ms = 0;       // so long after it was asked, it is answered with its default
+    Ref<Value> default_answer;  // the engine's own copy: nothing of the host goes with it
+    int64_t due_ms = 0;         // its key among the deadlines
+  };
+  const Deadline* deadline() const noexcept { return deadline_.get(); }  // null: none
+  // 0: never.
+  int64_t deadline_ms() const noexcept { return deadline_ ? deadline_->after_ms : 0; }
 
   static constexpr int64_t kNoTime = INT64_MIN;  // in another process
 
@@ -52,7 +60,7 @@ struct Question {
   Question* previous_of_asker_ = nullptr;
   Question* next_in_bucket_ = nullptr;
   uint64_t hash_ = 0;
-  int64_t due_ms_ = 0;  // its key among the deadlines, where it has one
+  std::unique_ptr<Deadline> deadline_;
 };
 
 class Questions {
@@ -73,11 +81,14 @@ class Questions {
   void reserve(size_t count);
   // Those that have a deadline, by when it is, and by the ids of their requests: the logarithm of their number.
   using Deadlines = std::map<std::pair<int64_t, uint64_t>, Question*>;
-  using DeadlineNode = Deadlines::node_type;
-  // What set_deadline() takes. Throws std::bad_alloc.
-  static DeadlineNode make_deadline();
+  // What set_deadline() takes: makes sure that it cannot fail. Throws std::bad_alloc.
+  struct NewDeadline {
+    std::unique_ptr<Question::Deadline> deadline;
+    Deadlines::node_type node;
+  };
+  NewDeadline make_deadline(int64_t after_ms, Ref<Value> default_answer);
   // due_ms: by the runtime's clock; of a run that comes from a snapshot and has not begun to move, by the date.
-  void set_deadline(Question& question, DeadlineNode node, int64_t due_ms) noexcept;
+  void set_deadline(Question& question, NewDeadline made, int64_t due_ms) noexcept;
   // All of them are so much later.
   void shift_deadlines(int64_t by_ms) noexcept;
   // The one that is first, and when; INT64_MAX: there is none.
@@ -117,6 +128,7 @@ class Questions {
  private:
   // Most runs never ask: a pointer until one does.
   struct Table;
+  Deadlines& deadlines() const noexcept;
   std::unique_ptr<Table> table_;
 };
 

@@ -88,9 +88,10 @@ QuestionList::QuestionList(const RunState& state, int64_t now_ms, int64_t date_m
   questions_.reserve(std::min(most, state.questions.size()));
   for (const Question& question : state.questions) {
     if (questions_.size() == most) break;
-    questions_.push_back({question.request, question.asker == nullptr ? 0 : question.asker->id,
-                          question.asked_ms, question.age_ms(now_ms, date_ms),
-                          question.deadline_ms == 0 ? 0 : add_ms(question.asked_ms, question.deadline_ms)});
+    questions_.push_back(
+        {question.request, question.asker == nullptr ? 0 : question.asker->id, question.asked_ms,
+         question.age_ms(now_ms, date_ms),
+         question.deadline_ms() == 0 ? 0 : add_ms(question.asked_ms, question.deadline_ms())});
   }
 }
 
@@ -134,7 +135,8 @@ RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t 
   }
   delayed_count_ = delayed_count(state);
   if (!has_ended(state)) in_flight_count_ = state.in_flight.size();
-  if (whom == For::its_end) in_flight_count_ += state.interrupted.size() + state.interrupted_waiting_count;
+  if (whom == For::its_end)
+    in_flight_count_ += state.interrupted.size() + rare_queues(state).interrupted_waiting_count;
   if (!has_ended(state))
     queued_count_ = state.open - in_flight_count_ - retrying_count(state) - state.asking.size();
   retry_count_ = retrying_count(state);
@@ -198,7 +200,7 @@ void RunDescription::copy_work(const RunState& state) {
   // They are not in the order of their start.
   const auto add_interrupted = [&] {
     add_first(state.interrupted);
-    add_first(state.interrupted_waiting, SIZE_MAX);
+    add_first(rare_queues(state).interrupted_waiting, SIZE_MAX);
   };
   // At the end of a run, those that were in flight in a snapshot and have not begun again are in flight too.
   const bool is_end = whom_ == For::its_end;
@@ -213,9 +215,9 @@ void RunDescription::copy_work(const RunState& state) {
   }
   found.clear();
   if (!is_end) add_interrupted();
-  add_first(state.interrupted_parked);
+  add_first(rare_queues(state).interrupted_parked);
   add_first(state.ready);
-  add_first(state.parked);
+  add_first(rare_queues(state).parked);
   for (const StepState& step : state.steps) {
     if (!step.queues) continue;
     if (!step.queues->ready.empty()) add_first(step.queues->ready);

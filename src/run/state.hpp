@@ -61,18 +61,29 @@ struct KeptSection {
 // By the ids of the questions. The logarithm of their number.
 using EarlyAnswers = std::map<std::string, Ref<Value>, std::less<>>;
 
+// Queues in which nothing ever stands in most runs: of workflows with steps elsewhere, and of runs that come from a
+// snapshot with invocations in flight.
+struct RareQueues {
+  InvocationQueue<ById> parked;  // of steps elsewhere
+  // In flight in the snapshot that this run comes from, of steps that have fewer permits here.
+  InvocationTree<ByStepAndStart> interrupted_waiting;
+  InvocationList interrupted_parked;  // the same, of steps elsewhere, by start
+  uint32_t interrupted_waiting_count = 0;
+};
+
+// Small members lie side by side: there may be a million runs that wait for somebody.
 struct RunState {
   Ref<Workflow> workflow;
   RunId id{};
   Phase phase = Phase::created;
+  TypeId last_type =
+      kUnknownType;  // of the last event, for a stall to name; kUnknownType: see last_unhandled
 
   uint64_t event_id_last = 0;
   uint64_t invocation_id_last = 0;
   uint64_t write_last = 0;   // the version that the last write of the state got
   uint64_t stream_last = 0;  // the sequence number of the last published item
   uint64_t start_last = 0;   // orders the invocations in flight; not stored
-  TypeId last_type =
-      kUnknownType;  // of the last event, for a stall to name; kUnknownType: see last_unhandled
   std::unique_ptr<std::string> last_unhandled;
 
   Ref<KeyTable> state;    // null: empty
@@ -92,43 +103,47 @@ struct RunState {
   StepStates steps;
   InvocationQueue<ById> ready;           // of steps that need no permit
   Permitted permitted;                   // of the others: ready, with a permit
-  InvocationQueue<ById> parked;          // of steps elsewhere
   InvocationQueue<ByStart> in_flight;    // their bodies run, or are pending
   InvocationQueue<ByStart> interrupted;  // were in flight in the snapshot that this run comes from
-  InvocationTree<ByStepAndStart> interrupted_waiting;  // the same, of steps that have fewer permits here
-  InvocationList interrupted_parked;                   // the same, of steps elsewhere, by start
-  InvocationQueue<ById> asking;                        // left the body to wait for an answer
-  uint64_t open = 0;                                   // invocations in any of these lists and in `waiting`
-  uint32_t in_flight_asking = 0;                       // of those in flight, which wait for an answer
-  uint32_t interrupted_waiting_count = 0;
-  uint32_t abandoned = 0;  // the sum over the steps; not stored
-  Timers timers;           // attempts that begin again, and events that are delayed
+  InvocationQueue<ById> asking;          // left the body to wait for an answer
+  std::unique_ptr<RareQueues> rare;      // null: see rare_queues()
+  uint64_t open = 0;                     // invocations in any of these lists and in `waiting`
+  uint32_t in_flight_asking = 0;         // of those in flight, which wait for an answer
+  uint32_t abandoned = 0;                // the sum over the steps; not stored
+  Timers timers;                         // attempts that begin again, and events that are delayed
   Questions questions;
   std::unique_ptr<Scopes> scopes;  // of a workflow with joins, from the first that is opened on; null: none
   std::unique_ptr<Collects> collects;           // what bodies collect; null: nothing was
   std::unique_ptr<EarlyAnswers> early_answers;  // for questions that are not asked yet; null: none
-  RunClock clock;
-  Pause pause = Pause::none;
-  RunStatus last_status =
-      RunStatus::running;  // as of the last tick: status_of(), or running where nobody asked
+  [[no_unique_address]] RunClock clock;
   // The engine's, and not stored: no step is started while a subscriber holds the run back; what happens is
   // reported while somebody listens.
   bool held = false;
   bool watched = false;
+  Pause pause = Pause::none;
+  RunStatus last_status =
+      RunStatus::running;  // as of the last tick: status_of(), or running where nobody asked
   InvocationPool pool;
 };
 
 [[gnu::always_inline]] inline void make_steps(RunState& state) {
   const std::vector<StepDefinition>& definitions = state.workflow->steps();
-  state.steps.resize(definitions.size());
+  state.steps.make(definitions.size());
   bool has_permits = false;
   for (size_t i = 0; i < definitions.size(); ++i) {
     state.steps[i].permits = definitions[i].concurrency_max;
+    if (definitions[i].elsewhere() && !state.rare) state.rare = std::make_unique<RareQueues>();
     if (definitions[i].concurrency_max == 0) continue;
     has_permits = true;
     state.steps[i].queues = std::make_unique<PermitQueues>();
   }
   if (has_permits) state.permitted.make_room(definitions.size());
+}
+
+// Where there are none, empty ones.
+inline const RareQueues& rare_queues(const RunState& state) noexcept {
+  static constinit const RareQueues none;
+  return state.rare ? *state.rare : none;
 }
 
 // Empty: there was none.
@@ -170,7 +185,8 @@ inline bool has_timers(const RunState& state) noexcept { return !state.timers.em
   for (const StepState& step : state.steps) {
     if (step.abandoned == 0) continue;
     const auto index = static_cast<StepIndex>(&step - state.steps.data());
-    if (!step.queues->waiting.empty() || state.interrupted_waiting.first_of_step(index) != nullptr)
+    if (!step.queues->waiting.empty() ||
+        rare_queues(state).interrupted_waiting.first_of_step(index) != nullptr)
       return true;
   }
   return false;
@@ -187,7 +203,8 @@ inline RunStatus status_of(const RunState& state) noexcept {
   if (state.pause == Pause::now || (state.pause == Pause::drain && busy(state) == 0))
     return RunStatus::paused;
   if (is_moving(state)) return RunStatus::running;
-  if (!state.parked.empty() || !state.interrupted_parked.empty()) return RunStatus::elsewhere;
+  if (state.rare && (!state.rare->parked.empty() || !state.rare->interrupted_parked.empty()))
+    return RunStatus::elsewhere;
   return state.questions.empty() ? RunStatus::waiting : RunStatus::asking;
 }
 

@@ -59,7 +59,7 @@ std::string summarize(const RunState& state) {
   };
   count(state.in_flight, counts);
   count(state.interrupted, counts);
-  count(state.interrupted_waiting, counts);
+  count(rare_queues(state).interrupted_waiting, counts);
   take("in flight");
   count(state.ready, counts);
   for (const StepState& step : state.steps) {
@@ -74,8 +74,8 @@ std::string summarize(const RunState& state) {
     if (timer.invocation != nullptr) ++counts[timer.invocation->step];
   }
   take("to be tried again");
-  count(state.parked, counts);
-  count(state.interrupted_parked, counts);
+  count(rare_queues(state).parked, counts);
+  count(rare_queues(state).interrupted_parked, counts);
   take("elsewhere");
   Part delayed(text, "delayed events");
   for (const auto& [key, timer] : state.timers) {

@@ -329,7 +329,7 @@ struct Commands {
     cold_->dropped_questions.clear();
     cold_->dropped_early.reset();
     std::unique_ptr<Journal>& journals = cold_->dropped_journals;
-    while (journals) journals = std::move(journals->next);
+    while (journals) journals = std::move(journals->next());
     Ref<Group>& groups = cold_->dropped_groups;
     while (groups) groups = std::move(groups->next);
     cold_->dropped_scopes.reset();

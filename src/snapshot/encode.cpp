@@ -25,27 +25,29 @@ SnapshotCut::Queued work_and_effects_of(const Invocation& invocation, SnapshotCu
   if (!invocation.journal) return work;
   work.effects = invocation.journal->made;
   uint64_t position = 0;
-  for (const Journal::Answer& answer : invocation.journal->answers) {
+  for (const Journal::Answer& answer : invocation.journal->answers()) {
     if (answer.value) {
       cut.answers.push_back({invocation.id, position++, answer.request_id, answer.value, nullptr});
     } else {
       cut.withdrawn.push_back({invocation.id, answer.request_id});
     }
   }
-  for (const auto& [request_id, digest] : invocation.journal->asked)
+  invocation.journal->asked.walk([&](const std::string& request_id, uint64_t digest) {
     cut.asked.push_back({invocation.id, request_id, digest});
+  });
   return work;
 }
 
 void cut_in_flight(const RunState& state, SnapshotCut& cut) {
-  cut.in_flight.reserve(state.interrupted.size() + state.interrupted_waiting_count + state.in_flight.size());
+  cut.in_flight.reserve(state.interrupted.size() + rare_queues(state).interrupted_waiting_count +
+                        state.in_flight.size());
   const auto take = [&cut](const Invocation* item) {
     cut.in_flight.push_back({item->start, work_and_effects_of(*item, cut)});
     return true;
   };
   state.interrupted.walk(take);
-  state.interrupted_waiting.walk(take);
-  state.interrupted_parked.walk(take);
+  rare_queues(state).interrupted_waiting.walk(take);
+  rare_queues(state).interrupted_parked.walk(take);
   state.in_flight.walk(take);
 }
 
@@ -60,7 +62,7 @@ void cut_queue(const Queue& queue, SnapshotCut& cut) {
 void cut_queued(const RunState& state, SnapshotCut& cut) {
   cut.queued.reserve(state.open - cut.in_flight.size());
   cut_queue(state.ready, cut);
-  cut_queue(state.parked, cut);
+  cut_queue(rare_queues(state).parked, cut);
   for (const StepState& step : state.steps) {
     if (!step.queues) continue;
     cut_queue(step.queues->ready, cut);
@@ -84,8 +86,8 @@ void cut_waiting(const RunState& state, SnapshotCut& cut) {
     return true;
   });
   for (const Question& question : state.questions) {
-    if (question.deadline_ms != 0)
-      cut.deadlines.push_back({cut.questions.size(), question.deadline_ms, question.default_answer});
+    if (const Question::Deadline* deadline = question.deadline())
+      cut.deadlines.push_back({cut.questions.size(), deadline->after_ms, deadline->default_answer});
     cut.questions.push_back(
         {question.request, question.asker == nullptr ? 0 : question.asker->id, question.asked_ms});
   }

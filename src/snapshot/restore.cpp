@@ -270,11 +270,6 @@ std::vector<Ref<Value>> restore_answers(const SnapshotDocument& document, Reviva
   return answers;
 }
 
-// They come in their order.
-void take_asked(Journal& effects, const SnapshotDocument::Asked& item) {
-  effects.asked.emplace_hint(effects.asked.end(), item.request_id, item.digest);
-}
-
 std::unique_ptr<Journal> restore_effects(std::span<const uint8_t> bytes) {
   if (bytes.empty()) return nullptr;
   auto effects = std::make_unique<Journal>();
@@ -527,6 +522,7 @@ Ref<Error> restore_invocations(const SnapshotDocument& document, const std::vect
     return invocation;
   };
   state.pool.reserve(document.in_flight.size() + document.queued.size());
+  if (!document.in_flight.empty() && !state.rare) state.rare = std::make_unique<RareQueues>();
   for (const SnapshotDocument::Queued& item : document.in_flight) restore_in_flight(state, take(item));
   for (const SnapshotDocument::Queued& item : document.queued)
     restore_queued_or_waiting(state, take(item), waiting);
@@ -540,7 +536,8 @@ Ref<Error> restore_invocations(const SnapshotDocument& document, const std::vect
     const SnapshotDocument::Answer& item = document.answers[i];
     effects_of(item.id).add_answer(item.request_id, answers[i]);
   }
-  for (const SnapshotDocument::Asked& item : document.asked) take_asked(effects_of(item.id), item);
+  for (const SnapshotDocument::Asked& item : document.asked)
+    effects_of(item.id).note_question(item.request_id, item.digest);
   for (const SnapshotDocument::Withdrawn& item : document.withdrawn)
     effects_of(item.id).add_answer(item.request_id, nullptr);
   state.questions.reserve(document.questions.size());
@@ -554,10 +551,8 @@ Ref<Error> restore_invocations(const SnapshotDocument& document, const std::vect
   // By the date, until the run begins to move.
   for (const SnapshotDocument::Deadline& item : document.deadlines) {
     Question& question = *questions[item.question];
-    Questions::DeadlineNode node = Questions::make_deadline();
-    question.default_answer = item.default_answer.make();
-    question.deadline_ms = item.deadline_ms;
-    state.questions.set_deadline(question, std::move(node), add_ms(question.asked_ms, item.deadline_ms));
+    Questions::NewDeadline made = state.questions.make_deadline(item.deadline_ms, item.default_answer.make());
+    state.questions.set_deadline(question, std::move(made), add_ms(question.asked_ms, item.deadline_ms));
   }
   if (!document.has_scopes) return nullptr;
   return ScopeRestoration(document, steps, events, invocations, state).restore();

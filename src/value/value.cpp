@@ -9,7 +9,7 @@ constinit Value Value::null_{Value::Null{}};
 
 Ref<Value> Value::copy(Tag tag, std::string_view data, std::string_view codec) {
   const size_t codec_bytes = codec.empty() ? 0 : codec.size() + 1;
-  Value* value = allocate(tag, data.size() + 1 + codec_bytes);
+  Value* value = allocate(tag, false, data.size() + 1 + codec_bytes);
   char* tail = value->tail();
   if (!data.empty()) std::memcpy(tail, data.data(), data.size());
   tail[data.size()] = '\0';
@@ -21,41 +21,34 @@ Ref<Value> Value::copy(Tag tag, std::string_view data, std::string_view codec) {
 
 Ref<Value> Value::adopt(Tag tag, const void* data, size_t size, std::string_view codec, void* user_data,
                         DropFn drop) {
-  Value* value = allocate(tag, codec.empty() ? 0 : codec.size() + 1);
-  value->data_ = static_cast<const char*>(data);
-  value->size_ = size;
-  value->put_codec(value->tail(), codec);
-  value->user_data_ = user_data;
-  value->drop_ = drop;
-  return Ref<Value>::adopt(value);
+  return make_hosts(tag, {static_cast<const char*>(data), size}, codec, {user_data, drop, nullptr});
 }
 
 Ref<Value> Value::live(void* object, std::string_view label, DropFn drop, SerializeFn function) {
-  Value* value = allocate(Tag::live, sizeof function + (label.empty() ? 0 : label.size() + 1));
-  std::memcpy(value->tail(), &function, sizeof function);
-  value->put_codec(value->tail() + sizeof function, label);
-  value->user_data_ = object;
-  value->drop_ = drop;
+  return make_hosts(Tag::live, {}, label, {object, drop, function});
+}
+
+Ref<Value> Value::make_hosts(Tag tag, std::string_view data, std::string_view codec, const Host& host) {
+  Value* value = allocate(tag, true, sizeof host + (codec.empty() ? 0 : codec.size() + 1));
+  new (value->tail()) Host(host);
+  value->data_ = data.data();
+  value->size_ = data.size();
+  value->put_codec(value->tail() + sizeof host, codec);
   return Ref<Value>::adopt(value);
 }
 
-SerializeFn Value::serialize() const noexcept {
-  SerializeFn function = nullptr;
-  if (tag_ == Tag::live) std::memcpy(&function, this + 1, sizeof function);
-  return function;
-}
+SerializeFn Value::serialize() const noexcept { return tag_ == Tag::live ? host().serialize : nullptr; }
 
 void Value::destroy(Value* value) noexcept {
-  const DropFn drop = value->drop_;
-  void* user_data = value->user_data_;
+  const Host host = value->is_hosts_ ? value->host() : Host{};
   value->~Value();
   ::operator delete(value);
-  call_drop(drop, user_data);
+  call_drop(host.drop, host.user_data);
 }
 
-Value* Value::allocate(Tag tag, size_t tail_bytes) {
+Value* Value::allocate(Tag tag, bool is_hosts, size_t tail_bytes) {
   void* memory = ::operator new(sizeof(Value) + tail_bytes);
-  return new (memory) Value(tag);
+  return new (memory) Value(tag, is_hosts);
 }
 
 char* Value::put_codec(char* to, std::string_view codec) noexcept {
@@ -63,7 +56,7 @@ char* Value::put_codec(char* to, std::string_view codec) noexcept {
   std::memcpy(to, codec.data(), codec.size());
   to[codec.size()] = '\0';
   codec_ = to;
-  codec_size_ = static_cast<uint32_t>(codec.size());
+  codec_size_ = static_cast<uint32_t>(codec.size()) & 0x7fffffffU;
   return to + codec.size() + 1;
 }
 

@@ -50,31 +50,45 @@ class Value final : public Object {
   Tag tag() const noexcept { return tag_; }
   std::string_view data() const noexcept { return {data_, size_}; }
   std::string_view codec() const noexcept { return {codec_, codec_size_}; }
-  void* object() const noexcept { return tag_ == Tag::live ? user_data_ : nullptr; }
+  void* object() const noexcept { return tag_ == Tag::live ? host().user_data : nullptr; }
   // What drop will be called with; null where it is another one, or none.
   void* made_with(DropFn drop) const noexcept {
-    return drop != nullptr && drop == drop_ ? user_data_ : nullptr;
+    return drop != nullptr && is_hosts_ && drop == host().drop ? host().user_data : nullptr;
   }
   // Null: no snapshot can keep it.
   SerializeFn serialize() const noexcept;
 
  private:
-  explicit Value(Tag tag) noexcept : Object(Kind::value), tag_(tag) {}
+  // What the host keeps an interest in: behind the object, since a copy has none of it.
+  struct Host {
+    void* user_data;
+    DropFn drop;
+    SerializeFn serialize;  // of a LIVE value
+  };
+
+  Value(Tag tag, bool is_hosts) noexcept
+      : Object(Kind::value), tag_(tag), codec_size_(0), is_hosts_(is_hosts ? 1 : 0) {}
   struct Null {};
   constexpr explicit Value(Null) noexcept
-      : Object(Kind::value, kImmortal), tag_(Tag::json), size_(4), data_("null") {}
+      : Object(Kind::value, kImmortal),
+        tag_(Tag::json),
+        codec_size_(0),
+        is_hosts_(0),
+        size_(4),
+        data_("null") {}
   static Value null_;
-  static Value* allocate(Tag tag, size_t tail_bytes);
+  static Value* allocate(Tag tag, bool is_hosts, size_t tail_bytes);
+  static Ref<Value> make_hosts(Tag tag, std::string_view data, std::string_view codec, const Host& host);
+  const Host& host() const noexcept { return *reinterpret_cast<const Host*>(this + 1); }
   char* tail() noexcept { return reinterpret_cast<char*>(this + 1); }
   char* put_codec(char* to, std::string_view codec) noexcept;
 
   Tag tag_;
-  uint32_t codec_size_ = 0;
+  uint32_t codec_size_ : 31;
+  uint32_t is_hosts_ : 1;  // a Host stands behind it
   size_t size_ = 0;
   const char* data_ = nullptr;
   const char* codec_ = "";
-  void* user_data_ = nullptr;
-  DropFn drop_ = nullptr;
 };
 
 }  // namespace blazen

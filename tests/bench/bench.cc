@@ -454,6 +454,58 @@ void add_question(const std::string& name) {
   });
 }
 
+// Runs that wait for a human, each with 1 KiB of input: the step that was given it has asked a question. The bytes
+// are what malloc has given out for one of them, without its input.
+void add_parked(const std::string& name, By by) {
+  row(name, [by](benchmark::State& state) {
+    constexpr uint64_t kRuns = 1000;
+    const auto ask = [](void*, blazen_context* context, const blazen_event*, blazen_error** error) {
+      blazen_question question = BLAZEN_QUESTION_INIT;
+      question.prompt = "Go on?";
+      question.prompt_length = 6;
+      blazen_value* answer = nullptr;
+      const blazen_status status = blazen_context_ask(context, &question, &answer, error);
+      blazen_value_release(answer);
+      return status;
+    };
+    const auto go_on = [](void*, blazen_context* context, const blazen_event* event, blazen_error** error) {
+      return emit(context, kLink, event, error);
+    };
+    const Workflow workflow = make_workflow({{"begin", BLAZEN_START_EVENT, go_on}, {"ask", kLink, ask}});
+    const std::string input = '"' + std::string(1022, 'x') + '"';
+    std::vector<Run> runs(kRuns);
+    std::vector<Value> inputs(kRuns);
+    size_t bytes = 0;
+    const auto park_all = [&] {
+      const size_t before = heap_bytes();
+      for (Value& value : inputs) value = make_json(input);
+      const size_t with_inputs = heap_bytes();
+      for (size_t i = 0; i < kRuns; ++i) {
+        runs[i] = start_run(runtime_of(by), workflow.get(), inputs[i].get());
+        if (by == By::poll) {
+          poll(runtime_of(by));
+        } else {
+          check(blazen_run_wait_until(runs[i].get(), BLAZEN_UNTIL_ASKING, BLAZEN_FOREVER, nullptr, nullptr));
+        }
+      }
+      if (with_inputs > before) bytes = heap_bytes() - with_inputs;
+    };
+    compare(
+        state, "run", kRuns, {.bytes_max = 1536},
+        [&] {
+          const double park_s = seconds(park_all, clock_of(by));
+          for (Run& run : runs) {
+            close(run);
+            run.reset();
+          }
+          for (Value& value : inputs) value.reset();
+          return park_s;
+        },
+        [] { return reference_chain(2 * kRuns); });
+    state.counters["bytes"] = static_cast<double>(bytes) / kRuns;
+  });
+}
+
 // The call alone, within a body; what becomes of the events is not in the figure.
 void add_emit(const std::string& name) {
   row(name, [](benchmark::State& state) {
@@ -501,6 +553,8 @@ void add_routing() {
 #endif
   add_emit("emit");
   add_question("question");
+  add_parked("parked/pump", By::poll);
+  add_parked("parked/threads", By::wait);
 }
 
 // ----------------------------------------------------------------------------------------------------- state

@@ -123,7 +123,8 @@ TEST(InvocationQueue, AllAreDrained) {
 TEST(InvocationQueue, TheLowestOfAllStepsIsPermittedFirst) {
   std::mt19937 random(11);
   for (size_t round = 0; round < 100; ++round) {
-    StepStates steps(1 + random() % 40);
+    StepStates steps;
+    steps.make(1 + random() % 40);
     for (StepState& step : steps) step.queues = std::make_unique<PermitQueues>();
     Permitted permitted;
     permitted.make_room(steps.size());

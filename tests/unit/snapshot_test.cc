@@ -418,7 +418,7 @@ TEST(Snapshot, WhatIsParkedGoesOnWhereTheStepIs) {
   Driver home(restored(in_flight, sample_workflow(Hosting::without_remote)));
   EXPECT_EQ(status_of(home.state), RunStatus::elsewhere);
   EXPECT_EQ(home.dispatch(), nullptr);
-  EXPECT_EQ(home.state.interrupted_parked.front()->id, remote->id);
+  EXPECT_EQ(home.state.rare->interrupted_parked.front()->id, remote->id);
   EXPECT_EQ(snapshot(home.state), in_flight);
 }
 
