@@ -64,10 +64,7 @@ Ref<Error> refuse_question(const RunState& state, const Output& output) noexcept
   Question* open = state.questions.find(id);
   if (open != nullptr && !open->calls_back && (open->asker == nullptr || open->asker == &invocation))
     state.questions.remove(*open);
-  const auto is_it = [&](const auto& timer) {
-    return timer.second.type == kInputRequestType && timer.second.event->correlation() == id;
-  };
-  const auto delayed = std::find_if(state.timers.begin(), state.timers.end(), is_it);
+  const auto delayed = state.timers.find_question(id);
   if (delayed == state.timers.end()) return;
   commands.more = true;
   commands.cold().dropped_timers.insert(state.timers.extract(delayed));

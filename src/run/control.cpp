@@ -69,8 +69,13 @@ void pass_time(RunState& state, int64_t date_ms) {
     return due_ms > kDueMin + passed_ms ? due_ms - passed_ms : kDueMin;
   };
   Timers missed;
-  missed.reserve(state.timers.count(TimerClass::retry) + state.timers.count(TimerClass::delay));
-  for (const auto& [key, timer] : state.timers) missed.add({passed(key.due_ms), key.what, key.id}, timer);
+  missed.reserve(state.timers.count(TimerClass::retry) + state.timers.count(TimerClass::delay),
+                 state.timers.question_count());
+  for (const auto& [key, timer] : state.timers) {
+    const int64_t due_ms = passed(key.due_ms);
+    if (timer.invocation != nullptr) timer.invocation->set_due_ms(due_ms);
+    missed.add({due_ms, key.what, key.id}, timer);
+  }
   state.timers = std::move(missed);
 }
 

@@ -44,7 +44,7 @@ class Checker {
     for (const auto& [key, timer] : state_.timers) {
       if (key.what != TimerClass::retry) continue;
       const Invocation* item = timer.invocation;
-      require(item->place == Place::backing_off && key.id == item->id, 1,
+      require(item->place == Place::backing_off && key.id == item->id && key.due_ms == item->due_ms(), 1,
               "an invocation is not where its place says");
       check_invocation(*item);
     }

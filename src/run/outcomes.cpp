@@ -127,8 +127,7 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
   const int64_t began_ms = state.clock.at(delay_ms == 0 ? tick.now_ms - tick.rounded_ms : tick.now_ms);
   state.timers.reserve(1);
   leave_place(state, tick);
-  state.timers.add({add_ms(began_ms, delay_ms), TimerClass::retry, invocation->id},
-                   {.invocation = invocation});
+  add_retry(state, invocation, add_ms(began_ms, delay_ms));
   invocation->place = Place::backing_off;
   ++invocation->attempt;
   if (invocation->journal) {

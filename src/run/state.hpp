@@ -181,6 +181,12 @@ inline size_t delayed_count(const RunState& state) noexcept { return state.timer
 // Of the invocations that are open: those that wait for their next attempt.
 inline size_t retrying_count(const RunState& state) noexcept { return state.timers.count(TimerClass::retry); }
 
+// Its next attempt begins then. Reserved.
+inline void add_retry(RunState& state, Invocation* invocation, int64_t due_ms) noexcept {
+  invocation->set_due_ms(due_ms);
+  state.timers.add({due_ms, TimerClass::retry, invocation->id}, {.invocation = invocation});
+}
+
 inline bool has_timers(const RunState& state) noexcept { return !state.timers.empty(); }
 
 // Somebody waits for a permit that an abandoned body has. It will come when the body is back.

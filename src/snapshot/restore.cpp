@@ -328,7 +328,7 @@ void restore_queued_or_waiting(RunState& state, Invocation* invocation, Waiting&
   if (const int64_t* due_ms = waiting.due(invocation->id)) {
     invocation->place = Place::backing_off;
     state.timers.reserve(1);
-    state.timers.add({*due_ms, TimerClass::retry, invocation->id}, {.invocation = invocation});
+    add_retry(state, invocation, *due_ms);
     ++state.open;
   } else if (waiting.asks(invocation->id)) {
     restore_asking(state, invocation);
@@ -347,8 +347,7 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
   if (finds) invocations.reserve(document.in_flight.size() + document.queued.size());
   const auto take = [&](const SnapshotDocument::Queued& work) {
     std::unique_ptr<Journal> effects = restore_effects(work.effects);
-    Invocation* invocation = state.pool.take();
-    invocation->id = work.id;
+    Invocation* invocation = state.pool.take(work.id);
     invocation->step = steps[work.step];
     invocation->attempt = work.attempt;
     invocation->event = events[work.event];
@@ -407,9 +406,9 @@ void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>
   for (const SnapshotDocument::Delayed& item : document.delayed) {
     const Ref<Event>& event = events[item.event];
     const StepIndex target = item.step == SnapshotDocument::kNoIndex ? kNoStep : steps[item.step];
-    state.timers.reserve(1);
-    state.timers.add({item.due_ms, TimerClass::delay, event->id},
-                     {nullptr, event, state.workflow->find_type(event->type()), target});
+    const TypeId type = state.workflow->find_type(event->type());
+    state.timers.reserve(1, type == kInputRequestType ? 1 : 0);
+    state.timers.add({item.due_ms, TimerClass::delay, event->id}, {nullptr, event, type, target});
   }
 }
 
