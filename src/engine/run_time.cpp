@@ -32,7 +32,7 @@ int64_t Run::next_due(Locked) const noexcept {
     at_ms = std::min(at_ms, state().timers.first_due_ms());
     if (at_ms != INT64_MAX) due_ms = add_ms(state().clock.set_ms, at_ms - state().clock.elapsed_ms);
   }
-  if (state().pause == Pause::none) due_ms = std::min(due_ms, state().questions.first_due_ms());
+  if (state().pause == Pause::none) due_ms = std::min(due_ms, state().deadlines.first_due_ms());
   return due_ms;
 }
 

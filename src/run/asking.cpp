@@ -21,6 +21,12 @@ namespace blazen {
   return state.questions.add(request, asker, commands.date_ms, now_ms);
 }
 
+void close_question(RunState& state, Question& question) noexcept {
+  if (question.deadline_ms != 0)
+    state.deadlines.remove({question.due_ms, DeadlineClass::question, question.request->id});
+  state.questions.remove(question);
+}
+
 namespace {
 
 Ref<Error> refuse_count(const RunState& state, size_t count) noexcept {
@@ -63,7 +69,7 @@ Ref<Error> refuse_question(const RunState& state, const Output& output) noexcept
   if (id.empty()) return;
   Question* open = state.questions.find(id);
   if (open != nullptr && !open->calls_back && (open->asker == nullptr || open->asker == &invocation))
-    state.questions.remove(*open);
+    close_question(state, *open);
   const auto delayed = state.timers.find_question(id);
   if (delayed == state.timers.end()) return;
   commands.more = true;
@@ -123,8 +129,8 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
   if (!instead_of.empty())
     divergence =
         make_report("send_diverged", invocation, question_members(id, instead_of, commands), commands);
-  Questions::DeadlineNode deadline;
-  if (tick.question->deadline_ms != 0) deadline = Questions::make_deadline();
+  Deadlines::Node deadline;
+  if (tick.question->deadline_ms != 0) deadline = state.deadlines.make_node();
   invocation.journal->note_question(id, tick.question->digest);
   withdraw_question(state, invocation, tick.question->instead_of, commands);
   if (divergence) publish(state, std::move(divergence), commands);
@@ -133,7 +139,7 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
   if (!deadline.empty()) {
     question.deadline_ms = tick.question->deadline_ms;
     question.default_answer = tick.question->default_answer;
-    state.questions.set_deadline(question, std::move(deadline), add_ms(tick.now_ms, question.deadline_ms));
+    set_deadline(state, question, add_ms(tick.now_ms, question.deadline_ms), std::move(deadline));
   }
   attach(state, question, tick, commands);
 }
@@ -205,7 +211,7 @@ void answer_with_event(RunState& state, Question& question, Tick& tick, Commands
     return;
   }
   reserve_for(state, tick, deliveries, commands);
-  state.questions.remove(question);
+  close_question(state, question);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
@@ -216,7 +222,7 @@ void answer_body(RunState& state, Question& question, const Ref<Value>& value, i
   Journal& journal = *asker->journal;
   journal.add_answer(question.request->correlation(), value);
   const bool calls_back = question.calls_back;
-  state.questions.remove(question);
+  close_question(state, question);
   if (calls_back) {
     commands.more = true;
     commands.answered = asker;
@@ -268,14 +274,14 @@ void withdraw(RunState& state, const Tick& tick, Commands& commands) {
     return;
   }
   if (question->asker != nullptr) return answer_body(state, *question, nullptr, tick.now_ms, commands);
-  state.questions.remove(*question);
+  close_question(state, *question);
 }
 
 // The first question whose time is up is answered with its default. One at a time: each has somebody to tell. False:
 // there is none.
 bool answer_by_default(RunState& state, int64_t now_ms, Commands& commands) {
-  if (state.pause != Pause::none || state.questions.first_due_ms() > now_ms) return false;
-  Question& question = *state.questions.first_due();
+  if (state.pause != Pause::none || state.deadlines.first_due_ms() > now_ms) return false;
+  Question& question = *state.deadlines.first()->question;
   answer_body(state, question, Ref<Value>(question.default_answer), now_ms, commands);
   return true;
 }

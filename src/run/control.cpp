@@ -23,6 +23,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   state.interrupted_waiting_count = 0;
   cold.dropped_timers.take(state.timers);
   cold.dropped_questions.take(state.questions);
+  cold.dropped_deadlines.take(state.deadlines);
   for (StepState& step : state.steps) {
     step.parked = 0;
     if (!step.queues) continue;
@@ -83,7 +84,8 @@ void pass_time(RunState& state, int64_t date_ms) {
 
 void resume(RunState& state, const Tick& tick) {
   if (tick.time_has_passed) pass_time(state, tick.date_ms);
-  state.questions.shift_deadlines(tick.now_ms - tick.date_ms);
+  state.deadlines.shift(tick.now_ms - tick.date_ms,
+                        [](const Deadline& deadline, int64_t due_ms) { deadline.question->due_ms = due_ms; });
   if (tick.ends_pause) state.pause = Pause::none;
   state.clock.set(tick.now_ms, tick.date_ms, clock_should_run(status_of(state)));
 }

@@ -156,9 +156,11 @@ class Checker {
   void check_questions() {
     std::vector<std::string_view> ids;
     size_t called_back = 0;
+    size_t timed = 0;
     for (const Question& question : state_.questions) {
       ids.push_back(question.request->correlation());
       called_back += question.calls_back ? 1 : 0;
+      timed += question.deadline_ms != 0 ? 1 : 0;
       require(question.asker == nullptr || question.asker->place != Place::free, 10,
               "nobody asks a question");
       require(question.asker == nullptr || question.asker->place != Place::backing_off, 10,
@@ -179,6 +181,13 @@ class Checker {
       return true;
     });
     if (has_ended(state_)) return;
+    size_t deadlines = 0;
+    state_.deadlines.walk([&](const DeadlineKey& key, const Deadline& deadline) {
+      require(deadline.question->due_ms == key.due_ms && deadline.question->request->id == key.id, 10,
+              "a deadline is not that of its question");
+      ++deadlines;
+    });
+    require(deadlines == timed, 10, "deadlines lost count");
     require(asking == state_.in_flight_asking && expected == called_back, 10, "in_flight_asking lost count");
   }
 

@@ -15,7 +15,7 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
   journal.called_back = 0;
   if (has_ended(state)) return;  // they went with the end
   if (was_asking) --state.in_flight_asking;
-  state.questions.remove_of(*invocation);
+  while (Question* newest = journal.questions) close_question(state, *newest);
 }
 
 // The answers are values of the host: they go outside the lock.

@@ -4,7 +4,6 @@
 #include <bit>
 #include <utility>
 
-#include "base/milliseconds.hpp"
 #include "base/text_hash.hpp"
 #include "run/invocation.hpp"
 
@@ -22,7 +21,6 @@ struct Questions::Table {
   Question* spares = nullptr;
   size_t spare_count = 0;
   std::vector<Question*> buckets;  // a power of two; empty while there are few
-  Deadlines deadlines;
 
   Table() noexcept = default;
   Table(const Table&) = delete;
@@ -123,42 +121,7 @@ void Questions::Table::link(Question& question) noexcept {
   put_into_bucket(question);
 }
 
-Questions::DeadlineNode Questions::make_deadline() {
-  Deadlines one;
-  one.try_emplace({});
-  return one.extract(one.begin());
-}
-
-void Questions::set_deadline(Question& question, DeadlineNode node, int64_t due_ms) noexcept {
-  question.due_ms_ = due_ms;
-  node.key() = {due_ms, question.request->id};
-  node.mapped() = &question;
-  table_->deadlines.insert(std::move(node));
-}
-
-// The order stays as it is.
-void Questions::shift_deadlines(int64_t by_ms) noexcept {
-  if (empty() || table_->deadlines.empty()) return;
-  Deadlines earlier;
-  earlier.swap(table_->deadlines);
-  while (!earlier.empty()) {
-    DeadlineNode node = earlier.extract(earlier.begin());
-    Question& question = *node.mapped();
-    set_deadline(question, std::move(node), add_ms(question.due_ms_, by_ms));
-  }
-}
-
-Question* Questions::first_due() const noexcept {
-  return empty() || table_->deadlines.empty() ? nullptr : table_->deadlines.begin()->second;
-}
-
-int64_t Questions::first_due_ms() const noexcept {
-  const Question* first = first_due();
-  return first == nullptr ? INT64_MAX : first->due_ms_;
-}
-
 void Questions::remove(Question& question) noexcept {
-  if (question.deadline_ms != 0) table_->deadlines.erase({question.due_ms_, question.request->id});
   table_->unlink(question);
   table_->keep(&question);
 }
@@ -189,10 +152,6 @@ void Questions::Table::keep(Question* question) noexcept {
   }
   question->next_ = std::exchange(spares, question);
   ++spare_count;
-}
-
-void Questions::remove_of(Invocation& asker) noexcept {
-  while (Question* newest = asker.journal->questions) remove(*newest);
 }
 
 void Questions::take(Questions& other) noexcept { table_ = std::move(other.table_); }

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -29,6 +28,7 @@ struct Question {
   int64_t asked_ms = 0;         // the date
   int64_t since_ms = kNoTime;   // the same moment by the runtime's clock; not stored
   int64_t deadline_ms = 0;      // so long after it was asked, it is answered with its default; 0: never
+  int64_t due_ms = 0;           // its key among the deadlines, where it has one; not stored
   Ref<Value> default_answer;    // the engine's own copy: nothing of the host goes with it
   bool calls_back = false;      // its body waits in flight
   bool handed_out = false;      // the engine's, and not stored: the host's handler has it
@@ -51,7 +51,6 @@ struct Question {
   Question* previous_of_asker_ = nullptr;
   Question* next_in_bucket_ = nullptr;
   uint64_t hash_ = 0;
-  int64_t due_ms_ = 0;  // its key among the deadlines, where it has one
 };
 
 class Questions {
@@ -70,25 +69,12 @@ class Questions {
 
   // Makes sure that the next `count` adds cannot fail. Throws std::bad_alloc.
   void reserve(size_t count);
-  // Those that have a deadline, by when it is, and by the ids of their requests: the logarithm of their number.
-  using Deadlines = std::map<std::pair<int64_t, uint64_t>, Question*>;
-  using DeadlineNode = Deadlines::node_type;
-  // What set_deadline() takes. Throws std::bad_alloc.
-  static DeadlineNode make_deadline();
-  // due_ms: by the runtime's clock; of a run that comes from a snapshot and has not begun to move, by the date.
-  void set_deadline(Question& question, DeadlineNode node, int64_t due_ms) noexcept;
-  // All of them are so much later.
-  void shift_deadlines(int64_t by_ms) noexcept;
-  // The one that is first, and when; INT64_MAX: there is none.
-  Question* first_due() const noexcept;
-  int64_t first_due_ms() const noexcept;
 
   // Only after a reserve that covers it, and where no other of its id is open. asker: with effects, or null.
   Question& add(Ref<Event> request, Invocation* asker, int64_t asked_ms,
                 int64_t since_ms = Question::kNoTime) noexcept;
+  // One that has no deadline any more: see close_question().
   void remove(Question& question) noexcept;
-  // Those of this invocation, which has journal.
-  void remove_of(Invocation& asker) noexcept;
   // Takes over all that other has, and has none of its own. What their askers know of them is forgotten with
   // them: nobody may look at it any more.
   void take(Questions& other) noexcept;

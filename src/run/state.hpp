@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/milliseconds.hpp"
+#include "run/deadlines.hpp"
 #include "run/invocation.hpp"
 #include "run/key_table.hpp"
 #include "run/permits.hpp"
@@ -49,8 +50,8 @@ enum class Pause : uint32_t { none = 0, now = 1, drain = 2 };
 using RunId = std::array<uint8_t, 16>;
 
 // Time stands still for a run that is paused, parked elsewhere, or waits for a human: it has a clock of its
-// own, which the ticks that know the time set. Timers are due by it; the time-outs of steps, whose bodies run
-// all the same, by the runtime's.
+// own, which the ticks that know the time set. Timers are due by it; deadlines, and the time-outs of steps,
+// whose bodies run all the same, by the runtime's: see deadlines.hpp.
 struct RunClock {
   bool runs = false;
   int64_t elapsed_ms = 0;   // when it was set last
@@ -124,6 +125,7 @@ struct RunState {
   uint32_t abandoned = 0;  // the sum over the steps; not stored
   Timers timers;           // attempts that begin again, and events that are delayed
   Questions questions;
+  Deadlines deadlines;                          // of open questions
   std::unique_ptr<EarlyAnswers> early_answers;  // for questions that are not asked yet; null: none
   RunClock clock;
   Pause pause = Pause::none;
@@ -185,6 +187,12 @@ inline size_t retrying_count(const RunState& state) noexcept { return state.time
 inline void add_retry(RunState& state, Invocation* invocation, int64_t due_ms) noexcept {
   invocation->set_due_ms(due_ms);
   state.timers.add({due_ms, TimerClass::retry, invocation->id}, {.invocation = invocation});
+}
+
+// node: of its deadlines.
+inline void set_deadline(RunState& state, Question& question, int64_t due_ms, Deadlines::Node node) noexcept {
+  question.due_ms = due_ms;
+  state.deadlines.add({due_ms, DeadlineClass::question, question.request->id}, {&question}, std::move(node));
 }
 
 inline bool has_timers(const RunState& state) noexcept { return !state.timers.empty(); }

@@ -217,6 +217,7 @@ struct Commands {
     Ref<Value> answer;      // ask: it was given already
     Timers dropped_timers;
     Questions dropped_questions;
+    Deadlines dropped_deadlines;
     std::unique_ptr<EarlyAnswers> dropped_early;
     std::unique_ptr<Journal> dropped_journals;  // a list
     // Invocations that will never run; their nodes die with the run.
@@ -297,6 +298,7 @@ struct Commands {
     }
     cold_->answer.reset();
     if (!cold_->dropped_timers.empty()) cold_->dropped_timers.clear();
+    cold_->dropped_deadlines.clear();
     cold_->dropped_questions.clear();
     cold_->dropped_early.reset();
     std::unique_ptr<Journal>& journals = cold_->dropped_journals;

@@ -2,8 +2,8 @@
 //
 // One map, by when an entry is due, what it is, and its id: so what is due is in front, and the order in which
 // entries of one moment fire is the same everywhere. Each operation costs the logarithm of their number; the first
-// and the counts are there. A delayed question is found by its id too. (The time of a run itself is one number, and needs no entry; the time-outs of attempts,
-// whose bodies go on while the clock of the run stands still, are in engine/run_time.cpp, by the runtime's clock.)
+// and the counts are there. A delayed question is found by its id too. (The time of a run itself
+// is one number, and needs no entry; what goes by the runtime's clock has a map of its own: deadlines.hpp says why.)
 #pragma once
 
 #include <array>

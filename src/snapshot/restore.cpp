@@ -383,10 +383,10 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
   // By the date, until the run begins to move.
   for (const SnapshotDocument::Deadline& item : document.deadlines) {
     Question& question = *questions[item.question];
-    Questions::DeadlineNode node = Questions::make_deadline();
+    Deadlines::Node node = state.deadlines.make_node();
     question.default_answer = item.default_answer.make();
     question.deadline_ms = item.deadline_ms;
-    state.questions.set_deadline(question, std::move(node), add_ms(question.asked_ms, item.deadline_ms));
+    set_deadline(state, question, add_ms(question.asked_ms, item.deadline_ms), std::move(node));
   }
 }
 
