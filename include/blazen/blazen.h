@@ -1350,7 +1350,7 @@ BLAZEN_API blazen_status blazen_run_apply(blazen_run *run, const blazen_batch *b
 /** Cancels one invocation and lets the run go on: its step fails with BLAZEN_ERROR_CANCELLED, whether it runs (it is told,
  * and what it does counts no more), waits for an answer, its next attempt or a permit, or is queued or elsewhere. retry 1: as
  * its retry policy says; 0: for good. So the run ends by it where no step accepts blazen::StepFailedEvent. For an id that is
- * not open, it answers BLAZEN_ERROR_NOT_FOUND. It looks through the open invocations.
+ * not open, it answers BLAZEN_ERROR_NOT_FOUND.
  * [own: run in | thread: any | block: no | calls: host | since: 0.2] */
 BLAZEN_API blazen_status blazen_run_cancel_invocation(blazen_run *run, uint64_t invocation_id, int32_t retry,
                                                       blazen_error **error);

@@ -140,7 +140,7 @@ bool Run::is_lost(Locked) const noexcept {
   return life_.handles.load(std::memory_order_relaxed) == 0 && listeners_.callback_rounds == 0 &&
          life_.started && state().phase == Phase::running &&
          startable(state()) + state().in_flight.size() == 0 &&
-         (state().pause != Pause::none || (!is_moving(state()) && state().questions.first_due() == nullptr));
+         (state().pause != Pause::none || (!is_moving(state()) && state().deadlines.empty()));
 }
 
 // Without the lock, when all that the last tick wanted has been done.

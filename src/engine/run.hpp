@@ -32,6 +32,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/lock.hpp"
@@ -272,12 +273,13 @@ class Run final : public Object, public RunEntry {
   // Calls that something outside may have to do with.
   void list(Locked locked, Call& call) noexcept;
   void unlist(Locked locked, Call& call) noexcept;
+  void index_listed(Locked locked, Call& call) noexcept;
   // The time of a step's attempt. give_time, reserve_timer: no memory, where false.
   bool give_time(Locked locked, Call& call, Notifications& notifications) noexcept;
   bool reserve_timer(Locked locked, Call& call) noexcept;
   void set_timer(Locked locked, Call& call, int64_t now, Notifications& notifications) noexcept;
   void stop_timer(Locked locked, Call& call) noexcept;
-  Call* find_call(Locked locked, const Invocation& invocation) const noexcept;
+  Call* find_call(Locked locked, const Invocation& invocation);  // throws std::bad_alloc
   Call* find_late(Locked locked, int64_t now) noexcept;
   bool expire_step() noexcept;
   // Its attempt has failed with this error, which is no outcome of its body. call: of one that is in flight.
@@ -412,13 +414,15 @@ class Run final : public Object, public RunEntry {
 
   // Bodies, and the threads that call them. An addition and a removal cost the same however many there are; at
   // the end, those that are listed are told, so many at a time.
+  using CallIndex = std::unordered_map<uint64_t, Call*>;  // by the ids of their invocations
   struct Bodies {
-    Call* listed = nullptr;      // that something outside may have to do with
-    Call* lingering = nullptr;   // abandoned, and not completed by whoever has their invocations
-    AtWork* at_work = nullptr;   // threads inside work()
-    Call* spare_call = nullptr;  // for the next thread
-    uint32_t tasks = 0;          // steps that a host's scheduler was told of and has not run yet
-    bool helpers_know = false;   // those that sleep and would rather work: that something can be started
+    Call* listed = nullptr;                   // that something outside may have to do with
+    std::unique_ptr<CallIndex> listed_index;  // null until somebody looks for one of them
+    Call* lingering = nullptr;                // abandoned, and not completed by whoever has their invocations
+    AtWork* at_work = nullptr;                // threads inside work()
+    Call* spare_call = nullptr;               // for the next thread
+    uint32_t tasks = 0;                       // steps that a host's scheduler was told of and has not run yet
+    bool helpers_know = false;  // those that sleep and would rather work: that something can be started
   } bodies_;
 
   // Timers: the logarithm of the number of attempts.
@@ -438,6 +442,6 @@ class Run final : public Object, public RunEntry {
 };
 
 // A run that waits for somebody takes 1.5 KB in all, beside its data: tests/bench has a row for it.
-static_assert(sizeof(void*) != 8 || sizeof(Run) <= 848);
+static_assert(sizeof(void*) != 8 || sizeof(Run) <= 872);
 
 }  // namespace blazen

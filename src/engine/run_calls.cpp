@@ -1,6 +1,7 @@
 // Calls of a run that something outside may have to do with: deferred ones, and those that want to hear of the
 // end.
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "base/scope.hpp"
@@ -9,12 +10,22 @@
 
 namespace blazen {
 
-void Run::list(Locked, Call& call) noexcept {
+void Run::list(Locked locked, Call& call) noexcept {
   if (std::exchange(call.listed_, true)) return;
   call.previous_listed_ = nullptr;
   call.next_listed_ = bodies_.listed;
   if (bodies_.listed != nullptr) bodies_.listed->previous_listed_ = &call;
   bodies_.listed = &call;
+  if (bodies_.listed_index) index_listed(locked, call);
+}
+
+// Without memory, there is no index until somebody looks for one of them again.
+[[gnu::noinline, gnu::cold]] void Run::index_listed(Locked, Call& call) noexcept {
+  try {
+    bodies_.listed_index->insert_or_assign(call.invocation_id_, &call);
+  } catch (const std::bad_alloc&) {
+    bodies_.listed_index.reset();
+  }
 }
 
 void Run::unlist(Locked, Call& call) noexcept {
@@ -22,6 +33,7 @@ void Run::unlist(Locked, Call& call) noexcept {
   (call.previous_listed_ != nullptr ? call.previous_listed_->next_listed_ : bodies_.listed) =
       call.next_listed_;
   if (call.next_listed_ != nullptr) call.next_listed_->previous_listed_ = call.previous_listed_;
+  if (bodies_.listed_index) bodies_.listed_index->erase(call.invocation_id_);
 }
 
 Ref<Error> Run::check_open(const Call& call) const noexcept {

@@ -8,7 +8,6 @@
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/transaction.hpp"
-#include "run/find_invocation.hpp"
 
 namespace blazen {
 
@@ -34,7 +33,7 @@ int64_t Run::next_due(Locked) const noexcept {
     if (at_ms != INT64_MAX) due_ms = add_ms(state().clock.set_ms, at_ms - state().clock.elapsed_ms);
   }
   if (state().pause != Pause::none) return due_ms;
-  due_ms = std::min(due_ms, state().questions.first_due_ms());
+  due_ms = std::min(due_ms, state().deadlines.first_due_ms());
   if (state().scopes && !state().scopes->deadlines().empty()) {
     const RunClock& clock = state().scopes->clock;
     due_ms = std::min(due_ms, add_ms(clock.set_ms, state().scopes->first_due_ms() - clock.elapsed_ms));
@@ -177,15 +176,19 @@ void Run::fail_from_outside(Transaction& transaction, Invocation& failed, Call* 
 }
 
 // Of an invocation in flight: its body is at work, or has returned and left it to somebody else. As many are
-// looked at as threads are at work, and then those that were deferred.
-Call* Run::find_call(Locked, const Invocation& invocation) const noexcept {
+// looked at as threads are at work; of those that are listed, an index is made by whoever asks first.
+Call* Run::find_call(Locked, const Invocation& invocation) {
   for (const AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
     if (worker->call != nullptr && worker->call->invocation_ == &invocation) return worker->call;
   }
-  for (Call* call = bodies_.listed; call != nullptr; call = call->next_listed_) {
-    if (call->invocation_ == &invocation) return call;
+  if (!bodies_.listed_index) {
+    auto made = std::make_unique<CallIndex>();
+    for (Call* call = bodies_.listed; call != nullptr; call = call->next_listed_)
+      made->insert_or_assign(call->invocation_id_, call);
+    bodies_.listed_index = std::move(made);
   }
-  return nullptr;
+  const auto known = bodies_.listed_index->find(invocation.id);
+  return known == bodies_.listed_index->end() ? nullptr : known->second;
 }
 
 Ref<Error> Run::cancel_invocation(uint64_t id, bool retries) {
@@ -194,7 +197,7 @@ Ref<Error> Run::cancel_invocation(uint64_t id, bool retries) {
   Transaction transaction(*this);
   if (has_ended(state())) return ended_before();
   if (!life_.started) return Error::make(Status::wrong_state, "the run was not started yet");
-  Invocation* invocation = find_invocation(state(), id);
+  Invocation* invocation = state().pool.find(id);
   if (invocation == nullptr)
     return Error::make(Status::not_found, "invocation_id: no invocation " + std::to_string(id) + " is open");
   fail_from_outside(

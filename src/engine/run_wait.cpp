@@ -82,7 +82,7 @@ bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
     const int64_t due_ms = runtime_->next_due();
     const int64_t left_ms = due_ms == INT64_MAX ? INT64_MAX : due_ms - clock.now_ms();
     is_due = left_ms <= 0;
-    if (!is_due && clock.is_hosts() && (has_timers(state()) || state().questions.first_due() != nullptr) &&
+    if (!is_due && clock.is_hosts() && (has_timers(state()) || !state().deadlines.empty()) &&
         busy(state()) == 0)
       return false;
     if (!is_due && !clock.is_hosts() && left_ms != INT64_MAX) {

@@ -21,9 +21,11 @@ namespace blazen {
   return state.questions.add(request, asker, commands.date_ms, now_ms);
 }
 
-// And from its scope.
-void remove_question(RunState& state, Question& question) noexcept {
+// And from its scope, and the deadlines.
+void close_question(RunState& state, Question& question) noexcept {
   leave_scope(state, question.membership);
+  if (question.deadline)
+    state.deadlines.remove({question.deadline->due_ms, DeadlineClass::question, question.request->id});
   state.questions.remove(question);
 }
 
@@ -69,11 +71,8 @@ Ref<Error> refuse_question(const RunState& state, const Output& output) noexcept
   if (id.empty()) return;
   Question* open = state.questions.find(id);
   if (open != nullptr && !open->calls_back && (open->asker == nullptr || open->asker == &invocation))
-    remove_question(state, *open);
-  const auto is_it = [&](const auto& timer) {
-    return timer.second.type == kInputRequestType && timer.second.event->correlation() == id;
-  };
-  const auto delayed = std::find_if(state.timers.begin(), state.timers.end(), is_it);
+    close_question(state, *open);
+  const auto delayed = state.timers.find_question(id);
   if (delayed == state.timers.end()) return;
   leave_scope(state, delayed->second.membership);
   commands.more = true;
@@ -128,17 +127,22 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
   if (!instead_of.empty())
     divergence =
         make_report("send_diverged", invocation, question_members(id, instead_of, commands), commands);
-  Questions::NewDeadline deadline;
-  if (tick.question->deadline_ms != 0)
-    deadline = state.questions.make_deadline(tick.question->deadline_ms, tick.question->default_answer);
+  Deadlines::Node node;
+  std::unique_ptr<Question::Deadline> deadline;
+  if (tick.question->deadline_ms != 0) {
+    node = state.deadlines.make_node();
+    deadline = std::make_unique<Question::Deadline>();
+    deadline->after_ms = tick.question->deadline_ms;
+    deadline->default_answer = tick.question->default_answer;
+  }
   invocation.journal->note_question(id, tick.question->digest);
   withdraw_question(state, invocation, tick.question->instead_of, commands);
   if (divergence) publish(state, std::move(divergence), commands);
   request->id = ++state.event_id_last;
   Question& question = open_question(state, request, &invocation, tick.now_ms, commands);
-  if (deadline.deadline)
-    state.questions.set_deadline(question, std::move(deadline),
-                                 add_ms(tick.now_ms, tick.question->deadline_ms));
+  if (deadline)
+    set_deadline(state, question, add_ms(tick.now_ms, tick.question->deadline_ms), std::move(deadline),
+                 std::move(node));
   attach(state, question, tick, commands);
 }
 
@@ -211,7 +215,7 @@ void answer_with_event(RunState& state, Question& question, Tick& tick, Commands
   if (state.scopes) prepare_in_scope(state, question.membership, tick.outputs.front());
   reserve_for(state, tick, deliveries, commands);
   begin_routing_at(state, question.membership);
-  remove_question(state, question);
+  close_question(state, question);
   route_all(state, tick.outputs, tick.now_ms, commands);
 }
 
@@ -222,7 +226,7 @@ void answer_body(RunState& state, Question& question, const Ref<Value>& value, i
   Journal& journal = *asker->journal;
   journal.add_answer(question.request->correlation(), value);
   const bool calls_back = question.calls_back;
-  state.questions.remove(question);
+  close_question(state, question);
   if (calls_back) {
     commands.more = true;
     commands.answered = asker;
@@ -274,15 +278,15 @@ void withdraw(RunState& state, const Tick& tick, Commands& commands) {
     return;
   }
   if (question->asker != nullptr) return answer_body(state, *question, nullptr, tick.now_ms, commands);
-  remove_question(state, *question);
+  close_question(state, *question);
 }
 
 // The first question whose time is up is answered with its default. One at a time: each has somebody to tell. False:
 // there is none.
 bool answer_by_default(RunState& state, int64_t now_ms, Commands& commands) {
-  if (state.pause != Pause::none || state.questions.first_due_ms() > now_ms) return false;
-  Question& question = *state.questions.first_due();
-  answer_body(state, question, Ref<Value>(question.deadline()->default_answer), now_ms, commands);
+  if (state.pause != Pause::none || state.deadlines.first_due_ms() > now_ms) return false;
+  Question& question = *state.deadlines.first()->question;
+  answer_body(state, question, Ref<Value>(question.deadline->default_answer), now_ms, commands);
   return true;
 }
 

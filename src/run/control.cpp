@@ -27,6 +27,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   }
   cold.dropped_timers.take(state.timers);
   cold.dropped_questions.take(state.questions);
+  cold.dropped_deadlines.take(state.deadlines);
   for (StepState& step : state.steps) {
     step.parked = 0;
     if (!step.queues) continue;
@@ -73,11 +74,13 @@ void pass_time(RunState& state, int64_t date_ms) {
     return due_ms > kDueMin + passed_ms ? due_ms - passed_ms : kDueMin;
   };
   Timers missed;
-  missed.reserve(state.timers.count(TimerClass::retry) + state.timers.count(TimerClass::delay));
+  missed.reserve(state.timers.count(TimerClass::retry) + state.timers.count(TimerClass::delay),
+                 state.timers.question_count());
   for (const auto& [key, timer] : state.timers) {
     const int64_t due_ms = passed(key.due_ms);
-    missed.add({due_ms, key.what, key.id}, timer);
+    if (timer.invocation != nullptr) timer.invocation->set_due_ms(due_ms);
     if (timer.membership != 0) state.scopes->at(timer.membership).due_ms = due_ms;
+    missed.add({due_ms, key.what, key.id}, timer);
   }
   state.timers = std::move(missed);
   if (state.scopes) state.scopes->clock.elapsed_ms = add_ms(state.scopes->clock.elapsed_ms, passed_ms);
@@ -87,7 +90,9 @@ void pass_time(RunState& state, int64_t date_ms) {
 
 void resume(RunState& state, const Tick& tick) {
   if (tick.time_has_passed) pass_time(state, tick.date_ms);
-  state.questions.shift_deadlines(tick.now_ms - tick.date_ms);
+  state.deadlines.shift(tick.now_ms - tick.date_ms, [](const Deadline& deadline, int64_t due_ms) {
+    deadline.question->deadline->due_ms = due_ms;
+  });
   if (tick.ends_pause) state.pause = Pause::none;
   state.clock.set(tick.now_ms, tick.date_ms, clock_should_run(status_of(state)));
   pause_scopes(state, tick.now_ms, state.pause == Pause::none);

@@ -45,7 +45,7 @@ class Checker {
     for (const auto& [key, timer] : state_.timers) {
       if (key.what != TimerClass::retry) continue;
       const Invocation* item = timer.invocation;
-      require(item->place == Place::backing_off && key.id == item->id, 1,
+      require(item->place == Place::backing_off && key.id == item->id && key.due_ms == item->due_ms(), 1,
               "an invocation is not where its place says");
       check_invocation(*item);
     }
@@ -225,9 +225,11 @@ class Checker {
   void check_questions() {
     std::vector<std::string_view> ids;
     size_t called_back = 0;
+    size_t timed = 0;
     for (const Question& question : state_.questions) {
       ids.push_back(question.request->correlation());
       called_back += question.calls_back ? 1 : 0;
+      timed += question.deadline ? 1 : 0;
       require(question.asker == nullptr || question.asker->place != Place::free, 10,
               "nobody asks a question");
       require(question.asker == nullptr || question.asker->place != Place::backing_off, 10,
@@ -248,6 +250,13 @@ class Checker {
       return true;
     });
     if (has_ended(state_)) return;
+    size_t deadlines = 0;
+    state_.deadlines.walk([&](const DeadlineKey& key, const Deadline& deadline) {
+      require(deadline.question->deadline->due_ms == key.due_ms && deadline.question->request->id == key.id,
+              10, "a deadline is not that of its question");
+      ++deadlines;
+    });
+    require(deadlines == timed, 10, "deadlines lost count");
     require(asking == state_.in_flight_asking && expected == called_back, 10, "in_flight_asking lost count");
   }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -41,8 +42,9 @@ inline uint32_t passed_since(uint32_t began_ms, int64_t now_ms) noexcept {
 struct Invocation {
   Invocation* next = nullptr;
   Invocation* previous = nullptr;
-  uint64_t id = 0;     // the idempotency key within the run; given at routing, in that order
-  uint64_t start = 0;  // the order in which invocations in flight were started
+  uint64_t id = 0;  // the idempotency key within the run; given at routing, in that order
+  // The order in which invocations in flight were started. Of one that is backing off, which has none: when it is due.
+  uint64_t start = 0;
   StepIndex step = 0;
   uint32_t attempt = 1;
   Place place = Place::free;
@@ -51,6 +53,10 @@ struct Invocation {
   uint32_t began_ms = 0;      // when its body was called, by the lower half of the clock
   Ref<Event> event;
   std::unique_ptr<Journal> journal;  // null until it sends or publishes something while it runs
+
+  // Its key among the timers, while it is backing off.
+  int64_t due_ms() const noexcept { return static_cast<int64_t>(start); }
+  void set_due_ms(int64_t due_ms) noexcept { start = static_cast<uint64_t>(due_ms); }
 };
 
 // In its present execution, to be called again with the answer.
@@ -127,16 +133,17 @@ class InvocationPool {
     while (available_ < count) add_block();
   }
   size_t available() const noexcept { return available_; }
-  // Only after a reserve that covers it.
-  Invocation* take() noexcept {
-    --available_;
-    if (Invocation* item = free_; item != nullptr) {
-      free_ = item->next;
-      return item;
-    }
-    if (unused_ == unused_end_) open_block();
-    return unused_++;
+  // For the invocation of this id. Only after a reserve that covers it.
+  Invocation* take(uint64_t id) noexcept {
+    Invocation* item = take_any();
+    if (index_) [[unlikely]]
+      index_again(item, id);
+    item->id = id;
+    return item;
   }
+  // The one of this id, of a run that has not ended; null: none is open. Whoever asks first pays for all that there
+  // are, and the pool keeps an index from then on. Throws std::bad_alloc.
+  Invocation* find(uint64_t id) const;
   // Without event and journal.
   void give(Invocation* item) noexcept {
     item->place = Place::free;
@@ -164,6 +171,7 @@ class InvocationPool {
   // As new: nothing of the host's goes with them, nor where they stood. A run that never started has had no
   // end, and its invocations stand in their queues still.
   std::unique_ptr<Blocks> hand_on() noexcept {
+    index_.reset();
     for (; blocks_->opened > 0; --blocks_->opened) {
       for (Invocation& item : blocks_->row[blocks_->opened - 1]) item = Invocation{};
     }
@@ -176,6 +184,16 @@ class InvocationPool {
   static constexpr size_t kSecondBlock = 4;
   static constexpr size_t kBlockMax = 4096;
 
+  Invocation* take_any() noexcept {
+    --available_;
+    if (Invocation* item = free_; item != nullptr) {
+      free_ = item->next;
+      return item;
+    }
+    if (unused_ == unused_end_) open_block();
+    return unused_++;
+  }
+  [[gnu::cold]] void index_again(Invocation* item, uint64_t id) noexcept;
   void add_block() {
     if (!blocks_) blocks_ = std::make_unique<Blocks>();
     std::vector<Block>& row = blocks_->row;
@@ -196,6 +214,9 @@ class InvocationPool {
   size_t available_ = kFirstBlock;  // free ones, and those in blocks that were never taken
   std::unique_ptr<Blocks> blocks_;  // null until one is needed
   std::unique_ptr<Journal> spare_journal_;
+  // By its id, the place of the last invocation that each was taken for; null until somebody looks for one.
+  using Index = std::unordered_map<uint64_t, Invocation*>;
+  mutable std::unique_ptr<Index> index_;
   Invocation first_[kFirstBlock];
 };
 

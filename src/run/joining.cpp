@@ -388,7 +388,7 @@ void cancel_members(RunState& state, Scope& scope, Commands& commands) noexcept 
     if (member.invocation != nullptr) {
       cancel_invocation(state, member.invocation, commands);
     } else if (member.question != nullptr) {
-      remove_question(state, *member.question);
+      close_question(state, *member.question);
     } else if (member.delayed != 0) {
       cancel_delayed(state, member, commands);
       scopes.leave(at);

@@ -15,7 +15,7 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
   journal.called_back = 0;
   if (has_ended(state)) return;  // they went with the end
   if (was_asking) --state.in_flight_asking;
-  state.questions.remove_of(*invocation);
+  while (Question* newest = journal.questions) close_question(state, *newest);
 }
 
 // The answers are values of the host: they go outside the lock.
@@ -135,8 +135,7 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
   const int64_t began_ms = state.clock.at(delay_ms == 0 ? tick.now_ms - tick.rounded_ms : tick.now_ms);
   state.timers.reserve(1);
   leave_place(state, tick);
-  state.timers.add({add_ms(began_ms, delay_ms), TimerClass::retry, invocation->id},
-                   {.invocation = invocation});
+  add_retry(state, invocation, add_ms(began_ms, delay_ms));
   invocation->place = Place::backing_off;
   ++invocation->attempt;
   if (invocation->journal) {

@@ -1,5 +1,4 @@
 // Where does an invocation stand, and which one starts next? The permits of the steps, and the order of reduce.hpp.
-#include <algorithm>
 #include <utility>
 
 #include "run/rooms.hpp"
@@ -47,8 +46,7 @@ void admit_or_wait(RunState& state, Invocation* invocation) noexcept {
 }
 
 Invocation* make_invocation(RunState& state, Ref<Event> event, StepIndex step) noexcept {
-  Invocation* invocation = state.pool.take();
-  invocation->id = ++state.invocation_id_last;
+  Invocation* invocation = state.pool.take(++state.invocation_id_last);
   invocation->step = step;
   invocation->attempt = 1;
   invocation->event = std::move(event);
@@ -165,9 +163,7 @@ void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
 namespace {
 
 void forget_retry(RunState& state, const Invocation& invocation) noexcept {
-  const auto is_it = [&](const auto& timer) { return timer.second.invocation == &invocation; };
-  const auto timer = std::find_if(state.timers.begin(), state.timers.end(), is_it);
-  if (timer != state.timers.end()) state.timers.extract(timer);
+  state.timers.extract(state.timers.find({invocation.due_ms(), TimerClass::retry, invocation.id}));
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 #include <bit>
 #include <utility>
 
-#include "base/milliseconds.hpp"
 #include "base/text_hash.hpp"
 #include "run/invocation.hpp"
 
@@ -16,19 +15,13 @@ struct Questions::Table {
   // Kept for the next ones; more are given back.
   static constexpr size_t kSparesMax = 16;
 
-  // What one has that has many, or deadlines.
-  struct More {
-    std::vector<Question*> buckets;  // a power of two; empty while there are few
-    Deadlines deadlines;
-  };
-
   Question* first = nullptr;
   Question* last = nullptr;
   Question* spares = &own;
   uint32_t size = 0;
   uint32_t spare_count = 1;
-  std::unique_ptr<More> more;
-  Question own;  // most runs that ask need no other
+  std::unique_ptr<std::vector<Question*>> buckets;  // a power of two; null while there are few
+  Question own;                                     // most runs that ask need no other
 
   Table() noexcept = default;
   Table(const Table&) = delete;
@@ -44,12 +37,8 @@ struct Questions::Table {
       if (gone != &own) delete gone;
     }
   }
-  bool has_buckets() const noexcept { return more && !more->buckets.empty(); }
-  More& need_more() {
-    if (!more) more = std::make_unique<More>();
-    return *more;
-  }
-  Question** bucket_of(uint64_t hash) noexcept { return &more->buckets[hash & (more->buckets.size() - 1)]; }
+  bool has_buckets() const noexcept { return buckets != nullptr; }
+  Question** bucket_of(uint64_t hash) noexcept { return &(*buckets)[hash & (buckets->size() - 1)]; }
   void put_into_bucket(Question& question) noexcept {
     Question** bucket = bucket_of(question.hash_);
     question.next_in_bucket_ = std::exchange(*bucket, &question);
@@ -97,8 +86,8 @@ void Questions::reserve(size_t count) {
 
 // Room for so many in the buckets.
 void Questions::Table::grow(size_t count) {
-  if (count <= std::max(kFew, more ? more->buckets.size() : 0)) return;
-  need_more().buckets = std::vector<Question*>(std::bit_ceil(count) * 2, nullptr);
+  if (count <= std::max(kFew, buckets ? buckets->size() : 0)) return;
+  buckets = std::make_unique<std::vector<Question*>>(std::bit_ceil(count) * 2, nullptr);
   for (Question* item = first; item != nullptr; item = item->next_) {
     item->hash_ = hash_text(item->request->correlation());
     put_into_bucket(*item);
@@ -136,52 +125,7 @@ void Questions::Table::link(Question& question) noexcept {
   put_into_bucket(question);
 }
 
-Questions::Deadlines& Questions::deadlines() const noexcept { return table_->more->deadlines; }
-
-Questions::NewDeadline Questions::make_deadline(int64_t after_ms, Ref<Value> default_answer) {
-  if (!table_) table_ = std::make_unique<Table>();
-  table_->need_more();
-  Deadlines one;
-  one.try_emplace({});
-  auto deadline = std::make_unique<Question::Deadline>();
-  deadline->after_ms = after_ms;
-  deadline->default_answer = std::move(default_answer);
-  return {std::move(deadline), one.extract(one.begin())};
-}
-
-void Questions::set_deadline(Question& question, NewDeadline made, int64_t due_ms) noexcept {
-  question.deadline_ = std::move(made.deadline);
-  question.deadline_->due_ms = due_ms;
-  made.node.key() = {due_ms, question.request->id};
-  made.node.mapped() = &question;
-  deadlines().insert(std::move(made.node));
-}
-
-// The order stays as it is.
-void Questions::shift_deadlines(int64_t by_ms) noexcept {
-  if (first_due() == nullptr) return;
-  Deadlines earlier;
-  earlier.swap(deadlines());
-  while (!earlier.empty()) {
-    Deadlines::node_type node = earlier.extract(earlier.begin());
-    int64_t& due_ms = node.mapped()->deadline_->due_ms;
-    due_ms = add_ms(due_ms, by_ms);
-    node.key().first = due_ms;
-    deadlines().insert(std::move(node));
-  }
-}
-
-Question* Questions::first_due() const noexcept {
-  return empty() || !table_->more || deadlines().empty() ? nullptr : deadlines().begin()->second;
-}
-
-int64_t Questions::first_due_ms() const noexcept {
-  const Question* first = first_due();
-  return first == nullptr ? INT64_MAX : first->deadline_->due_ms;
-}
-
 void Questions::remove(Question& question) noexcept {
-  if (question.deadline_) deadlines().erase({question.deadline_->due_ms, question.request->id});
   table_->unlink(question);
   table_->keep(&question);
 }
@@ -205,17 +149,13 @@ void Questions::Table::unlink(Question& question) noexcept {
 
 void Questions::Table::keep(Question* question) noexcept {
   question->request.reset();
-  question->deadline_.reset();
+  question->deadline.reset();
   if (spare_count >= kSparesMax && question != &own) {
     delete question;
     return;
   }
   question->next_ = std::exchange(spares, question);
   ++spare_count;
-}
-
-void Questions::remove_of(Invocation& asker) noexcept {
-  while (Question* newest = asker.journal->questions) remove(*newest);
 }
 
 void Questions::take(Questions& other) noexcept { table_ = std::move(other.table_); }

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -36,11 +35,10 @@ struct Question {
   struct Deadline {
     int64_t after_ms = 0;       // so long after it was asked, it is answered with its default
     Ref<Value> default_answer;  // the engine's own copy: nothing of the host goes with it
-    int64_t due_ms = 0;         // its key among the deadlines
+    int64_t due_ms = 0;         // its key among the deadlines; not stored
   };
-  const Deadline* deadline() const noexcept { return deadline_.get(); }  // null: none
-  // 0: never.
-  int64_t deadline_ms() const noexcept { return deadline_ ? deadline_->after_ms : 0; }
+  std::unique_ptr<Deadline> deadline;  // null: it waits for ever
+  int64_t deadline_ms() const noexcept { return deadline ? deadline->after_ms : 0; }
 
   static constexpr int64_t kNoTime = INT64_MIN;  // in another process
 
@@ -60,7 +58,6 @@ struct Question {
   Question* previous_of_asker_ = nullptr;
   Question* next_in_bucket_ = nullptr;
   uint64_t hash_ = 0;
-  std::unique_ptr<Deadline> deadline_;
 };
 
 class Questions {
@@ -79,28 +76,12 @@ class Questions {
 
   // Makes sure that the next `count` adds cannot fail. Throws std::bad_alloc.
   void reserve(size_t count);
-  // Those that have a deadline, by when it is, and by the ids of their requests: the logarithm of their number.
-  using Deadlines = std::map<std::pair<int64_t, uint64_t>, Question*>;
-  // What set_deadline() takes: makes sure that it cannot fail. Throws std::bad_alloc.
-  struct NewDeadline {
-    std::unique_ptr<Question::Deadline> deadline;
-    Deadlines::node_type node;
-  };
-  NewDeadline make_deadline(int64_t after_ms, Ref<Value> default_answer);
-  // due_ms: by the runtime's clock; of a run that comes from a snapshot and has not begun to move, by the date.
-  void set_deadline(Question& question, NewDeadline made, int64_t due_ms) noexcept;
-  // All of them are so much later.
-  void shift_deadlines(int64_t by_ms) noexcept;
-  // The one that is first, and when; INT64_MAX: there is none.
-  Question* first_due() const noexcept;
-  int64_t first_due_ms() const noexcept;
 
   // Only after a reserve that covers it, and where no other of its id is open. asker: with effects, or null.
   Question& add(Ref<Event> request, Invocation* asker, int64_t asked_ms,
                 int64_t since_ms = Question::kNoTime) noexcept;
+  // One that has no deadline any more: see close_question().
   void remove(Question& question) noexcept;
-  // Those of this invocation, which has journal.
-  void remove_of(Invocation& asker) noexcept;
   // Takes over all that other has, and has none of its own. What their askers know of them is forgotten with
   // them: nobody may look at it any more.
   void take(Questions& other) noexcept;
@@ -128,7 +109,6 @@ class Questions {
  private:
   // Most runs never ask: a pointer until one does.
   struct Table;
-  Deadlines& deadlines() const noexcept;
   std::unique_ptr<Table> table_;
 };
 

@@ -128,9 +128,9 @@ void publish_from_step(RunState& state, Tick& tick, Commands& commands);
 // ---- asking.cpp ----
 
 void reserve_for_questions(RunState& state, size_t count, Commands& commands);
-void remove_question(RunState& state, Question& question) noexcept;
 Question& open_question(RunState& state, const Ref<Event>& request, Invocation* asker, int64_t now_ms,
                         Commands& commands) noexcept;
+void close_question(RunState& state, Question& question) noexcept;
 Ref<Error> refuse_question(const RunState& state, const Output& output) noexcept;
 Ref<Error> refuse_questions(const RunState& state, std::span<const Output> outputs);
 void withdraw_question(RunState& state, const Invocation& invocation, std::string_view id,

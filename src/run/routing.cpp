@@ -40,12 +40,15 @@ namespace {
                                            Commands& commands) {
   size_t questions = 0;
   size_t delays = 0;
+  size_t delayed_questions = 0;
   for (const Output& output : outputs) {
-    if (output.type == kInputRequestType) ++questions;
+    const bool is_question = output.type == kInputRequestType;
+    if (is_question) ++questions;
     if (output.delay_ms == 0) continue;
     ++delays;
+    if (is_question) ++delayed_questions;
   }
-  state.timers.reserve(delays);
+  state.timers.reserve(delays, delayed_questions);
   reserve_for_questions(state, questions, commands);
 }
 

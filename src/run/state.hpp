@@ -16,6 +16,7 @@
 
 #include "run/clock.hpp"
 #include "run/collects.hpp"
+#include "run/deadlines.hpp"
 #include "run/invocation.hpp"
 #include "run/key_table.hpp"
 #include "run/permits.hpp"
@@ -112,6 +113,7 @@ struct RunState {
   uint32_t abandoned = 0;                // the sum over the steps; not stored
   Timers timers;                         // attempts that begin again, and events that are delayed
   Questions questions;
+  Deadlines deadlines;             // of open questions
   std::unique_ptr<Scopes> scopes;  // of a workflow with joins, from the first that is opened on; null: none
   std::unique_ptr<Collects> collects;           // what bodies collect; null: nothing was
   std::unique_ptr<EarlyAnswers> early_answers;  // for questions that are not asked yet; null: none
@@ -177,6 +179,20 @@ inline size_t busy(const RunState& state) noexcept { return state.in_flight.size
 inline size_t delayed_count(const RunState& state) noexcept { return state.timers.count(TimerClass::delay); }
 // Of the invocations that are open: those that wait for their next attempt.
 inline size_t retrying_count(const RunState& state) noexcept { return state.timers.count(TimerClass::retry); }
+
+// Its next attempt begins then. Reserved.
+inline void add_retry(RunState& state, Invocation* invocation, int64_t due_ms) noexcept {
+  invocation->set_due_ms(due_ms);
+  state.timers.add({due_ms, TimerClass::retry, invocation->id}, {.invocation = invocation});
+}
+
+// node: of its deadlines.
+inline void set_deadline(RunState& state, Question& question, int64_t due_ms,
+                         std::unique_ptr<Question::Deadline> deadline, Deadlines::Node node) noexcept {
+  question.deadline = std::move(deadline);
+  question.deadline->due_ms = due_ms;
+  state.deadlines.add({due_ms, DeadlineClass::question, question.request->id}, {&question}, std::move(node));
+}
 
 inline bool has_timers(const RunState& state) noexcept { return !state.timers.empty(); }
 

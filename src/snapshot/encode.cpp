@@ -86,7 +86,7 @@ void cut_waiting(const RunState& state, SnapshotCut& cut) {
     return true;
   });
   for (const Question& question : state.questions) {
-    if (const Question::Deadline* deadline = question.deadline())
+    if (const Question::Deadline* deadline = question.deadline.get())
       cut.deadlines.push_back({cut.questions.size(), deadline->after_ms, deadline->default_answer});
     cut.questions.push_back(
         {question.request, question.asker == nullptr ? 0 : question.asker->id, question.asked_ms});
@@ -883,11 +883,11 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   cut.elapsed_ms = state.clock.at(now_ms);
   cut.taken_ms = state.clock.runs ? date_ms : state.clock.set_date_ms;
   if (state.collects && state.collects->count + state.collects->whole().size() != 0) {
-    cut.collects = std::make_unique<CollectsCut>();
+    cut.collects.emplace();
     cut_collects(*state.collects, *cut.collects);
   }
   if (state.scopes) {
-    cut.scopes = std::make_unique<ScopesCut>();
+    cut.scopes.emplace();
     cut.scopes_of_run = state.scopes.get();
     cut_scopes(state, now_ms, *cut.scopes);
   }

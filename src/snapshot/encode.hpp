@@ -107,8 +107,8 @@ struct SnapshotCut {
     Ref<Value> default_answer;
   };
   std::vector<Deadline> deadlines;
-  std::unique_ptr<CollectsCut> collects;  // null: nothing is collected
-  std::unique_ptr<ScopesCut> scopes;      // null: the run has none
+  std::optional<CollectsCut> collects;    // none: nothing is collected
+  std::optional<ScopesCut> scopes;        // null: the run has none
   const Scopes* scopes_of_run = nullptr;  // while the cut is taken
   Pause pause = Pause::none;
   const std::vector<KeptSection>* kept_sections = nullptr;  // of the run, for as long as it lives

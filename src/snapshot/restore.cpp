@@ -346,7 +346,7 @@ void restore_queued_or_waiting(RunState& state, Invocation* invocation, Waiting&
   if (const int64_t* due_ms = waiting.due(invocation->id)) {
     invocation->place = Place::backing_off;
     state.timers.reserve(1);
-    state.timers.add({*due_ms, TimerClass::retry, invocation->id}, {.invocation = invocation});
+    add_retry(state, invocation, *due_ms);
     ++state.open;
   } else if (waiting.asks(invocation->id)) {
     restore_asking(state, invocation);
@@ -512,8 +512,7 @@ Ref<Error> restore_invocations(const SnapshotDocument& document, const std::vect
   if (finds) invocations.reserve(document.in_flight.size() + document.queued.size());
   const auto take = [&](const SnapshotDocument::Queued& work) {
     std::unique_ptr<Journal> effects = restore_effects(work.effects);
-    Invocation* invocation = state.pool.take();
-    invocation->id = work.id;
+    Invocation* invocation = state.pool.take(work.id);
     invocation->step = steps[work.step];
     invocation->attempt = work.attempt;
     invocation->event = events[work.event];
@@ -551,8 +550,12 @@ Ref<Error> restore_invocations(const SnapshotDocument& document, const std::vect
   // By the date, until the run begins to move.
   for (const SnapshotDocument::Deadline& item : document.deadlines) {
     Question& question = *questions[item.question];
-    Questions::NewDeadline made = state.questions.make_deadline(item.deadline_ms, item.default_answer.make());
-    state.questions.set_deadline(question, std::move(made), add_ms(question.asked_ms, item.deadline_ms));
+    Deadlines::Node node = state.deadlines.make_node();
+    auto deadline = std::make_unique<Question::Deadline>();
+    deadline->after_ms = item.deadline_ms;
+    deadline->default_answer = item.default_answer.make();
+    set_deadline(state, question, add_ms(question.asked_ms, item.deadline_ms), std::move(deadline),
+                 std::move(node));
   }
   if (!document.has_scopes) return nullptr;
   return ScopeRestoration(document, steps, events, invocations, state).restore();
@@ -611,9 +614,9 @@ void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>
         state.scopes->at(membership).due_ms = item.due_ms;
       }
     }
-    state.timers.reserve(1);
-    state.timers.add({item.due_ms, TimerClass::delay, event->id},
-                     {nullptr, event, state.workflow->find_type(event->type()), target, membership});
+    const TypeId type = state.workflow->find_type(event->type());
+    state.timers.reserve(1, type == kInputRequestType ? 1 : 0);
+    state.timers.add({item.due_ms, TimerClass::delay, event->id}, {nullptr, event, type, target, membership});
   }
 }
 

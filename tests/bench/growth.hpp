@@ -273,6 +273,68 @@ inline double grow_error_chain(uint64_t count) {
   return thread_s() - begin_s;
 }
 
+// Of one run, by their ids, in no order: half of them deferred, half between two attempts.
+inline double grow_cancelled_invocations(uint64_t count) {
+  std::vector<Invocation> invocations;
+  invocations.reserve(count);
+  const auto wait = [&](blazen_context* context, const blazen_event*, blazen_error** error) -> blazen_status {
+    if (blazen_context_invocation_id(context) % 2 == 0)
+      return blazen_error_host(1, BLAZEN_TEXT("not yet"), nullptr, error);
+    blazen_invocation* invocation = nullptr;
+    const blazen_status status = blazen_context_defer(context, &invocation, error);
+    invocations.emplace_back(invocation);
+    return status == BLAZEN_OK ? BLAZEN_PENDING : status;
+  };
+  GrowthWorkflow workflow(emits_jobs(count), wait);
+  blazen_retry_options retry = BLAZEN_RETRY_OPTIONS_INIT;
+  retry.max_attempts = 2;
+  retry.initial_delay_ms = 1'000'000;
+  check(blazen_workflow_builder_step_retry(workflow.builder(), BLAZEN_TEXT("job"), &retry, nullptr));
+  check(blazen_workflow_builder_add_step(workflow.builder(), BLAZEN_TEXT("handle"),
+                                         BLAZEN_TEXT(BLAZEN_STEP_FAILED_EVENT), bench_nothing, nullptr,
+                                         nullptr, nullptr));
+  const GrowthRuntime runtime;
+  const Run run = start_run(runtime.get(), workflow.get());
+  poll(runtime.get());
+  const double begin_s = thread_s();
+  constexpr uint64_t kStride = 7919;  // a prime, which divides no count
+  for (uint64_t i = 0; i < count; ++i)
+    check(blazen_run_cancel_invocation(run.get(), i * kStride % count + 2, 0, nullptr));
+  poll(runtime.get());
+  const double end_s = thread_s();
+  close(run);
+  return end_s - begin_s;
+}
+
+// Each asks later, fails, and asks something else in its place. What is withdrawn next is due last.
+inline double grow_delayed_questions(uint64_t count) {
+  const Value first = make_json(R"({"prompt":"1?"})");
+  const Value second = make_json(R"({"prompt":"2?"})");
+  const auto ask = [&](blazen_context* context, const blazen_event*, blazen_error** error) -> blazen_status {
+    const bool is_first = blazen_context_attempt(context) == 1;
+    const Event question = make<Event>(blazen_event_create, BLAZEN_TEXT(BLAZEN_INPUT_REQUEST_EVENT),
+                                       (is_first ? first : second).get(), nullptr);
+    blazen_send_options options = BLAZEN_SEND_OPTIONS_INIT;
+    options.delay_ms = static_cast<int64_t>(1'000'000'000 - blazen_context_invocation_id(context));
+    check(blazen_context_send_event(context, question.get(), &options, error));
+    return is_first ? blazen_error_host(1, BLAZEN_TEXT("not yet"), nullptr, error) : BLAZEN_OK;
+  };
+  GrowthWorkflow workflow(emits_jobs(count), ask);
+  blazen_retry_options retry = BLAZEN_RETRY_OPTIONS_INIT;
+  retry.max_attempts = 2;
+  retry.initial_delay_ms = 10;
+  check(blazen_workflow_builder_step_retry(workflow.builder(), BLAZEN_TEXT("job"), &retry, nullptr));
+  GrowthRuntime runtime;
+  const Run run = start_run(runtime.get(), workflow.get());
+  const double begin_s = thread_s();
+  poll(runtime.get());
+  runtime.pass(20);
+  poll(runtime.get());
+  const double end_s = thread_s();
+  close(run);
+  return end_s - begin_s;
+}
+
 // Keys of one state, new ones, in the order of their bytes.
 inline double grow_state_new(uint64_t count) {
   const std::vector<std::string> keys = make_keys(count);
@@ -349,6 +411,8 @@ inline constexpr Growth kGrowths[] = {
     {"done_callbacks", "callback", grow_done_callbacks, 5000},
     {"subscribers", "subscriber", grow_subscribers, 500},
     {"error_chain", "link", grow_error_chain, 1000},
+    {"cancelled_invocations", "invocation", grow_cancelled_invocations, 1000},
+    {"delayed_questions", "question", grow_delayed_questions, 1000},
 };
 
 }  // namespace blazen::bench

@@ -1,6 +1,8 @@
 // Goal: whoever holds a run reads and writes its state, cancels one invocation of it, gives it an id, forks it
 // and watches its events, and what the steps see of that is what they would see of each other.
 #include <algorithm>
+#include <array>
+#include <map>
 #include <set>
 
 #include "support/control.hpp"
@@ -373,6 +375,7 @@ enum class Where {
   backing_off,
   elsewhere,
   interrupted,
+  interrupted_asking,
   interrupted_elsewhere
 };
 constexpr Where kWheres[] = {Where::in_a_thread,
@@ -385,11 +388,21 @@ constexpr Where kWheres[] = {Where::in_a_thread,
                              Where::backing_off,
                              Where::elsewhere,
                              Where::interrupted,
+                             Where::interrupted_asking,
                              Where::interrupted_elsewhere};
 const char* name_of(Where where) {
-  static const char* const kNames[] = {
-      "in a thread", "by itself", "deferred",    "asking in flight",     "asking", "queued", "waiting",
-      "backing off", "elsewhere", "interrupted", "interrupted elsewhere"};
+  static const char* const kNames[] = {"in a thread",
+                                       "by itself",
+                                       "deferred",
+                                       "asking in flight",
+                                       "asking",
+                                       "queued",
+                                       "waiting",
+                                       "backing off",
+                                       "elsewhere",
+                                       "interrupted",
+                                       "interrupted and asking",
+                                       "interrupted elsewhere"};
   return kNames[static_cast<int>(where)];
 }
 
@@ -452,6 +465,7 @@ class Cancelled {
       case Where::interrupted:
       case Where::interrupted_elsewhere: until([&] { return is("in_flight", 1) && is_held(); }); break;
       case Where::asking_in_flight:
+      case Where::interrupted_asking:
       case Where::asking: EXPECT_TRUE(engine_.reach(run_, BLAZEN_RUN_ASKING)); break;
       case Where::queued: EXPECT_TRUE(engine_.reach(run_, BLAZEN_RUN_PAUSED)); break;
       case Where::waiting: until([&] { return is("in_flight", 1) && is("queued", 1) && is_held(); }); break;
@@ -459,7 +473,7 @@ class Cancelled {
       case Where::elsewhere: EXPECT_TRUE(engine_.reach(run_, BLAZEN_RUN_ELSEWHERE)); break;
     }
     MUST(blazen_run_pause(run_, BLAZEN_PAUSE_NOW, e));
-    if (where_ != Where::interrupted && where_ != Where::interrupted_elsewhere) return;
+    if (!is_interrupted()) return;
     const std::string cut = snapshot_bytes(run_);
     calm_ = true;
     MUST(blazen_run_abort(run_, e));
@@ -467,13 +481,18 @@ class Cancelled {
     blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
     options.keep_paused = 1;
     options.allow_changed_workflow = 1;
-    const Workflow& there = where_ == Where::interrupted ? workflow_ : there_;
+    const Workflow& there = where_ == Where::interrupted_elsewhere ? there_ : workflow_;
     RunHandle resumed;
     MUST(blazen_run_resume(engine_.runtime(), there, parse(cut), &options, resumed.out(), e));
     MUST(blazen_run_start(resumed, nullptr, e));
     run_ = std::move(resumed);
     was_told_ = 0;
     EXPECT_EQ(blazen_run_state_now(run_), BLAZEN_RUN_PAUSED);
+    if (where_ == Where::interrupted_asking) EXPECT_EQ(open_ids(run_), "q");
+  }
+  bool is_interrupted() const {
+    return where_ == Where::interrupted || where_ == Where::interrupted_asking ||
+           where_ == Where::interrupted_elsewhere;
   }
   bool stays_elsewhere() const {
     return where_ == Where::elsewhere || where_ == Where::interrupted_elsewhere;
@@ -586,7 +605,8 @@ class Cancelled {
       case Where::asking:
         if (!ctx.ask("?", "q").empty()) return ctx.stop("\"answered\"");
         return BLAZEN_PENDING;
-      case Where::asking_in_flight: {
+      case Where::asking_in_flight:
+      case Where::interrupted_asking: {
         std::lock_guard guard(lock_);
         held_ = ctx.defer();
         blazen_question question = BLAZEN_QUESTION_INIT;
@@ -739,6 +759,82 @@ TEST_P(CancelsOne, WhereverItIs) {
       EXPECT_EQ(one.to_its_end(resumed), end);
     }
   }
+}
+
+// Whatever was cancelled before, and however many have come since: each id is that of one invocation.
+TEST_P(Outside, EachOfManyIsCancelledByItsId) {
+  constexpr uint64_t kMany = 40;
+  FakeClock clock;
+  std::mutex lock;
+  std::map<uint64_t, Invocation> held;
+  std::vector<uint64_t> told;
+  Engine engine(GetParam(), &clock);
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.start([](Ctx&) {});
+  spec.step("emit", {"More"}, [](Ctx& ctx) {
+    for (uint64_t i = 0; i < kMany; ++i) ctx.emit("Job");
+  });
+  spec.step("job", {"Job"},
+            [&](Ctx& ctx) -> blazen_status {
+              if (ctx.id() % 3 == 0) return ctx.fail(1, "not yet");  // and backs off
+              if (ctx.id() % 3 == 1) {
+                if (ctx.ask("?").empty()) return BLAZEN_PENDING;
+                return BLAZEN_OK;
+              }
+              std::lock_guard guard(lock);
+              held[ctx.id()] = ctx.defer();
+              return BLAZEN_PENDING;
+            })
+      .retry(retries(2, 1'000'000, 1));
+  spec.step("handler", {BLAZEN_STEP_FAILED_EVENT}, [&](Ctx& ctx) {
+    const Json failed = Json::parse(ctx.input());
+    std::lock_guard guard(lock);
+    told.push_back(failed.at("invocation_id").get<uint64_t>());
+  });
+  const RunHandle run = start(engine, spec.build());
+  const auto open = [&] {
+    const Json counters = describe_run(run).at("counters");
+    return std::array<uint64_t, 4>{
+        counters.at("in_flight").get<uint64_t>(), counters.at("questions").get<uint64_t>(),
+        counters.at("retrying").get<uint64_t>(), counters.at("queued").get<uint64_t>()};
+  };
+  const auto open_count = [&] {
+    const auto [in_flight, questions, retrying, queued] = open();
+    return in_flight + questions + retrying + queued;
+  };
+  const auto rests = [&] {
+    const auto [in_flight, questions, retrying, queued] = open();
+    std::lock_guard guard(lock);
+    return queued == 0 && in_flight == held.size();
+  };
+  EXPECT_TRUE(engine.until(run, [&] { return open_count() == 0; }));
+  std::vector<uint64_t> cancelled;
+  for (int round = 0; round < 3; ++round) {
+    MUST(blazen_run_send_event(run, event("More"), nullptr, e));
+    EXPECT_TRUE(engine.until(run, [&] { return rests() && open_count() == kMany; })) << open_count();
+    uint64_t found = 0;
+    for (uint64_t id = 1000; id-- > 0;) {  // unknown ones, those that are gone, and those that are there
+      const blazen_status status = blazen_run_cancel_invocation(run, id, 0, nullptr);
+      if (status == BLAZEN_ERROR_NOT_FOUND) continue;
+      EXPECT_EQ(status, BLAZEN_OK) << id;
+      cancelled.push_back(id);
+      ++found;
+      std::lock_guard guard(lock);
+      held.erase(id);
+    }
+    EXPECT_EQ(found, kMany) << "in round " << round;
+    EXPECT_TRUE(engine.until(run, [&] {
+      std::lock_guard guard(lock);
+      return told.size() == cancelled.size();
+    }));
+    EXPECT_TRUE(engine.until(run, [&] { return open_count() == 0; })) << open_count();
+  }
+  std::lock_guard guard(lock);
+  std::sort(cancelled.begin(), cancelled.end());
+  std::sort(told.begin(), told.end());
+  EXPECT_EQ(told, cancelled);
+  EXPECT_EQ(std::adjacent_find(told.begin(), told.end()), told.end());
 }
 
 // ---- every event that is routed ----
