@@ -86,6 +86,7 @@ class Call final : public Object {
 
  private:
   friend class Context;
+  friend struct HeldEffects;
   friend class Run;
   friend class Runtime;
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "engine/call.hpp"
@@ -42,6 +43,18 @@ struct Notifications {
   bool more = false;           // whoever sets one of the others sets it
 
   bool any() const noexcept { return more; }
+  // What another has for callbacks of bodies, of the input handler, and of the log. This one has none yet.
+  void take_callbacks(Notifications& other) noexcept {
+    cancelled.take_all(other.cancelled);
+    cancelled_calls = std::exchange(other.cancelled_calls, nullptr);
+    answered.take_all(other.answered);
+    answered_call = std::move(other.answered_call);
+    requests = std::move(other.requests);
+    other.requests.clear();
+    is_callback_round = std::exchange(other.is_callback_round, false);
+    log_record = std::exchange(other.log_record, {});
+    more = true;
+  }
   // Whether there is something for the host's callbacks of the run, or of its log.
   bool call_out() const noexcept {
     return is_callback_round || ended || kept || ready != nullptr || log_record.what != nullptr || cancels ||

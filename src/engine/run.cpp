@@ -7,6 +7,7 @@
 
 #include "base/scope.hpp"
 #include "base/steady.hpp"
+#include "engine/commits.hpp"
 #include "engine/refusals.hpp"
 #include "engine/transaction.hpp"
 #include "snapshot/restore.hpp"
@@ -36,6 +37,7 @@ Run::Run(RuntimeStay&& runtime, Ref<Workflow> workflow) noexcept
 }
 
 Run::~Run() {
+  if (commits_) commits_->log.forget(*commits_);
   if (!life_.delisted) runtime_->delist(*this);
   runtime_->keep_spares(*this, locked_state_.unshared().pool, bodies_.spare_call);
 }
@@ -222,6 +224,7 @@ void Run::cancel(std::string_view why) noexcept {
     error = Error::out_of_memory();
   }
   end(Phase::cancelled, std::move(error));
+  if (commits_) drop_effects();
 }
 
 Ref<Error> Run::close(int64_t timeout_ms) {
@@ -298,12 +301,14 @@ Ref<Error> Run::steer(Tick& tick) noexcept {
 RunStatus Run::status() const noexcept {
   Guard guard(lock());
   if (!life_.started && !has_ended(state())) return RunStatus::created;
-  return status_of(state());
+  return seen_status(guard);
 }
 
 // Without the lock: how a run ended does not change any more.
 Result<Ref<Value>> Run::result() const noexcept {
   if (!ended()) return Error::make(Status::wrong_state, "the run has not ended yet");
+  if (commits_ && commits_->seen != static_cast<RunStatus>(state().phase))
+    return Error::make(Status::cancelled, "how the run ended was not stored, and came to nothing");
   if (state().phase == Phase::completed) return state().result;
   return state().error;
 }

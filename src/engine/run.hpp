@@ -6,6 +6,7 @@
 //   run_loop.cpp         take an invocation, call its body, bring the outcome back, take the next
 //   run_effects.cpp      what follows from a tick: streams, wake-ups, callbacks, the end; and, without the lock,
 //                        the callbacks themselves
+//   run_commits.cpp      where ticks are recorded: effects that are held until they are committed
 //   run_wait.cpp         waiting, and working meanwhile
 //   run_time.cpp         timers, time-outs
 //   run_questions.cpp    questions and answers
@@ -52,6 +53,8 @@
 
 namespace blazen {
 
+class CommitLog;
+class Commits;
 struct SnapshotDocument;
 
 // For a type that the library itself puts on streams.
@@ -79,6 +82,10 @@ class Run final : public Object, public RunEntry {
   static void destroy(Run* run) noexcept {
     if (!run->is_inherited()) delete run;
   }
+
+  // Its ticks go to this log, which outlives it, and what follows from them waits for it: commits.hpp. Before the start,
+  // while one thread knows the run. Throws std::bad_alloc.
+  void record_in(CommitLog& log);
 
   // Handles of the host; the first reference of create() is one.
   void hold() noexcept;
@@ -195,6 +202,7 @@ class Run final : public Object, public RunEntry {
   void let_go() noexcept override { Ref<Run>::adopt(this).reset(); }
 
  private:
+  friend class Commits;
   // A thread inside work().
   struct AtWork {
     AtWork(Hand its_hand, const EngineScope& its_scope) noexcept : hand(its_hand), scope(its_scope) {}
@@ -219,6 +227,24 @@ class Run final : public Object, public RunEntry {
   // One tick, and what follows from it. False: no memory, and nothing has changed.
   bool tick(Locked locked, Tick& tick, Commands& commands, Notifications& notifications) noexcept;
   void release_effects(Locked locked, Commands& commands, Notifications& notifications) noexcept;
+  void set_clock(Locked locked, Commands& commands, Notifications& notifications) noexcept;
+  void follow(Locked locked, Commands& commands, Notifications& notifications) noexcept;
+  void show(Locked locked, Commands& commands, Notifications& notifications) noexcept;
+  // Where ticks are recorded: run_commits.cpp.
+  bool reserve_record(Locked locked, const Tick& tick) noexcept;
+  void record(Locked, Commands& commands) noexcept;
+  void hold_effects(Locked locked, Commands& commands, Notifications& notifications) noexcept;
+  void release_committed(uint64_t number) noexcept;
+  void drop_effects() noexcept;
+  // As the outside knows it: behind the state, where ticks are recorded.
+  RunStatus seen_status(Locked) const noexcept { return commits_ ? committed_status() : status_of(state()); }
+  bool is_seen_ended(Locked) const noexcept {
+    return commits_ ? is_end(committed_status()) : has_ended(state());
+  }
+  RunStatus committed_status() const noexcept;
+  static bool is_end(RunStatus status) noexcept {
+    return status == RunStatus::completed || status == RunStatus::failed || status == RunStatus::cancelled;
+  }
   void after_tick(Locked locked, Commands& commands, Notifications& notifications) noexcept;
   // What a tick, or a step, has for those who listen.
   void append_to_streams(Locked locked, Commands& commands) noexcept;
@@ -376,6 +402,7 @@ class Run final : public Object, public RunEntry {
   void cancel_if_lost() noexcept;
 
   LockedState locked_state_;
+  std::unique_ptr<Commits> commits_;  // null: no log; what a tick leads to takes effect at once
 
   // From its making to its end.
   struct Life {

@@ -5,17 +5,22 @@
 #include <utility>
 
 #include "base/scope.hpp"
+#include "engine/commits.hpp"
 #include "engine/lifecycle.hpp"
 #include "engine/run.hpp"
 
 namespace blazen {
 
 bool Run::tick(Locked locked, Tick& tick, Commands& commands, Notifications& notifications) noexcept {
+  if (commits_ && !reserve_record(locked, tick)) [[unlikely]]
+    return false;
   try {
     locked_state_.apply(locked, tick, commands);
   } catch (const std::bad_alloc&) {
     return false;
   }
+  if (commits_) [[unlikely]]
+    record(locked, commands);
   after_tick(locked, commands, notifications);
   return true;
 }
@@ -36,19 +41,34 @@ inline void Run::after_tick(Locked locked, Commands& commands, Notifications& no
 
 [[gnu::noinline]] void Run::release_effects(Locked locked, Commands& commands,
                                             Notifications& notifications) noexcept {
-  if (std::exchange(commands.clock, false) && life_.started) {
-    Tick time{Tick::Kind::time};
-    time.now_ms = clock_should_run(status_of(state())) ? begin_ms() : now_ms();
-    time.date_ms = date_ms();
-    time.slack_ms = slack_ms();
-    this->tick(locked, time, commands, notifications);
-  }
+  if (commits_) [[unlikely]]
+    return hold_effects(locked, commands, notifications);
+  if (std::exchange(commands.clock, false) && life_.started) set_clock(locked, commands, notifications);
+  follow(locked, commands, notifications);
+  show(locked, commands, notifications);
+}
+
+// The clock of the run stops, or goes on.
+void Run::set_clock(Locked locked, Commands& commands, Notifications& notifications) noexcept {
+  Tick time{Tick::Kind::time};
+  time.now_ms = clock_should_run(status_of(state())) ? begin_ms() : now_ms();
+  time.date_ms = date_ms();
+  time.slack_ms = slack_ms();
+  tick(locked, time, commands, notifications);
+}
+
+// What this process has to know at once, and who is called because of a question.
+inline void Run::follow(Locked locked, Commands& commands, Notifications& notifications) noexcept {
   if (commands.has_cold() && !commands.cold().cancelled.empty())
     abandon_cancelled(locked, commands, notifications);
   if (commands.asked) hand_out_requests(locked, notifications);
   if (const Invocation* answered = std::exchange(commands.answered, nullptr))
     hand_over_answer(locked, *answered, notifications);
   if (life_.started && !has_ended(state())) rearm(locked, notifications);
+}
+
+// What others see: the stream, the status, the end.
+inline void Run::show(Locked locked, Commands& commands, Notifications& notifications) noexcept {
   const bool appended =
       commands.unreported || (commands.has_cold() && (commands.appended < commands.cold().published.size() ||
                                                       commands.reported < commands.cold().lifecycle.size()));
@@ -59,8 +79,8 @@ inline void Run::after_tick(Locked locked, Commands& commands, Notifications& no
   }
   if (commands.settled) {
     notifications.more = true;
-    notifications.status = status_of(state());
-    notifications.ended = has_ended(state());
+    notifications.status = seen_status(locked);
+    notifications.ended = is_seen_ended(locked);
     if (notifications.ended) life_.ended.store(true, std::memory_order_release);
     if (!listeners_.done.empty()) collect_done(locked, notifications);
     if (notifications.ended && bodies_.listed != nullptr) notifications.cancels = true;
@@ -125,7 +145,7 @@ void Run::look_at_listeners(Locked locked) noexcept {
     tick.watches = watched;
     change_flag(locked, tick);
   }
-  listeners_.is_observed = watched || listeners_.stream->may_hold();
+  listeners_.is_observed = watched || listeners_.stream->may_hold() || commits_ != nullptr;
   listeners_.watched.store(watched, std::memory_order_relaxed);
 }
 
@@ -148,7 +168,7 @@ void Run::look_at_hold(Locked locked, Notifications& notifications) noexcept {
 
 void Run::collect_ready(Locked locked, Notifications& notifications) noexcept {
   if (!listeners_.stream) return;
-  if (has_ended(state())) {
+  if (is_seen_ended(locked)) {
     while (listeners_.stream->take_woken() != nullptr) continue;  // they are among all
     for (Stream* stream : listeners_.stream->subscribers()) collect_ready(locked, *stream, notifications);
   } else {
@@ -157,8 +177,8 @@ void Run::collect_ready(Locked locked, Notifications& notifications) noexcept {
 }
 
 // One callback of a stream at a time: whoever makes it looks again after it.
-void Run::collect_ready(Locked, Stream& stream, Notifications& notifications) noexcept {
-  const bool there = stream.closed_ || has_ended(state()) || listeners_.stream->has_item(stream);
+void Run::collect_ready(Locked locked, Stream& stream, Notifications& notifications) noexcept {
+  const bool there = stream.closed_ || is_seen_ended(locked) || listeners_.stream->has_item(stream);
   if (!there || stream.ready_.function == nullptr || stream.calling_ != 0 || !try_retain(&stream)) return;
   ++stream.calling_;
   stream.notified_callback_ = std::exchange(stream.ready_, HostCallback{});

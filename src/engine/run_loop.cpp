@@ -162,7 +162,7 @@ void Run::clear_left(Ref<Call>& left, bool is_done) noexcept {
 
 void Run::dispatch(Locked locked, Commands& commands, Notifications& notifications) noexcept {
   const int64_t at_ms = dispatch_ms();
-  if (!state().watched) {
+  if (!state().watched && !commits_) {
     locked_state_.apply_dispatch(locked, at_ms, commands);
     return after_tick(locked, commands, notifications);
   }

@@ -145,7 +145,7 @@ Result<RunStatus> Run::wait(uint32_t until, int64_t timeout_ms) {
   Guard guard(lock());
   if (wait_until(guard, timeout_ms, false,
                  [this, until](Locked locked) { return is_reached(locked, until); }))
-    return status_of(state());
+    return seen_status(guard);
   if (is_inherited()) return forked_here();
   const std::string_view why = why_too_late(guard);
   if (timeout_ms == 0) return Error::make(Status::timeout, why);
@@ -164,9 +164,9 @@ std::string_view Run::why_too_late(Locked) const noexcept {
   return "the deadline passed before the run came to what was waited for";
 }
 
-bool Run::is_reached(Locked, uint32_t until) const noexcept {
-  return has_ended(state()) ||
-         (life_.started && ((until >> static_cast<uint32_t>(status_of(state()))) & 1) != 0);
+bool Run::is_reached(Locked locked, uint32_t until) const noexcept {
+  return is_seen_ended(locked) ||
+         (life_.started && ((until >> static_cast<uint32_t>(seen_status(locked))) & 1) != 0);
 }
 
 Ref<Error> Run::wait_ended_or_stuck() {
@@ -174,7 +174,7 @@ Ref<Error> Run::wait_ended_or_stuck() {
   if (is_inherited()) return forked_here();
   Guard guard(lock());
   const auto is_over = [this](Locked locked) {
-    const RunStatus now = status_of(state());
+    const RunStatus now = seen_status(locked);
     return now == RunStatus::paused ? rests_in_pause(locked) : now != RunStatus::running;
   };
   if (!wait_until(guard, -1, false, is_over)) {
@@ -182,8 +182,8 @@ Ref<Error> Run::wait_ended_or_stuck() {
     return Error::make(Status::timeout,
                        "a step is pending, and nobody in this library could complete it meanwhile");
   }
-  if (has_ended(state())) return nullptr;
-  switch (status_of(state())) {
+  if (is_seen_ended(guard)) return nullptr;
+  switch (seen_status(guard)) {
     case RunStatus::elsewhere:
       return Error::make(Status::wrong_state,
                          "the run waits for a step elsewhere: such a run wants a handle");
@@ -204,7 +204,7 @@ Ref<Error> Run::on_state(std::unique_ptr<PendingCallback> callback) noexcept {
     Guard guard(lock());
     // Those that came before it were told when the run came to where it is.
     if (is_reached(guard, callback->until)) {
-      notifications.status = status_of(state());
+      notifications.status = seen_status(guard);
       notifications.done.add(std::move(callback));
       begin_callback_round(guard, notifications);
       notifications.more = true;

@@ -47,12 +47,12 @@ Result<size_t> Run::take_items(Stream& stream, int64_t timeout_ms, std::span<Str
   Notifications notifications;
   std::optional<EngineScope> scope;
   Guard guard(lock());
-  const bool there = wait_until(guard, timeout_ms, true, [&](Locked) {
-    return stream.closed_ || has_ended(state()) || listeners_.stream->has_item(stream);
+  const bool there = wait_until(guard, timeout_ms, true, [&](Locked locked) {
+    return stream.closed_ || is_seen_ended(locked) || listeners_.stream->has_item(stream);
   });
   if (is_inherited()) return forked_here();
   if (!there) {
-    const bool is_paused = status_of(state()) == RunStatus::paused;
+    const bool is_paused = seen_status(guard) == RunStatus::paused;
     guard.unlock();
     return Error::make(
         Status::timeout,
@@ -66,8 +66,8 @@ Result<size_t> Run::take_items(Stream& stream, int64_t timeout_ms, std::span<Str
   } catch (const std::bad_alloc&) {
     if (taken == 0) throw;  // else the rest is there for the next call
   }
-  const bool is_at_end =
-      taken < room.size() && (stream.closed_ || (has_ended(state()) && !listeners_.stream->has_item(stream)));
+  const bool is_at_end = taken < room.size() &&
+                         (stream.closed_ || (is_seen_ended(guard) && !listeners_.stream->has_item(stream)));
   const uint64_t last = state().stream_last;
   if (taken != 0 && state().held) {
     scope.emplace(*this);
