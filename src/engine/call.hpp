@@ -162,6 +162,8 @@ class Call final : public Object {
     leaves_ = true;  // event_kept_
     return refs.load(std::memory_order_acquire) == 1 && !failure_ && !cold_;
   }
+  // It has nothing to let go of, though it has been used.
+  bool is_clean() const noexcept { return outputs_.empty() && !lent_value_ && !leaves_; }
   // It has emitted one event, which ends the run.
   bool stops() const noexcept { return outputs_.size() == 1 && outputs_.front().type == kStopType; }
   Run* run_ = nullptr;  // between two runs: none

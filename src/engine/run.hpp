@@ -353,6 +353,7 @@ class Run final : public Object, public RunEntry {
   void fail_without_memory(Locked locked, Invocation* invocation, bool dispatches_next, Commands& commands,
                            Notifications& notifications) noexcept;
   Call* take_call(Locked) noexcept;
+  void keep_clean_call(Locked, Call*& call) noexcept;
   void keep_call(Call* call) noexcept;
   void clear_left(Ref<Call>& left, bool is_done) noexcept;
   void reuse(Ref<Call> call) noexcept;

@@ -106,6 +106,7 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
   if (is_inherited()) return steps;  // without the lock, which may be held for ever
   remove_worker(guard, at_work);
   offer(guard, notifications);
+  if (call != nullptr && call->is_clean() && !notifications.ended) keep_clean_call(guard, call);
   guard.unlock();
   if (left) clear_left(left, left_is_done);
   if (call != nullptr) {
@@ -215,6 +216,13 @@ void Run::dispatch(Locked locked, Commands& commands, Notifications& notificatio
 Call* Run::take_call(Locked) noexcept {
   if (bodies_.spare_call != nullptr) return std::exchange(bodies_.spare_call, nullptr);
   return new (std::nothrow) Call;
+}
+
+// As keep_call() does, in the hold of the lock that there is, where the call has nothing to let go of.
+void Run::keep_clean_call(Locked, Call*& call) noexcept {
+  if (bodies_.spare_call != nullptr || state().last_status == RunStatus::asking) return;
+  call->check_keeps_nothing();
+  bodies_.spare_call = std::exchange(call, nullptr);
 }
 
 // For the next thread that works on this run, unless another was quicker. A run that waits for an answer may do

@@ -18,7 +18,7 @@ class Run::Transaction {
   // tick refused; null: nothing. tells_time: this thread may be the one that sees to the time.
   Ref<Error> leave(bool tells_time = false) noexcept {
     std::optional<EngineScope> scope;
-    if (commands.any() || notifications.call_out()) scope.emplace(run_);
+    if (!commands.keeps_nothing() || notifications.call_out()) scope.emplace(run_);
     guard_.unlock();
     if (tells_time && (notifications.call_out() || commands.may_drop())) run_.runtime_->hand_over_time();
     Ref<Error> refused = refused_tick(commands);

@@ -781,7 +781,11 @@ void add_growth(const std::string& kind, const Growth& growth) {
     row(name, [growth, count](benchmark::State& state) {
       compare(
           state, growth.item, static_cast<double>(count), {}, [&] { return growth.run(count); },
-          [&] { return reference_fan_out(std::min<uint64_t>(count, 100'000), 1, CLOCK_THREAD_CPUTIME_ID); });
+          [&] {
+            return growth.floor != nullptr
+                       ? growth.floor(count)
+                       : reference_fan_out(std::min<uint64_t>(count, 100'000), 1, CLOCK_THREAD_CPUTIME_ID);
+          });
     });
   }
 }

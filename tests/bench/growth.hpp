@@ -2,6 +2,7 @@
 // of one kind, and answers how long that took without what was made before and is let go of after.
 #pragma once
 
+#include <bit>
 #include <ctime>
 #include <functional>
 
@@ -382,12 +383,55 @@ inline double grow_state_get_shuffled(uint64_t count) {
                     });
 }
 
+inline double grow_state_set_shuffled(uint64_t count) { return grow_state(count, false, set_all); }
+
+// The least that a look-up in no order takes, so many keys being there: a plain table (open addressing, half a hash and
+// a position in 8 bytes) over entries of one line of the cache, one lock's writes and one count around each look-up.
+// What it costs more with more keys is the way to memory alone.
+inline double floor_of_shuffled(uint64_t count) {
+  struct alignas(64) Entry {
+    uint64_t version = 0;
+    char key[16];
+  };
+  const std::vector<std::string> keys = make_keys(count);
+  const std::vector<std::string> asked = make_shuffled_keys(count);
+  const uint64_t slots = std::bit_ceil(count * 3 / 2 + 1);
+  std::vector<uint64_t> index(slots);
+  std::vector<Entry> entries(count);
+  const auto place = [&](const std::string& key, auto is_it) {
+    const uint64_t hash = std::hash<std::string>{}(key) * 0x9e3779b97f4a7c15U;
+    uint64_t at = hash >> (64 - std::countr_zero(slots));
+    while (index[at] != 0 && !((index[at] ^ hash) >> 32 == 0 && is_it(static_cast<uint32_t>(index[at]) - 1)))
+      at = (at + 1) & (slots - 1);
+    return std::pair(at, hash & ~uint64_t{UINT32_MAX});
+  };
+  for (uint64_t i = 0; i < count; ++i) {
+    const auto [at, upper] = place(keys[i], [](uint64_t) { return false; });
+    index[at] = upper | (i + 1);
+    keys[i].copy(entries[i].key, sizeof entries[i].key);
+  }
+  std::atomic<uint32_t> lock{0};
+  std::atomic<uint32_t> held{1};
+  const double begin_s = thread_s();
+  for (const std::string& key : asked) {
+    lock.exchange(1);
+    const auto [at, upper] = place(key, [&](uint64_t position) {
+      return key.compare(0, sizeof Entry::key, entries[position].key, sizeof Entry::key) == 0;
+    });
+    ++entries[static_cast<uint32_t>(index[at]) - 1].version;
+    held.fetch_add(1);
+    lock.exchange(0);
+  }
+  return thread_s() - begin_s;
+}
+
 struct Growth {
   const char* name;
   const char* item;
   double (*run)(uint64_t count);
-  uint64_t least;     // the four sizes are this one and three more
-  uint64_t step = 2;  // each so many times the one before
+  uint64_t least;                             // the four sizes are this one and three more
+  uint64_t step = 2;                          // each so many times the one before
+  double (*floor)(uint64_t count) = nullptr;  // what the machine takes; null: nothing that grows
 };
 
 // From 10,000 to 3,430,000: far beyond every cache. What takes keys in the order in which they came must stay flat;
@@ -397,7 +441,8 @@ inline constexpr Growth kStateGrowths[] = {
     {"state_new", "key", grow_state_new, 10'000, 7},
     {"state_set", "key", grow_state_set, 10'000, 7},
     {"state_get", "key", grow_state_get, 10'000, 7},
-    {"state_get_shuffled", "key", grow_state_get_shuffled, 10'000, 7},
+    {"state_set_shuffled", "key", grow_state_set_shuffled, 10'000, 7, floor_of_shuffled},
+    {"state_get_shuffled", "key", grow_state_get_shuffled, 10'000, 7, floor_of_shuffled},
 };
 
 // The largest of those that need much memory each still fits into a processor's last cache: beyond it, the
