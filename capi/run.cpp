@@ -265,8 +265,7 @@ blazen_status blazen_workflow_run(blazen_workflow* workflow, blazen_runtime* run
       return Error::make(Status::wrong_place,
                          "a run cannot be waited for inside a callback: start it and go on");
     }
-    Result<Ref<Run>> run =
-        Run::create(std::move(host), Ref<Workflow>::share(definition), nullptr, nullptr, nullptr);
+    Result<Ref<Run>> run = Run::create(std::move(host), *definition, nullptr, nullptr, nullptr);
     if (!run) return run.error();
     const OnlyHandle handle(run->take());
     Ref<Value> outcome;
@@ -294,9 +293,8 @@ blazen_status blazen_run_create(blazen_runtime* runtime, blazen_workflow* workfl
     if (!all.deserializers.empty())
       return invalid("options.deserializers: a run that is created has nothing to deserialize");
     if (all.how.forks) return invalid("options.fork: a run that is created has nothing to fork from");
-    Result<Ref<Run>> made =
-        Run::create(std::move(host), Ref<Workflow>::share(definition), all.has_id ? &all.id : nullptr,
-                    std::move(all.metadata), std::move(all.input));
+    Result<Ref<Run>> made = Run::create(std::move(host), *definition, all.has_id ? &all.id : nullptr,
+                                        std::move(all.metadata), std::move(all.input));
     if (!made) return made.error();
     *run = handle_of(made->take());
     return nullptr;
@@ -328,8 +326,8 @@ blazen_status blazen_run_resume(blazen_runtime* runtime, blazen_workflow* workfl
     Result<const SnapshotDocument*> document = source->document();
     if (!document) return document.error();
     Deserializers maker(all);
-    Result<Ref<Run>> made = Run::resume(std::move(host), Ref<Workflow>::share(definition), **document,
-                                        all.how, maker, std::move(all.input));
+    Result<Ref<Run>> made =
+        Run::resume(std::move(host), *definition, **document, all.how, maker, std::move(all.input));
     if (!made) return made.error();
     *run = handle_of(made->take());
     return nullptr;

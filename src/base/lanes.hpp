@@ -7,17 +7,19 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/lock.hpp"
-
 namespace blazen {
 
-inline constexpr size_t kLanes = kThreads ? 8 : 1;
+#ifdef BLAZEN_NO_THREADS
+inline constexpr size_t kLanes = 1;
+#else
+inline constexpr size_t kLanes = 8;
+#endif
 
 class Lanes {
  public:
   // Of this thread.
   static uint8_t here() noexcept {
-    if constexpr (!kThreads) return 0;
+    if constexpr (kLanes == 1) return 0;
     return mine_ != 0 ? static_cast<uint8_t>(mine_ - 1) : choose();
   }
 

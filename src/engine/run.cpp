@@ -28,11 +28,11 @@ std::string json_names(const std::vector<std::string>& names) {
 
 }  // namespace
 
-Run::Run(RuntimeStay&& runtime, Ref<Workflow> workflow) noexcept
+Run::Run(RuntimeStay&& runtime, Workflow& workflow) noexcept
     : Object(Kind::run),
-      RunEntry(std::move(runtime)),
-      time_{.has_step_timeouts = workflow->times_steps(), .shares_work = runtime_->executor().shares_work()} {
-  locked_state_.unshared().workflow = std::move(workflow);
+      RunEntry(std::move(runtime), workflow),
+      time_{.has_step_timeouts = workflow.times_steps(), .shares_work = runtime_->executor().shares_work()} {
+  locked_state_.unshared().workflow = Ref<Workflow>::adopt(&workflow);  // counted by the entry
   runtime_->hold(lane_);
 }
 
@@ -40,6 +40,7 @@ Run::~Run() {
   if (commits_) commits_->log.forget(*commits_);
   if (!life_.delisted) runtime_->delist(*this);
   runtime_->keep_spares(*this, locked_state_.unshared().pool, bodies_.spare_call);
+  (void)locked_state_.unshared().workflow.take();
 }
 
 // The host's first handle of a run that is being made; without take(), it goes again.
@@ -69,9 +70,9 @@ void mark_as_uuid(RunId& id) noexcept {
 
 }  // namespace
 
-Result<Ref<Run>> Run::create(RuntimeStay&& runtime, Ref<Workflow> workflow, const RunId* id,
-                             Ref<Value> metadata, std::unique_ptr<PendingCallback> input) {
-  FirstHandle run(new Run(std::move(runtime), std::move(workflow)));
+Result<Ref<Run>> Run::create(RuntimeStay&& runtime, Workflow& workflow, const RunId* id, Ref<Value> metadata,
+                             std::unique_ptr<PendingCallback> input) {
+  FirstHandle run(new Run(std::move(runtime), workflow));
   RunState& state = run->locked_state_.unshared();
   make_steps(state);
   state.metadata = std::move(metadata);
@@ -83,13 +84,12 @@ Result<Ref<Run>> Run::create(RuntimeStay&& runtime, Ref<Workflow> workflow, cons
   return run.take();
 }
 
-Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, const Ref<Workflow>& workflow,
-                             const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
-                             std::unique_ptr<PendingCallback> input) {
+Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const SnapshotDocument& snapshot,
+                             const Resuming& how, LiveMaker& maker, std::unique_ptr<PendingCallback> input) {
   FirstHandle run(new Run(std::move(runtime), workflow));
   EngineScope scope(*run);  // deserializers are called
-  if (Ref<Error> error =
-          restore_run(snapshot, workflow, how.allow_changed_workflow, run->locked_state_.unshared(), &maker))
+  if (Ref<Error> error = restore_run(snapshot, run->state().workflow, how.allow_changed_workflow,
+                                     run->locked_state_.unshared(), &maker))
     return error;
   if (run->is_inherited()) return forked_here();
   run->listeners_.input = std::move(input);

@@ -65,7 +65,7 @@ class Run final : public Object, public RunEntry {
   // Not started yet. Throws std::bad_alloc.
   // input: who answers the questions of the run; may be null.
   // id: that the host gives it; null: one is made.
-  static Result<Ref<Run>> create(RuntimeStay&& runtime, Ref<Workflow> workflow, const RunId* id,
+  static Result<Ref<Run>> create(RuntimeStay&& runtime, Workflow& workflow, const RunId* id,
                                  Ref<Value> metadata, std::unique_ptr<PendingCallback> input);
   struct Resuming {
     bool allow_changed_workflow = false;
@@ -74,8 +74,8 @@ class Run final : public Object, public RunEntry {
     bool forks = false;              // it is another run, with another id
     const RunId* fork_id = nullptr;  // that the host gives it; null: one is made
   };
-  static Result<Ref<Run>> resume(RuntimeStay&& runtime, const Ref<Workflow>& workflow,
-                                 const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
+  static Result<Ref<Run>> resume(RuntimeStay&& runtime, Workflow& workflow, const SnapshotDocument& snapshot,
+                                 const Resuming& how, LiveMaker& maker,
                                  std::unique_ptr<PendingCallback> input);
   static constexpr bool kFoundByOthers = true;  // by the runtime's list
   // In a forked child it stays as it is: what it would have to tell others may be locked for ever.
@@ -222,7 +222,7 @@ class Run final : public Object, public RunEntry {
   class Transaction;
   class CoarseClock;
   class Pieces;
-  Run(RuntimeStay&& runtime, Ref<Workflow> workflow) noexcept;
+  Run(RuntimeStay&& runtime, Workflow& workflow) noexcept;
 
   // One tick, and what follows from it. False: no memory, and nothing has changed.
   bool tick(Locked locked, Tick& tick, Commands& commands, Notifications& notifications) noexcept;

@@ -113,8 +113,8 @@ class RunEntry : public Work {
   virtual void add_stuck(StuckBodies& bodies) const = 0;
 
  protected:
-  // Takes over the reference, and belongs to its lane.
-  explicit RunEntry(RuntimeStay&& runtime) noexcept;
+  // Takes over the reference, and belongs to its lane; there, it counts one of the workflow too.
+  RunEntry(RuntimeStay&& runtime, const Workflow& workflow) noexcept;
   RunEntry(const RunEntry&) = delete;
   RunEntry& operator=(const RunEntry&) = delete;
   ~RunEntry() override;
@@ -126,8 +126,9 @@ class RunEntry : public Work {
   };
   virtual Outcome outcome() const noexcept = 0;
 
+  std::atomic<uint32_t> kept_{0};  // bodies at work whose outcome counts no more
   Runtime* const runtime_;
-  std::atomic<uint32_t> kept_{0};               // bodies at work whose outcome counts no more
+  const Workflow& workflow_;
   std::atomic<int64_t> far_due_ms_{INT64_MAX};  // for the runtime to arm, when it comes nearer
 
  private:
@@ -429,7 +430,13 @@ inline RuntimeStay::~RuntimeStay() {
   if (runtime_ != nullptr) runtime_->drop(lane_);
 }
 
-inline RunEntry::RunEntry(RuntimeStay&& runtime) noexcept : runtime_(runtime.take()), lane_(runtime.lane()) {}
-inline RunEntry::~RunEntry() { runtime_->drop(lane_); }
+inline RunEntry::RunEntry(RuntimeStay&& runtime, const Workflow& workflow) noexcept
+    : runtime_(runtime.take()), workflow_(workflow), lane_(runtime.lane()) {
+  workflow.hold(lane_);
+}
+inline RunEntry::~RunEntry() {
+  workflow_.let_go(lane_);
+  runtime_->drop(lane_);
+}
 
 }  // namespace blazen

@@ -211,6 +211,25 @@ Result<Ref<Workflow>> Workflow::build(std::string_view name, const Steps& steps,
   return workflow;
 }
 
+void Workflow::destroy(Workflow* workflow) noexcept {
+  if (workflow->accountable_.exchange(true)) return;
+  uint32_t surplus = 1;  // that of all others, which are gone
+  workflow->holders_.fetch_add(kLanes, std::memory_order_relaxed);
+  for (const Lane& lane : workflow->lanes_) {
+    if (!lane.runs.account()) ++surplus;
+  }
+  workflow->let_go_of_whole(surplus);
+}
+
+[[gnu::noinline]] void Workflow::hold_whole(uint8_t lane) const noexcept {
+  holders_.fetch_add(1, std::memory_order_relaxed);
+  if (!lanes_[lane].runs.hold_with_whole()) let_go_of_whole(1);
+}
+
+[[gnu::noinline]] void Workflow::let_go_of_whole(uint32_t count) const noexcept {
+  if (holders_.fetch_sub(count, std::memory_order_acq_rel) == count) delete this;
+}
+
 StepIndex Workflow::find_step(std::string_view name) const noexcept {
   const auto found = step_index_.find(name);
   return found == step_index_.end() ? kNoStep : found->second;

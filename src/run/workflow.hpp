@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/apart.hpp"
+#include "base/lanes.hpp"
 #include "base/limits.hpp"
 #include "base/object.hpp"
 #include "run/pace.hpp"
@@ -125,7 +126,19 @@ class Workflow final : public Object {
   // Checks that the workflow can work at all; the error says why it cannot. Throws std::bad_alloc.
   static Result<Ref<Workflow>> build(std::string_view name, const std::vector<StepDefinition>& steps,
                                      const WorkflowPolicy& policy);
-  static void destroy(Workflow* workflow) noexcept { delete workflow; }
+  // Its last reference is gone, but for those of runs, which are counted in lanes. A run may lend its own to
+  // others meanwhile, as to a snapshot that is taken of it: when those go, it comes here once more.
+  static void destroy(Workflow* workflow) noexcept;
+
+  // A reference of a run of this lane.
+  void hold(uint8_t lane) const noexcept {
+    if (!lanes_[lane].runs.try_hold()) [[unlikely]]
+      hold_whole(lane);
+  }
+  void let_go(uint8_t lane) const noexcept {
+    if (lanes_[lane].runs.let_go()) [[unlikely]]
+      let_go_of_whole(1);
+  }
 
   const std::string& name() const noexcept { return name_; }
   const std::string& fingerprint() const noexcept { return fingerprint_; }
@@ -176,8 +189,6 @@ class Workflow final : public Object {
   void index_joins();
   std::string compute_fingerprint() const;
 
-  // Every run of it counts a reference, which is in the way of those who read the rest on another processor.
-  [[maybe_unused]] char gap_[kApart];
   // Nothing here changes once it is built, but the paces. Finding a step or a type by its name costs the same
   // however many there are; by its index, one look. A delivery costs the number of steps that accept its
   // type, each of which gets it. What is built costs the steps with their types, and the sort of their names.
@@ -199,6 +210,18 @@ class Workflow final : public Object {
   std::vector<OpenerIndex> opened_by_;  // of each step, as what follows; empty where nothing joins
   std::vector<OpenerIndex> joined_by_;
   std::vector<uint32_t> join_places_;
+
+  // The whole of LaneCount: one for all other references, and one for each lane that is accountable and has runs.
+  void hold_whole(uint8_t lane) const noexcept;
+  void let_go_of_whole(uint32_t count) const noexcept;
+  mutable std::atomic<uint32_t> holders_{1};
+  std::atomic<bool> accountable_{false};
+  struct Lane {
+    char gap[kApart];
+    mutable LaneCount runs;
+  };
+  Lane lanes_[kLanes];
+  [[maybe_unused]] char gap_[kApart];
 };
 
 }  // namespace blazen

@@ -659,7 +659,7 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   Ref<Value> result = restore_result(document, revival);
   Ref<Error> outcome = restore_error(document, revival);
   if (revival.has_failed()) return revival.failure();
-  out.workflow = workflow;
+  if (!out.workflow) out.workflow = workflow;  // a run has it, and counts it
   make_steps(out);
   restore_counters(document, out);
   out.state = restore_state(document);
