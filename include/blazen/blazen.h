@@ -1202,7 +1202,7 @@ typedef struct blazen_run_options {
     const blazen_deserializer *deserializers; /**< in?: for blazen_run_resume alone; may be NULL where there are none */
     size_t deserializer_count;                /**< at most BLAZEN_DESERIALIZERS_MAX: of more, none is looked at */
     blazen_unknown_label unknown_label;
-    int32_t time_has_passed; /**< resume: delays and back-offs count by the date; 0: they stood still since the snapshot */
+    int32_t time_has_passed; /**< resume: delays, back-offs and deadlines count by the date; 0: they stood still since the snapshot */
     blazen_input_fn input;   /**< answers the questions of the run; NULL: blazen_run_respond does */
     void *user_data;         /**< keep?: of input; drop(user_data) runs when the run is gone, or was not made */
     blazen_drop_fn drop;
@@ -1558,9 +1558,9 @@ typedef struct blazen_question {
     blazen_answer_fn answered;    /**< NULL: the body is called again */
     void *user_data;              /**< keep?: of answered; drop(user_data) runs after it, or instead of it */
     blazen_drop_fn drop;
-    int64_t deadline_ms; /**< so long after it is asked, by the date, it is answered with default_answer where nobody has; 0: it
-                            waits for ever. What is up between two processes is answered when the run goes on, as is what is
-                            up while it is paused. Since 0.2 */
+    int64_t deadline_ms; /**< so long after it is asked, it is answered with default_answer where nobody has; 0: it waits for
+                            ever. It is counted by a clock that stands still while the run is paused, and between two
+                            processes unless blazen_run_options.time_has_passed says otherwise. Since 0.2 */
     const blazen_value *default_answer; /**< in?: not LIVE; NULL: JSON null. Since 0.2 */
 } blazen_question;
 /** The defaults, to begin with: `blazen_question x = BLAZEN_QUESTION_INIT;`.

@@ -32,12 +32,7 @@ int64_t Run::next_due(Locked) const noexcept {
     at_ms = std::min(at_ms, state().timers.first_due_ms());
     if (at_ms != INT64_MAX) due_ms = add_ms(state().clock.set_ms, at_ms - state().clock.elapsed_ms);
   }
-  if (state().pause != Pause::none) return due_ms;
-  due_ms = std::min(due_ms, state().deadlines.first_due_ms());
-  if (state().scopes && !state().scopes->deadlines().empty()) {
-    const RunClock& clock = state().scopes->clock;
-    due_ms = std::min(due_ms, add_ms(clock.set_ms, state().scopes->first_due_ms() - clock.elapsed_ms));
-  }
+  if (!state().deadlines.empty()) due_ms = std::min(due_ms, state().deadlines.first_due_ms());
   return due_ms;
 }
 

@@ -140,9 +140,11 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
   if (divergence) publish(state, std::move(divergence), commands);
   request->id = ++state.event_id_last;
   Question& question = open_question(state, request, &invocation, tick.now_ms, commands);
-  if (deadline)
-    set_deadline(state, question, add_ms(tick.now_ms, tick.question->deadline_ms), std::move(deadline),
-                 std::move(node));
+  if (deadline) {
+    state.deadlines.set_clock(tick.now_ms, state.pause == Pause::none);
+    set_deadline(state, question, add_ms(state.deadlines.at(tick.now_ms), tick.question->deadline_ms),
+                 std::move(deadline), std::move(node));
+  }
   attach(state, question, tick, commands);
 }
 
@@ -281,13 +283,10 @@ void withdraw(RunState& state, const Tick& tick, Commands& commands) {
   close_question(state, *question);
 }
 
-// The first question whose time is up is answered with its default. One at a time: each has somebody to tell. False:
-// there is none.
-bool answer_by_default(RunState& state, int64_t now_ms, Commands& commands) {
-  if (state.pause != Pause::none || state.deadlines.first_due_ms() > now_ms) return false;
-  Question& question = *state.deadlines.first()->question;
+// The deadline that is first is that of a question, and is over. One at a time: each has somebody to tell.
+void answer_by_default(RunState& state, int64_t now_ms, Commands& commands) {
+  Question& question = *state.deadlines.first().question;
   answer_body(state, question, Ref<Value>(question.deadline->default_answer), now_ms, commands);
-  return true;
 }
 
 }  // namespace blazen

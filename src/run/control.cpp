@@ -11,6 +11,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   const bool has_queued = state.open != state.in_flight.size();
   state.in_flight_asking = 0;
   if (state.early_answers) commands.cold().dropped_early = std::move(state.early_answers);
+  state.deadlines.clear();
   if (state.collects) commands.cold().dropped_collects = std::move(state.collects);
   if (state.scopes) commands.cold().dropped_scopes = std::move(state.scopes);
   if (!has_queued && state.timers.empty() && state.questions.empty()) return;
@@ -27,7 +28,6 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   }
   cold.dropped_timers.take(state.timers);
   cold.dropped_questions.take(state.questions);
-  cold.dropped_deadlines.take(state.deadlines);
   for (StepState& step : state.steps) {
     step.parked = 0;
     if (!step.queues) continue;
@@ -83,24 +83,21 @@ void pass_time(RunState& state, int64_t date_ms) {
     missed.add({due_ms, key.what, key.id}, timer);
   }
   state.timers = std::move(missed);
-  if (state.scopes) state.scopes->clock.elapsed_ms = add_ms(state.scopes->clock.elapsed_ms, passed_ms);
 }
 
 }  // namespace
 
 void resume(RunState& state, const Tick& tick) {
   if (tick.time_has_passed) pass_time(state, tick.date_ms);
-  state.deadlines.shift(tick.now_ms - tick.date_ms, [](const Deadline& deadline, int64_t due_ms) {
-    deadline.question->deadline->due_ms = due_ms;
-  });
+  if (tick.time_has_passed && state.pause == Pause::none) state.deadlines.pass_until(tick.date_ms);
   if (tick.ends_pause) state.pause = Pause::none;
   state.clock.set(tick.now_ms, tick.date_ms, clock_should_run(status_of(state)));
-  pause_scopes(state, tick.now_ms, state.pause == Pause::none);
+  state.deadlines.set_clock(tick.now_ms, state.pause == Pause::none);
 }
 
 void pause(RunState& state, Tick& tick, Commands& commands) noexcept {
   if (state.pause != Pause::now) state.pause = tick.pause;
-  pause_scopes(state, tick.now_ms, false);
+  state.deadlines.set_clock(tick.now_ms, false);
   if (!tick.clears_session) return;
   commands.more = true;
   commands.cold().dropped_table = std::move(state.session);

@@ -252,6 +252,11 @@ class Checker {
     if (has_ended(state_)) return;
     size_t deadlines = 0;
     state_.deadlines.walk([&](const DeadlineKey& key, const Deadline& deadline) {
+      if (key.what == DeadlineClass::join) {
+        require(deadline.scope->joins[key.place].due_ms == key.due_ms && deadline.scope->id == key.id, 11,
+                "a deadline is not that of its join");
+        return;
+      }
       require(deadline.question->deadline->due_ms == key.due_ms && deadline.question->request->id == key.id,
               10, "a deadline is not that of its question");
       ++deadlines;

@@ -74,8 +74,7 @@ Ref<Error> no_room(const RunState& state, const Invocation& opener, const char* 
 
 Scopes& scopes_of(RunState& state) {
   if (!state.scopes) {
-    state.scopes = std::make_unique<Scopes>(*state.workflow);
-    state.scopes->clock.runs = state.pause == Pause::none;
+    state.scopes = std::make_unique<Scopes>(*state.workflow, state.deadlines);
   }
   return *state.scopes;
 }
@@ -190,9 +189,9 @@ void begin_routing(RunState& state, const Invocation& from, bool is_done, int64_
   if (is_opener(state, from)) {
     routing.scope = scopes.opened_by(from.id);
     if (routing.scope == nullptr) {
-      if (now_ms != 0) scopes.clock.set(now_ms, commands.date_ms, scopes.clock.runs);
-      routing.scope = &scopes.open(from.id, from.event->membership);
-      if (!scopes.deadlines().empty()) commands.more = true;  // the moment of the next one is looked at
+      if (now_ms != 0) state.deadlines.set_clock(now_ms, state.pause == Pause::none);
+      routing.scope = &scopes.open(from.id, from.event->membership, now_ms);
+      if (!state.deadlines.empty()) commands.more = true;  // the moment of the next one is looked at
     }
     routing.drops = routing.scope->cancelled;
   } else {
@@ -501,17 +500,11 @@ void fail_join(RunState& state, Scope& scope, ScopeJoin& join, int64_t now_ms, C
 
 }  // namespace
 
-int64_t lateness_of_joins(const RunState& state, int64_t now_ms) noexcept {
-  if (!state.scopes || state.pause != Pause::none || state.scopes->deadlines().empty()) return -1;
-  return state.scopes->clock.at(now_ms) - state.scopes->first_due_ms();
-}
-
-bool close_at_deadline(RunState& state, int64_t now_ms, Commands& commands) {
-  if (lateness_of_joins(state, now_ms) < 0) return false;
+void close_at_deadline(RunState& state, int64_t now_ms, Commands& commands) {
   Scopes& scopes = *state.scopes;
-  const auto& [key, due] = *scopes.deadlines().begin();
-  Scope& scope = *due;
-  ScopeJoin& join = scope.joins[std::get<2>(key)];
+  const DeadlineKey key = state.deadlines.first_key();
+  Scope& scope = *state.deadlines.first().scope;
+  ScopeJoin& join = scope.joins[key.place];
   const JoinDefinition& definition = *state.workflow->steps()[join.step].join;
   reserve_for_joins(state, 0, commands);
   if (definition.fails_at_deadline) {
@@ -519,15 +512,10 @@ bool close_at_deadline(RunState& state, int64_t now_ms, Commands& commands) {
   } else {
     give_rest(state, scope, join, JoinReason::deadline, commands);
   }
-  if (!state.scopes) return true;
+  if (!state.scopes) return;
   if (definition.cancels_rest) scope.cancels_now = true;
   scopes.consider(scope);
   commands.more = true;
-  return true;
-}
-
-void pause_scopes(RunState& state, int64_t now_ms, bool runs) noexcept {
-  if (state.scopes) state.scopes->clock.set(now_ms, 0, runs);
 }
 
 }  // namespace blazen

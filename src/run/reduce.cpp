@@ -32,7 +32,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::respond_early: return respond_early(state, tick, commands);
     case Tick::Kind::withdraw: return withdraw(state, tick, commands);
     case Tick::Kind::pause: return pause(state, tick, commands);
-    case Tick::Kind::unpause: state.pause = Pause::none; return pause_scopes(state, tick.now_ms, true);
+    case Tick::Kind::unpause: state.pause = Pause::none; return state.deadlines.set_clock(tick.now_ms, true);
     case Tick::Kind::time: return advance(state, tick, commands);
     case Tick::Kind::discard: return leave_flight(state, tick.invocation, commands);
     case Tick::Kind::abandoned_returned: return come_back(state, tick.step);

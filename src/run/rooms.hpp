@@ -107,11 +107,8 @@ std::string_view opener_of_unhandled(const RunState& state, const Output& output
 void drop_collected(RunState& state, const Scope& scope, Commands& commands) noexcept;
 // When a tick is over.
 void settle_scopes(RunState& state, Commands& commands) noexcept;
-// By how much the deadline of a join is over; negative: none is.
-int64_t lateness_of_joins(const RunState& state, int64_t now_ms) noexcept;
-// The first of them. False: none is over.
-bool close_at_deadline(RunState& state, int64_t now_ms, Commands& commands);
-void pause_scopes(RunState& state, int64_t now_ms, bool runs) noexcept;
+// The deadline that is first is that of a join, and is over.
+void close_at_deadline(RunState& state, int64_t now_ms, Commands& commands);
 
 // ---- step_effects.cpp ----
 
@@ -141,7 +138,7 @@ void hand_out(RunState& state, const Tick& tick);
 void respond(RunState& state, Tick& tick, Commands& commands);
 void respond_early(RunState& state, Tick& tick, Commands& commands);
 void withdraw(RunState& state, const Tick& tick, Commands& commands);
-bool answer_by_default(RunState& state, int64_t now_ms, Commands& commands);
+void answer_by_default(RunState& state, int64_t now_ms, Commands& commands);
 
 // ---- time.cpp ----
 

@@ -91,7 +91,7 @@ QuestionList::QuestionList(const RunState& state, int64_t now_ms, int64_t date_m
     questions_.push_back(
         {question.request, question.asker == nullptr ? 0 : question.asker->id, question.asked_ms,
          question.age_ms(now_ms, date_ms),
-         question.deadline_ms() == 0 ? 0 : add_ms(question.asked_ms, question.deadline_ms())});
+         question.deadline ? add_ms(date_ms, question.deadline->due_ms - state.deadlines.at(now_ms)) : 0});
   }
 }
 

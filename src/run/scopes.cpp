@@ -30,7 +30,8 @@ void reserve_more(std::vector<T>& list, size_t count) {
 
 }  // namespace
 
-Scopes::Scopes(const Workflow& workflow) : workflow_(workflow), memberships_(1) {}
+Scopes::Scopes(const Workflow& workflow, Deadlines& deadlines)
+    : workflow_(workflow), memberships_(1), deadlines_(deadlines) {}
 
 // ------------------------------------------------------------------------------------------------- preparing
 
@@ -64,7 +65,7 @@ void Scopes::prepare_open(OpenerIndex opener) {
   if (spare_node_.empty()) spare_node_ = make_node<decltype(all_)>();
   if (spare_opener_.empty()) spare_opener_ = make_node<decltype(by_opener_)>();
   spare_deadlines_.reserve(spare_->joins.size());
-  while (spare_deadlines_.size() < spare_->joins.size()) spare_deadlines_.push_back(make_node<Deadlines>());
+  while (spare_deadlines_.size() < spare_->joins.size()) spare_deadlines_.push_back(deadlines_.make_node());
 }
 
 void Scopes::prepare_memberships(size_t count) {
@@ -207,7 +208,7 @@ void Scopes::link(Scope& scope, Scope* parent) noexcept {
   open_groups_ += groups_of(scope);
 }
 
-Scope& Scopes::open(uint64_t invocation, MembershipIndex within) noexcept {
+Scope& Scopes::open(uint64_t invocation, MembershipIndex within, int64_t now_ms) noexcept {
   Scope& scope = *spare_;
   scope.id = ++id_last;
   scope.opener_invocation = invocation;
@@ -226,12 +227,10 @@ Scope& Scopes::open(uint64_t invocation, MembershipIndex within) noexcept {
     ScopeJoin& join = scope.joins[place];
     const int64_t deadline_ms = definition_of(workflow_, join).deadline_ms;
     if (deadline_ms == 0) continue;
-    join.due_ms = add_ms(clock.elapsed_ms, deadline_ms);  // the tick has set the clock
-    Deadlines::node_type node = std::move(spare_deadlines_.back());
+    join.due_ms = add_ms(deadlines_.at(now_ms), deadline_ms);
+    Deadlines::Node node = std::move(spare_deadlines_.back());
     spare_deadlines_.pop_back();
-    node.key() = {join.due_ms, scope.id, place};
-    node.mapped() = &scope;
-    deadlines_.insert(std::move(node));
+    deadlines_.add({join.due_ms, DeadlineClass::join, scope.id, place}, {nullptr, &scope}, std::move(node));
   }
   return scope;
 }
@@ -249,8 +248,8 @@ void Scopes::close_join(Scope& scope, ScopeJoin& join) noexcept {
   }
   join.keyed.clear();
   if (join.due_ms != INT64_MAX)
-    deadlines_.erase(
-        {std::exchange(join.due_ms, INT64_MAX), scope.id, static_cast<uint32_t>(&join - scope.joins.data())});
+    deadlines_.remove({std::exchange(join.due_ms, INT64_MAX), DeadlineClass::join, scope.id,
+                       static_cast<uint32_t>(&join - scope.joins.data())});
 }
 
 void Scopes::close_if_done(Scope& scope) noexcept {
@@ -409,7 +408,8 @@ void Scopes::restore_inside(Scope& scope) {
 }
 
 void Scopes::restore_deadline(Scope& scope, ScopeJoin& join, int64_t due_ms) {
-  deadlines_.emplace(std::tuple(due_ms, scope.id, static_cast<uint32_t>(&join - scope.joins.data())), &scope);
+  const auto place = static_cast<uint32_t>(&join - scope.joins.data());
+  deadlines_.add({due_ms, DeadlineClass::join, scope.id, place}, {nullptr, &scope}, deadlines_.make_node());
   join.due_ms = due_ms;
 }
 

@@ -29,7 +29,7 @@
 #include <vector>
 
 #include "base/object.hpp"
-#include "run/clock.hpp"
+#include "run/deadlines.hpp"
 #include "run/invocation.hpp"
 #include "run/questions.hpp"
 #include "run/workflow.hpp"
@@ -75,7 +75,7 @@ struct Group final : Object {
 struct ScopeJoin {
   StepIndex step = kNoStep;
   bool closed = false;         // takes nothing any more
-  int64_t due_ms = INT64_MAX;  // by the clock of the scopes
+  int64_t due_ms = INT64_MAX;  // by the second counter of the run
   Ref<Group> group;            // all that arrives; by event: what it is invoked with where nothing has
   // By event: one for each correlation, null where it was given already; and those that have something, in a row.
   std::map<std::string, Ref<Group>, std::less<>> keyed;
@@ -129,13 +129,12 @@ struct Scope {
 
 class Scopes {
  public:
-  explicit Scopes(const Workflow& workflow);
+  Scopes(const Workflow& workflow, Deadlines& deadlines);
   Scopes(const Scopes&) = delete;
   Scopes& operator=(const Scopes&) = delete;
 
   uint64_t id_last = 0;
   uint64_t collected = 0;  // events in groups, delivered ones too
-  RunClock clock;          // stands still in a pause, and only then
   // Where what the present tick routes belongs: the tick's, and not stored.
   struct Routing {
     Scope* scope = nullptr;    // null: to none
@@ -171,7 +170,8 @@ class Scopes {
   Scope* find(uint64_t id) const noexcept;
   size_t size() const noexcept { return all_.size(); }
   // Prepared. within: where its opener belongs.
-  Scope& open(uint64_t invocation, MembershipIndex within) noexcept;
+  // now_ms: by the runtime's clock.
+  Scope& open(uint64_t invocation, MembershipIndex within, int64_t now_ms) noexcept;
   // The invocation that has opened it is gone.
   void lose_opener(Scope& scope) noexcept;
   // By their ids.
@@ -225,15 +225,6 @@ class Scopes {
   // The innermost of those that were considered; null: none is left.
   Scope* take_candidate() noexcept;
 
-  // ---- time ----
-
-  // When it is due, the id of the scope, the place of the join.
-  using Deadlines = std::map<std::tuple<int64_t, uint64_t, uint32_t>, Scope*>;
-  int64_t first_due_ms() const noexcept {
-    return deadlines_.empty() ? INT64_MAX : std::get<0>(deadlines_.begin()->first);
-  }
-  const Deadlines& deadlines() const noexcept { return deadlines_; }
-
   // ---- from a snapshot: each throws std::bad_alloc ----
 
   Scope& restore_scope(uint64_t id, Scope* parent, uint64_t parent_origin, OpenerIndex opener,
@@ -263,13 +254,13 @@ class Scopes {
   MembershipIndex free_ = 0;
   size_t free_count_ = 0;
   Group::Delivered delivered_;
-  Deadlines deadlines_;
+  Deadlines& deadlines_;
   std::vector<Scope*> candidates_;  // a heap with room for all, the innermost on top
   size_t open_groups_ = 0;          // that a join may be invoked with, one of a join by event for nothing too
   std::unique_ptr<Scope> spare_;
   std::map<uint64_t, std::unique_ptr<Scope>>::node_type spare_node_;
   std::map<uint64_t, Scope*>::node_type spare_opener_;
-  std::vector<Deadlines::node_type> spare_deadlines_;
+  std::vector<Deadlines::Node> spare_deadlines_;
   std::vector<Ref<Event>> copies_;
   size_t next_copy_ = 0;
 };

@@ -113,7 +113,7 @@ struct RunState {
   uint32_t abandoned = 0;                // the sum over the steps; not stored
   Timers timers;                         // attempts that begin again, and events that are delayed
   Questions questions;
-  Deadlines deadlines;             // of open questions
+  Deadlines deadlines;             // of open questions and of joins
   std::unique_ptr<Scopes> scopes;  // of a workflow with joins, from the first that is opened on; null: none
   std::unique_ptr<Collects> collects;           // what bodies collect; null: nothing was
   std::unique_ptr<EarlyAnswers> early_answers;  // for questions that are not asked yet; null: none

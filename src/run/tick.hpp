@@ -234,7 +234,6 @@ struct Commands {
     Ref<Value> answer;      // ask: it was given already
     Timers dropped_timers;
     Questions dropped_questions;
-    Deadlines dropped_deadlines;
     std::unique_ptr<EarlyAnswers> dropped_early;
     std::unique_ptr<Journal> dropped_journals;  // a list
     Ref<Group> dropped_groups;                  // a list
@@ -327,7 +326,6 @@ struct Commands {
     }
     cold_->answer.reset();
     if (!cold_->dropped_timers.empty()) cold_->dropped_timers.clear();
-    cold_->dropped_deadlines.clear();
     cold_->dropped_questions.clear();
     cold_->dropped_early.reset();
     std::unique_ptr<Journal>& journals = cold_->dropped_journals;

@@ -60,19 +60,23 @@ void fire_due(RunState& state, const Tick& tick, int64_t time_ms, Commands& comm
 
 }  // namespace
 
+// The time of the run is up before anything else is; then, what was due first; at one moment, attempts, events, questions,
+// joins.
 void advance(RunState& state, Tick& tick, Commands& commands) {
   if (state.phase != Phase::running) return;
-  if (answer_by_default(state, tick.now_ms, commands)) return;
-  if (!state.clock.runs) return (void)close_at_deadline(state, tick.now_ms, commands);
   const int64_t time_ms = state.clock.at(tick.now_ms);
-  if (time_ms - tick.slack_ms >= deadline_of(state))
+  if (state.clock.runs && time_ms - tick.slack_ms >= deadline_of(state))
     return fail_run(state, timed_out(state, tick.now_ms), commands);
-  // Of these and the deadlines of joins, what was due first comes first; at one moment, these.
-  const int64_t joins_are_late_ms = std::max<int64_t>(lateness_of_joins(state, tick.now_ms), 0);
-  const int64_t until_ms = time_ms - joins_are_late_ms;
-  if (state.timers.first_due_ms() > until_ms) return (void)close_at_deadline(state, tick.now_ms, commands);
-  reserve_for_due(state, until_ms, commands);
-  fire_due(state, tick, until_ms, commands);
+  const int64_t lateness_ms = state.deadlines.lateness(tick.now_ms);
+  const int64_t until_ms = time_ms - std::max<int64_t>(lateness_ms, 0);
+  if (state.clock.runs && state.timers.first_due_ms() <= until_ms) {
+    reserve_for_due(state, until_ms, commands);
+    fire_due(state, tick, until_ms, commands);
+  } else if (lateness_ms >= 0 && state.deadlines.first_key().what == DeadlineClass::question) {
+    answer_by_default(state, tick.now_ms, commands);
+  } else if (lateness_ms >= 0) {
+    close_at_deadline(state, tick.now_ms, commands);
+  }
 }
 
 }  // namespace blazen

@@ -678,7 +678,10 @@ class Decoder {
       index_ = found;
       if (!read_section(at, found)) return false;
     }
-    return true;
+    if (document_.has_counter || (document_.deadlines.empty() && !document_.has_scopes)) return true;
+    section_ = "counter";
+    index_ = kNoIndex;
+    return refuse(reader_.offset(), "", "deadlines and scopes need section 40, and it is not there");
   }
 
   bool read_section(size_t key_at, uint64_t found) {
@@ -687,7 +690,7 @@ class Decoder {
     if (!fields("", kSectionFields) || !name("since", section.since)) return false;
     const size_t at = reader_.offset();
     if (!number_in("required", 0, 1, "a section is required, or it is not", required)) return false;
-    const bool is_known = found <= static_cast<uint64_t>(SectionKey::whole);
+    const bool is_known = found <= static_cast<uint64_t>(SectionKey::counter);
     if (is_known) return read_known_section(at, static_cast<SectionKey>(found), section.since, required);
     if (required == 1) {
       error_ = Error::at(Status::snapshot_newer,
@@ -715,6 +718,7 @@ class Decoder {
       case SectionKey::delivered: return read_delivered();
       case SectionKey::collects: return read_collects();
       case SectionKey::whole: return read_whole();
+      case SectionKey::counter: return read_counter();
     }
     return false;
   }
@@ -743,7 +747,6 @@ class Decoder {
     document_.has_scopes = true;
     uint64_t count = 0;
     if (!fields("", kScopesFields) || !counter("id_last", document_.scope_id_last)) return false;
-    if (!milliseconds("elapsed", 0, document_.scopes_ms)) return false;
     if (!list_of_running(kScopeBytesMin, count)) return false;
     document_.scopes.reserve(count);
     for (uint64_t i = 0; i < count; ++i) {
@@ -945,6 +948,18 @@ class Decoder {
     return true;
   }
 
+  bool read_counter() {
+    section_ = "counter";
+    index_ = kNoIndex;
+    document_.has_counter = true;
+    const size_t at = reader_.offset();
+    if (!fields("", kCounterClockFields) || !milliseconds("elapsed", 0, document_.counter_ms) ||
+        !milliseconds("date", 0, document_.counter_date_ms))
+      return false;
+    return !document_.deadlines.empty() || document_.has_scopes ||
+           refuse(at, "", "there is nothing that it counts for");
+  }
+
   bool read_collects() {
     uint64_t count = 0;
     if (!section_list("collects", kCollectBytesMin, count)) return false;
@@ -1033,6 +1048,7 @@ class Decoder {
       if (item.deadline_ms > kTimeMsMax)
         return refuse(deadline_at, "deadline",
                       std::to_string(item.deadline_ms) + " is more than a hundred years");
+      if (!milliseconds("due", kDueMin, item.due_ms)) return false;
       if (!value("default", item.default_answer)) return false;
     }
     return true;

@@ -161,6 +161,7 @@ struct SnapshotDocument {
   struct Deadline {
     uint64_t question;  // its place in questions
     int64_t deadline_ms;
+    int64_t due_ms;
     SnapshotValue default_answer;
   };
   std::vector<Deadline> deadlines;
@@ -236,7 +237,9 @@ struct SnapshotDocument {
   std::vector<uint32_t> whole_events;
   bool has_scopes = false;  // whether there ever was one
   uint64_t scope_id_last = 0;
-  int64_t scopes_ms = 0;
+  int64_t counter_ms = 0;
+  int64_t counter_date_ms = 0;
+  bool has_counter = false;
   std::vector<Scope> scopes;
   std::vector<ScopeJoin> scope_joins;
   std::vector<ScopeGroup> scope_groups;

@@ -87,7 +87,8 @@ void cut_waiting(const RunState& state, SnapshotCut& cut) {
   });
   for (const Question& question : state.questions) {
     if (const Question::Deadline* deadline = question.deadline.get())
-      cut.deadlines.push_back({cut.questions.size(), deadline->after_ms, deadline->default_answer});
+      cut.deadlines.push_back(
+          {cut.questions.size(), deadline->after_ms, deadline->due_ms, deadline->default_answer});
     cut.questions.push_back(
         {question.request, question.asker == nullptr ? 0 : question.asker->id, question.asked_ms});
   }
@@ -519,8 +520,17 @@ class Encoder {
     put_asked();
   }
 
+  bool has_counter() const noexcept { return !cut_.deadlines.empty() || cut_.scopes; }
+
+  void put_counter() {
+    begin_section(SectionKey::counter);
+    writer_.array(kCounterClockFields);
+    writer_.signed_int(cut_.counter_ms);
+    writer_.signed_int(cut_.counter_date_ms);
+  }
+
   uint64_t section_count() const noexcept {
-    return (cut_.deadlines.empty() ? 0 : 1) + (cut_.withdrawn.empty() ? 0 : 1) +
+    return (has_counter() ? 1 : 0) + (cut_.deadlines.empty() ? 0 : 1) + (cut_.withdrawn.empty() ? 0 : 1) +
            (cut_.early_answers.empty() ? 0 : 1) + (cut_.scopes ? 1 : 0) +
            (cut_.collects && !cut_.collects->groups.empty() ? 1 : 0) +
            (cut_.collects && !cut_.collects->whole.empty() ? 1 : 0) +
@@ -551,6 +561,7 @@ class Encoder {
     put_early_answers();
     if (cut_.scopes) put_scopes(*cut_.scopes);
     if (cut_.collects) put_collects(*cut_.collects);
+    if (has_counter()) put_counter();
     if (cut_.kept_sections == nullptr) return;
     for (const KeptSection& section : *cut_.kept_sections) {
       writer_.unsigned_int(section.key);
@@ -567,6 +578,7 @@ class Encoder {
       writer_.array(kDeadlineFields);
       writer_.unsigned_int(item.question);
       writer_.signed_int(item.deadline_ms);
+      writer_.signed_int(item.due_ms);
       put_value(item.default_answer);
     }
   }
@@ -596,7 +608,6 @@ class Encoder {
     begin_section(SectionKey::scopes);
     writer_.array(kScopesFields);
     writer_.unsigned_int(all.id_last);
-    writer_.signed_int(all.elapsed_ms);
     writer_.array(all.scopes.size());
     auto join = all.joins.begin();
     auto group = all.groups.begin();
@@ -889,11 +900,13 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   if (state.scopes) {
     cut.scopes.emplace();
     cut.scopes_of_run = state.scopes.get();
-    cut_scopes(state, now_ms, *cut.scopes);
+    cut_scopes(state, *cut.scopes);
   }
   cut_in_flight(state, cut);
   cut_queued(state, cut);
   cut_waiting(state, cut);
+  cut.counter_ms = state.deadlines.at(now_ms);
+  cut.counter_date_ms = state.deadlines.date_at(date_ms);
   return cut;
 }
 

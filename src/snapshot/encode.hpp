@@ -104,9 +104,12 @@ struct SnapshotCut {
   struct Deadline {
     uint64_t question;  // its place among the questions
     int64_t deadline_ms;
+    int64_t due_ms;
     Ref<Value> default_answer;
   };
   std::vector<Deadline> deadlines;
+  int64_t counter_ms = 0;  // of the deadlines and the scopes, and its date
+  int64_t counter_date_ms = 0;
   std::optional<CollectsCut> collects;    // none: nothing is collected
   std::optional<ScopesCut> scopes;        // null: the run has none
   const Scopes* scopes_of_run = nullptr;  // while the cut is taken

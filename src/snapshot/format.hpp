@@ -105,10 +105,11 @@ inline constexpr uint64_t kSectionKeyMin = 32;
 inline constexpr uint64_t kSectionFields = 3;  // [since, 1 where it is required or 0, content: any item]
 // Those that this library knows: all came with 0.2.0, and are required.
 enum class SectionKey : uint64_t {
-  deadlines = 32,  // [* [index into 22, milliseconds after it was asked, value]], of questions that have one
-  withdrawn = 33,  // [* [id, request id]], what an invocation has asked and nobody answers
+  // [* [index into 22, milliseconds that it was given, due by 40, value]], of questions that have a deadline
+  deadlines = 32,
+  withdrawn = 33,      // [* [id, request id]], what an invocation has asked and nobody answers
   early_answers = 34,  // [* [request id, value]], to questions that are not asked yet
-  // [id_last, milliseconds that they have had, [* [id, id of the parent or 0, origin in it, opener, id of the invocation that
+  // [id_last, [* [id, id of the parent or 0, origin in it, opener, id of the invocation that
   // opened it or 0, late, 1 where the rest was cancelled, joins]]], where joins are [* [step, 1 where it is closed, due or
   // null, groups]], groups [* [correlation or null, 1 where it was given, [* [event, origin]]]]: see run/scopes.hpp
   scopes = 35,
@@ -116,12 +117,14 @@ enum class SectionKey : uint64_t {
   delivered = 37,  // [* [id of the invocation, JoinReason, wanted, id of the scope, [* event]]], by id
   collects = 38,   // [* [id of the scope or 0, step, key or null, [* [type, wanted, [* event]]]]], ascending
   whole = 39,      // [* [id of the invocation, position, [* event]]], ascending
+  counter = 40,    // [milliseconds, date of the snapshot], of the second counter: where 32 or 35 is there
 };
 inline constexpr std::string_view kSectionsSince = "0.2.0";
-inline constexpr uint64_t kDeadlineFields = 3;
+inline constexpr uint64_t kDeadlineFields = 4;
 inline constexpr uint64_t kWithdrawnFields = 2;
 inline constexpr uint64_t kEarlyAnswerFields = 2;
-inline constexpr uint64_t kScopesFields = 3;
+inline constexpr uint64_t kScopesFields = 2;
+inline constexpr uint64_t kCounterClockFields = 2;
 inline constexpr uint64_t kScopeFields = 8;
 inline constexpr uint64_t kScopeJoinFields = 4;
 inline constexpr uint64_t kGroupFields = 3;
@@ -140,7 +143,7 @@ inline constexpr size_t kGroupBytesMin = 4;
 inline constexpr size_t kArrivalBytesMin = 3;
 inline constexpr size_t kMemberBytesMin = 5;
 inline constexpr size_t kDeliveredBytesMin = 6;
-inline constexpr size_t kDeadlineBytesMin = 4;
+inline constexpr size_t kDeadlineBytesMin = 5;
 inline constexpr size_t kWithdrawnBytesMin = 4;
 inline constexpr size_t kEarlyAnswerBytesMin = 4;
 

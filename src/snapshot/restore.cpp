@@ -65,7 +65,7 @@ Ref<Error> check_room(const SnapshotDocument& document) {
              {"counters.write_last", document.write_last, kCounterMax / 2},
              {"counters.stream_last", document.stream_last, kCounterMax / 2},
              {"scopes.id_last", document.scope_id_last, kCounterMax / 2},
-             {"scopes.elapsed", static_cast<uint64_t>(document.scopes_ms), kElapsedMsRoom},
+             {"counter.elapsed", static_cast<uint64_t>(document.counter_ms), kElapsedMsRoom},
              {"clock.elapsed", static_cast<uint64_t>(document.elapsed_ms), kElapsedMsRoom}};
   if (document.phase >= Phase::completed) return nullptr;
   for (const auto& each : all) {
@@ -364,9 +364,8 @@ class ScopeRestoration {
 
   // Null, or why the scopes are not sound.
   Ref<Error> restore() {
-    state_.scopes = std::make_unique<Scopes>(*state_.workflow);
+    state_.scopes = std::make_unique<Scopes>(*state_.workflow, state_.deadlines);
     state_.scopes->id_last = document_.scope_id_last;
-    state_.scopes->clock.elapsed_ms = document_.scopes_ms;
     for (const SnapshotDocument::Scope& scope : document_.scopes) {
       if (Ref<Error> error = restore_scope(scope)) return error;
     }
@@ -547,15 +546,14 @@ Ref<Error> restore_invocations(const SnapshotDocument& document, const std::vect
     Question& question = state.questions.add(events[item.event], asker, item.asked_ms);
     if (!document.deadlines.empty()) questions.push_back(&question);
   }
-  // By the date, until the run begins to move.
+  if (document.has_counter) state.deadlines.restore_counter(document.counter_ms, document.counter_date_ms);
   for (const SnapshotDocument::Deadline& item : document.deadlines) {
     Question& question = *questions[item.question];
     Deadlines::Node node = state.deadlines.make_node();
     auto deadline = std::make_unique<Question::Deadline>();
     deadline->after_ms = item.deadline_ms;
     deadline->default_answer = item.default_answer.make();
-    set_deadline(state, question, add_ms(question.asked_ms, item.deadline_ms), std::move(deadline),
-                 std::move(node));
+    set_deadline(state, question, item.due_ms, std::move(deadline), std::move(node));
   }
   if (!document.has_scopes) return nullptr;
   return ScopeRestoration(document, steps, events, invocations, state).restore();

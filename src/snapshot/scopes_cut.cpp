@@ -43,11 +43,10 @@ void cut_collects(const Collects& collects, CollectsCut& cut) {
   }
 }
 
-void cut_scopes(const RunState& state, int64_t now_ms, ScopesCut& cut) {
+void cut_scopes(const RunState& state, ScopesCut& cut) {
   const Scopes& scopes = *state.scopes;
   const Workflow& workflow = *state.workflow;
   cut.id_last = scopes.id_last;
-  cut.elapsed_ms = scopes.clock.at(now_ms);
   for (const auto& [id, scope] : scopes.all()) {
     cut.scopes.push_back({id, scope->parent == nullptr ? 0 : scope->parent->id, scope->parent_origin,
                           workflow.openers()[scope->opener].step, scope->opener_invocation, scope->late,

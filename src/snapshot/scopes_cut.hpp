@@ -53,7 +53,6 @@ struct ScopesCut {
   };
 
   uint64_t id_last = 0;
-  int64_t elapsed_ms = 0;
   // One row each: a scope has so many joins, which follow those of the scope before it, and so on.
   std::vector<Scope> scopes;
   std::vector<Join> joins;
@@ -95,6 +94,6 @@ struct CollectsCut {
 void cut_collects(const Collects& collects, CollectsCut& cut);
 
 // Under the lock of the run, but for the members that are invocations. Throws std::bad_alloc.
-void cut_scopes(const RunState& state, int64_t now_ms, ScopesCut& cut);
+void cut_scopes(const RunState& state, ScopesCut& cut);
 
 }  // namespace blazen

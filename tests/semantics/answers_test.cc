@@ -97,8 +97,8 @@ TEST_P(Answers, AnAnswerBeforeTheDeadlineWins) {
   EXPECT_EQ(result_of(engine, run), "2");
 }
 
-// The run is paused by people: they take their time.
-TEST_P(Answers, NoDeadlineEndsAPause) {
+// The run is paused by people: they take their time, and a deadline stands still meanwhile.
+TEST_P(Answers, ADeadlineStandsStillInAPause) {
   Engine engine(GetParam(), &clock_);
   RunHandle run = start(engine, asker({.deadline_ms = 1000, .default_answer = "1"}).build());
   EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
@@ -107,7 +107,9 @@ TEST_P(Answers, NoDeadlineEndsAPause) {
   EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_PAUSED);
   EXPECT_EQ(describe_run(run).at("questions").size(), 1U);
   MUST(blazen_run_resume_in_place(run, e));
-  engine.pass(0);
+  engine.pass(999);
+  EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_ASKING);
+  engine.pass(1);
   EXPECT_EQ(result_of(engine, run), "1");
 }
 
@@ -148,10 +150,10 @@ TEST_P(Answers, EachQuestionHasItsOwnDeadline) {
   EXPECT_EQ(result_of(engine, run), "[" + expected + "]");
 }
 
-// The date counts: the question was asked of people, who have calendars.
+// Where the host says that time has passed.
 TEST_P(Answers, ADeadlinePassesBetweenTwoProcesses) {
   const Asking asking{.deadline_ms = 1000, .default_answer = "[1]"};
-  for (const int64_t away_ms : {int64_t{400}, int64_t{5000}}) {
+  for (const int64_t away_ms : {int64_t{400}, int64_t{5000}, int64_t{-1}}) {
     std::string bytes;
     {
       Engine engine(GetParam(), &clock_);
@@ -160,10 +162,22 @@ TEST_P(Answers, ADeadlinePassesBetweenTwoProcesses) {
       engine.pass(300);
       bytes = snapshot_bytes(run);
     }
-    clock_.now_ms += away_ms;
+    const bool stands_still = away_ms < 0;
+    clock_.now_ms += stands_still ? 5000 : away_ms;
     Engine engine(GetParam(), &clock_);
-    RunHandle run = resume(engine, asker(asking).build(), bytes);
-    EXPECT_EQ(snapshot_bytes(run), bytes) << "nothing has happened yet";
+    blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+    options.time_has_passed = stands_still ? 0 : 1;
+    RunHandle run;
+    MUST(blazen_run_resume(engine.runtime(), asker(asking).build(), parse(bytes), &options, run.out(), e));
+    if (stands_still) {
+      MUST(blazen_run_start(run, nullptr, e));
+      EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+      engine.pass(699);
+      EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_ASKING);
+      engine.pass(1);
+      EXPECT_EQ(result_of(engine, run), "[1]");
+      continue;
+    }
     MUST(blazen_run_start(run, nullptr, e));
     if (away_ms < 700) {
       EXPECT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));

@@ -1362,16 +1362,16 @@ TEST(Snapshot, OptionalSectionsOfANewerLibraryAreKept) {
 // What the run could not go on without is refused, with the version that knows it.
 TEST(Snapshot, RequiredSectionsOfANewerLibraryAreRefused) {
   Document newer;
-  newer.fields[40] = a({t("0.3.0"), u(0), b("")});
-  newer.fields[41] = a({t("0.4.0"), u(1), a({kNil})});
+  newer.fields[60] = a({t("0.3.0"), u(0), b("")});
+  newer.fields[61] = a({t("0.4.0"), u(1), a({kNil})});
   const Ref<Error> error = decode(newer.bytes()).error();
   ASSERT_TRUE(error);
   EXPECT_EQ(error->status, Status::snapshot_newer);
   EXPECT_EQ(
       error->message,
-      "the snapshot has section 41, which came with version 0.4.0 and without which the run cannot go on; "
+      "the snapshot has section 61, which came with version 0.4.0 and without which the run cannot go on; "
       "this library is 0.2.0");
-  EXPECT_EQ(error->offset, newer.offset(41) - u(41).size());
+  EXPECT_EQ(error->offset, newer.offset(61) - u(61).size());
 }
 
 TEST(Snapshot, SectionsAreChecked) {
