@@ -361,6 +361,7 @@ class Run final : public Object, public RunEntry {
   // The body is back; with a hand free, the next one is dispatched in the same tick. False: it is pending.
   bool bring_back(Locked locked, Call& call, Status status, Ref<Error>& error, bool dispatches_next,
                   Commands& commands, Notifications& notifications) noexcept;
+  static Ref<Error> failure_of(const Call& call, Status status, Ref<Error>& error) noexcept;
   void finish(Locked locked, Call& call, Ref<Error> failure, bool dispatches_next, Commands& commands,
               Notifications& notifications) noexcept;
   void finish_with_growth(Locked locked, Call& call, bool dispatches_next, Commands& commands,

@@ -243,6 +243,13 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
   return runtime_->calls().step(*call.step_->body, call, *call.event_, error);
 }
 
+// Of a body that has not answered OK, and is not deferred. Null: it is done all the same, as one that has collected.
+[[gnu::noinline]] Ref<Error> Run::failure_of(const Call& call, Status status, Ref<Error>& error) noexcept {
+  if (status != Status::pending) return std::move(error);
+  if (call.cold_ && call.cold_->collects) return nullptr;
+  return Error::make(Status::wrong_state, "it answered BLAZEN_PENDING without blazen_context_defer");
+}
+
 // Once for each invocation: everything that it calls is inline in it, but for what is rare and says noinline.
 [[gnu::flatten]] bool Run::bring_back(Locked locked, Call& call, Status status, Ref<Error>& error,
                                       bool dispatches_next, Commands& commands,
@@ -262,10 +269,8 @@ Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
       return false;
     }
     failure = std::move(call.failure_);
-  } else if (status == Status::pending && !(call.cold_ && call.cold_->collects)) {
-    failure = Error::make(Status::wrong_state, "it answered BLAZEN_PENDING without blazen_context_defer");
-  } else if (status != Status::ok && status != Status::pending) {
-    failure = std::move(error);
+  } else if (status != Status::ok) [[unlikely]] {
+    failure = failure_of(call, status, error);
   }
   call.completed_ = true;
   finish(locked, call, std::move(failure), dispatches_next, commands, notifications);
