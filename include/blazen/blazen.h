@@ -903,7 +903,7 @@ BLAZEN_API const char *blazen_workflow_fingerprint(const blazen_workflow *workfl
  *   only        null: every failure is tried again
  *   join        null, or {of, mode, n, deadline_ms, at_deadline, cancel_rest, ordered, correlation, empty}
  *   opens       the joins of the scopes that it opens
- *   reachable   false: by what all steps declare, no run comes to it; only an event from outside can start it
+ *   reachable   false: by what all steps declare, no run comes to it but by an event from outside
  *   dead_ends   "no_acceptor": no step takes this type where this step emits it (of an InputRequestEvent, its answer);
  *               "no_stop": failures aside, nothing that comes of this step can emit the StopEvent. What is not declared is not
  *               known, and is no dead end; nor is the latter with BLAZEN_IDLE_WAIT

@@ -1,4 +1,8 @@
 // What a workflow says of itself: its description, and its drawings.
+#include <cstdio>
+#include <random>
+#include <set>
+
 #include "support/control.hpp"
 
 using namespace bt;  // NOLINT(google-build-using-namespace)
@@ -232,6 +236,114 @@ TEST(Describing, StepsFromWhichNothingLeadsToTheEnd) {
   // One that waits may be ended by any event from outside.
   spec.idle = BLAZEN_IDLE_WAIT;
   EXPECT_EQ(dead_ends(spec), "");
+}
+
+// ---- the law: what it says is true of every run ----
+
+// Steps that declare what they emit, and in each run emit some of it, now and then fail, and join.
+struct Random {
+  explicit Random(unsigned seed) : random(seed) {}
+  int below(int bound) { return static_cast<int>(random() % static_cast<unsigned>(bound)); }
+  bool is_so(int percent) { return below(100) < percent; }
+
+  Spec spec() {
+    Spec spec;
+    spec.unhandled = BLAZEN_UNHANDLED_IGNORE;
+    spec.idle = is_so(50) ? BLAZEN_IDLE_WAIT : BLAZEN_IDLE_FAIL;
+    const int count = 3 + below(4);
+    std::vector<std::string> types;
+    for (int i = 0; i < count; ++i) {
+      std::vector<std::string> accepts{i == 0 ? BLAZEN_START_EVENT : "Type" + std::to_string(below(count))};
+      if (i != 0 && is_so(10)) accepts[0] = BLAZEN_STEP_FAILED_EVENT;
+      if (i != 0) types.push_back(accepts[0]);
+      spec.step("step" + std::to_string(i), accepts,
+                [this, i](Ctx& ctx) { return run(ctx, static_cast<size_t>(i)); });
+      if (i != 0 && is_so(30)) spec.joins({.of = "step" + std::to_string(below(count)), .mode = below(2)});
+    }
+    for (Step& step : spec.steps) {
+      const int emits = 1 + below(3);
+      for (int i = 0; i < emits; ++i)
+        step.emits.push_back(is_so(10) ? BLAZEN_STOP_EVENT : types[static_cast<size_t>(below(count - 1))]);
+    }
+    return spec;
+  }
+
+  blazen_status run(Ctx& ctx, size_t index) {
+    const blazen_event* const* all = nullptr;
+    size_t count = 0;
+    MUST(blazen_context_events(ctx.raw, &all, &count, e));
+    for (size_t i = 0; i < count; ++i) taken.insert(source_of(all[i]) + " " + type_of(all[i]));
+    started.insert(ctx.step());
+    if (++bodies > 100) return BLAZEN_OK;
+    if (is_so(5)) return ctx.fail(1, "no");
+    for (const std::string& type : emits[index]) {
+      if (is_so(70)) ctx.emit(type);
+    }
+    return ctx.failed;
+  }
+
+  std::mt19937 random;
+  std::vector<std::vector<std::string>> emits;
+  std::set<std::string> started;
+  std::set<std::string> taken;  // "source type"
+  int bodies = 0;
+};
+
+TEST(Describing, IsTrueOfEveryRun) {
+  Engine engine(Way::pump);
+  int built = 0;
+  int unreached = 0;
+  int dead = 0;
+  int completed = 0;
+  for (unsigned seed = 1; seed <= 3000; ++seed) {
+    SCOPED_TRACE(seed);
+    Random all(seed);
+    const Spec spec = all.spec();
+    for (const Step& step : spec.steps) all.emits.push_back(step.emits);
+    Workflow workflow;
+    Error error;
+    if (spec.try_build(workflow, error) != BLAZEN_OK) continue;
+    ++built;
+    const Json said = described(workflow);
+    bool start_stops = true;
+    std::set<std::string> nobody;
+    for (const Json& end : said.at("dead_ends")) {
+      if (end.at("kind") == "no_acceptor")
+        nobody.insert(end.at("step").get<std::string>() + " " + end.at("event_type").get<std::string>());
+      else if (end.at("step") == "step0")
+        start_stops = false;
+      ++dead;
+    }
+    for (int repeats = 0; repeats < 3; ++repeats) {
+      all.bodies = 0;
+      RunHandle run = start(engine, workflow);
+      ASSERT_TRUE(engine.until(run, [&] {
+        const blazen_run_state state = blazen_run_state_now(run);
+        return is_ended(state) || state == BLAZEN_RUN_WAITING;
+      }));
+      if (blazen_run_state_now(run) == BLAZEN_RUN_COMPLETED) {
+        ++completed;
+        // Failures aside: where one is handled, that may lead to the end.
+        const bool handles = std::any_of(spec.steps.begin(), spec.steps.end(), [](const Step& step) {
+          return step.accepts[0] == BLAZEN_STEP_FAILED_EVENT;
+        });
+        EXPECT_TRUE(start_stops || handles) << said;
+      }
+    }
+    for (const Json& step : said.at("steps")) {
+      if (step.at("reachable").get<bool>()) continue;
+      ++unreached;
+      EXPECT_FALSE(all.started.contains(step.at("name"))) << step.at("name") << " was started: " << said;
+    }
+    for (const std::string& pair : nobody)
+      EXPECT_FALSE(all.taken.contains(pair)) << pair << " was taken: " << said;
+  }
+  std::printf("of %d workflows: %d steps not reachable, %d dead ends; %d runs completed\n", built, unreached,
+              dead, completed);
+  EXPECT_GT(built, 300);
+  EXPECT_GT(unreached, 100);
+  EXPECT_GT(dead, 100);
+  EXPECT_GT(completed, 100);
 }
 
 // ---- drawings ----
