@@ -98,7 +98,11 @@ TEST_P(OpenScopes, AClosedOneIsToldUntilItIsOver) {
   EXPECT_EQ(closed.at("parent"), 1);
   EXPECT_EQ(closed.at("joins").at(0),
             (Json{{"join", "read"}, {"closed", true}, {"arrived", 0}, {"wanted", 2}}));
-  MUST(blazen_run_abort(run, e));
+  // It waits for nothing.
+  engine.pass(9'500);
+  const Outcome end = finish(engine, run);
+  EXPECT_EQ(end.status, BLAZEN_ERROR_RUN_TIMEOUT);
+  EXPECT_EQ(end.error.message().find("open scopes"), std::string::npos) << end.error.message();
 }
 
 TEST_P(OpenScopes, WhatComesLateIsCounted) {
