@@ -1,10 +1,8 @@
 """Who draws reads our drawings: Graphviz's dot, and Mermaid itself, show every step and every edge, each under its name.
 
 Names are chosen to mean something to their grammars. Which edges there are, tests/semantics says; here, what of the text
-arrives in the picture. What is not installed is skipped, and said:
-
-    dot       apt-get install graphviz
-    Mermaid   npm install --prefix build/node mermaid@11 jsdom      (or BLAZEN_NODE says where node_modules is)
+arrives in the picture. What is not installed is skipped, and it is said how to install it; BLAZEN_NODE is the folder whose
+node_modules has Mermaid, if not build/node.
 """
 
 import json
@@ -28,6 +26,8 @@ NODE = Path(os.environ.get("BLAZEN_NODE", ROOT / "build" / "node"))
 HAS_DOT = shutil.which("dot") is not None
 HAS_MERMAID = shutil.which("node") is not None and all(
     (NODE / "node_modules" / name).is_dir() for name in ("mermaid", "jsdom"))
+NO_DOT = "NOT CHECKED with Graphviz, which is not installed; run: apt-get install graphviz"
+NO_MERMAID = f"NOT CHECKED with Mermaid, which is not in {NODE}; run: npm install --prefix build/node mermaid@11 jsdom"
 
 ffi = FFI()
 ffi.cdef(laws.bare_text(laws.HEADER.read_text(encoding="utf-8")))
@@ -135,7 +135,7 @@ class Drawer:
                           ("human", "nobody", "blazen::InputResponseEvent")})
 
 
-@unittest.skipUnless(HAS_DOT, "NOT CHECKED: dot is not installed; run: apt-get install graphviz")
+@unittest.skipUnless(HAS_DOT, NO_DOT)
 class DotTest(Drawer, unittest.TestCase):
     def test_dot_shows_it(self):
         self.check(lib.BLAZEN_DRAW_DOT)
@@ -163,7 +163,7 @@ class DotTest(Drawer, unittest.TestCase):
         return picture
 
 
-@unittest.skipUnless(HAS_MERMAID, f"NOT CHECKED: no Mermaid in {NODE}; run: npm install --prefix build/node mermaid@11 jsdom")
+@unittest.skipUnless(HAS_MERMAID, NO_MERMAID)
 class MermaidTest(Drawer, unittest.TestCase):
     def test_mermaid_shows_it(self):
         self.check(lib.BLAZEN_DRAW_MERMAID)
@@ -178,4 +178,7 @@ class MermaidTest(Drawer, unittest.TestCase):
 
 
 if __name__ == "__main__":
+    for is_there, complaint in ((HAS_DOT, NO_DOT), (HAS_MERMAID, NO_MERMAID)):
+        if not is_there:
+            print(complaint, file=sys.stderr)
     unittest.main()
