@@ -5,6 +5,8 @@
 
 #include "base/text_index.hpp"
 #include "capi/handle.hpp"
+#include "run/workflow_description.hpp"
+#include "run/workflow_drawing.hpp"
 
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
@@ -509,4 +511,30 @@ const char* blazen_workflow_name(const blazen_workflow* workflow, size_t* length
 const char* blazen_workflow_fingerprint(const blazen_workflow* workflow, size_t* length) {
   const Workflow* object = object_of<Workflow>(workflow);
   return object == nullptr ? no_text(length) : text_out(object->fingerprint(), length);
+}
+
+blazen_status blazen_workflow_describe(const blazen_workflow* workflow, blazen_value** description,
+                                       blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Workflow* object = nullptr;
+    if (Ref<Error> failure = need("workflow", workflow, object)) return failure;
+    if (Ref<Error> failure = need_out("description", description)) return failure;
+    *description = handle_of(Value::copy(Tag::json, describe_workflow(*object)).take());
+    return nullptr;
+  });
+}
+
+blazen_status blazen_workflow_draw(const blazen_workflow* workflow, blazen_draw format,
+                                   blazen_value** drawing, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Workflow* object = nullptr;
+    if (Ref<Error> failure = need("workflow", workflow, object)) return failure;
+    if (Ref<Error> failure = need_out("drawing", drawing)) return failure;
+    if (format != BLAZEN_DRAW_MERMAID && format != BLAZEN_DRAW_DOT)
+      return invalid("format is none of the values of blazen_draw");
+    Result<std::string> text = draw_workflow(*object, static_cast<DrawFormat>(format));
+    if (!text) return text.error();
+    *drawing = handle_of(Value::copy(Tag::bytes, *text).take());
+    return nullptr;
+  });
 }

@@ -893,6 +893,41 @@ BLAZEN_API const char *blazen_workflow_name(const blazen_workflow *workflow, siz
  * that processes that host different steps of one workflow agree.
  * [own: workflow in, length out?, return borrow workflow | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API const char *blazen_workflow_fingerprint(const blazen_workflow *workflow, size_t *length);
+/** Describes the workflow as a JSON object, always of these members in this order: {name, fingerprint, steps: [{name, accepts,
+ * emits, elsewhere, max_concurrency, timeout_ms, atomic, abandoned, retry: {max_attempts, initial_delay_ms, multiplier,
+ * max_delay_ms, jitter_percent, only, never}, join, opens, reachable}], policies: {unhandled, idle, session,
+ * session_on_pause, timeout_ms}, limits: {queued_events, ...}, dead_ends: [{step, kind, event_type?}]}. Steps, types and
+ * limits stand in the order in which they were added, or are numbered; what was not set has its default; a value of an enum
+ * is its name in lower case, as "keeps_permit". Later versions add members.
+ *   emits       null: it declares none, and may emit anything
+ *   only        null: every failure is tried again
+ *   join        null, or {of, mode, n, deadline_ms, at_deadline, cancel_rest, ordered, correlation, empty}
+ *   opens       the joins of the scopes that it opens
+ *   reachable   false: by what all steps declare, no run comes to it but by an event from outside
+ *   dead_ends   "no_acceptor": no step takes this type where this step emits it (of an InputRequestEvent, its answer);
+ *               "no_stop": failures aside, nothing that comes of this step can emit the StopEvent. What is not declared is not
+ *               known, and is no dead end; nor is the latter with BLAZEN_IDLE_WAIT
+ * [own: workflow in, description out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_workflow_describe(const blazen_workflow *workflow, blazen_value **description,
+                                                  blazen_error **error);
+/** Who is to draw a workflow.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef int32_t blazen_draw;
+/** The values of blazen_draw.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+enum {
+    BLAZEN_DRAW_MERMAID = 1, /**< a Mermaid flowchart, which Markdown shows in many places */
+    BLAZEN_DRAW_DOT = 2      /**< a digraph in Graphviz's DOT */
+};
+/** Draws the workflow: a value of tag BYTES whose data is UTF-8 text in this format. Each type is an edge from a step that
+ * declares to emit it to each one that takes it there, from the start, to the end, or to and from a human. A step that
+ * declares none has a dashed edge to "?", from where the types come that nobody declares; where all declare, those come
+ * from outside. An opener is linked to its joins (hexagons) by a dashed line. Steps elsewhere have a heavy or a double
+ * border, those not reachable a dashed one. Any name is drawn as it is, control characters as their pictures (U+2400).
+ * BLAZEN_ERROR_LIMIT past 65,536 edges.
+ * [own: workflow in, drawing out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_workflow_draw(const blazen_workflow *workflow, blazen_draw format,
+                                              blazen_value **drawing, blazen_error **error);
 
 /* --------------------------------------------------------------------------------------------------------- runtime */
 
@@ -1411,10 +1446,13 @@ BLAZEN_API blazen_status blazen_run_questions(const blazen_run *run, blazen_valu
 BLAZEN_API blazen_status blazen_run_wants_input(const blazen_run *run, int32_t *wants, blazen_error **error);
 /** Describes what the run is doing, without stopping it: a JSON object {run_id, workflow, status, pause?, error?,
  * in_flight: [{step, invocation_id, attempt, event_type, age_ms?}], abandoned: [{..., at_work, keeps_permit}], queued,
- * retrying: [{..., due_in_ms}], delayed: [{event_type, event_id, due_in_ms}], questions, elsewhere: [step], counters}. At
- * most 100 of each are listed; counters has them all. age_ms is exact for bodies that take milliseconds; of those that
- * take less, it may be that of some before. abandoned are those whose attempt is over, and all that an ended run has in
- * flight: at_work, their bodies have not returned; else whoever deferred them has not completed them.
+ * retrying: [{..., due_in_ms}], delayed: [{event_type, event_id, due_in_ms}], questions, elsewhere: [step], scopes:
+ * [{scope_id, opener, opener_invocation_id?, parent?, live, late, joins: [{join, closed, arrived, wanted?, due_in_ms?}]}],
+ * counters}. At most 100 of each are listed; counters has them all. age_ms is exact for bodies that take milliseconds; of
+ * those that take less, it may be that of some before. abandoned are those whose attempt is over, and all that an ended run
+ * has in flight: at_work, their bodies have not returned; else whoever deferred them has not completed them. A scope is
+ * there until all that belongs to it is gone: live counts that, late what was dropped, arrived what a join has collected and
+ * was not invoked with yet; opener_invocation_id is there while the opener is.
  * [own: run in, description out | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_describe(const blazen_run *run, blazen_value **description, blazen_error **error);
 

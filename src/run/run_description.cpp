@@ -1,16 +1,13 @@
 #include "run/run_description.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/uuid.hpp"
+#include "run/json_writer.hpp"
 
 namespace blazen {
 namespace {
-
-// Only the strings are nlohmann's: its arrays and objects do not stand a failed allocation.
-std::string text(std::string_view content) { return nlohmann::json(content).dump(); }
 
 const char* name_of(RunStatus status) noexcept {
   switch (status) {
@@ -35,54 +32,6 @@ std::string_view members_of(const Event& request) noexcept {
 }
 
 }  // namespace
-
-// Writes members and items, with the commas between them.
-class JsonWriter {
- public:
-  void open(char bracket) {
-    comma();
-    json_ += bracket;
-    first_ = true;
-  }
-  void close(char bracket) {
-    json_ += bracket;
-    first_ = false;
-  }
-  void key(std::string_view name) {
-    comma();
-    json_.append("\"").append(name).append("\":");
-    first_ = true;
-  }
-  void raw(std::string_view value) {
-    comma();
-    json_ += value;
-  }
-  void member(std::string_view name, std::string_view value) {
-    key(name);
-    raw(text(value));
-  }
-  void member(std::string_view name, int64_t value) {
-    key(name);
-    raw(std::to_string(value));
-  }
-  void count(std::string_view name, uint64_t value) {
-    key(name);
-    raw(std::to_string(value));
-  }
-  void flag(std::string_view name, bool value) {
-    key(name);
-    raw(value ? "true" : "false");
-  }
-  std::string take() { return std::move(json_); }
-
- private:
-  void comma() {
-    if (!first_) json_ += ",";
-    first_ = false;
-  }
-  std::string json_;
-  bool first_ = true;
-};
 
 QuestionList::QuestionList(const RunState& state, int64_t now_ms, int64_t date_ms, size_t most) {
   questions_.reserve(std::min(most, state.questions.size()));
@@ -126,6 +75,7 @@ RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t 
       now_ms_(now_ms),
       questions_(state, now_ms, date_ms, kListedMax) {
   elapsed_ms_ = state.clock.at(now_ms);
+  if (state.scopes) copy_scopes(*state.scopes);
   if (whom == For::its_end) elapsed_ms_ = std::min(elapsed_ms_, deadline_of(state));
   copy_work(state);
   if (has_ended(state)) copy_left(state);
@@ -174,8 +124,9 @@ std::string RunDescription::json(const Workflow& workflow) const {
   questions_.put(json, whom_ == For::anybody);
   json.key("elsewhere");
   json.open('[');
-  for (const StepIndex step : elsewhere_) json.raw(text(workflow.steps()[step].name));
+  for (const StepIndex step : elsewhere_) json.text(workflow.steps()[step].name);
   json.close(']');
+  put_scopes(workflow, json);
   put_counters(json);
   json.close('}');
   return json.take();
@@ -233,6 +184,36 @@ void RunDescription::copy_work(const RunState& state) {
     const Invocation& item = *timer.invocation;
     retrying_.push_back(
         {item.id, item.step, item.attempt, item.event, std::max<int64_t>(0, key.due_ms - elapsed_ms_)});
+  }
+}
+
+// How many events a join has, and was not invoked with.
+uint64_t RunDescription::arrived_at(const ScopeJoin& join) noexcept {
+  uint64_t arrived = join.group ? join.group->arrived.size() : 0;
+  for (const Group* group = join.first; group != nullptr; group = group->after)
+    arrived += group->arrived.size();
+  return arrived;
+}
+
+void RunDescription::copy_scopes(const Scopes& scopes) {
+  scope_count_ = scopes.size();
+  scopes_.reserve(std::min(kListedMax, scopes.size()));
+  const int64_t elapsed_ms = scopes.clock.at(now_ms_);
+  for (const auto& [id, scope] : scopes.all()) {
+    if (scopes_.size() == kListedMax) break;
+    ScopePicture& made = scopes_.emplace_back();
+    made.id = id;
+    made.parent = scope->parent == nullptr ? 0 : scope->parent->id;
+    made.opener = scope->opener;
+    made.opener_invocation = scope->opener_invocation;
+    made.live = scope->live;
+    made.late = scope->late;
+    made.joins.reserve(scope->joins.size());
+    for (const ScopeJoin& join : scope->joins) {
+      const bool is_timed = join.due_ms != INT64_MAX && whom_ == For::anybody;
+      made.joins.push_back({join.step, join.closed, arrived_at(join),
+                            is_timed ? std::max<int64_t>(0, join.due_ms - elapsed_ms) : -1});
+    }
   }
 }
 
@@ -300,6 +281,35 @@ void RunDescription::put_timers(JsonWriter& json) const {
   json.close(']');
 }
 
+void RunDescription::put_scopes(const Workflow& workflow, JsonWriter& json) const {
+  json.key("scopes");
+  json.open('[');
+  for (const ScopePicture& scope : scopes_) {
+    json.open('{');
+    json.count("scope_id", scope.id);
+    json.member("opener", workflow.steps()[workflow.openers()[scope.opener].step].name);
+    if (scope.opener_invocation != 0) json.count("opener_invocation_id", scope.opener_invocation);
+    if (scope.parent != 0) json.count("parent", scope.parent);
+    json.count("live", scope.live);
+    json.count("late", scope.late);
+    json.key("joins");
+    json.open('[');
+    for (const ScopePicture::Join& join : scope.joins) {
+      const StepDefinition& step = workflow.steps()[join.step];
+      json.open('{');
+      json.member("join", step.name);
+      json.flag("closed", join.closed);
+      json.count("arrived", join.arrived);
+      if (step.join->wanted != 0) json.count("wanted", step.join->wanted);
+      if (join.due_in_ms >= 0) json.member("due_in_ms", join.due_in_ms);
+      json.close('}');
+    }
+    json.close(']');
+    json.close('}');
+  }
+  json.close(']');
+}
+
 void RunDescription::put_counters(JsonWriter& json) const {
   json.key("counters");
   json.open('{');
@@ -310,6 +320,7 @@ void RunDescription::put_counters(JsonWriter& json) const {
   json.count("asking", asking_count_);
   json.count("questions", question_count_);
   json.count("delayed", delayed_count_);
+  json.count("scopes", scope_count_);
   json.count("events_routed", events_);
   json.count("invocations", invocations_);
   json.count("published", published_);

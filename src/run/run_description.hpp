@@ -77,13 +77,31 @@ class RunDescription {
     int64_t due_in_ms;
   };
   using WorkList = std::vector<Work>;
+  struct ScopePicture {
+    struct Join {
+      StepIndex step;
+      bool closed;
+      uint64_t arrived;
+      int64_t due_in_ms;  // -1: it has no deadline, or that is not told
+    };
+    uint64_t id = 0;
+    uint64_t parent = 0;  // 0: none
+    OpenerIndex opener = kNoOpener;
+    uint64_t opener_invocation = 0;  // 0: it is gone
+    uint64_t live = 0;
+    uint64_t late = 0;
+    std::vector<Join> joins;
+  };
 
+  static uint64_t arrived_at(const ScopeJoin& join) noexcept;
+  void copy_scopes(const Scopes& scopes);
   void copy_work(const RunState& state);
   void copy_left(const RunState& state);
   static void put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,
                        const WorkList& list, const char* ms_name);
   void put_abandoned(const Workflow& workflow, JsonWriter& json) const;
   void put_timers(JsonWriter& json) const;
+  void put_scopes(const Workflow& workflow, JsonWriter& json) const;
   void put_counters(JsonWriter& json) const;
 
   For whom_;
@@ -100,7 +118,9 @@ class RunDescription {
   std::vector<Timer> timers_;
   QuestionList questions_;
   std::vector<StepIndex> elsewhere_;
+  std::vector<ScopePicture> scopes_;
   uint64_t delayed_count_ = 0;
+  uint64_t scope_count_ = 0;
   uint64_t in_flight_count_ = 0;
   uint64_t abandoned_count_ = 0;
   uint64_t queued_count_ = 0;

@@ -83,6 +83,11 @@ std::string summarize(const RunState& state) {
   }
   Part questions(text, "open questions");
   for (const Question& question : state.questions) questions.add(question.request->correlation(), 1);
+  if (!state.scopes) return text.empty() ? "nothing" : text;
+  for (const auto& [id, scope] : state.scopes->all()) {
+    if (!scope->closed) ++counts[state.workflow->openers()[scope->opener].step];
+  }
+  take("open scopes of");
   return text.empty() ? "nothing" : text;
 }
 

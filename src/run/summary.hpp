@@ -7,7 +7,7 @@
 
 namespace blazen {
 
-// "in flight: 'fetch' (2); queued: 'join' (1); open questions: 'i3.1'". Throws std::bad_alloc.
+// "in flight: 'fetch' (2); queued: 'join' (1); open questions: 'i3.1'; open scopes of: 'start'". Throws std::bad_alloc.
 std::string summarize(const RunState& state);
 
 }  // namespace blazen

@@ -148,6 +148,7 @@ class Workflow final : public Object {
   StepIndex find_step(std::string_view name) const noexcept;
   TypeId find_type(std::string_view type) const noexcept { return types_.find(type); }
   const std::string& type_name(TypeId type) const noexcept { return types_.name(type); }
+  size_t type_count() const noexcept { return types_.size(); }
   // Whether invocations of some step have something to do with the outside while they run: a time-out, or
   // somebody who hears of their being cancelled.
   bool times_steps() const noexcept { return times_steps_; }

@@ -247,7 +247,7 @@ T good(Call& call, size_t index) {
     if (name.ends_with("_length")) return static_cast<T>(3);
     if (name == "tag") return static_cast<T>(BLAZEN_TAG_BYTES);
     if (name == "limit" || name == "bound" || name == "capacity" || name == "concurrency_max" ||
-        name == "mode")
+        name == "mode" || name == "format")
       return static_cast<T>(1);
     return static_cast<T>(0);
   }
@@ -471,6 +471,8 @@ const std::vector<Row>& table() {
       ROW(blazen_workflow_release),
       ROW(blazen_workflow_name),
       ROW(blazen_workflow_fingerprint),
+      ROW(blazen_workflow_describe),
+      ROW(blazen_workflow_draw),
       ROW(blazen_runtime_options_init),
       ROW(blazen_runtime_create),
       ROW(blazen_runtime_retain),
@@ -971,6 +973,9 @@ TEST_F(BadFields, UnknownEnumsAndBoundsAreRefused) {
     });
   }
   for (const int32_t number : {-1, 0, 3, INT32_MAX}) {
+    ValueHandle drawing;
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "format",
+            [&](auto error) { return blazen_workflow_draw(world.workflow, number, drawing.out(), error); });
     refused(BLAZEN_ERROR_INVALID_ARGUMENT, "mode",
             [&](auto error) { return blazen_run_pause(world.run, number, error); });
   }

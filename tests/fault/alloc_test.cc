@@ -1031,6 +1031,13 @@ bool steer_once(Life& life) {
   MUST(blazen_workflow_builder_step_atomic(builder, BLAZEN_TEXT("begin"), 1, error));
   MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
   release(builder);
+  ValueHandle described;
+  MUST(blazen_workflow_describe(workflow, described.out(), error));
+  release(described);
+  for (const blazen_draw format : {BLAZEN_DRAW_MERMAID, BLAZEN_DRAW_DOT}) {
+    MUST(blazen_workflow_draw(workflow, format, described.out(), error));
+    release(described);
+  }
   RunHandle run;
   MUST(blazen_run_create(life.runtime, workflow, nullptr, run.out(), error));
   const auto state_call = [&](blazen_error** error) {

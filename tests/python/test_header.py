@@ -123,6 +123,7 @@ class HeaderTest(unittest.TestCase):
             (workflow._LIMITS, "BLAZEN_LIMIT_QUEUED_EVENTS", "BLAZEN_LIMIT_"),
             (workflow._UNHANDLED, "BLAZEN_UNHANDLED_FAIL", "BLAZEN_UNHANDLED_"),
             (workflow._ABANDONED, "BLAZEN_ABANDONED_KEEPS_PERMIT", "BLAZEN_ABANDONED_"),
+            (workflow._DRAW, "BLAZEN_DRAW_MERMAID", "BLAZEN_DRAW_"),
             (workflow._IDLE, "BLAZEN_IDLE_FAIL", "BLAZEN_IDLE_"),
             (workflow._SESSION_POLICIES, "BLAZEN_SESSION_PICKLE_OR_ERROR", "BLAZEN_SESSION_"),
             (workflow._SESSION_ON_PAUSE, "BLAZEN_SESSION_KEEP", "BLAZEN_SESSION_"),

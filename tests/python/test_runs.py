@@ -36,6 +36,15 @@ class RunsTest(unittest.TestCase):
             with self.subTest(**runtime), nothing_left(self):
                 self.assertEqual(result_of(fan_out(50), **runtime), sum(n * n for n in range(50)))
 
+    def test_a_workflow_describes_and_draws_itself(self):
+        workflow = fan_out(1)
+        said = workflow.describe()
+        self.assertEqual((said["name"], said["fingerprint"]), ("fan out", workflow.fingerprint))
+        self.assertEqual([step["name"] for step in said["steps"]], ["spread", "square", "add"])
+        self.assertEqual([step["max_concurrency"] for step in said["steps"]], [0, 3, 1])
+        self.assertIn('begin -- "blazen::StartEvent" --> n0\n', workflow.draw())
+        self.assertIn('begin -> n0 [label="blazen::StartEvent"];\n', workflow.draw("dot"))
+
     def test_poll_runs_steps_on_this_thread(self):
         threads = []
         with blazen.Runtime(mode="pump") as runtime:

@@ -181,6 +181,8 @@ FALLIBLE = {
     "workflow_builder_set_idle": ((HANDLE, c_int32), ()),
     "workflow_builder_set_limit": ((HANDLE, c_int32, c_uint64), ()),
     "workflow_builder_build": ((HANDLE,), (HANDLE,)),
+    "workflow_describe": ((HANDLE,), (HANDLE,)),
+    "workflow_draw": ((HANDLE, c_int32), (HANDLE,)),
     "runtime_create": ((POINTER(RuntimeOptions),), (HANDLE,)),
     "runtime_close": ((HANDLE,), ()),
     "runtime_close_within": ((HANDLE, c_int64), ()),

@@ -9,7 +9,7 @@ from . import _coroutines, _exit, _interrupts, _objects, _read, errors
 from ._arguments import choice, flag, milliseconds, percent, real, text, texts, whole
 from ._c import DROP_FN, STEP_FN, RetryOptions, c
 from ._calls import lib
-from ._handles import Handle
+from ._handles import Handle, owned
 from .context import Context, NotAnswered
 from .events import read_event
 
@@ -28,6 +28,7 @@ _LIMITS = {
     "stream_retained": 7,
     "questions": 8,
 }
+_DRAW = {"mermaid": 1, "dot": 2}
 _NO_DROP = DROP_FN()
 
 
@@ -227,6 +228,16 @@ class Workflow:
     def fingerprint(self):
         """16 hexadecimal digits over the steps: equal in all processes that share a run."""
         return _read.text(c.workflow_fingerprint, self.pointer)
+
+    def describe(self):
+        """What it is, as a dict: its steps, policies and limits, as blazen_workflow_describe has them."""
+        with owned(lib.workflow_describe(self.pointer), c.value_release) as value:
+            return _read.value(value)
+
+    def draw(self, format="mermaid"):
+        """A drawing of it, as text: "mermaid" (a flowchart that Markdown shows) or "dot" (for Graphviz)."""
+        with owned(lib.workflow_draw(self.pointer, choice("format", format, _DRAW)), c.value_release) as value:
+            return _read.value(value).decode()
 
 
 def _body_of(function):
