@@ -406,8 +406,8 @@ inline void add_live(std::vector<Sample>& samples) {
   driver.set_session("name", json("\"n\""));
   driver.set_session("unlabelled", kept_live(bytes(std::string(300, 'x')), ""));
   driver.post(driver.output("Note", kept_live(bytes("")), {}, "c-1"));
-  driver.state.dropped = std::make_unique<const std::vector<std::string>>(
-      std::vector<std::string>{"session 'gpu'", "event 'Note' (id 7)"});
+  driver.state.heritage = std::make_unique<const Heritage>(
+      Heritage{.dropped = {"session 'gpu'", "event 'Note' (id 7)"}, .kept_sections = {}});
   samples.push_back({"live", std::move(driver.holder)});
 
   Driver completed(sample_workflow(Hosting::all));

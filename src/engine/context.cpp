@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "engine/lifecycle.hpp"
+#include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
-#include "run/nested_json.hpp"
 #include "value/name.hpp"
 
 namespace blazen {

@@ -101,19 +101,21 @@ Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const Sn
   RunId* const made = how.forks && how.fork_id == nullptr ? &state.id : nullptr;
   if (Ref<Error> error = run->runtime_->enlist(*run, made, state.pool, run->bodies_.spare_call)) return error;
   if (made != nullptr) mark_as_uuid(*made);
-  if (run->state().dropped)
+  if (!dropped_of(run->state()).empty())
     run->tell_log(LogLevel::warning, "resumed without what could not be kept: ", run->dropped());
   return run.take();
 }
 
+// Without memory, or in a forked child, whose lock may be held for ever, the text is this thread's, until it asks again.
 std::string_view Run::id() const noexcept {
-  if (is_inherited()) {
-    id_text_ = uuid_text(state().id);
-    return {id_text_.data(), kUuidTextLength};
+  if (!is_inherited()) {
+    Guard guard(lock());
+    if (!id_text_) id_text_.reset(new (std::nothrow) UuidText(uuid_text(state().id)));
+    if (id_text_) return {id_text_->data(), kUuidTextLength};
   }
-  Guard guard(lock());
-  if (id_text_[0] == '\0') id_text_ = uuid_text(state().id);
-  return {id_text_.data(), kUuidTextLength};
+  static thread_local UuidText mine;
+  mine = uuid_text(state().id);
+  return {mine.data(), kUuidTextLength};
 }
 
 void Run::hold() noexcept {
@@ -325,7 +327,7 @@ std::string Run::elsewhere() const {
 }
 
 // Nothing changes it once the run can be seen.
-std::string Run::dropped() const { return state().dropped ? json_names(*state().dropped) : "[]"; }
+std::string Run::dropped() const { return json_names(dropped_of(state())); }
 
 Result<CborBuffer> Run::snapshot() {
   const EngineScope scope(*this);  // serializers are called
@@ -386,7 +388,7 @@ void Run::after_snapshot(SnapshotCut& cut, bool is_made) {
     Guard guard(lock());
     keep_orders(cut, state());
   }
-  if (is_made && cut.dropped.size() > (state().dropped ? state().dropped->size() : 0))
+  if (is_made && cut.dropped.size() > dropped_of(state()).size())
     tell_log(LogLevel::warning, "a snapshot leaves out what cannot be kept: ", json_names(cut.dropped));
 }
 

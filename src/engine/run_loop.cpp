@@ -5,6 +5,7 @@
 
 #include "base/scope.hpp"
 #include "base/steady.hpp"
+#include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "run/step_failed.hpp"
@@ -412,7 +413,7 @@ void Run::make_step_failed(const Invocation& failed, Tick& tick, Output& output)
   if (workflow().acceptors(kStepFailedType).empty() || !tick.error) return;
   try {
     output.event = step_failed_event(*tick.error, workflow().steps()[failed.step].name, failed.attempt,
-                                     failed.id, *failed.event);
+                                     failed.id, *failed.event, detail_member(*tick.error));
     output.type = kStepFailedType;
     tick.outputs = {&output, 1};
   } catch (const std::bad_alloc&) {

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "base/quotes.hpp"
+#include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/transaction.hpp"
-#include "run/nested_json.hpp"
 
 namespace blazen {
 

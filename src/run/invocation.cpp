@@ -5,28 +5,31 @@
 namespace blazen {
 
 Invocation* InvocationPool::find(uint64_t id) const {
-  if (!index_) {
-    auto made = std::make_unique<Index>();
-    const auto add = [&](const Invocation* first, const Invocation* end) {
-      for (; first != end && first->id != 0; ++first)
-        made->emplace(first->id, const_cast<Invocation*>(first));
-    };
-    add(first_, first_ + kFirstBlock);
-    for (size_t i = 0; blocks_ && i < blocks_->opened; ++i)
-      add(blocks_->row[i].data(), blocks_->row[i].data() + blocks_->row[i].size());
-    index_ = std::move(made);
+  const auto is_it = [id](const Invocation& item) { return item.id == id && item.place != Place::free; };
+  for (const Invocation& item : first_) {
+    if (is_it(item)) return const_cast<Invocation*>(&item);
   }
-  const auto known = index_->find(id);
-  return known == index_->end() || known->second->place == Place::free ? nullptr : known->second;
+  if (!blocks_) return nullptr;
+  if (!blocks_->index) {
+    auto made = std::make_unique<Index>();
+    for (size_t i = 0; i < blocks_->opened; ++i) {
+      for (Invocation& item : blocks_->row[i]) {
+        if (item.id != 0) made->emplace(item.id, &item);
+      }
+    }
+    blocks_->index = std::move(made);
+  }
+  const auto known = blocks_->index->find(id);
+  return known == blocks_->index->end() || !is_it(*known->second) ? nullptr : known->second;
 }
 
 // Without memory, there is no index until somebody looks for one again.
 [[gnu::noinline, gnu::cold]] void InvocationPool::index_again(Invocation* item, uint64_t id) noexcept {
   try {
-    index_->erase(item->id);
-    index_->emplace(id, item);
+    blocks_->index->erase(item->id);
+    blocks_->index->emplace(id, item);
   } catch (const std::bad_alloc&) {
-    index_.reset();
+    blocks_->index.reset();
   }
 }
 

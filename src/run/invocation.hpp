@@ -119,9 +119,12 @@ class InvocationList {
 class InvocationPool {
  public:
   using Block = std::vector<Invocation>;
+  // By its id, the place of the last invocation that each was taken for.
+  using Index = std::unordered_map<uint64_t, Invocation*>;
   struct Blocks {
     std::vector<Block> row;
-    size_t opened = 0;  // so many of them were taken from
+    size_t opened = 0;             // so many of them were taken from
+    std::unique_ptr<Index> index;  // null until somebody looks for one
   };
 
   InvocationPool() noexcept = default;
@@ -136,7 +139,7 @@ class InvocationPool {
   // For the invocation of this id. Only after a reserve that covers it.
   Invocation* take(uint64_t id) noexcept {
     Invocation* item = take_any();
-    if (index_) [[unlikely]]
+    if (blocks_ && blocks_->index) [[unlikely]]
       index_again(item, id);
     item->id = id;
     return item;
@@ -171,7 +174,7 @@ class InvocationPool {
   // As new: nothing of the host's goes with them, nor where they stood. A run that never started has had no
   // end, and its invocations stand in their queues still.
   std::unique_ptr<Blocks> hand_on() noexcept {
-    index_.reset();
+    blocks_->index.reset();
     for (; blocks_->opened > 0; --blocks_->opened) {
       for (Invocation& item : blocks_->row[blocks_->opened - 1]) item = Invocation{};
     }
@@ -214,9 +217,6 @@ class InvocationPool {
   size_t available_ = kFirstBlock;  // free ones, and those in blocks that were never taken
   std::unique_ptr<Blocks> blocks_;  // null until one is needed
   std::unique_ptr<Journal> spare_journal_;
-  // By its id, the place of the last invocation that each was taken for; null until somebody looks for one.
-  using Index = std::unordered_map<uint64_t, Invocation*>;
-  mutable std::unique_ptr<Index> index_;
   Invocation first_[kFirstBlock];
 };
 

@@ -75,7 +75,7 @@ RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t 
       now_ms_(now_ms),
       questions_(state, now_ms, date_ms, kListedMax) {
   elapsed_ms_ = state.clock.at(now_ms);
-  if (state.scopes) copy_scopes(*state.scopes);
+  if (state.scopes) copy_scopes(state);
   if (whom == For::its_end) elapsed_ms_ = std::min(elapsed_ms_, deadline_of(state));
   copy_work(state);
   if (has_ended(state)) copy_left(state);
@@ -195,10 +195,11 @@ uint64_t RunDescription::arrived_at(const ScopeJoin& join) noexcept {
   return arrived;
 }
 
-void RunDescription::copy_scopes(const Scopes& scopes) {
+void RunDescription::copy_scopes(const RunState& state) {
+  const Scopes& scopes = *state.scopes;
   scope_count_ = scopes.size();
   scopes_.reserve(std::min(kListedMax, scopes.size()));
-  const int64_t elapsed_ms = scopes.clock.at(now_ms_);
+  const int64_t elapsed_ms = state.deadlines.at(now_ms_);
   for (const auto& [id, scope] : scopes.all()) {
     if (scopes_.size() == kListedMax) break;
     ScopePicture& made = scopes_.emplace_back();

@@ -94,7 +94,7 @@ class RunDescription {
   };
 
   static uint64_t arrived_at(const ScopeJoin& join) noexcept;
-  void copy_scopes(const Scopes& scopes);
+  void copy_scopes(const RunState& state);
   void copy_work(const RunState& state);
   void copy_left(const RunState& state);
   static void put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,

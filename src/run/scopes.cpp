@@ -314,7 +314,7 @@ Scopes::Arrived Scopes::arrive(Scope& scope, ScopeJoin& join, Ref<Event>& event)
                                      : memberships_[routing.base].origin;
   }
   group->last = event;
-  group->arrived.push_back({std::move(event), origin});
+  group->arrived.push_back({std::move(event), origin, group->arrived.size()});
   ++collected;
   return definition.wanted != 0 && group->arrived.size() >= definition.wanted ? Arrived::enough
                                                                               : Arrived::collected;
@@ -327,8 +327,9 @@ Ref<Group> Scopes::finish(const Scope& scope, const ScopeJoin& join, Ref<Group> 
   group->wanted = definition.wanted;
   group->scope_id = scope.id;
   if (definition.is_ordered)
-    std::stable_sort(group->arrived.begin(), group->arrived.end(),
-                     [](const auto& a, const auto& b) { return a.origin < b.origin; });
+    std::sort(group->arrived.begin(), group->arrived.end(), [](const auto& a, const auto& b) {
+      return a.origin != b.origin ? a.origin < b.origin : a.place < b.place;
+    });
   return group;
 }
 
@@ -418,12 +419,14 @@ void Scopes::restore_group(ScopeJoin& join, std::string_view correlation, bool i
   collected += arrived.size();
   if (!definition_of(workflow_, join).by_event) {
     if (is_given) return (void)join.group.reset();
+    for (size_t i = 0; i < arrived.size(); ++i) arrived[i].place = i;
     if (!arrived.empty()) join.group->last = arrived.back().event;
     join.group->arrived = std::move(arrived);
     return;
   }
   Ref<Group> group = is_given ? nullptr : make_group();
   if (group) {
+    for (size_t i = 0; i < arrived.size(); ++i) arrived[i].place = i;
     group->last = arrived.back().event;
     group->arrived = std::move(arrived);
     group->before = join.last;

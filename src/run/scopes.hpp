@@ -51,6 +51,7 @@ struct Group final : Object {
   struct Arrival {
     Ref<Event> event;
     uint64_t origin;
+    size_t place = 0;  // in the order of arrival
   };
   using Delivered = std::map<uint64_t, Ref<Group>>;  // by the invocation
 

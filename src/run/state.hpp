@@ -59,6 +59,12 @@ struct KeptSection {
   std::string content;
 };
 
+// What a run has of the snapshot that it comes from, beside its state.
+struct Heritage {
+  std::vector<std::string> dropped;        // the names of what its snapshots and its resume have left out
+  std::vector<KeptSection> kept_sections;  // ascending
+};
+
 // By the ids of the questions. The logarithm of their number.
 using EarlyAnswers = std::map<std::string, Ref<Value>, std::less<>>;
 
@@ -93,11 +99,7 @@ struct RunState {
   Ref<Value> result;      // of a completed run
   Ref<Error> error;       // of a failed or cancelled run
 
-  // The names of what its snapshots and its resume have left out. restore() alone sets it.
-  std::unique_ptr<const std::vector<std::string>> dropped;  // null: none
-
-  std::unique_ptr<const std::vector<KeptSection>>
-      kept_sections;  // ascending; restore() alone sets it; null: none
+  std::unique_ptr<const Heritage> heritage;  // restore() alone sets it; null: nothing
 
   // What an operation costs: behind all others, nothing that grows; between others, the logarithm of their
   // number. Maps and sets, the logarithm too; what is not ordered, nothing that grows (see each).
@@ -146,6 +148,11 @@ struct RunState {
 inline const RareQueues& rare_queues(const RunState& state) noexcept {
   static constinit const RareQueues none;
   return state.rare ? *state.rare : none;
+}
+
+inline const std::vector<std::string>& dropped_of(const RunState& state) noexcept {
+  static const std::vector<std::string> none;
+  return state.heritage ? state.heritage->dropped : none;
 }
 
 // Empty: there was none.

@@ -883,8 +883,8 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   cut.session = cut_table(state.session, cut.session_order_known);
   cut.result = state.result;
   cut.error = state.error;
-  if (state.dropped) cut.dropped = *state.dropped;
-  cut.kept_sections = state.kept_sections.get();
+  cut.dropped = dropped_of(state);
+  if (state.heritage) cut.kept_sections = &state.heritage->kept_sections;
   // What a body still does after the end of its run counts no more.
   if (has_ended(state)) return cut;
   if (state.early_answers) {

@@ -630,15 +630,14 @@ const char* state_name(const SnapshotDocument& document) noexcept {
   return "unknown";
 }
 
-std::unique_ptr<const std::vector<KeptSection>> restore_sections(const SnapshotDocument& document) {
-  if (document.kept_sections.empty()) return nullptr;
+std::vector<KeptSection> restore_sections(const SnapshotDocument& document) {
   std::vector<KeptSection> kept;
   kept.reserve(document.kept_sections.size());
   for (const SnapshotDocument::Section& section : document.kept_sections) {
     const auto* content = reinterpret_cast<const char*>(section.content.data());
     kept.push_back({section.key, std::string(section.since), std::string(content, section.content.size())});
   }
-  return std::make_unique<const std::vector<KeptSection>>(std::move(kept));
+  return kept;
 }
 
 }  // namespace
@@ -663,9 +662,9 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   out.state = restore_state(document);
   out.session = std::move(session);
   out.metadata = document.metadata;
-  if (std::vector<std::string> dropped = revival.dropped(); !dropped.empty())
-    out.dropped = std::make_unique<const std::vector<std::string>>(std::move(dropped));
-  out.kept_sections = restore_sections(document);
+  Heritage heritage{revival.dropped(), restore_sections(document)};
+  if (!heritage.dropped.empty() || !heritage.kept_sections.empty())
+    out.heritage = std::make_unique<const Heritage>(std::move(heritage));
   out.early_answers = restore_early_answers(document);
   out.collects = restore_collects(document, steps, events);
   out.result = std::move(result);

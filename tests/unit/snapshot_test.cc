@@ -1355,7 +1355,7 @@ TEST(Snapshot, OptionalSectionsOfANewerLibraryAreKept) {
   newer.fields[77] = a({t("1.0.0"), u(0), b("")});
   const std::string bytes = newer.bytes();
   const auto state = restored(bytes, sample_workflow(Hosting::all));
-  ASSERT_TRUE(state->kept_sections);
+  ASSERT_TRUE(state->heritage);
   EXPECT_EQ(snapshot(*state), bytes);
 }
 
