@@ -18,6 +18,7 @@ Invocation* InvocationPool::find(uint64_t id) const {
       }
     }
     blocks_->index = std::move(made);
+    indexed_ = true;
   }
   const auto known = blocks_->index->find(id);
   return known == blocks_->index->end() || !is_it(*known->second) ? nullptr : known->second;
@@ -30,6 +31,7 @@ Invocation* InvocationPool::find(uint64_t id) const {
     blocks_->index->emplace(id, item);
   } catch (const std::bad_alloc&) {
     blocks_->index.reset();
+    indexed_ = false;
   }
 }
 

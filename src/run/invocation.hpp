@@ -139,7 +139,7 @@ class InvocationPool {
   // For the invocation of this id. Only after a reserve that covers it.
   Invocation* take(uint64_t id) noexcept {
     Invocation* item = take_any();
-    if (blocks_ && blocks_->index) [[unlikely]]
+    if (indexed_) [[unlikely]]
       index_again(item, id);
     item->id = id;
     return item;
@@ -169,12 +169,13 @@ class InvocationPool {
   // The blocks of a run that is gone, for one that has not begun.
   void adopt(std::unique_ptr<Blocks> blocks) noexcept {
     blocks_ = std::move(blocks);
-    for (const Block& block : blocks_->row) available_ += block.size();
+    for (const Block& block : blocks_->row) available_ += static_cast<uint32_t>(block.size());
   }
   // As new: nothing of the host's goes with them, nor where they stood. A run that never started has had no
   // end, and its invocations stand in their queues still.
   std::unique_ptr<Blocks> hand_on() noexcept {
     blocks_->index.reset();
+    indexed_ = false;
     for (; blocks_->opened > 0; --blocks_->opened) {
       for (Invocation& item : blocks_->row[blocks_->opened - 1]) item = Invocation{};
     }
@@ -203,7 +204,7 @@ class InvocationPool {
     const size_t size = row.empty() ? kSecondBlock : std::min(row.back().size() * 4, kBlockMax);
     row.reserve(row.size() + 1);
     row.emplace_back(size);
-    available_ += size;
+    available_ += static_cast<uint32_t>(size);
   }
   void open_block() noexcept {
     Block& block = blocks_->row[blocks_->opened++];
@@ -214,7 +215,9 @@ class InvocationPool {
   Invocation* free_ = nullptr;
   Invocation* unused_ = first_;
   Invocation* unused_end_ = first_ + kFirstBlock;
-  size_t available_ = kFirstBlock;  // free ones, and those in blocks that were never taken
+  // Free ones, and those in blocks that were never taken: there is no memory for 2^32.
+  uint32_t available_ = kFirstBlock;
+  mutable bool indexed_ = false;  // the blocks have an index
   std::unique_ptr<Blocks> blocks_;  // null until one is needed
   std::unique_ptr<Journal> spare_journal_;
   Invocation first_[kFirstBlock];
