@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from . import _read
-from ._c import c
+from ._c import HANDLE, c
 
 START_EVENT = "blazen::StartEvent"
 STOP_EVENT = "blazen::StopEvent"
 INPUT_REQUEST_EVENT = "blazen::InputRequestEvent"
 INPUT_RESPONSE_EVENT = "blazen::InputResponseEvent"
 STEP_FAILED_EVENT = "blazen::StepFailedEvent"
+EMPTY_JOIN_EVENT = "blazen::EmptyJoinEvent"
 STREAM_END = "blazen::StreamEnd"
 STREAM_GAP = "blazen::StreamGap"
 LIFECYCLE = "blazen::lifecycle"
@@ -34,6 +35,11 @@ class StopEvent(Event):
 
     def __init__(self, result=None):
         super().__init__(STOP_EVENT, result)
+
+
+def read_events(array, count):
+    """The events behind an array of handles."""
+    return [read_event(handle) for handle in (HANDLE * count).from_address(array)] if count else []
 
 
 def read_event(handle, sequence=0):
