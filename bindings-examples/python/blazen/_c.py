@@ -73,6 +73,38 @@ class RetryOptions(_Options):
     ]
 
 
+class EventView(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("type", c_void_p),
+        ("type_length", c_size_t),
+        ("id", c_uint64),
+        ("source", c_void_p),
+        ("source_length", c_size_t),
+        ("correlation", c_void_p),
+        ("correlation_length", c_size_t),
+        ("value", HANDLE),
+        ("tag", c_int32),
+        ("codec", c_void_p),
+        ("codec_length", c_size_t),
+        ("data", c_void_p),
+        ("data_length", c_size_t),
+    ]
+
+
+class ValueView(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("value", HANDLE),
+        ("tag", c_int32),
+        ("codec", c_void_p),
+        ("codec_length", c_size_t),
+        ("data", c_void_p),
+        ("data_length", c_size_t),
+        ("version", c_uint64),
+    ]
+
+
 class JoinOptions(_Options):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -261,6 +293,7 @@ FALLIBLE = {
     "context_publish": ((HANDLE, HANDLE), ()),
     "context_set_value": ((HANDLE,) + _NAMED + (HANDLE,), ()),
     "context_get_value": ((HANDLE,) + _NAMED, (HANDLE, c_uint64)),
+    "context_read": ((HANDLE,) + _NAMED + (POINTER(ValueView),), ()),
     "context_has_value": ((HANDLE,) + _NAMED, (c_int32,)),
     "context_remove_value": ((HANDLE,) + _NAMED, (c_int32,)),
     "context_keys": ((HANDLE,) + _NAMED, (HANDLE,)),
@@ -301,8 +334,7 @@ INFALLIBLE = {
     "error_cause": (HANDLE, (HANDLE,)),
     "value_tag": (c_int32, (HANDLE,)),
     "value_object": (c_void_p, (HANDLE,)),
-    "event_value": (HANDLE, (HANDLE,)),
-    "event_id": (c_uint64, (HANDLE,)),
+    "event_read": (c_int32, (HANDLE, POINTER(EventView))),
     "task_run": (None, (HANDLE,)),
     "task_cancel": (None, (HANDLE,)),
     "run_state_now": (c_int32, (HANDLE,)),
@@ -318,7 +350,7 @@ INFALLIBLE = {
     "snapshot_metadata": (HANDLE, (HANDLE,)),
 }
 # Those that hand out a text or data, whose length they set.
-for _name in """error_message error_step value_data value_codec event_type event_source event_correlation
+for _name in """error_message error_step value_data value_codec
         workflow_fingerprint run_id context_run_id context_workflow_name context_step_name snapshot_data""".split():
     INFALLIBLE[_name] = (c_void_p, (HANDLE, _SIZE_OUT))
 for _noun in "error value event workflow_builder workflow runtime run keys batch invocation stream snapshot".split():

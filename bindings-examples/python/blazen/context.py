@@ -6,7 +6,7 @@ from collections.abc import Mapping, MutableMapping
 
 from . import _make, _objects, _read, errors, tiers, typed_state
 from ._arguments import deadline_milliseconds, milliseconds, text, text_or_null, texts, whole
-from ._c import ANSWER_FN, CANCEL_FN, HANDLE, JoinInfo, Question, c
+from ._c import ANSWER_FN, CANCEL_FN, HANDLE, JoinInfo, Question, ValueView, c
 from ._calls import lib
 from ._handles import Handle, owned
 from .events import Event, read_event, read_events
@@ -378,6 +378,21 @@ class State(Versioned, _OfStep):
     _apply_call = staticmethod(lib.context_apply)
     _compare_and_set_call = staticmethod(lib.context_compare_and_set)
     _pack = staticmethod(tiers.pack)
+
+    def __getitem__(self, key):
+        return _read.value_in(self._view(key))
+
+    def stored(self, key):
+        return _read.stored_in(self._view(key))
+
+    stored.__doc__ = Namespace.stored.__doc__
+
+    def _view(self, key):
+        view = ValueView()
+        self._call(lib.context_read, key, view)
+        if view.value is None:
+            raise KeyError(key)
+        return view
 
     def clear(self):
         lib.context_clear_values(self._owner.pointer)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from . import _read
-from ._c import HANDLE, c
+from ._c import HANDLE, EventView, c
 
 START_EVENT = "blazen::StartEvent"
 STOP_EVENT = "blazen::StopEvent"
@@ -44,11 +44,13 @@ def read_events(array, count):
 
 def read_event(handle, sequence=0):
     """The event behind a handle."""
+    view = EventView()
+    c.event_read(handle, view)
     return Event(
-        _read.text(c.event_type, handle),
-        _read.value(c.event_value(handle)),
-        _read.text(c.event_correlation, handle),
-        c.event_id(handle),
-        _read.text(c.event_source, handle),
+        _read.string(view.type, view.type_length),
+        _read.value_in(view),
+        _read.string_or_none(view.correlation, view.correlation_length),
+        view.id,
+        _read.string_or_none(view.source, view.source_length),
         sequence,
     )
