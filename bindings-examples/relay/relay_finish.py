@@ -9,12 +9,12 @@ from pathlib import Path
 import blazen
 import relay_digest
 import relay_workflow
-from relay_steps import Desk, finish, register, survey, tally, title
+from relay_steps import Desk, finish, register, survey, title
 
 
 def main(source, result_path, target):
     with blazen.Runtime(threads=2) as runtime, Desk() as desk:
-        bodies = {"survey": survey, "analyse": desk.analyse, "tally": tally, "finish": finish}
+        bodies = {"survey": survey, "analyse": desk.analyse, "finish": finish}
         bodies.update(title=title, register=register)
         run = runtime.resume(relay_workflow.build(bodies), Path(source).read_bytes())
         run.start()

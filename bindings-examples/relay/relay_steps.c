@@ -138,8 +138,6 @@ static blazen_status read_file(reader* reader, const char* path) {
 static blazen_status put_totals(const reader* reader) {
   blazen_status status = set_total(reader->context, "files", reader->files, reader->error);
   if (status == BLAZEN_OK) status = set_total(reader->context, "parts", reader->parts, reader->error);
-  /* Each part is analysed and checked; the vocabulary is shelved, the digest titled and registered. */
-  if (status == BLAZEN_OK) status = set_total(reader->context, "left", 2 * reader->parts + 3, reader->error);
   return status;
 }
 

@@ -5,7 +5,6 @@
  *
  *   parts                      JSON    how many parts there are
  *   files                      JSON    how many files
- *   left                       JSON    how many events `tally` still waits for
  *   file/N/path                BYTES   as the operating system has it
  *   part/N/text                BYTES
  *   part/N/file                JSON    the number of its file

@@ -5,7 +5,6 @@
     part/N/notes             NATIVE  Notes
     title                    JSON    what the human answered
     registered_at_attempt    JSON    the attempt of `register` that got through
-    tallied/TYPE/N           JSON    that this event has been counted
 
 Every write is keyed by what it is about: a step that runs again after a resume writes the same once more.
 """
@@ -155,23 +154,14 @@ class HeldLine:
         self._invocation.fail(Busy("the line to the register was busy"))
 
 
-# ---- tally ----
-
-
-def tally(ctx, event):
-    """Counts what is done; one at a time. The mark and the count are written together, so nothing counts twice."""
-    mark = f"tallied/{event.type}/{event.value}"
-    if mark not in ctx.state:
-        ctx.state.update({mark: True, "left": ctx.state["left"] - 1})
-    return blazen.Event("relay::AllDone") if ctx.state["left"] == 0 else None
-
-
 # ---- finish ----
 
 
 def finish(ctx, event):
-    """Puts the digest together; it depends on the texts alone, not on the order of the work."""
+    """The join of all that has come of the reading. Puts the digest together; it depends on the texts alone, not on the
+    order of the work."""
     parts = ctx.state["parts"]
+    analysed, checked = _parts_in(ctx.events, "relay::Analysed"), _parts_in(ctx.events, "relay::Checked")
     vocabulary = ctx.state["vocabulary"]
     files = [_File(ctx, number) for number in range(1, ctx.state["files"] + 1)]
     for part in range(1, parts + 1):
@@ -185,8 +175,10 @@ def finish(ctx, event):
         "parts": parts,
         "distinct": len(words),
         "top_words": [list(item) for item in sorted(telling, key=lambda item: (-item[1], item[0]))[:TOP_WORDS]],
-        "analysed": len(ctx.state.names("tallied/relay::Analysed/")),
-        "checked": len(ctx.state.names("tallied/relay::Checked/")),
+        "analysed": len(analysed),
+        "checked": len(checked),
+        "each_once": analysed == checked == list(range(1, parts + 1)),
+        "joined": ctx.joined.arrived,
         "hashes_agreed": sum(file.hashes_agreed for file in files),
         "vocabulary": {
             "words": len(vocabulary),
@@ -196,6 +188,10 @@ def finish(ctx, event):
         },
     }
     return blazen.StopEvent(result)
+
+
+def _parts_in(events, kind):
+    return sorted(event.value for event in events if event.type == kind)
 
 
 class _File:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import blazen
 import relay_workflow
-from relay_steps import Desk, finish, register, survey, tally, title
+from relay_steps import Desk, finish, register, survey, title
 
 
 def main(library_path, answer, result_path, target, *files):
     library = ctypes.CDLL(library_path)
     native = {name: getattr(library, "relay_" + name) for name in ("read", "check", "carry", "shelve")}
     with blazen.Runtime(threads=2) as runtime, Desk() as desk:
-        bodies = {"survey": survey, "analyse": desk.analyse, "tally": tally, "finish": finish}
+        bodies = {"survey": survey, "analyse": desk.analyse, "finish": finish}
         bodies.update(title=title, register=register)
         paths = b"".join(os.fsencode(file) + b"\0" for file in files)
         run = runtime.run(relay_workflow.build(bodies, native), paths, input_handler=lambda request: answer)

@@ -1,4 +1,6 @@
-/* All processes add the same steps in the same order: so their workflows have the same fingerprint. */
+/* All processes add the same steps in the same order: so their workflows have the same fingerprint. And all say
+ * what `finish` joins, also those that have it elsewhere: what arrives for it while they have the run is
+ * collected there and then. */
 #include "relay_workflow.h"
 
 #include <string.h>
@@ -9,19 +11,20 @@ typedef struct relay_step {
   const char* name;
   const char* accepts[ACCEPTS_MAX];
   uint32_t concurrency_max;
+  const char* joins; /* a step; NULL: it does not join */
 } relay_step;
 
 static const relay_step steps[] = {
-    {"read", {BLAZEN_START_EVENT}, 0},         /* C:      files into parts */
-    {"survey", {RELAY_TEXTS_READ}, 0},         /* Python: all parts into a vocabulary */
-    {"analyse", {RELAY_PART}, 4},              /* Python: a part into notes */
-    {"check", {RELAY_PART}, 0},                /* C:      is a part as it was read? */
-    {"carry", {RELAY_VOCABULARY_MADE}, 0},     /* C:      the vocabulary into an event, */
-    {"shelve", {RELAY_VOCABULARY_CARRIED}, 0}, /* C:      and back into the state */
-    {"title", {RELAY_TEXTS_READ}, 0},          /* Python: asks a human */
-    {"register", {RELAY_TEXTS_READ}, 0},       /* Python: fails twice, and is tried again */
-    {"tally", {RELAY_ANALYSED, RELAY_CHECKED, RELAY_SHELVED, RELAY_TITLED, RELAY_REGISTERED}, 1}, /* Python */
-    {"finish", {RELAY_ALL_DONE}, 0}, /* Python: the digest */
+    {"read", {BLAZEN_START_EVENT}, 0, NULL},         /* C:      files into parts */
+    {"survey", {RELAY_TEXTS_READ}, 0, NULL},         /* Python: all parts into a vocabulary */
+    {"analyse", {RELAY_PART}, 4, NULL},              /* Python: a part into notes */
+    {"check", {RELAY_PART}, 0, NULL},                /* C:      is a part as it was read? */
+    {"carry", {RELAY_VOCABULARY_MADE}, 0, NULL},     /* C:      the vocabulary into an event, */
+    {"shelve", {RELAY_VOCABULARY_CARRIED}, 0, NULL}, /* C:      and back into the state */
+    {"title", {RELAY_TEXTS_READ}, 0, NULL},          /* Python: asks a human */
+    {"register", {RELAY_TEXTS_READ}, 0, NULL},       /* Python: fails twice, and is tried again */
+    /* Python: the digest, once nothing that came of the reading is left */
+    {"finish", {RELAY_ANALYSED, RELAY_CHECKED, RELAY_SHELVED, RELAY_TITLED, RELAY_REGISTERED}, 0, "read"},
 };
 
 static const relay_body* find_body(const relay_body* bodies, size_t count, const char* step) {
@@ -29,6 +32,15 @@ static const relay_body* find_body(const relay_body* bodies, size_t count, const
     if (strcmp(bodies[i].step, step) == 0) return &bodies[i];
   }
   return NULL;
+}
+
+/* Called once, with all that has come of one invocation of the other step: nobody counts. */
+static blazen_status join(blazen_workflow_builder* builder, const char* name, const char* of,
+                          blazen_error** error) {
+  blazen_join_options options = BLAZEN_JOIN_OPTIONS_INIT;
+  options.of = of;
+  options.of_length = strlen(of);
+  return blazen_workflow_builder_step_joins(builder, name, strlen(name), &options, error);
 }
 
 static blazen_status add_step(blazen_workflow_builder* builder, const relay_step* step,
@@ -44,6 +56,7 @@ static blazen_status add_step(blazen_workflow_builder* builder, const relay_step
     status =
         blazen_workflow_builder_step_accepts(builder, name, strlen(name), accepts, strlen(accepts), error);
   }
+  if (status == BLAZEN_OK && step->joins != NULL) status = join(builder, name, step->joins, error);
   if (status != BLAZEN_OK) return status;
   return blazen_workflow_builder_step_max_concurrency(builder, name, strlen(name), step->concurrency_max,
                                                       error);

@@ -15,7 +15,6 @@
 #define RELAY_SHELVED "relay::Shelved"                      /* null */
 #define RELAY_TITLED "relay::Titled"                        /* null */
 #define RELAY_REGISTERED "relay::Registered"                /* null */
-#define RELAY_ALL_DONE "relay::AllDone"                     /* null */
 
 /* A step that this process hosts. */
 typedef struct relay_body {

@@ -1,11 +1,12 @@
 """The workflow of the relay, as every process in Python builds it; relay_workflow.c is the same for those in C.
 
-All processes add the same steps in the same order: so their workflows have the same fingerprint.
+All processes add the same steps in the same order: so their workflows have the same fingerprint. And all say what `finish`
+joins, also those that have it elsewhere: what arrives for it while they have the run is collected there and then.
 """
 
 import blazen
 
-TALLIED = ["relay::Analysed", "relay::Checked", "relay::Shelved", "relay::Titled", "relay::Registered"]
+ENDS = ["relay::Analysed", "relay::Checked", "relay::Shelved", "relay::Titled", "relay::Registered"]
 STEPS = (  # name, accepts, max_concurrency
     ("read", [blazen.START_EVENT], 0),  # C: files into parts
     ("survey", ["relay::TextsRead"], 0),  # Python: all parts into a vocabulary
@@ -15,9 +16,9 @@ STEPS = (  # name, accepts, max_concurrency
     ("shelve", ["relay::VocabularyCarried"], 0),  # C: and back into the state
     ("title", ["relay::TextsRead"], 0),  # Python: asks a human what to call the digest
     ("register", ["relay::TextsRead"], 0),  # Python: enters it in a register, whose line is busy at first
-    ("tally", TALLIED, 1),  # Python: is everything done?
-    ("finish", ["relay::AllDone"], 0),  # Python: the digest
+    ("finish", ENDS, 0),  # Python: the digest, of all that has come of the reading
 )
+JOINS = {"finish": blazen.Join("read")}  # it is called once, when nothing is left: nobody counts
 ANALYSE_CONCURRENCY = dict((name, limit) for name, _, limit in STEPS)["analyse"]
 RETRIES = {"register": blazen.Retry(3, initial_delay=0.15)}  # for whoever has the body
 
@@ -26,10 +27,11 @@ def build(bodies, native=None):
     """The workflow with these bodies, {step: function}, and those in C, {step: ctypes function}; the rest elsewhere."""
     workflow = blazen.Workflow("relay")
     for name, accepts, limit in STEPS:
+        options = {"accepts": accepts, "max_concurrency": limit, "joins": JOINS.get(name)}
         if name in bodies:
-            workflow.step(name=name, accepts=accepts, max_concurrency=limit, retries=RETRIES.get(name))(bodies[name])
+            workflow.step(name=name, retries=RETRIES.get(name), **options)(bodies[name])
         elif native and name in native:
-            workflow.native(name, native[name], accepts=accepts, max_concurrency=limit)
+            workflow.native(name, native[name], **options)
         else:
-            workflow.elsewhere(name, accepts=accepts, max_concurrency=limit)
+            workflow.elsewhere(name, **options)
     return workflow.build()

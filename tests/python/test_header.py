@@ -7,7 +7,7 @@ import sys
 import unittest
 
 from support import BINDING, ROOT, blazen
-from blazen import _c, runtime, workflow
+from blazen import _c, joins, runtime, workflow
 
 sys.path.insert(0, str(ROOT / "tests" / "header"))
 import laws  # noqa: E402
@@ -27,12 +27,13 @@ UNUSED = {
     "invocation_context": "the Invocation has the Context that its body had",
     "status_name": "Status has the names",
     "workflow_name": "the Workflow has its name",
-    "run_(get_value|keys|compare_and_set|apply)": "the state is read and written by the contexts of steps, so far",
     "event_name": "the binding has the names of the events as texts of its own",
-    "(event|error|context)_read|value_object_of|invocation_finish|stream_take|workflow_builder_add_step_with"
-    "|runtime_poll_next|run_wants_input": "one crossing in place of several: ctypes gains nothing by it",
+    "event_(type|value|id|source|correlation)": "event_read answers all of them",
+    "error_read|value_object_of|invocation_finish|stream_take|workflow_builder_add_step_with|run_wants_input": "one crossing"
+    " in place of several, off the way of every step",
+    "context_event": "a body is given its event",
     "run_snapshot_to|snapshot_adopt": "bytes of Python are one block, and are copied into it once",
-    "stream_cancel_ready|runtime_begin_close|run_respond_early|run_withdraw_question": "this example keeps to what its tests show",
+    "stream_cancel_ready|runtime_begin_close": "this example keeps to what its tests show",
 }
 
 SCALARS = {
@@ -120,6 +121,11 @@ class HeaderTest(unittest.TestCase):
             (of(blazen.RunState), "BLAZEN_RUN_NONE", "BLAZEN_RUN_"),
             (of(blazen.Tag), "BLAZEN_TAG_NONE", "BLAZEN_TAG_"),
             (of(blazen.LogLevel), "BLAZEN_LOG_NONE", "BLAZEN_LOG_"),
+            (of(blazen.JoinReason), "BLAZEN_JOIN_REASON_NONE", "BLAZEN_JOIN_REASON_"),
+            (joins._MODES, "BLAZEN_JOIN_ALL", "BLAZEN_JOIN_"),
+            (joins._AT_DEADLINE, "BLAZEN_JOIN_DEADLINE_GIVE", "BLAZEN_JOIN_DEADLINE_"),
+            (joins._EMPTY, "BLAZEN_JOIN_EMPTY_INVOKE", "BLAZEN_JOIN_EMPTY_"),
+            (joins._CORRELATIONS, "BLAZEN_JOIN_TOGETHER", "BLAZEN_JOIN_"),
             (workflow._LIMITS, "BLAZEN_LIMIT_QUEUED_EVENTS", "BLAZEN_LIMIT_"),
             (workflow._UNHANDLED, "BLAZEN_UNHANDLED_FAIL", "BLAZEN_UNHANDLED_"),
             (workflow._ABANDONED, "BLAZEN_ABANDONED_KEEPS_PERMIT", "BLAZEN_ABANDONED_"),

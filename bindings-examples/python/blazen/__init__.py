@@ -16,7 +16,7 @@
     with blazen.Runtime() as runtime:
         print(runtime.run(workflow, "world").result())
 
-An `async def` is a step too: see blazen.aio.
+An `async def` is a step too: see blazen.aio. A step that waits for all that comes of another one: see blazen.joins.
 
 The library is the one that BLAZEN_LIBRARY names; without it, the one that this tree was built to.
 
@@ -28,6 +28,7 @@ from .clock import Clock
 from .context import Context, Invocation, Session, State
 from .errors import BlazenError, BlazenTimeout, Status
 from .events import (
+    EMPTY_JOIN_EVENT,
     INPUT_REQUEST_EVENT,
     INPUT_RESPONSE_EVENT,
     LIFECYCLE,
@@ -40,7 +41,8 @@ from .events import (
     Event,
     StopEvent,
 )
-from .run import Run, RunState
+from .joins import Join, Joined, JoinReason
+from .run import Run, RunState, Values
 from .runtime import LogLevel, Runtime
 from .snapshots import snapshot_info, snapshot_metadata
 from .stream import Stream
@@ -57,11 +59,15 @@ __all__ = [
     "CallbackFieldStore",
     "Clock",
     "Context",
+    "EMPTY_JOIN_EVENT",
     "Event",
     "FieldStore",
     "INPUT_REQUEST_EVENT",
     "INPUT_RESPONSE_EVENT",
     "Invocation",
+    "Join",
+    "JoinReason",
+    "Joined",
     "LIFECYCLE",
     "LogLevel",
     "PROGRESS",
@@ -81,6 +87,7 @@ __all__ = [
     "Stored",
     "Stream",
     "Tag",
+    "Values",
     "Workflow",
     "aio",
     "has_feature",

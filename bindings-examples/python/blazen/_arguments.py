@@ -85,3 +85,15 @@ def milliseconds(name, seconds):
     if not 0 <= seconds * 1000 <= _INT64_MAX:
         raise ValueError(f"{name} is a number of seconds, 0 or more, not {seconds!r}")
     return math.ceil(seconds * 1000)
+
+
+def milliseconds_or_0(name, seconds):
+    """A time-out; None, for ever, is 0."""
+    return 0 if seconds is None else milliseconds(name, seconds)
+
+
+def deadline_milliseconds(name, seconds):
+    """As milliseconds_or_0. What is over at once is refused: the library would take it for none."""
+    if seconds is not None and milliseconds(name, seconds) == 0:
+        raise ValueError(f"{name} is more than 0 seconds, or None: none")
+    return milliseconds_or_0(name, seconds)

@@ -45,7 +45,13 @@ class EventOptions(_Options):
 
 
 class SendOptions(_Options):
-    _fields_ = [("struct_size", c_size_t), ("step", TEXT), ("step_length", c_size_t), ("delay_ms", c_int64)]
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("step", TEXT),
+        ("step_length", c_size_t),
+        ("delay_ms", c_int64),
+        ("scope", c_uint64),
+    ]
 
 
 class LiveOptions(_Options):
@@ -64,6 +70,64 @@ class RetryOptions(_Options):
         ("only_count", c_size_t),
         ("never", POINTER(c_int64)),
         ("never_count", c_size_t),
+    ]
+
+
+class EventView(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("type", c_void_p),
+        ("type_length", c_size_t),
+        ("id", c_uint64),
+        ("source", c_void_p),
+        ("source_length", c_size_t),
+        ("correlation", c_void_p),
+        ("correlation_length", c_size_t),
+        ("value", HANDLE),
+        ("tag", c_int32),
+        ("codec", c_void_p),
+        ("codec_length", c_size_t),
+        ("data", c_void_p),
+        ("data_length", c_size_t),
+    ]
+
+
+class ValueView(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("value", HANDLE),
+        ("tag", c_int32),
+        ("codec", c_void_p),
+        ("codec_length", c_size_t),
+        ("data", c_void_p),
+        ("data_length", c_size_t),
+        ("version", c_uint64),
+    ]
+
+
+class JoinOptions(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("of", TEXT),
+        ("of_length", c_size_t),
+        ("mode", c_int32),
+        ("n", c_uint32),
+        ("deadline_ms", c_int64),
+        ("at_deadline", c_int32),
+        ("cancel_rest", c_int32),
+        ("ordered", c_int32),
+        ("correlation", c_int32),
+        ("empty", c_int32),
+    ]
+
+
+class JoinInfo(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("reason", c_int32),
+        ("wanted", c_uint32),
+        ("arrived", c_uint64),
+        ("scope_id", c_uint64),
     ]
 
 
@@ -174,6 +238,7 @@ FALLIBLE = {
     "workflow_builder_step_abandoned": ((HANDLE,) + _NAMED + (c_int32,), ()),
     "workflow_builder_step_retry": ((HANDLE,) + _NAMED + (POINTER(RetryOptions),), ()),
     "workflow_builder_step_atomic": ((HANDLE,) + _NAMED + (c_int32,), ()),
+    "workflow_builder_step_joins": ((HANDLE,) + _NAMED + (POINTER(JoinOptions),), ()),
     "workflow_builder_set_timeout": ((HANDLE, c_int64), ()),
     "workflow_builder_set_session_on_pause": ((HANDLE, c_int32), ()),
     "workflow_builder_set_session_policy": ((HANDLE, c_int32), ()),
@@ -187,6 +252,7 @@ FALLIBLE = {
     "runtime_close": ((HANDLE,), ()),
     "runtime_close_within": ((HANDLE, c_int64), ()),
     "runtime_poll": ((HANDLE, c_uint64), (c_uint64,)),
+    "runtime_poll_next": ((HANDLE, c_uint64), (c_uint64, c_int64)),
     "runtime_descriptor": ((HANDLE,), (c_int32,)),
     "runtime_next_timer": ((HANDLE,), (c_int64,)),
     "runtime_count": ((HANDLE, POINTER(RuntimeCounters)), ()),
@@ -200,16 +266,25 @@ FALLIBLE = {
     "run_elsewhere": ((HANDLE,), (HANDLE,)),
     "run_dropped": ((HANDLE,), (HANDLE,)),
     "run_send_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
+    "run_get_value": ((HANDLE,) + _NAMED, (HANDLE, c_uint64)),
+    "run_keys": ((HANDLE,) + _NAMED, (HANDLE,)),
+    "run_compare_and_set": ((HANDLE,) + _NAMED + (c_uint64, HANDLE), (c_uint64,)),
+    "run_apply": ((HANDLE, HANDLE), ()),
     "run_cancel_invocation": ((HANDLE, c_uint64, c_int32), ()),
     "run_pause": ((HANDLE, c_int32), ()),
     "run_resume_in_place": ((HANDLE,), ()),
     "run_abort": ((HANDLE,), ()),
     "run_respond": ((HANDLE,) + _NAMED + (HANDLE,), ()),
+    "run_respond_early": ((HANDLE,) + _NAMED + (HANDLE,), ()),
+    "run_withdraw_question": ((HANDLE,) + _NAMED, ()),
     "run_fail_question": ((HANDLE,) + _NAMED + (HANDLE,), ()),
     "run_questions": ((HANDLE,), (HANDLE,)),
     "run_describe": ((HANDLE,), (HANDLE,)),
     "run_subscribe_with": ((HANDLE, POINTER(StreamOptions)), (HANDLE,)),
     "run_snapshot": ((HANDLE,), (HANDLE,)),
+    "context_events": ((HANDLE,), (c_void_p, c_size_t)),  # an array of handles
+    "context_join_info": ((HANDLE, POINTER(JoinInfo)), ()),
+    "context_collect": ((HANDLE,) + _NAMED + (POINTER(TEXT), POINTER(c_size_t), POINTER(c_uint32), c_size_t), ()),
     "context_emit_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
     "context_send_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
     "context_retry_after": ((HANDLE, c_int64), ()),
@@ -220,6 +295,7 @@ FALLIBLE = {
     "context_publish": ((HANDLE, HANDLE), ()),
     "context_set_value": ((HANDLE,) + _NAMED + (HANDLE,), ()),
     "context_get_value": ((HANDLE,) + _NAMED, (HANDLE, c_uint64)),
+    "context_read": ((HANDLE,) + _NAMED + (POINTER(ValueView),), ()),
     "context_has_value": ((HANDLE,) + _NAMED, (c_int32,)),
     "context_remove_value": ((HANDLE,) + _NAMED, (c_int32,)),
     "context_keys": ((HANDLE,) + _NAMED, (HANDLE,)),
@@ -260,8 +336,7 @@ INFALLIBLE = {
     "error_cause": (HANDLE, (HANDLE,)),
     "value_tag": (c_int32, (HANDLE,)),
     "value_object": (c_void_p, (HANDLE,)),
-    "event_value": (HANDLE, (HANDLE,)),
-    "event_id": (c_uint64, (HANDLE,)),
+    "event_read": (c_int32, (HANDLE, POINTER(EventView))),
     "task_run": (None, (HANDLE,)),
     "task_cancel": (None, (HANDLE,)),
     "run_state_now": (c_int32, (HANDLE,)),
@@ -269,6 +344,7 @@ INFALLIBLE = {
     "context_run": (HANDLE, (HANDLE,)),
     "context_invocation_id": (c_uint64, (HANDLE,)),
     "context_attempt": (c_uint32, (HANDLE,)),
+    "context_scope_id": (c_uint64, (HANDLE,)),
     "context_is_cancelled": (c_int32, (HANDLE,)),
     "invocation_event": (HANDLE, (HANDLE,)),
     "keys_count": (c_size_t, (HANDLE,)),
@@ -276,7 +352,7 @@ INFALLIBLE = {
     "snapshot_metadata": (HANDLE, (HANDLE,)),
 }
 # Those that hand out a text or data, whose length they set.
-for _name in """error_message error_step value_data value_codec event_type event_source event_correlation
+for _name in """error_message error_step value_data value_codec
         workflow_fingerprint run_id context_run_id context_workflow_name context_step_name snapshot_data""".split():
     INFALLIBLE[_name] = (c_void_p, (HANDLE, _SIZE_OUT))
 for _noun in "error value event workflow_builder workflow runtime run keys batch invocation stream snapshot".split():

@@ -57,16 +57,16 @@ class Tasks:
 class Context(context.Context):
     """The Context of an `async def` step: the same, and ask is awaited."""
 
-    async def ask(self, prompt, *, request_id=None, metadata=None):
+    async def ask(self, prompt, *, request_id=None, metadata=None, deadline=None, default=None):
         """Asks a human, and waits for the answer; the step stays in flight. After a resume in another process it runs
-        again from its beginning, and has the answers that were given."""
+        again from its beginning, and has the answers that were given. The rest is as in blazen.Context."""
         loop = asyncio.get_running_loop()
         coming = loop.create_future()
 
-        def answered(handle):
-            soon(loop, settle, coming, _Copy(handle))
+        def answered(its_id, handle):
+            soon(loop, settle, coming, _Withdrawn(its_id) if handle is None else _Copy(handle))
 
-        is_answered, answer = self.put_question(prompt, request_id, metadata, answered)
+        is_answered, answer = self.put_question(prompt, request_id, metadata, deadline, default, answered)
         return answer if is_answered else (await coming).read()
 
 
@@ -78,6 +78,16 @@ class _Copy:
 
     def read(self):
         return _read.value(self._handle.pointer)
+
+
+class _Withdrawn:
+    """In place of an answer: nobody gives one."""
+
+    def __init__(self, request_id):
+        self._request_id = request_id
+
+    def read(self):
+        raise errors.BlazenError(f"the question {self._request_id!r} was withdrawn", errors.Status.CANCELLED)
 
 
 def body(function):

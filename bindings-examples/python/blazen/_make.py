@@ -1,11 +1,12 @@
 """From Python to handles: values and events, each owned during a `with` block."""
 
 import contextlib
+import ctypes
 from ctypes import byref
 
 from . import _live, _objects, errors, tiers
-from ._arguments import milliseconds, text, text_or_null
-from ._c import HANDLE, EventOptions, SendOptions, c
+from ._arguments import milliseconds, text, text_or_null, whole
+from ._c import HANDLE, TEXT, EventOptions, SendOptions, c
 from ._calls import lib
 from ._handles import owned
 from .events import STOP_EVENT, Event
@@ -65,9 +66,30 @@ def _event_options(correlation):
     return EventOptions(correlation=data, correlation_length=length)
 
 
-def send_options(step, delay=0):
-    """The options that send to one step (None: to all that accept), so many seconds later."""
-    if step is None and delay == 0:
-        return None
+def send_options(step, delay=0, scope=0):
+    """The options that send to one step (None: to all that accept), so many seconds later, into a scope."""
     data, length = text_or_null("step", step)
-    return SendOptions(step=data, step_length=length, delay_ms=milliseconds("delay", delay))
+    delay_ms, scope_id = milliseconds("delay", delay), whole("scope", scope, 64)
+    if step is None and delay_ms == scope_id == 0:
+        return None
+    return SendOptions(step=data, step_length=length, delay_ms=delay_ms, scope=scope_id)
+
+
+def name_arrays(names):
+    """What texts() answers, as the two arrays that calls take."""
+    count = len(names)
+    return (TEXT * count)(*(name for name, _ in names)), (ctypes.c_size_t * count)(*(length for _, length in names))
+
+
+@contextlib.contextmanager
+def batch(values, remove, expect):
+    """A batch that sets, removes, and expects these versions."""
+    with owned(lib.batch_create(), c.batch_release) as made:
+        for key, version in (expect or {}).items():
+            lib.batch_expect(made, *text("key", key), whole("version", version, 64))
+        for key in remove:
+            lib.batch_remove(made, *text("key", key))
+        for key, given in (values or {}).items():
+            with value(given) as carried:
+                lib.batch_set(made, *text("key", key), carried)
+        yield made

@@ -14,8 +14,13 @@ def data(function, handle):
 
 
 def string(pointer, length):
-    """A text that a callback is lent."""
+    """A text that a callback, or a view, is lent."""
     return ctypes.string_at(pointer, length).decode()
+
+
+def string_or_none(pointer, length):
+    """As string; NULL gives None."""
+    return None if pointer is None else string(pointer, length)
 
 
 def text(function, handle):
@@ -30,9 +35,23 @@ def stored(value):
     return tiers.Stored(tag, data(c.value_data, value) or b"", text(c.value_codec, value) or "")
 
 
+def stored_in(view):
+    """As stored: the value that a view shows."""
+    data = b"" if view.data is None else ctypes.string_at(view.data, view.data_length)
+    return tiers.Stored(tiers.Tag(view.tag), data, string(view.codec, view.codec_length))
+
+
 def value(handle):
     """The object in a value: for a LIVE one of ours, the very same."""
-    found = stored(handle)
+    return _object_of(stored(handle), handle)
+
+
+def value_in(view):
+    """As value: the one that a view shows."""
+    return _object_of(stored_in(view), view.value)
+
+
+def _object_of(found, handle):
     if found.tag == tiers.Tag.LIVE and _live.is_ours(found.codec):
         return _objects.find(c.value_object(handle))
     return tiers.unpack(found)

@@ -165,8 +165,8 @@ class Run(run.Run):
         super().abort()
         return _Begun(self._tasks.ended, self._handle.pointer)
 
-    def subscribe(self, *, from_=0, types=None, lifecycle=False, hold=False, capacity=0):
-        return Stream(self._subscribe(from_, types, lifecycle, hold, capacity))
+    def subscribe(self, *, from_=0, types=None, lifecycle=False, routed=False, hold=False, capacity=0):
+        return Stream(self._subscribe(from_, types, lifecycle, routed, hold, capacity))
 
     subscribe.__doc__ = run.Run.subscribe.__doc__
 
@@ -251,14 +251,12 @@ class Runtime(runtime.Runtime):
     def _answering(self, input_handler):
         return None if function("input_handler", input_handler) is None else _Answering(self.tasks, input_handler)
 
-    def poll(self, steps_max=0):
+    def _polled(self, call, steps_max):
         token = polling.set(self.tasks)
         try:
-            return super().poll(steps_max)
+            return super()._polled(call, steps_max)
         finally:
             polling.reset(token)
-
-    poll.__doc__ = runtime.Runtime.poll.__doc__
 
     def close(self):
         """Cancels every run that has not ended. Their coroutines are cancelled when the loop has its next turn."""

@@ -1,14 +1,16 @@
 """What a step sees of its run: Context, its two namespaces State and Session, and the Invocation of a deferred step."""
 
 import ctypes
-from collections.abc import MutableMapping
+from collections import Counter
+from collections.abc import Mapping, MutableMapping
 
 from . import _make, _objects, _read, errors, tiers, typed_state
-from ._arguments import milliseconds, text, text_or_null, whole
-from ._c import ANSWER_FN, CANCEL_FN, HANDLE, Question, c
+from ._arguments import deadline_milliseconds, milliseconds, text, text_or_null, texts, whole
+from ._c import ANSWER_FN, CANCEL_FN, HANDLE, JoinInfo, Question, ValueView, c
 from ._calls import lib
 from ._handles import Handle, owned
-from .events import Event, read_event
+from .events import Event, read_event, read_events
+from .joins import Joined, JoinReason
 
 
 class NotAnswered(BaseException):
@@ -21,8 +23,8 @@ def _call_cancelled(user_data):
 
 
 @ANSWER_FN
-def _call_answered(user_data, _context, _request_id, _length, answer):
-    _objects.find(user_data)(answer)
+def _call_answered(user_data, _context, request_id, length, answer):
+    _objects.find(user_data)(_read.string(request_id, length), answer)
 
 
 class Context:
@@ -59,6 +61,25 @@ class Context:
     @property
     def attempt(self):
         return c.context_attempt(self.pointer)
+
+    @property
+    def scope_id(self):
+        """The scope that it belongs to, for run.send_event(scope=...); 0: none, or the run has ended."""
+        return c.context_scope_id(self.pointer)
+
+    @property
+    def joined(self):
+        """Why this join was called, as a Joined; None in a step that is no join."""
+        info = JoinInfo()
+        lib.context_join_info(self.pointer, info)
+        reason = errors.known(JoinReason, info.reason)
+        return Joined(reason, info.arrived, info.wanted or None, info.scope_id) if reason else None
+
+    @property
+    def events(self):
+        """The events that it was called with: of a join, what has arrived, maybe nothing; of others, one. After
+        collect() has given a group, that."""
+        return read_events(*lib.context_events(self.pointer))
 
     @property
     def is_cancelled(self):
@@ -107,6 +128,22 @@ class Context:
             return self.session[key]
         return typed_state.load(self, key, default)
 
+    def collect(self, types, key=""):
+        """Collects the event of this call, under a key of this step, until there are as many of each type as are wanted.
+        Answers them, a list, to the call that makes them whole, and keeps them its own when it is tried again; else None:
+        the event is kept, in snapshots too, and there is nothing to do but to return.
+
+        types  an event type; several, where one may stand more than once: in that order they come; or {type: count}
+        """
+        wanted = _Wanted(types)
+        error = HANDLE()
+        status = c.context_collect(self.pointer, *text("key", key), *wanted.arrays(), ctypes.byref(error))
+        if status == errors.Status.PENDING:
+            return None
+        if status != errors.Status.OK:
+            raise errors.failure(status, error)
+        return wanted.in_order(self.events)
+
     def emit(self, event, step=None, *, delay=0):
         """Adds an event to what this step returns: it is routed when the step completes, and `delay` seconds later.
         step: to that one alone."""
@@ -132,10 +169,16 @@ class Context:
         """If this attempt fails, the next one begins after so many seconds instead of what its Retry says."""
         lib.context_retry_after(self.pointer, milliseconds("seconds", seconds))
 
-    def ask(self, prompt, *, request_id=None, metadata=None):
+    def ask(self, prompt, *, request_id=None, metadata=None, deadline=None, default=None):
         """Asks a human, and answers the answer. As long as there is none, the body ends here, to be called again from
-        its beginning: maybe in another process. What it has sent is not sent twice."""
-        is_answered, answer = self.put_question(prompt, request_id, metadata)
+        its beginning: maybe in another process. What it has sent is not sent twice.
+
+        deadline  so many seconds after it was asked, `default` is the answer where nobody has given one; None: it waits
+                  for ever. A pause does not count
+
+        Status.CANCELLED where it was withdrawn (run.withdraw_question).
+        """
+        is_answered, answer = self.put_question(prompt, request_id, metadata, deadline, default)
         if is_answered:
             return answer
         raise NotAnswered
@@ -157,14 +200,16 @@ class Context:
                 raise TypeError(f"a step returns None, an Event or a list of Events, not {event!r}")
             self.emit(event)
 
-    def put_question(self, prompt, request_id, metadata, answered=None):
-        """Whether a question is answered already, and the answer. answered: is called with its handle when it comes."""
+    def put_question(self, prompt, request_id, metadata, deadline, default, answered=None):
+        """Whether a question is answered already, and the answer. answered: is called with the id of the question, and
+        the handle of the answer when that comes, or None, when the question is withdrawn."""
         question = Question()
         question.prompt, question.prompt_length = text("prompt", prompt)
         question.request_id, question.request_id_length = text_or_null("request_id", request_id)
+        question.deadline_ms = deadline_milliseconds("deadline", deadline)
         answer, error = HANDLE(), HANDLE()
-        with _make.value_or_null(metadata) as made:
-            question.metadata = made
+        with _make.value_or_null(metadata) as made, _make.value_or_null(default) as made_default:
+            question.metadata, question.default_answer = made, made_default
             if answered is not None:
                 question.answered = _call_answered
                 question.user_data = _objects.keep(answered)
@@ -185,6 +230,31 @@ class Context:
         """The body has returned: what was not deferred is over."""
         if not self.is_deferred:
             self._pointer = None
+
+
+class _Wanted:
+    """What ctx.collect is told to wait for."""
+
+    def __init__(self, types):
+        if isinstance(types, Mapping):
+            self.order = None
+            self.counts = {name: whole(f"types[{name!r}]", count, 32) for name, count in types.items()}
+        else:
+            self.order = [name.decode() for name, _ in texts("types", types)]
+            self.counts = Counter(self.order)
+
+    def arrays(self):
+        """As blazen_context_collect takes them."""
+        names = texts("types", self.counts)
+        counts = (ctypes.c_uint32 * len(names))(*self.counts.values())
+        return *_make.name_arrays(names), counts, len(names)
+
+    def in_order(self, events):
+        """A whole group, type by type, in the order that the caller gave."""
+        if self.order is None:
+            return events
+        of = {name: iter([event for event in events if event.type == name]) for name in self.counts}
+        return [next(of[name]) for name in self.order]
 
 
 class Invocation:
@@ -211,14 +281,14 @@ class Invocation:
             lib.invocation_fail(self._handle.pointer, cause)
 
 
-class _Namespace(MutableMapping):
+class Namespace(MutableMapping):
     """Keys and values of a run, as a dict. The calls of the C ABI are named by the subclasses."""
 
-    def __init__(self, context):
-        self._context = context
+    def __init__(self, owner):
+        self._owner = owner  # what has the handle
 
     def _call(self, function, key, *more):
-        return function(self._context.pointer, *text("key", key), *more)
+        return function(self._owner.pointer, *text("key", key), *more)
 
     def __getitem__(self, key):
         return self._read(key, _read.value)
@@ -233,17 +303,6 @@ class _Namespace(MutableMapping):
             raise KeyError(key)
         with owned(value, c.value_release):
             return read(value)
-
-    def __setitem__(self, key, value):
-        with _make.value(value, self._pack) as made:
-            self._call(self._set_call, key, made)
-
-    def __delitem__(self, key):
-        if not self._call(self._remove_call, key):
-            raise KeyError(key)
-
-    def __contains__(self, key):
-        return isinstance(key, str) and bool(self._call(self._has_call, key))
 
     def __iter__(self):
         return iter(self.names())
@@ -261,17 +320,26 @@ def _key_at(keys, index):
     return _read.text(lambda handle, length: c.keys_at(handle, index, length), keys)
 
 
-class State(_Namespace):
-    """The state of the run: seen at once by all its steps, and in every snapshot. A LIVE object is refused."""
+class _OfStep(Namespace):
+    """What a step has a call for each of: to set, to find and to remove."""
 
-    _set_call = staticmethod(lib.context_set_value)
-    _has_call = staticmethod(lib.context_has_value)
-    _remove_call = staticmethod(lib.context_remove_value)
-    _keys_call = staticmethod(lib.context_keys)
-    _pack = staticmethod(tiers.pack)
+    def __setitem__(self, key, value):
+        with _make.value(value, self._pack) as made:
+            self._call(self._set_call, key, made)
+
+    def __delitem__(self, key):
+        if not self._call(self._remove_call, key):
+            raise KeyError(key)
+
+    def __contains__(self, key):
+        return isinstance(key, str) and bool(self._call(self._has_call, key))
+
+
+class Versioned(Namespace):
+    """The state of a run, from wherever it is read and written: each key has a version."""
 
     def _get(self, key):
-        value, _version = self._call(lib.context_get_value, key)
+        value, _version = self._call(self._get_call, key)
         return value
 
     def update(self, *mappings, **more):
@@ -283,19 +351,12 @@ class State(_Namespace):
 
         expect  {key: version}: Status.CONFLICT unless each key has this version beforehand
         """
-        with owned(lib.batch_create(), c.batch_release) as batch:
-            for key, version in (expect or {}).items():
-                lib.batch_expect(batch, *text("key", key), whole("version", version, 64))
-            for key in remove:
-                lib.batch_remove(batch, *text("key", key))
-            for key, value in (values or {}).items():
-                with _make.value(value) as made:
-                    lib.batch_set(batch, *text("key", key), made)
-            lib.context_apply(self._context.pointer, batch)
+        with _make.batch(values, remove, expect) as batch:
+            self._apply_call(self._owner.pointer, batch)
 
     def version(self, key):
         """It grows with every write of the key; 0: there is no such key."""
-        value, version = self._call(lib.context_get_value, key)
+        value, version = self._call(self._get_call, key)
         c.value_release(value)
         return version
 
@@ -303,13 +364,41 @@ class State(_Namespace):
         """Sets a key that still has this version (0: is not there), and answers the new one; else Status.CONFLICT."""
         expected = whole("version", version, 64)
         with _make.value(value) as made:
-            return self._call(lib.context_compare_and_set, key, expected, made)
+            return self._call(self._compare_and_set_call, key, expected, made)
+
+
+class State(Versioned, _OfStep):
+    """The state of the run: seen at once by all its steps, and in every snapshot. A LIVE object is refused."""
+
+    _get_call = staticmethod(lib.context_get_value)
+    _set_call = staticmethod(lib.context_set_value)
+    _has_call = staticmethod(lib.context_has_value)
+    _remove_call = staticmethod(lib.context_remove_value)
+    _keys_call = staticmethod(lib.context_keys)
+    _apply_call = staticmethod(lib.context_apply)
+    _compare_and_set_call = staticmethod(lib.context_compare_and_set)
+    _pack = staticmethod(tiers.pack)
+
+    def __getitem__(self, key):
+        return _read.value_in(self._view(key))
+
+    def stored(self, key):
+        return _read.stored_in(self._view(key))
+
+    stored.__doc__ = Namespace.stored.__doc__
+
+    def _view(self, key):
+        view = ValueView()
+        self._call(lib.context_read, key, view)
+        if view.value is None:
+            raise KeyError(key)
+        return view
 
     def clear(self):
-        lib.context_clear_values(self._context.pointer)
+        lib.context_clear_values(self._owner.pointer)
 
 
-class Session(_Namespace):
+class Session(_OfStep):
     """Objects of this process: `ctx.session[key] is thing`. Only None, bool, numbers, str and bytes go by value. A
     snapshot keeps what pickles, as the session_pause_policy of the workflow says."""
 

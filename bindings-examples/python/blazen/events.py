@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from . import _read
-from ._c import c
+from ._c import HANDLE, EventView, c
 
 START_EVENT = "blazen::StartEvent"
 STOP_EVENT = "blazen::StopEvent"
 INPUT_REQUEST_EVENT = "blazen::InputRequestEvent"
 INPUT_RESPONSE_EVENT = "blazen::InputResponseEvent"
 STEP_FAILED_EVENT = "blazen::StepFailedEvent"
+EMPTY_JOIN_EVENT = "blazen::EmptyJoinEvent"
 STREAM_END = "blazen::StreamEnd"
 STREAM_GAP = "blazen::StreamGap"
 LIFECYCLE = "blazen::lifecycle"
@@ -36,13 +37,20 @@ class StopEvent(Event):
         super().__init__(STOP_EVENT, result)
 
 
+def read_events(array, count):
+    """The events behind an array of handles."""
+    return [read_event(handle) for handle in (HANDLE * count).from_address(array)] if count else []
+
+
 def read_event(handle, sequence=0):
     """The event behind a handle."""
+    view = EventView()
+    c.event_read(handle, view)
     return Event(
-        _read.text(c.event_type, handle),
-        _read.value(c.event_value(handle)),
-        _read.text(c.event_correlation, handle),
-        c.event_id(handle),
-        _read.text(c.event_source, handle),
+        _read.string(view.type, view.type_length),
+        _read.value_in(view),
+        _read.string_or_none(view.correlation, view.correlation_length),
+        view.id,
+        _read.string_or_none(view.source, view.source_length),
         sequence,
     )

@@ -5,9 +5,10 @@ import enum
 
 from . import _interrupts, _make, _objects, _read, _waiting, errors
 from ._arguments import flag, text, texts, whole
-from ._c import DONE_FN, HANDLE, TEXT, StreamOptions, c
+from ._c import DONE_FN, HANDLE, StreamOptions, c
 from ._calls import lib
 from ._handles import Handle, owned
+from .context import Versioned
 from .snapshots import read_snapshot
 from .stream import Stream
 
@@ -65,6 +66,30 @@ def fail_question(pointer, request_id, exception):
         lib.run_fail_question(pointer, *name, cause)
 
 
+class Values(Versioned):
+    """The state of a run as others than its steps see it: as ctx.state, at any time. What an atomic step writes is there
+    when that has completed. Before the start, it says what the state begins with; after the end, it can be read."""
+
+    _get_call = staticmethod(lib.run_get_value)
+    _keys_call = staticmethod(lib.run_keys)
+    _apply_call = staticmethod(lib.run_apply)
+    _compare_and_set_call = staticmethod(lib.run_compare_and_set)
+
+    def __setitem__(self, key, value):
+        self.apply({key: value})
+
+    def __delitem__(self, key):
+        if key not in self:
+            raise KeyError(key)
+        self.apply(remove=[key])
+
+    def __contains__(self, key):
+        return isinstance(key, str) and self.version(key) != 0
+
+    def clear(self):
+        self.apply(remove=self.names())
+
+
 class Run:
     """One run of a workflow. It goes on without this object, for as long as its runtime is open."""
 
@@ -85,6 +110,11 @@ class Run:
     def metadata(self):
         """What it was given when it was created, and keeps in its snapshots; None where that was nothing."""
         return _read.value_or_none(c.run_metadata(self._handle.pointer))
+
+    @property
+    def values(self):
+        """Its state, as a dict: run.values[key] is what its steps have as ctx.state[key]."""
+        return Values(self._handle)
 
     def start(self, input=None):
         """Starts it; a resumed run has had its input."""
@@ -143,10 +173,11 @@ class Run:
         """What it is doing now, as a dict: status, in_flight, queued, retrying, delayed, questions, counters, more."""
         return self._ask(lib.run_describe)
 
-    def send_event(self, event, step=None, *, delay=0):
-        """Sends an event from outside, to be routed after so many seconds. step: to that one alone."""
+    def send_event(self, event, step=None, *, delay=0, scope=0):
+        """Sends an event from outside, to be routed after so many seconds. step: to that one alone. scope: the id of the
+        open scope that it belongs to (ctx.scope_id), so that its joins can take it; Status.NOT_FOUND where it is over."""
         with _make.event(event) as made:
-            lib.run_send_event(self._handle.pointer, made, _make.send_options(step, delay))
+            lib.run_send_event(self._handle.pointer, made, _make.send_options(step, delay, scope))
 
     def cancel_invocation(self, invocation_id, *, retry=False):
         """Its step fails with Status.CANCELLED, and the run goes on; Status.NOT_FOUND where no such one is open.
@@ -176,6 +207,18 @@ class Run:
         """Answers an open question with any object; Status.NOT_FOUND where there is none of this id."""
         respond(self._handle.pointer, request_id, answer)
 
+    def respond_early(self, request_id, answer):
+        """Answers a question that may not be asked yet: whoever asks under this id has the answer at once. Where there is
+        one already, Status.CONFLICT."""
+        name = text("request_id", request_id)
+        with _make.value(answer) as made:
+            lib.run_respond_early(self._handle.pointer, *name, made)
+
+    def withdraw_question(self, request_id):
+        """Nobody needs to answer an open question any more: for the step that asked it, ctx.ask fails with
+        Status.CANCELLED. Status.NOT_FOUND where there is none of this id."""
+        lib.run_withdraw_question(self._handle.pointer, *text("request_id", request_id))
+
     def snapshot(self):
         """The whole run as bytes, at any instant, without stopping it."""
         with _interrupts.raised(), owned(lib.run_snapshot(self._handle.pointer), c.snapshot_release) as snapshot:
@@ -185,27 +228,28 @@ class Run:
         """What the run publishes from now on; taken before the start, it misses nothing."""
         return self.subscribe()
 
-    def subscribe(self, *, from_=0, types=None, lifecycle=False, hold=False, capacity=0):
+    def subscribe(self, *, from_=0, types=None, lifecycle=False, routed=False, hold=False, capacity=0):
         """What the run publishes.
 
         from_      0: from now on; n: from item n on, as far as it is kept
         types      these event types alone; None: all
         lifecycle  what happens to the run itself, and the progress of its steps, too
+        routed     every event that is routed, too: the start, what steps send and return, what comes from outside, the stop
         hold       the run waits for this stream while that has `capacity` items to take; else it gets a gap
         """
-        return Stream(self._subscribe(from_, types, lifecycle, hold, capacity), self._is_stuck)
+        return Stream(self._subscribe(from_, types, lifecycle, routed, hold, capacity), self._is_stuck)
 
-    def _subscribe(self, from_, types, lifecycle, hold, capacity):
+    def _subscribe(self, from_, types, lifecycle, routed, hold, capacity):
         options = StreamOptions(
             from_=whole("from_", from_, 64),
             overflow=_HOLD if flag("hold", hold) else _GAP,
             capacity=whole("capacity", capacity, 64),
             lifecycle=flag("lifecycle", lifecycle),
+            routed=flag("routed", routed),
         )
         if types is not None:
             names = texts("types", types)
-            options.types = (TEXT * len(names))(*(name for name, _ in names))
-            options.type_lengths = (ctypes.c_size_t * len(names))(*(length for _, length in names))
+            options.types, options.type_lengths = _make.name_arrays(names)
             options.type_count = len(names)
         return lib.run_subscribe_with(self._handle.pointer, options)
 

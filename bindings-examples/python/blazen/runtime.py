@@ -2,9 +2,10 @@
 
 import enum
 import inspect
+import uuid
 
 from . import _exit, _interrupts, _live, _make, _objects, _read, _waiting, errors
-from ._arguments import choice, flag, function, whole
+from ._arguments import choice, flag, function, text_or_null, whole
 from ._c import INPUT_FN, LOG_FN, POST_FN, RunOptions, RuntimeCounters, RuntimeOptions, c
 from ._calls import lib
 from ._handles import Handle
@@ -149,18 +150,21 @@ class Runtime:
         self._handle = Handle(lib.runtime_create(options), _exit.close_and_release)
         _exit.opened(self._handle.pointer)
 
-    def run(self, workflow, input=None, *, metadata=None, input_handler=None):
+    def run(self, workflow, input=None, *, metadata=None, input_handler=None, run_id=None):
         """A run, started with its input."""
-        run = self.create(workflow, metadata=metadata, input_handler=input_handler)
+        run = self.create(workflow, metadata=metadata, input_handler=input_handler, run_id=run_id)
         run.start(input)
         return run
 
-    def create(self, workflow, *, metadata=None, input_handler=None):
-        """A run, not started yet: time to take its stream."""
-        pointer = _pointer_of(workflow)
+    def create(self, workflow, *, metadata=None, input_handler=None, run_id=None):
+        """A run, not started yet: time to take its stream, or to write its first run.values.
+
+        run_id  its id, where the host has one: a UUID (uuid.UUID or its 36 characters) that was never given before
+        """
+        pointer, fields = _pointer_of(workflow), _id_fields(run_id)
         answering = self._answering(input_handler)
         with _make.value_or_null(metadata) as made:
-            options = _run_options(answering, metadata=made)
+            options = _run_options(answering, metadata=made, **fields)
             return self._run_of(lib.run_create(self._handle.pointer, pointer, options), answering)
 
     def resume(
@@ -174,14 +178,17 @@ class Runtime:
         time_has_passed=False,
         keep_paused=False,
         input_handler=None,
+        fork=False,
+        run_id=None,
     ):
         """A run as it stood in a snapshot (bytes), not started yet.
 
         deserializers    {type name: function(bytes)}: make objects again that have a __blazen_serialize__
         unknown_label    what becomes of an object for which there is none, or that does not unpickle here: "error", or
                          "skip" (run.dropped() names it)
-        time_has_passed  delays and back-offs count by the date; else they stood still since the snapshot
+        time_has_passed  delays, back-offs and deadlines count by the date; else they stood still since the snapshot
         keep_paused      a run that was paused stays so until run.resume_in_place(); else its start lets it go on
+        fork             a new run from there, with another id: run_id, or one that is made; else that run goes on
         """
         pointer = _pointer_of(workflow)
         fields = {
@@ -189,6 +196,8 @@ class Runtime:
             "unknown_label": choice("unknown_label", unknown_label, _UNKNOWN_LABELS),
             "time_has_passed": flag("time_has_passed", time_has_passed),
             "keep_paused": flag("keep_paused", keep_paused),
+            "fork": flag("fork", fork),
+            **_id_fields(run_id),
         }
         answering = self._answering(input_handler)
         with parsed(snapshot) as handle, _interrupts.raised():
@@ -209,13 +218,20 @@ class Runtime:
 
     def poll(self, steps_max=0):
         """Runs up to so many steps on this thread (0: all that can run), and answers how many it ran."""
+        return self._polled(lib.runtime_poll, steps_max)
+
+    def poll_next(self, steps_max=0):
+        """As poll, and in how many seconds to poll again, if nobody wakes it: (steps, seconds); 0, at once; None: never."""
+        steps, delay_ms = self._polled(lib.runtime_poll_next, steps_max)
+        return steps, _seconds(delay_ms)
+
+    def _polled(self, call, steps_max):
         with _interrupts.raised():
-            return lib.runtime_poll(self._handle.pointer, whole("steps_max", steps_max, 64))
+            return call(self._handle.pointer, whole("steps_max", steps_max, 64))
 
     def next_timer(self):
         """In how many seconds a poll has something to do because of the time alone: 0, at once; None: never."""
-        delay_ms = lib.runtime_next_timer(self._handle.pointer)
-        return None if delay_ms < 0 else delay_ms / 1000
+        return _seconds(lib.runtime_next_timer(self._handle.pointer))
 
     def counters(self):
         """What it does, as a dict: runs by their state (ended ones: so far), events_routed, queued, in_flight; abandoned
@@ -240,6 +256,16 @@ def _pointer_of(workflow):
     if not isinstance(workflow, Workflow):
         raise TypeError(f"workflow is a Workflow, not {workflow!r}")
     return workflow.pointer
+
+
+def _seconds(delay_ms):
+    return None if delay_ms < 0 else delay_ms / 1000
+
+
+def _id_fields(run_id):
+    """The fields of the options that say which id a run gets."""
+    given = str(run_id) if isinstance(run_id, uuid.UUID) else run_id
+    return dict(zip(("run_id", "run_id_length"), text_or_null("run_id", given)))
 
 
 def _run_options(answering, deserializers=None, **fields):

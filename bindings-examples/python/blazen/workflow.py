@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Optional, Sequence
 
 from . import _coroutines, _exit, _interrupts, _objects, _read, errors
-from ._arguments import choice, flag, milliseconds, percent, real, text, texts, whole
+from ._arguments import choice, flag, milliseconds, milliseconds_or_0, percent, real, text, texts, whole
 from ._c import DROP_FN, STEP_FN, RetryOptions, c
 from ._calls import lib
 from ._handles import Handle, owned
 from .context import Context, NotAnswered
 from .events import read_event
+from .joins import join_options
 
 _SESSION_POLICIES = {"pickle_or_error": 0, "pickle_or_serialize": 1, "warn_drop": 2, "hard_error": 3}
 _SESSION_ON_PAUSE = {"keep": 0, "clear": 1}
@@ -27,6 +28,8 @@ _LIMITS = {
     "step_sends": 6,
     "stream_retained": 7,
     "questions": 8,
+    "scopes": 9,
+    "scope_depth": 10,
 }
 _DRAW = {"mermaid": 1, "dot": 2}
 _NO_DROP = DROP_FN()
@@ -109,7 +112,8 @@ class Workflow:
                           pickle is dropped), "warn_drop" (all is dropped) or "hard_error"
     session_on_pause      what run.pause() does with it: "keep" or "clear"
     limits                bounds of each run, as a dict: queued_events, state_bytes, session_bytes, stream_items,
-                          stream_retained, subscribers, step_sends, questions; the defaults are in blazen.h
+                          stream_retained, subscribers, step_sends, questions, scopes, scope_depth; the defaults
+                          are in blazen.h
     """
 
     def __init__(
@@ -130,7 +134,7 @@ class Workflow:
         builder = self._builder.pointer
         lib.workflow_builder_set_unhandled(builder, choice("unhandled", unhandled, _UNHANDLED))
         lib.workflow_builder_set_idle(builder, choice("idle", idle, _IDLE))
-        lib.workflow_builder_set_timeout(builder, _milliseconds_or_0("timeout", timeout))
+        lib.workflow_builder_set_timeout(builder, milliseconds_or_0("timeout", timeout))
         policy = choice("session_pause_policy", session_pause_policy, _SESSION_POLICIES)
         lib.workflow_builder_set_session_policy(builder, policy)
         on_pause = choice("session_on_pause", session_on_pause, _SESSION_ON_PAUSE)
@@ -152,6 +156,8 @@ class Workflow:
                          returns; or "frees_permit"
         retries          a Retry: when it is tried again
         atomic           what it writes and sends is held back until it completes, and discarded when it fails
+        joins            a Join, or the name of a step: it is called with what has come of one invocation of that step,
+                         which is ctx.events; the event that it gets is the last of them, or an EMPTY_JOIN_EVENT
         """
 
         def register(function):
@@ -188,6 +194,7 @@ class Workflow:
         abandoned="keeps_permit",
         retries=None,
         atomic=False,
+        joins=None,
     ):
         if self._built is not None:
             raise errors.BlazenError(f"workflow {self.name!r} is built already", errors.Status.WRONG_STATE)
@@ -197,9 +204,10 @@ class Workflow:
         if retries is not None and not isinstance(retries, Retry):
             raise TypeError(f"retries is a Retry, not {retries!r}")
         concurrency = whole("max_concurrency", max_concurrency, 32)
-        timeout_ms, atomic = _milliseconds_or_0("timeout", timeout), flag("atomic", atomic)
+        timeout_ms, atomic = milliseconds_or_0("timeout", timeout), flag("atomic", atomic)
         abandoned = choice("abandoned", abandoned, _ABANDONED)
         retries = None if retries is None else retries.options()
+        joins = join_options(joins)
         step = (self._builder.pointer, *text("name", name))
         function(*step, *accepted[0], *body())
         for more in accepted[1:]:
@@ -212,6 +220,8 @@ class Workflow:
         lib.workflow_builder_step_atomic(*step, atomic)
         if retries is not None:
             lib.workflow_builder_step_retry(*step, retries)
+        if joins is not None:
+            lib.workflow_builder_step_joins(*step, joins)
 
     def build(self):
         """Checks the workflow, and builds it: once, here or when it is run first. Answers itself."""
@@ -245,8 +255,3 @@ def _body_of(function):
     if inspect.iscoroutinefunction(function):
         return _coroutines.body(function), _coroutines.Context
     return function, Context
-
-
-def _milliseconds_or_0(name, seconds):
-    """A time-out; None, for ever, is 0."""
-    return 0 if seconds is None else milliseconds(name, seconds)
