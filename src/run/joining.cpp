@@ -294,7 +294,7 @@ void deliver_in_scope(RunState& state, Ref<Event> event, StepIndex step) noexcep
 
 }  // namespace
 
-bool drops_late(RunState& state, const Output& output, Commands& commands) noexcept {
+[[gnu::noinline]] bool drops_late(RunState& state, const Output& output, Commands& commands) noexcept {
   if (!state.scopes || !state.scopes->routing.drops || output.type == kStopType) return false;
   Scope& scope = *state.scopes->routing.scope;
   ++scope.late;
@@ -302,15 +302,15 @@ bool drops_late(RunState& state, const Output& output, Commands& commands) noexc
   return true;
 }
 
-MembershipIndex enter_scope(RunState& state, uint64_t event_id) noexcept {
+[[gnu::noinline]] MembershipIndex enter_scope(RunState& state, uint64_t event_id) noexcept {
   return state.scopes ? state.scopes->enter(event_id) : 0;
 }
 
-void leave_scope(RunState& state, MembershipIndex membership) noexcept {
+[[gnu::noinline]] void leave_scope(RunState& state, MembershipIndex membership) noexcept {
   if (state.scopes) state.scopes->leave(membership);
 }
 
-bool deliver_in_scopes(RunState& state, Output& output, Commands& commands) noexcept {
+[[gnu::noinline]] bool deliver_in_scopes(RunState& state, Output& output, Commands& commands) noexcept {
   Scopes* const scopes = state.scopes.get();
   Scope* const scope = scopes == nullptr ? nullptr : scopes->routing.scope;
   const std::span<const StepIndex> steps = acceptors_of(state, output);
@@ -344,7 +344,7 @@ bool deliver_in_scopes(RunState& state, Output& output, Commands& commands) noex
   return true;
 }
 
-std::string_view opener_of_unhandled(const RunState& state, const Output& output) noexcept {
+[[gnu::noinline]] std::string_view opener_of_unhandled(const RunState& state, const Output& output) noexcept {
   for (const StepIndex step : acceptors_of(state, output)) {
     if (state.workflow->joined_by(step) != kNoOpener) return state.workflow->steps()[step].join->of;
   }
