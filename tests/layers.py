@@ -18,7 +18,7 @@ MAY_INCLUDE = {
     "value": ["base"],
     "codec": ["base", "value"],
     "port": ["base", "value"],
-    "run": ["base", "value"],
+    "run": ["base", "value", "codec"],
     "snapshot": ["base", "value", "codec", "run"],
     "history": ["base", "value", "codec", "run", "snapshot"],
     "engine": ["base", "value", "codec", "port", "run", "snapshot"],

@@ -75,6 +75,7 @@ Ref<Error> no_room(const RunState& state, const Invocation& opener, const char* 
 Scopes& scopes_of(RunState& state) {
   if (!state.scopes) {
     state.scopes = std::make_unique<Scopes>(*state.workflow);
+    state.scopes->clock = state.clock;
     state.scopes->clock.runs = state.pause == Pause::none;
   }
   return *state.scopes;
@@ -363,7 +364,10 @@ void cancel_invocation(RunState& state, Invocation* invocation, Commands& comman
   if (invocation->place == Place::in_flight) {
     const StepDefinition& step = state.workflow->steps()[invocation->step];
     Call* const call = invocation->journal ? invocation->journal->call : nullptr;
-    cold.cancelled.push_back({invocation->id, call, invocation->began_ms});  // reserved
+    // Its body looks at the event yet: until the engine has told it, that is kept.
+    cold.cancelled.push_back({invocation->id, call, invocation->began_ms, invocation->event});  // reserved
+    if (commands.start == invocation) commands.start = nullptr;  // it was about to begin
+    if (cold.started == invocation) cold.started = nullptr;
     end_execution(state, invocation, step.concurrency_max != 0 && step.abandoned_keeps_permit);
   } else {
     leave_queue(state, invocation);

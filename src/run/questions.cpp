@@ -102,6 +102,7 @@ Question& Questions::add(Ref<Event> request, Invocation* asker, int64_t asked_ms
   question.calls_back = false;
   question.handed_out = false;
   question.deadline_ms = 0;
+  question.membership = 0;
   table.link(question);
   return question;
 }

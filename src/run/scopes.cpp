@@ -321,15 +321,27 @@ Scopes::Arrived Scopes::arrive(Scope& scope, ScopeJoin& join, Ref<Event>& event)
                                                                               : Arrived::collected;
 }
 
+namespace {
+
+// By origin, and those of one in the order in which they came: a stable sort, but one that needs no memory. What has
+// arrived belongs to nothing, so that its place stands in its membership meanwhile.
+void sort_arrivals(std::vector<Group::Arrival>& arrived) noexcept {
+  for (size_t i = 0; i < arrived.size(); ++i) arrived[i].event->membership = static_cast<MembershipIndex>(i);
+  std::sort(arrived.begin(), arrived.end(), [](const Group::Arrival& a, const Group::Arrival& b) {
+    return a.origin != b.origin ? a.origin < b.origin : a.event->membership < b.event->membership;
+  });
+  for (const Group::Arrival& arrival : arrived) arrival.event->membership = 0;
+}
+
+}  // namespace
+
 Ref<Group> Scopes::finish(const Scope& scope, const ScopeJoin& join, Ref<Group> group,
                           JoinReason reason) noexcept {
   const JoinDefinition& definition = definition_of(workflow_, join);
   group->reason = reason;
   group->wanted = definition.wanted;
   group->scope_id = scope.id;
-  if (definition.is_ordered)
-    std::stable_sort(group->arrived.begin(), group->arrived.end(),
-                     [](const auto& a, const auto& b) { return a.origin < b.origin; });
+  if (definition.is_ordered) sort_arrivals(group->arrived);
   return group;
 }
 
@@ -439,9 +451,14 @@ void Scopes::restore_delivered(uint64_t invocation, Ref<Group> group) {
   delivered_.emplace(invocation, std::move(group));
 }
 
+// An origin is kept also where the workflow does not ask for one now.
 MembershipIndex Scopes::restore_membership(Scope& scope, uint64_t origin) {
   prepare_memberships(2);
-  return enter_scope(scope, 0, origin);
+  if (origin == 0) return enter_scope(scope, 0, 0);
+  const MembershipIndex index = take_membership(scope, origin);
+  ++memberships_[index].count;
+  ++scope.live;
+  return index;
 }
 
 }  // namespace blazen

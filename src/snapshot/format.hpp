@@ -32,15 +32,16 @@
 //   run that is to go on from it (restore.cpp) has room for as many again: its counters are at most
 //   kCounterMax / 2, and its clock is at most kElapsedMsRoom, so that what it comes to stays within these
 //   bounds and its own snapshots are sound.
-//   12. Ids of scopes ascend strictly, up to id_last; a parent stands before what is inside. A scope has the joins of its
-//   opener, each once; one that is closed has no group, one that was given no arrivals, and of a join that tells no
-//   correlation apart there is one group at most, without. Who has opened a scope has opened one, and is in flight or
-//   queued. Members ascend strictly by (kind, id); each is there, and its scope too. In a scope that is there something is
-//   left: a member, its opener, or a scope inside. Who has a group that was delivered is in flight or queued.
 //   11. Keys from kSectionKeyMin on are sections: what came after this format was fixed, each with the version of
 //      the library that brought it. A run that has nothing for a section has none. A reader that does not know
 //      one refuses the snapshot where the section is required, since the run could not go on as it was; an
 //      optional one it keeps, and writes back as it came.
+//   12. Ids of scopes ascend strictly, up to id_last; a parent stands before what is inside. A scope has joins of its
+//      opener, each once; one that is closed has no group and no due. Groups that were given have no arrivals, and stand
+//      behind the others, by their correlations; none of these is there twice. Who has opened a scope has opened one, is in
+//      flight or queued, and at its opener's step. Members ascend strictly by (kind, id); each is there, once, and its scope
+//      too. Something is left in a scope that is there: a member, its opener, an open scope inside; where it is closed, a
+//      scope inside that is closed too. Who has a group that was delivered is in flight or queued.
 //
 // Whatever the bytes are, reading them and restoring a run from them is in proportion to how many there are:
 // in memory (decode.hpp), and in time, at most kReadNanosecondsPerByteMax each. Ids and names are sorted,
