@@ -42,7 +42,7 @@ struct Plan {
   bool tracks = false;
 };
 
-void prepare_output(RunState& state, const Plan& plan, const Output& output, size_t before) {
+void prepare_output(RunState& state, const Plan& plan, const Output& output) {
   Scopes& scopes = *state.scopes;
   size_t takers = 0;
   bool is_joined = false;
@@ -53,15 +53,15 @@ void prepare_output(RunState& state, const Plan& plan, const Output& output, siz
     if (opener == kNoOpener) continue;
     is_joined = true;
     scopes.prepare_arrival(opener == plan.opened_now ? nullptr : Scopes::nearest(plan.scope, opener), step,
-                           output.event->correlation(), before);
+                           output.event->correlation());
   }
   // Each but the last gets a copy of its own where it has a place of its own.
   for (size_t i = 1; i < takers && (is_joined || plan.tracks); ++i) scopes.prepare_copy(*output.event);
 }
 
 void prepare_outputs(RunState& state, const Plan& plan, std::span<const Output> outputs) {
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (outputs[i].delay_ms == 0) prepare_output(state, plan, outputs[i], i);
+  for (const Output& output : outputs) {
+    if (output.delay_ms == 0) prepare_output(state, plan, output);
   }
 }
 
@@ -108,12 +108,12 @@ Ref<Error> prepare_scopes(RunState& state, const Invocation& from, std::span<con
   return nullptr;
 }
 
-void prepare_in_scope(RunState& state, MembershipIndex base, const Output& output, size_t before) {
+void prepare_in_scope(RunState& state, MembershipIndex base, const Output& output) {
   if (!state.scopes) return;
   Plan plan;
   plan.scope = state.scopes->scope_of(base);
   plan.tracks = plan.scope != nullptr && plan.scope->tracks;
-  prepare_output(state, plan, output, before);
+  prepare_output(state, plan, output);
 }
 
 // After the deliveries are reserved: what the joins may need in this tick, and in those after it that prepare nothing.
@@ -147,7 +147,7 @@ void prepare_from_outside(RunState& state, const Output& output, uint64_t scope_
   Plan plan;
   plan.scope = state.scopes->find(scope_id);
   plan.tracks = plan.scope->tracks;
-  prepare_output(state, plan, output, 0);
+  prepare_output(state, plan, output);
 }
 
 bool is_taken(const RunState& state, const Invocation& from, const Output& output) noexcept {

@@ -71,16 +71,21 @@ void Scopes::prepare_memberships(size_t count) {
   if (count > free_count_) reserve_more(memberships_, count - free_count_);
 }
 
-void Scopes::prepare_arrival(Scope* scope, StepIndex step, std::string_view correlation, size_t before) {
+void Scopes::prepare_arrival(Scope* scope, StepIndex step, std::string_view correlation) {
   ScopeJoin& join = join_of(scope == nullptr ? *spare_ : *scope, step);
   if (join.closed) return;
-  if (!definition_of(workflow_, join).by_event) return reserve_more(join.group->arrived, before + 1);
-  auto keyed = join.keyed.find(correlation);
-  if (keyed == join.keyed.end()) {
-    keyed = join.keyed.emplace(correlation, make_group()).first;
-    if (scope != nullptr) ++open_groups_;
+  Group* group = join.group.get();
+  if (definition_of(workflow_, join).by_event) {
+    auto keyed = join.keyed.find(correlation);
+    if (keyed == join.keyed.end()) {
+      keyed = join.keyed.emplace(correlation, make_group()).first;
+      if (scope != nullptr) ++open_groups_;
+    }
+    group = keyed->second.get();
+    if (group == nullptr) return;  // it was given
   }
-  if (keyed->second) reserve_more(keyed->second->arrived, before + 1);
+  if (std::exchange(group->prepared_in, tick_) != tick_) group->prepared = 0;
+  reserve_more(group->arrived, ++group->prepared);
 }
 
 size_t Scopes::groups_of(const Scope& scope) noexcept {
@@ -175,6 +180,7 @@ void Scopes::release() noexcept {
   unhold();
   copies_.clear();
   next_copy_ = 0;
+  ++tick_;
 }
 
 // ----------------------------------------------------------------------------------------------------- scopes
