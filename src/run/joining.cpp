@@ -44,9 +44,11 @@ struct Plan {
 
 void prepare_output(RunState& state, const Plan& plan, const Output& output) {
   Scopes& scopes = *state.scopes;
+  const std::span<const StepIndex> steps = acceptors_of(state, output);
+  if (steps.size() == 1 && state.workflow->joined_by(steps.front()) == kNoOpener) return;
   size_t takers = 0;
   bool is_joined = false;
-  for (const StepIndex step : acceptors_of(state, output)) {
+  for (const StepIndex step : steps) {
     if (!takes(state, step, plan.scope, plan.opened_now)) continue;
     ++takers;
     const OpenerIndex opener = state.workflow->joined_by(step);
@@ -294,6 +296,19 @@ void deliver_in_scope(RunState& state, Ref<Event> event, StepIndex step) noexcep
   admit_or_wait(state, invocation);
 }
 
+// Most have one who accepts them.
+bool deliver_to_one(RunState& state, Output& output, StepIndex step, Scope* scope,
+                    Commands& commands) noexcept {
+  const OpenerIndex opener = state.workflow->joined_by(step);
+  if (opener == kNoOpener) {
+    deliver_in_scope(state, std::move(output.event), step);
+    return true;
+  }
+  Scope* const joined = Scopes::nearest(scope, opener);
+  if (joined != nullptr) arrive(state, *joined, step, std::move(output.event), commands);
+  return joined != nullptr;
+}
+
 }  // namespace
 
 bool drops_late(RunState& state, const Output& output, Commands& commands) noexcept {
@@ -316,6 +331,7 @@ bool deliver_in_scopes(RunState& state, Output& output, Commands& commands) noex
   Scopes* const scopes = state.scopes.get();
   Scope* const scope = scopes == nullptr ? nullptr : scopes->routing.scope;
   const std::span<const StepIndex> steps = acceptors_of(state, output);
+  if (steps.size() == 1) return deliver_to_one(state, output, steps.front(), scope, commands);
   size_t takers = 0;
   bool is_joined = false;
   for (const StepIndex step : steps) {
