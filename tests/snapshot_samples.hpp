@@ -91,6 +91,34 @@ inline Ref<Error> restore(const SnapshotDocument& document, const Ref<Workflow>&
   return restore_run(document, workflow, allow_changed_workflow, state, &maker);
 }
 
+// ---- the workflow of the samples with scopes: openers within openers, joins of every kind ----
+
+inline StepDefinition join(StepDefinition step, JoinDefinition how) {
+  step.join = std::move(how);
+  return step;
+}
+
+inline Ref<Workflow> joined_workflow(Hosting hosting) {
+  std::vector<StepDefinition> steps = {
+      step("split", {std::string(kStartEvent)}),
+      step("work", {"Work"}, 2),
+      step("open", {"Open"}),
+      step("race", {"Race"}),
+      join(step("join", {"Done"}), {.of = "split", .deadline_ms = 1000, .is_ordered = true}),
+      join(step("count", {"Count"}), {.of = "split", .mode = JoinDefinition::Mode::first_n, .wanted = 2}),
+      join(step("group", {"Item"}),
+           {.of = "open", .mode = JoinDefinition::Mode::first_n, .wanted = 2, .by_event = true}),
+      join(step("won", {"Won"}),
+           {.of = "race", .mode = JoinDefinition::Mode::any, .wanted = 1, .cancels_rest = true}),
+      step("remote", {"Remote"}, 0, hosting == Hosting::all)};
+  return build("joined", steps);
+}
+
+// The one that a snapshot was taken of.
+inline Ref<Workflow> workflow_named(std::string_view name, Hosting hosting) {
+  return name == "joined" ? joined_workflow(hosting) : sample_workflow(hosting);
+}
+
 // ---- a run, one tick at a time ----
 
 class Driver {
@@ -241,9 +269,13 @@ inline bool is_streamed_alike(SnapshotCut cut, const CborBuffer& whole, const Er
 // The snapshot, as the engine takes it. engine: who is said to have written it.
 inline Result<std::string> try_snapshot(const RunState& state, std::string_view engine = kEngineVersion,
                                         int64_t now_ms = 0) {
-  SnapshotCut cut = cut_snapshot(state, now_ms, now_ms != 0 ? now_ms : state.clock.set_date_ms);
-  cut.engine = engine;
-  SnapshotCut same = cut;
+  const auto make_cut = [&] {
+    SnapshotCut made = cut_snapshot(state, now_ms, now_ms != 0 ? now_ms : state.clock.set_date_ms);
+    made.engine = engine;
+    return made;
+  };
+  SnapshotCut cut = make_cut();
+  SnapshotCut same = make_cut();
   Result<CborBuffer> encoded = encode_snapshot(cut, serialize);
   keep_orders(cut, state);
   if (!encoded) {
@@ -518,6 +550,62 @@ inline void add_waiting(std::vector<Sample>& samples) {
   samples.push_back({"far-away", std::move(moment.holder)});
 }
 
+// A scope with all that may be in one: its opener, arrivals, memberships of each kind, a scope inside with groups that
+// collect and one that was given, and a scope that was cancelled while its opener goes on.
+inline std::unique_ptr<RunState> scopes_run() {
+  Driver driver(joined_workflow(Hosting::all));
+  driver.now_ms = 1'700'000'000'000;
+  driver.start(json("{}"));
+  Invocation* split = driver.dispatch();
+  driver.send(split, driver.output("Work", json("0"), "split"), {1, 2});
+  driver.pass(10);
+  std::vector<Output> outputs;
+  for (const char* type : {"Work", "Count", "Open", "Race", "Remote"})
+    outputs.push_back(driver.output(type, json("1"), "split"));
+  outputs.push_back(driver.later(500, driver.output("Work", bytes("2"), "split")));
+  outputs.push_back(driver.request("of an event", "split"));
+  driver.complete(split, std::move(outputs));
+  while (Invocation* started = driver.dispatch()) {
+    const std::string& step = driver.state.workflow->steps()[started->step].name;
+    if (step == "work" && started->event->value()->data() == "0") {
+      driver.complete(started, {driver.output("Done", json("0"), "work"), driver.output("Work", json("3"))});
+    } else if (step == "open") {
+      std::vector<Output> items;
+      for (const char* correlation : {"b", "a", "a", "", "c", "c"})
+        items.push_back(driver.output("Item", json("1"), "open", correlation));
+      items.push_back(driver.output("Work", json("4"), "open"));
+      items.push_back(driver.later(70, driver.output("Item", json("5"), "open", "a")));
+      driver.complete(started, std::move(items));
+    } else if (step == "race") {
+      driver.send(started, driver.output("Work", json("6"), "race"), {3, 4});
+      driver.send(started, driver.later(70, driver.output("Won", json("7"), "race")), {5, 6});
+      driver.send(started, driver.output("Won", json("8"), "race"), {7, 8});
+      driver.send(started, driver.output("Won", json("late"), "race"), {9, 10});
+    }
+    if (driver.state.in_flight.size() == 6) break;
+  }
+  return std::move(driver.holder);
+}
+
+inline void add_scopes(std::vector<Sample>& samples) {
+  samples.push_back({"scopes", scopes_run()});
+  Driver paused(scopes_run());
+  paused.now_ms = 1'700'000'000'400;
+  paused.pause(Pause::now);
+  samples.push_back({"scopes-paused", std::move(paused.holder)});
+  // The deadline has passed: its join is invoked, and what comes then is late.
+  Driver later(scopes_run());
+  later.now_ms = 1'700'000'000'000;
+  for (int i = 0; i < 12; ++i) later.pass(100);
+  samples.push_back({"scopes-closed", std::move(later.holder)});
+  Driver over(joined_workflow(Hosting::all));
+  over.now_ms = 1;
+  over.start(json("1"));
+  over.complete(over.dispatch(), {});
+  while (Invocation* started = over.dispatch()) over.complete(started, {});
+  samples.push_back({"scopes-over", std::move(over.holder)});
+}
+
 inline std::vector<Sample> make_samples() {
   std::vector<Sample> samples;
   add_created(samples);
@@ -528,6 +616,7 @@ inline std::vector<Sample> make_samples() {
   add_ended(samples);
   add_live(samples);
   add_waiting(samples);
+  add_scopes(samples);
   return samples;
 }
 

@@ -113,8 +113,6 @@ void Run::append_to_streams(Locked, Commands& commands) noexcept {
   }
   commands.appended = cold.published.size();
   if (state().watched) {
-    if (std::exchange(commands.unreported, false))
-      listeners_.stream->append_lifecycle(nullptr, state().stream_last, cold.dropped_events);
     for (size_t i = commands.reported; i < cold.lifecycle.size(); ++i) {
       const LifecycleRecord& record = cold.lifecycle[i];
       if (record.shows && listeners_.stream->shows_routed())
@@ -128,6 +126,9 @@ void Run::append_to_streams(Locked, Commands& commands) noexcept {
       }
       listeners_.stream->append_lifecycle(item, record.after, cold.dropped_events);
     }
+    // Behind what was reported: the row never goes back.
+    if (std::exchange(commands.unreported, false))
+      listeners_.stream->append_lifecycle(nullptr, state().stream_last, cold.dropped_events);
   }
   commands.reported = cold.lifecycle.size();
 }

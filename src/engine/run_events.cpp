@@ -63,7 +63,8 @@ Ref<Error> Run::effect(Call& call, Tick& tick) noexcept {
   if (has_ended(state())) return ended_before();
   if (call.abandoned_) return check_open(call);
   tick.invocation = call.invocation_;
-  if (tick.is_special || workflow().opened_by(call.invocation_->step) != kNoOpener) {
+  // What opens a scope is the moment from which its deadlines count.
+  if (tick.is_special || workflow().opened_by(index_of(*call.step_)) != kNoOpener) {
     tick.now_ms = begin_ms();
     tick.date_ms = date_ms();
   }

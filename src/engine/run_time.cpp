@@ -218,9 +218,10 @@ Ref<Error> Run::step_timed_out(const StepDefinition& step, uint32_t attempt) noe
   }
 }
 
-// Their invocations are gone with the rest of their scope. Whoever has deferred is known; the others are at work.
+// Their invocations are gone with the rest of their scope. Whoever has deferred is known; the others are at work, or were
+// about to begin.
 void Run::abandon_cancelled(Locked locked, Commands& commands, Notifications& notifications) noexcept {
-  for (const Commands::Cold::CancelledBody& body : commands.cold().cancelled) {
+  for (Commands::Cold::CancelledBody& body : commands.cold().cancelled) {
     Call* call = body.call;
     for (const AtWork* worker = bodies_.at_work; call == nullptr && worker != nullptr;
          worker = worker->next) {
@@ -229,6 +230,7 @@ void Run::abandon_cancelled(Locked locked, Commands& commands, Notifications& no
         call = worker->call;
     }
     if (call != nullptr) abandon(locked, *call, body.began_ms, notifications);
+    commands.cold().dropped_events.add(std::move(body.event));
   }
   commands.cold().cancelled.clear();
 }

@@ -214,6 +214,9 @@ bool StreamLog::take_gap(Stream& stream, Item& gap) {
   if (lifecycle_missed != 0) text += ",\"lifecycle_missed\":" + std::to_string(lifecycle_missed);
   gap.event = Event::make(kStreamGap, Value::copy(Tag::json, text + "}"));
   gap.sequence = at + missed - 1;
+  // The cursor of the numbered row may have passed what nobody wants here: the lifecycle items before that come yet.
+  if (stream.options_.listens() && lifecycle < lifecycle_end())
+    gap.sequence = std::min(gap.sequence, lifecycle_at(lifecycle).sequence);
   stand_at(stream, at + missed, lifecycle);
   count_waiting(stream);
   return true;

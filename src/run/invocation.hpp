@@ -217,7 +217,7 @@ class InvocationPool {
   Invocation* unused_end_ = first_ + kFirstBlock;
   // Free ones, and those in blocks that were never taken: there is no memory for 2^32.
   uint32_t available_ = kFirstBlock;
-  mutable bool indexed_ = false;  // the blocks have an index
+  mutable bool indexed_ = false;    // the blocks have an index
   std::unique_ptr<Blocks> blocks_;  // null until one is needed
   std::unique_ptr<Journal> spare_journal_;
   Invocation first_[kFirstBlock];

@@ -42,26 +42,28 @@ struct Plan {
   bool tracks = false;
 };
 
-void prepare_output(RunState& state, const Plan& plan, const Output& output, size_t before) {
+void prepare_output(RunState& state, const Plan& plan, const Output& output) {
   Scopes& scopes = *state.scopes;
+  const std::span<const StepIndex> steps = acceptors_of(state, output);
+  if (steps.size() == 1 && state.workflow->joined_by(steps.front()) == kNoOpener) return;
   size_t takers = 0;
   bool is_joined = false;
-  for (const StepIndex step : acceptors_of(state, output)) {
+  for (const StepIndex step : steps) {
     if (!takes(state, step, plan.scope, plan.opened_now)) continue;
     ++takers;
     const OpenerIndex opener = state.workflow->joined_by(step);
     if (opener == kNoOpener) continue;
     is_joined = true;
     scopes.prepare_arrival(opener == plan.opened_now ? nullptr : Scopes::nearest(plan.scope, opener), step,
-                           output.event->correlation(), before);
+                           output.event->correlation());
   }
   // Each but the last gets a copy of its own where it has a place of its own.
   for (size_t i = 1; i < takers && (is_joined || plan.tracks); ++i) scopes.prepare_copy(*output.event);
 }
 
 void prepare_outputs(RunState& state, const Plan& plan, std::span<const Output> outputs) {
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (outputs[i].delay_ms == 0) prepare_output(state, plan, outputs[i], i);
+  for (const Output& output : outputs) {
+    if (output.delay_ms == 0) prepare_output(state, plan, output);
   }
 }
 
@@ -106,12 +108,12 @@ Ref<Error> prepare_scopes(RunState& state, const Invocation& from, std::span<con
   return nullptr;
 }
 
-void prepare_in_scope(RunState& state, MembershipIndex base, const Output& output, size_t before) {
+void prepare_in_scope(RunState& state, MembershipIndex base, const Output& output) {
   if (!state.scopes) return;
   Plan plan;
   plan.scope = state.scopes->scope_of(base);
   plan.tracks = plan.scope != nullptr && plan.scope->tracks;
-  prepare_output(state, plan, output, before);
+  prepare_output(state, plan, output);
 }
 
 // After the deliveries are reserved: what the joins may need in this tick, and in those after it that prepare nothing.
@@ -145,7 +147,7 @@ void prepare_from_outside(RunState& state, const Output& output, uint64_t scope_
   Plan plan;
   plan.scope = state.scopes->find(scope_id);
   plan.tracks = plan.scope->tracks;
-  prepare_output(state, plan, output, 0);
+  prepare_output(state, plan, output);
 }
 
 bool is_taken(const RunState& state, const Invocation& from, const Output& output) noexcept {
@@ -292,6 +294,19 @@ void deliver_in_scope(RunState& state, Ref<Event> event, StepIndex step) noexcep
   admit_or_wait(state, invocation);
 }
 
+// Most have one who accepts them.
+bool deliver_to_one(RunState& state, Output& output, StepIndex step, Scope* scope,
+                    Commands& commands) noexcept {
+  const OpenerIndex opener = state.workflow->joined_by(step);
+  if (opener == kNoOpener) {
+    deliver_in_scope(state, std::move(output.event), step);
+    return true;
+  }
+  Scope* const joined = Scopes::nearest(scope, opener);
+  if (joined != nullptr) arrive(state, *joined, step, std::move(output.event), commands);
+  return joined != nullptr;
+}
+
 }  // namespace
 
 [[gnu::noinline]] bool drops_late(RunState& state, const Output& output, Commands& commands) noexcept {
@@ -314,6 +329,7 @@ void deliver_in_scope(RunState& state, Ref<Event> event, StepIndex step) noexcep
   Scopes* const scopes = state.scopes.get();
   Scope* const scope = scopes == nullptr ? nullptr : scopes->routing.scope;
   const std::span<const StepIndex> steps = acceptors_of(state, output);
+  if (steps.size() == 1) return deliver_to_one(state, output, steps.front(), scope, commands);
   size_t takers = 0;
   bool is_joined = false;
   for (const StepIndex step : steps) {
@@ -362,7 +378,10 @@ void cancel_invocation(RunState& state, Invocation* invocation, Commands& comman
   if (invocation->place == Place::in_flight) {
     const StepDefinition& step = state.workflow->steps()[invocation->step];
     Call* const call = invocation->journal ? invocation->journal->call : nullptr;
-    cold.cancelled.push_back({invocation->id, call, invocation->began_ms});  // reserved
+    // Its body looks at the event yet: until the engine has told it, that is kept.
+    cold.cancelled.push_back({invocation->id, call, invocation->began_ms, invocation->event});  // reserved
+    if (commands.start == invocation) commands.start = nullptr;  // it was about to begin
+    if (cold.started == invocation) cold.started = nullptr;
     end_execution(state, invocation, step.concurrency_max != 0 && step.abandoned_keeps_permit);
   } else {
     leave_queue(state, invocation);

@@ -104,6 +104,7 @@ Question& Questions::add(Ref<Event> request, Invocation* asker, int64_t asked_ms
   question.since_ms = since_ms;
   question.calls_back = false;
   question.handed_out = false;
+  question.membership = 0;
   table.link(question);
   return question;
 }

@@ -115,6 +115,7 @@ void reduce(RunState& state, Tick& tick, Commands& commands) {
   if (state.watched && traits.may_move) [[unlikely]]
     return reduce_watched(state, tick, commands);
   commands.date_ms = tick.date_ms;
+  if (state.scopes) state.scopes->release();  // of a tick before, for which there was no memory in the middle
   apply(state, tick, commands);
   if (state.scopes) settle_scopes(state, commands);
   if (!traits.may_move) return check(state);  // nothing that the other phases look at has changed

@@ -80,8 +80,7 @@ void suspend(RunState& state, Invocation* invocation) noexcept;
 // Before a tick routes outputs: of an invocation, or where something else belongs. The first: null, or the limit that is
 // reached.
 Ref<Error> prepare_scopes(RunState& state, const Invocation& from, std::span<const Output> outputs);
-// before: so many others of this tick may go to the same join.
-void prepare_in_scope(RunState& state, MembershipIndex base, const Output& output, size_t before = 0);
+void prepare_in_scope(RunState& state, MembershipIndex base, const Output& output);
 // After the room for the deliveries.
 void reserve_for_joins(RunState& state, size_t deliveries, Commands& commands);
 // What comes from outside: null, or why nobody takes it.

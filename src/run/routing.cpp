@@ -193,7 +193,7 @@ void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Comma
 }
 
 void post(RunState& state, Tick& tick, Commands& commands) {
-  const bool has_joins = state.workflow->has_joins() && tick.kind == Tick::Kind::post;
+  const bool has_joins = (state.workflow->has_joins() || tick.scope != 0) && tick.kind == Tick::Kind::post;
   if (has_joins) {
     if (Ref<Error> error = refuse_outside(state, tick.outputs.front(), tick.scope))
       return refuse_with(commands, std::move(error), Status::not_found);

@@ -72,16 +72,21 @@ void Scopes::prepare_memberships(size_t count) {
   if (count > free_count_) reserve_more(memberships_, count - free_count_);
 }
 
-void Scopes::prepare_arrival(Scope* scope, StepIndex step, std::string_view correlation, size_t before) {
+void Scopes::prepare_arrival(Scope* scope, StepIndex step, std::string_view correlation) {
   ScopeJoin& join = join_of(scope == nullptr ? *spare_ : *scope, step);
   if (join.closed) return;
-  if (!definition_of(workflow_, join).by_event) return reserve_more(join.group->arrived, before + 1);
-  auto keyed = join.keyed.find(correlation);
-  if (keyed == join.keyed.end()) {
-    keyed = join.keyed.emplace(correlation, make_group()).first;
-    if (scope != nullptr) ++open_groups_;
+  Group* group = join.group.get();
+  if (definition_of(workflow_, join).by_event) {
+    auto keyed = join.keyed.find(correlation);
+    if (keyed == join.keyed.end()) {
+      keyed = join.keyed.emplace(correlation, make_group()).first;
+      if (scope != nullptr) ++open_groups_;
+    }
+    group = keyed->second.get();
+    if (group == nullptr) return;  // it was given
   }
-  if (keyed->second) reserve_more(keyed->second->arrived, before + 1);
+  if (std::exchange(group->prepared_in, tick_) != tick_) group->prepared = 0;
+  reserve_more(group->arrived, ++group->prepared);
 }
 
 size_t Scopes::groups_of(const Scope& scope) noexcept {
@@ -176,6 +181,7 @@ void Scopes::release() noexcept {
   unhold();
   copies_.clear();
   next_copy_ = 0;
+  ++tick_;
 }
 
 // ----------------------------------------------------------------------------------------------------- scopes
@@ -314,11 +320,25 @@ Scopes::Arrived Scopes::arrive(Scope& scope, ScopeJoin& join, Ref<Event>& event)
                                      : memberships_[routing.base].origin;
   }
   group->last = event;
-  group->arrived.push_back({std::move(event), origin, group->arrived.size()});
+  group->arrived.push_back({std::move(event), origin});
   ++collected;
   return definition.wanted != 0 && group->arrived.size() >= definition.wanted ? Arrived::enough
                                                                               : Arrived::collected;
 }
+
+namespace {
+
+// By origin, and those of one in the order in which they came: a stable sort, but one that needs no memory. What has
+// arrived belongs to nothing, so that its place stands in its membership meanwhile.
+void sort_arrivals(std::vector<Group::Arrival>& arrived) noexcept {
+  for (size_t i = 0; i < arrived.size(); ++i) arrived[i].event->membership = static_cast<MembershipIndex>(i);
+  std::sort(arrived.begin(), arrived.end(), [](const Group::Arrival& a, const Group::Arrival& b) {
+    return a.origin != b.origin ? a.origin < b.origin : a.event->membership < b.event->membership;
+  });
+  for (const Group::Arrival& arrival : arrived) arrival.event->membership = 0;
+}
+
+}  // namespace
 
 Ref<Group> Scopes::finish(const Scope& scope, const ScopeJoin& join, Ref<Group> group,
                           JoinReason reason) noexcept {
@@ -326,10 +346,7 @@ Ref<Group> Scopes::finish(const Scope& scope, const ScopeJoin& join, Ref<Group> 
   group->reason = reason;
   group->wanted = definition.wanted;
   group->scope_id = scope.id;
-  if (definition.is_ordered)
-    std::sort(group->arrived.begin(), group->arrived.end(), [](const auto& a, const auto& b) {
-      return a.origin != b.origin ? a.origin < b.origin : a.place < b.place;
-    });
+  if (definition.is_ordered) sort_arrivals(group->arrived);
   return group;
 }
 
@@ -419,14 +436,12 @@ void Scopes::restore_group(ScopeJoin& join, std::string_view correlation, bool i
   collected += arrived.size();
   if (!definition_of(workflow_, join).by_event) {
     if (is_given) return (void)join.group.reset();
-    for (size_t i = 0; i < arrived.size(); ++i) arrived[i].place = i;
     if (!arrived.empty()) join.group->last = arrived.back().event;
     join.group->arrived = std::move(arrived);
     return;
   }
   Ref<Group> group = is_given ? nullptr : make_group();
   if (group) {
-    for (size_t i = 0; i < arrived.size(); ++i) arrived[i].place = i;
     group->last = arrived.back().event;
     group->arrived = std::move(arrived);
     group->before = join.last;
@@ -442,9 +457,14 @@ void Scopes::restore_delivered(uint64_t invocation, Ref<Group> group) {
   delivered_.emplace(invocation, std::move(group));
 }
 
+// An origin is kept also where the workflow does not ask for one now.
 MembershipIndex Scopes::restore_membership(Scope& scope, uint64_t origin) {
   prepare_memberships(2);
-  return enter_scope(scope, 0, origin);
+  if (origin == 0) return enter_scope(scope, 0, 0);
+  const MembershipIndex index = take_membership(scope, origin);
+  ++memberships_[index].count;
+  ++scope.live;
+  return index;
 }
 
 }  // namespace blazen

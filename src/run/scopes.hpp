@@ -51,7 +51,6 @@ struct Group final : Object {
   struct Arrival {
     Ref<Event> event;
     uint64_t origin;
-    size_t place = 0;  // in the order of arrival
   };
   using Delivered = std::map<uint64_t, Ref<Group>>;  // by the invocation
 
@@ -66,6 +65,8 @@ struct Group final : Object {
   // By event, in the row of its join, in the order of the first arrivals.
   Group* after = nullptr;
   Group* before = nullptr;
+  size_t prepared = 0;  // how many more may arrive in the tick of that number
+  uint64_t prepared_in = 0;
   // Prepared for its delivery.
   Ref<Event> empty_event;
   Delivered::node_type node;
@@ -150,9 +151,8 @@ class Scopes {
   void prepare_open(OpenerIndex opener);
   // For so many more memberships.
   void prepare_memberships(size_t count);
-  // For one more arrival; so many before it in this tick may go to the same group. scope: null: the one that is about to
-  // be opened.
-  void prepare_arrival(Scope* scope, StepIndex join, std::string_view correlation, size_t before);
+  // For one more arrival in this tick. scope: null: the one that is about to be opened.
+  void prepare_arrival(Scope* scope, StepIndex join, std::string_view correlation);
   // How many invocations of joins may come of one tick at most.
   size_t may_deliver() const noexcept;
   // What take_copy() gives next but so many.
@@ -264,6 +264,7 @@ class Scopes {
   std::vector<Deadlines::Node> spare_deadlines_;
   std::vector<Ref<Event>> copies_;
   size_t next_copy_ = 0;
+  uint64_t tick_ = 1;
 };
 
 }  // namespace blazen

@@ -244,8 +244,10 @@ struct Commands {
       uint64_t invocation_id;
       Call* call;  // of one that was deferred; null: its body is at work
       uint32_t began_ms;
+      Ref<Event> event;
     };
     std::vector<CancelledBody> cancelled;
+    Invocation* started = nullptr;  // by the tick before, while this one is watched
     // Invocations that will never run; their nodes die with the run.
     InvocationList dropped;
     InvocationTree<ById> dropped_late;  // to be drained

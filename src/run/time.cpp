@@ -22,7 +22,7 @@ void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
     deliveries += count_deliveries(state, {&output, 1});
     if (state.workflow->policy().unhandled != Unhandled::fail)
       reserve_for_unhandled(state, {&output, 1}, commands);
-    if (state.scopes) prepare_in_scope(state, at->second.membership, output, events);
+    if (state.scopes) prepare_in_scope(state, at->second.membership, output);
     ++events;
   }
   state.pool.reserve(deliveries);

@@ -106,14 +106,15 @@ void put_late(const RunState& state, Commands& commands, size_t others) noexcept
         {completes ? LifecycleRecord::Kind::step_completed : LifecycleRecord::Kind::step_failed, after,
          ended.step, ended.id, ended.attempt, tick.duration_ms, ended.event, nullptr, tick.error});
   }
-  Invocation* const start = std::exchange(commands.start, nullptr);
+  Invocation*& start = commands.cold().started;  // if it is cancelled by this tick, none
+  start = std::exchange(commands.start, nullptr);
   commands.reports = true;
   try {
     reduce(state, tick, commands);
     commands.reports = false;
   } catch (const std::bad_alloc&) {
     commands.reports = false;
-    commands.start = start;
+    commands.start = std::exchange(start, nullptr);
     lifecycle.resize(before);
     throw;
   }
@@ -138,8 +139,9 @@ void put_late(const RunState& state, Commands& commands, size_t others) noexcept
     note(LifecycleRecord::Kind::run_paused, nullptr);
   if (pause_before != Pause::none && state.pause == Pause::none && !has_ended(state))
     note(LifecycleRecord::Kind::run_resumed, nullptr);
+  Invocation* const begun = std::exchange(start, nullptr);
   if (commands.start == nullptr) {
-    commands.start = start;
+    commands.start = begun;
   } else {
     note(LifecycleRecord::Kind::step_started, commands.start);
   }

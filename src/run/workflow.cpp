@@ -84,51 +84,77 @@ std::string find_unreachable(const Steps& steps, const Acceptors& acceptors, con
   return {};
 }
 
-const StepDefinition* find_step(const Steps& steps, std::string_view name) noexcept {
-  for (const StepDefinition& step : steps) {
-    if (step.name == name) return &step;
-  }
-  return nullptr;
+using StepNames = std::unordered_map<std::string_view, const StepDefinition*, TextHash>;
+
+const StepDefinition* find_step(const StepNames& names, std::string_view name) noexcept {
+  const auto found = names.find(name);
+  return found == names.end() ? nullptr : found->second;
 }
 
 // What is wrong with one join by itself.
-std::string find_bad_join(const Steps& steps, const StepDefinition& step) {
+std::string find_bad_join(const StepNames& names, const StepDefinition& step) {
   const std::string join = "join " + in_quotes(step.name);
   if (step.join->of == step.name) return join + " joins itself";
-  if (find_step(steps, step.join->of) == nullptr)
+  if (find_step(names, step.join->of) == nullptr)
     return join + " joins step " + in_quotes(step.join->of) + ", which was not added";
   if (step.accepts_type(kStartEvent))
     return join + " accepts blazen::StartEvent, which comes before any scope is open";
   return {};
 }
 
-// Joins of one another, all the way round: nothing could be the first to be invoked.
-std::string find_circle(const Steps& steps, const StepDefinition& step) {
-  std::string way = in_quotes(step.name);
-  const StepDefinition* at = &step;
-  for (size_t i = 0; i < steps.size() && at->join; ++i) {
-    at = find_step(steps, at->join->of);
-    way.append(" of ").append(in_quotes(at->name));
-    if (at == &step) return "joins in a circle: " + way;
+// Joins of one another, all the way round: nothing could be the first to be invoked. Each step is looked at once.
+std::string find_circle(const Steps& steps, const StepNames& names) {
+  std::vector<const StepDefinition*> looked_at_from(steps.size());
+  for (const StepDefinition& step : steps) {
+    const StepDefinition* at = &step;
+    const auto mark = [&]() -> const StepDefinition*& {
+      return looked_at_from[static_cast<size_t>(at - steps.data())];
+    };
+    while (at->join && mark() == nullptr) {
+      mark() = &step;
+      at = find_step(names, at->join->of);
+    }
+    if (!at->join || mark() != &step) continue;
+    std::string way = in_quotes(at->name);
+    const StepDefinition* const first = at;
+    do {
+      at = find_step(names, at->join->of);
+      way.append(" of ").append(in_quotes(at->name));
+    } while (at != first);
+    return "joins in a circle: " + way;
   }
   return {};
 }
 
-std::string find_bad_siblings(const StepDefinition& step, const StepDefinition& other) {
-  const std::string both = "joins " + in_quotes(step.name) + " and " + in_quotes(other.name) + " of step " +
-                           in_quotes(step.join->of);
-  if (step.join->cancels_rest || other.join->cancels_rest)
-    return both + ": one that cancels the rest is the only join of its opener";
-  for (const std::string& type : other.accepts) {
-    if (step.accepts_type(type)) return both + " both accept " + in_quotes(type);
+// The joins of one opener, as far as they were looked at.
+struct Siblings {
+  const StepDefinition* first = nullptr;
+  const StepDefinition* cancels = nullptr;
+  std::unordered_map<std::string_view, const StepDefinition*, TextHash> by_type;
+
+  // What is wrong with one more.
+  std::string find_fault(const StepDefinition& step) {
+    const auto both = [&](const StepDefinition& other) {
+      return "joins " + in_quotes(other.name) + " and " + in_quotes(step.name) + " of step " +
+             in_quotes(step.join->of);
+    };
+    if (step.join->cancels_rest) cancels = &step;
+    if (first != nullptr && cancels != nullptr)
+      return both(cancels == &step ? *first : *cancels) +
+             ": one that cancels the rest is the only join of its opener";
+    if (first == nullptr) first = &step;
+    for (const std::string& type : step.accepts) {
+      const StepDefinition* other = by_type.emplace(type, &step).first->second;
+      if (other != &step) return both(*other) + " both accept " + in_quotes(type);
+    }
+    return {};
   }
-  return {};
-}
+};
 
 // Where every step that can take part in a scope declares what it emits: whether one of them emits what the
 // join accepts. One that can run can fail, and what asks is answered.
-std::string find_unmet(const Steps& steps, const Acceptors& acceptors, const StepDefinition& join) {
-  const StepDefinition& opener = *find_step(steps, join.join->of);
+std::string find_unmet(const StepNames& names, const Acceptors& acceptors, const StepDefinition& join) {
+  const StepDefinition& opener = *find_step(names, join.join->of);
   if (opener.emits.empty()) return {};
   TextSet seen{kStepFailed};
   std::vector<std::string_view> open{kStepFailed};
@@ -155,20 +181,20 @@ std::string find_unmet(const Steps& steps, const Acceptors& acceptors, const Ste
 }
 
 std::string find_bad_joins(const Steps& steps, const Acceptors& acceptors) {
-  std::unordered_map<std::string_view, std::vector<const StepDefinition*>, TextHash> joins;
+  const auto joins = [](const StepDefinition& step) { return step.join.has_value(); };
+  if (std::none_of(steps.begin(), steps.end(), joins)) return {};
+  StepNames names;
+  for (const StepDefinition& step : steps) names.emplace(step.name, &step);
+  std::unordered_map<std::string_view, Siblings, TextHash> siblings;
   for (const StepDefinition& step : steps) {
     if (!step.join) continue;
-    if (std::string fault = find_bad_join(steps, step); !fault.empty()) return fault;
-    std::vector<const StepDefinition*>& siblings = joins[step.join->of];
-    for (const StepDefinition* other : siblings) {
-      if (std::string fault = find_bad_siblings(*other, step); !fault.empty()) return fault;
-    }
-    siblings.push_back(&step);
+    if (std::string fault = find_bad_join(names, step); !fault.empty()) return fault;
+    if (std::string fault = siblings[step.join->of].find_fault(step); !fault.empty()) return fault;
   }
+  if (std::string fault = find_circle(steps, names); !fault.empty()) return fault;
   for (const StepDefinition& step : steps) {
     if (!step.join) continue;
-    if (std::string fault = find_circle(steps, step); !fault.empty()) return fault;
-    if (std::string fault = find_unmet(steps, acceptors, step); !fault.empty()) return fault;
+    if (std::string fault = find_unmet(names, acceptors, step); !fault.empty()) return fault;
   }
   return {};
 }

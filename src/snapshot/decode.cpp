@@ -69,7 +69,7 @@ class Decoder {
     const bool sound = read_head() && read_identity() && read_counters() && read_metadata() &&
                        read_tables() && read_steps() && read_events() && read_in_flight() && read_queued() &&
                        read_outcome() && read_dropped() && read_waiting() && read_sections() &&
-                       check_events_used() && read_end();
+                       check_scopes_live() && check_events_used() && read_end();
     if (!sound) return std::move(error_);
     return std::move(document_);
   }
@@ -351,9 +351,9 @@ class Decoder {
     return refuse(at, field, std::to_string(out) + ", and only a running run has a clock");
   }
 
-  bool event_of(uint32_t& out) {
+  bool event_of(uint32_t& out, const char* field = "event") {
     uint64_t event = 0;
-    if (!item_of("event", document_.events.size(), "events", event)) return false;
+    if (!item_of(field, document_.events.size(), "events", event)) return false;
     event_is_used_[event] = true;
     out = static_cast<uint32_t>(event);
     return true;
@@ -389,11 +389,12 @@ class Decoder {
     return true;
   }
 
-  bool is_queued(uint64_t id) const noexcept {
+  const Document::Queued* find_queued(uint64_t id) const noexcept {
     const auto by_id = [](const Document::Queued& item, uint64_t wanted) { return item.id < wanted; };
     const auto found = std::lower_bound(document_.queued.begin(), document_.queued.end(), id, by_id);
-    return found != document_.queued.end() && found->id == id;
+    return found != document_.queued.end() && found->id == id ? &*found : nullptr;
   }
+  bool is_queued(uint64_t id) const noexcept { return find_queued(id) != nullptr; }
   bool is_in_flight(uint64_t id) const noexcept {
     return std::binary_search(in_flight_ids_.begin(), in_flight_ids_.end(), id);
   }
@@ -736,7 +737,7 @@ class Decoder {
 
   bool flag(const char* field, bool& out) {
     uint64_t number_of_flag = 0;
-    if (!number_in(field, 0, 1, "it is 0 or 1", number_of_flag)) return false;
+    if (!number_in(field, 0, 1, "which a flag is at most", number_of_flag)) return false;
     out = number_of_flag == 1;
     return true;
   }
@@ -753,8 +754,25 @@ class Decoder {
       index_ = i;
       if (!read_scope(document_.scopes.emplace_back())) return false;
     }
-    index_ = kNoIndex;
     return check_openers();
+  }
+
+  // Of an invocation in flight or queued.
+  bool step_of(uint64_t id, const char* field, size_t at, uint32_t& step) {
+    if (const Document::Queued* queued = find_queued(id)) {
+      step = queued->step;
+      return true;
+    }
+    if (flying_.size() != document_.in_flight.size()) {
+      flying_.reserve(document_.in_flight.size());
+      for (const Document::Queued& item : document_.in_flight) flying_.emplace_back(item.id, item.step);
+      std::sort(flying_.begin(), flying_.end());
+    }
+    const auto found = std::lower_bound(flying_.begin(), flying_.end(), std::pair(id, uint32_t{0}));
+    if (found == flying_.end() || found->first != id)
+      return refuse(at, field, to_text(id) + " is the id of no invocation in flight or queued");
+    step = found->second;
+    return true;
   }
 
   const Document::Scope* find_scope(uint64_t id) const noexcept {
@@ -766,6 +784,8 @@ class Decoder {
   bool read_scope(Document::Scope& scope) {
     uint64_t opener = 0;
     uint64_t joins = 0;
+    scope.at = reader_.offset();
+    scope.closed = true;
     const uint64_t id_min = index_ == 0 ? 1 : document_.scopes[index_ - 1].id + 1;
     scope.id = UINT64_MAX;  // not found while it is read
     uint64_t id = 0;
@@ -777,26 +797,42 @@ class Decoder {
       return refuse(at, "parent", to_text(scope.parent) + " is no scope that stands before it");
     if (!origin("parent_origin", scope.parent_origin)) return false;
     if (!item_of("opener", document_.steps.size(), "steps", opener)) return false;
-    at = reader_.offset();
-    if (!number("opener_invocation", scope.opener_invocation)) return false;
-    if (scope.opener_invocation != 0 && !is_queued(scope.opener_invocation) &&
-        !is_in_flight(scope.opener_invocation))
-      return refuse(at, "opener_invocation", no_invocation(scope.opener_invocation));
+    if (!opener_of(scope, opener)) return false;
     if (!counter("late", scope.late) || !flag("cancelled", scope.cancelled)) return false;
     at = reader_.offset();
-    if (!list(kScopeJoinBytesMin, joins)) return false;
+    if (!list(kScopeJoinBytesMin, joins, "joins")) return false;
     if (joins == 0) return refuse(at, "joins", "a scope has a join");
     scope.opener = static_cast<uint32_t>(opener);
     scope.joins = static_cast<uint32_t>(joins);
     for (uint64_t i = 0; i < joins; ++i) {
-      if (!read_scope_join(document_.scope_joins.emplace_back())) return false;
+      const Document::ScopeJoin& join = document_.scope_joins.emplace_back();
+      if (!read_scope_join(document_.scope_joins.back())) return false;
+      scope.closed = scope.closed && join.closed;
     }
     scope.id = id;
-    return true;
+    return check_joins(at, joins);
   }
 
-  static std::string no_invocation(uint64_t id) {
-    return to_text(id) + " is the id of no invocation in flight or queued";
+  bool opener_of(Document::Scope& scope, uint64_t opener) {
+    const size_t at = reader_.offset();
+    uint32_t step = 0;
+    if (!number("opener_invocation", scope.opener_invocation)) return false;
+    if (scope.opener_invocation == 0) return true;
+    if (!step_of(scope.opener_invocation, "opener_invocation", at, step)) return false;
+    openers_.emplace_back(scope.opener_invocation, at);
+    return step == opener ||
+           refuse(at, "opener_invocation", to_text(scope.opener_invocation) + " is of another step");
+  }
+
+  // No join twice.
+  bool check_joins(size_t at, size_t count) {
+    std::vector<uint32_t> steps;
+    steps.reserve(count);
+    for (size_t i = document_.scope_joins.size() - count; i < document_.scope_joins.size(); ++i)
+      steps.push_back(document_.scope_joins[i].step);
+    std::sort(steps.begin(), steps.end());
+    const auto twice = std::adjacent_find(steps.begin(), steps.end());
+    return twice == steps.end() || refuse(at, "joins", "step " + to_text(*twice) + " is there twice");
   }
 
   bool origin(const char* field, uint64_t& out) {
@@ -810,19 +846,25 @@ class Decoder {
       return false;
     if (!flag("joins.closed", join.closed)) return false;
     join.due_ms = INT64_MAX;
+    size_t at = reader_.offset();
     if (reader_.peek_null()) {
       if (!reader_.null()) return fault("joins.due");
+    } else if (join.closed) {
+      return refuse(at, "joins.due", "a join that is closed has none");
     } else if (!milliseconds("joins.due", kDueMin, join.due_ms)) {
       return false;
     }
-    const size_t at = reader_.offset();
-    if (!list(kGroupBytesMin, groups)) return false;
+    at = reader_.offset();
+    if (!list(kGroupBytesMin, groups, "joins.groups")) return false;
     if (join.closed && groups != 0) return refuse(at, "joins.groups", "a join that is closed has none");
     join.step = static_cast<uint32_t>(step);
     join.groups = static_cast<uint32_t>(groups);
     const size_t first = document_.scope_groups.size();
     for (uint64_t i = 0; i < groups; ++i) {
-      if (!read_group(document_.scope_groups.emplace_back())) return false;
+      const size_t group_at = reader_.offset();
+      document_.scope_groups.emplace_back();
+      if (!read_group(document_.scope_groups.back())) return false;
+      if (i != 0 && !check_order(group_at)) return false;
     }
     return check_groups(at, first);
   }
@@ -834,17 +876,26 @@ class Decoder {
       return false;
     if (!flag("joins.groups.given", group.given)) return false;
     const size_t at = reader_.offset();
-    if (!list(kArrivalBytesMin, arrivals)) return false;
+    if (!list(kArrivalBytesMin, arrivals, "joins.groups.arrivals")) return false;
     if (group.given != (arrivals == 0))
       return refuse(at, "joins.groups.arrivals", "a group has some until it is given, and then none");
     group.arrivals = static_cast<uint32_t>(arrivals);
-    document_.arrivals.reserve(document_.arrivals.size() + arrivals);
     for (uint64_t i = 0; i < arrivals; ++i) {
       Document::Arrival& arrival = document_.arrivals.emplace_back();
-      if (!fields("joins.groups.arrivals", kArrivalFields) || !event_of(arrival.event)) return false;
+      if (!fields("joins.groups.arrivals", kArrivalFields) ||
+          !event_of(arrival.event, "joins.groups.arrivals.event"))
+        return false;
       if (!origin("joins.groups.arrivals.origin", arrival.origin)) return false;
     }
     return true;
+  }
+
+  // Those that were given stand behind the others, by their correlations.
+  bool check_order(size_t at) {
+    const Document::ScopeGroup& group = document_.scope_groups.back();
+    const Document::ScopeGroup& before = document_.scope_groups[document_.scope_groups.size() - 2];
+    if (!before.given || (group.given && before.correlation < group.correlation)) return true;
+    return refuse(at, "joins.groups", "does not come after the one before it");
   }
 
   // No correlation twice.
@@ -860,15 +911,33 @@ class Decoder {
 
   // Nobody has opened two.
   bool check_openers() {
-    std::vector<uint64_t> openers;
-    openers.reserve(document_.scopes.size());
-    for (const Document::Scope& scope : document_.scopes) {
-      if (scope.opener_invocation != 0) openers.push_back(scope.opener_invocation);
+    std::sort(openers_.begin(), openers_.end());
+    const auto same = [](const auto& x, const auto& y) { return x.first == y.first; };
+    const auto twice = std::adjacent_find(openers_.begin(), openers_.end(), same);
+    index_ = kNoIndex;
+    return twice == openers_.end() || refuse(std::next(twice)->second, "opener_invocation",
+                                             to_text(twice->first) + " has opened two scopes");
+  }
+
+  // Something is left in a scope that is there: what is in it, its opener, an open scope inside; where it is closed, a
+  // scope inside that is closed too.
+  bool check_scopes_live() {
+    std::vector<bool> lives(document_.scopes.size());
+    const auto mark = [&](uint64_t id) {
+      lives[static_cast<size_t>(find_scope(id) - document_.scopes.data())] = true;
+    };
+    for (const Document::Member& member : document_.members) mark(member.scope);
+    for (size_t i = document_.scopes.size(); i > 0; --i) {  // those inside stand behind
+      const Document::Scope& scope = document_.scopes[i - 1];
+      if (scope.opener_invocation != 0) lives[i - 1] = true;
+      if (!lives[i - 1]) {
+        section_ = "scopes";
+        index_ = i - 1;
+        return refuse(scope.at, "", "nothing is left in it");
+      }
+      if (scope.parent != 0 && (!scope.closed || find_scope(scope.parent)->closed)) mark(scope.parent);
     }
-    std::sort(openers.begin(), openers.end());
-    const auto twice = std::adjacent_find(openers.begin(), openers.end());
-    return twice == openers.end() ||
-           refuse(reader_.offset(), "opener_invocation", to_text(*twice) + " has opened two scopes");
+    return true;
   }
 
   bool scope_id(uint64_t& out) {
@@ -880,8 +949,10 @@ class Decoder {
   bool is_member(const Document::Member& member) const noexcept {
     switch (static_cast<MemberKind>(member.kind)) {
       case MemberKind::invocation: return is_queued(member.id) || is_in_flight(member.id);
-      case MemberKind::delayed:
-        return std::binary_search(delayed_ids_.begin(), delayed_ids_.end(), member.id);
+      case MemberKind::delayed: {
+        const auto [first, last] = std::equal_range(delayed_ids_.begin(), delayed_ids_.end(), member.id);
+        return last - first == 1;
+      }
       case MemberKind::question: break;
     }
     return std::binary_search(question_ids_.begin(), question_ids_.end(), member.id);
@@ -900,15 +971,16 @@ class Decoder {
     document_.members.reserve(count);
     for (index_ = 0; index_ < count; ++index_) {
       Document::Member& member = document_.members.emplace_back();
-      const size_t at = reader_.offset();
+      const size_t begin = reader_.offset();
       if (!fields("", kMemberFields) || !number_in("kind", 0, 2, "the last kind", member.kind)) return false;
+      const size_t at = reader_.offset();
       if (!number("id", member.id) || !scope_id(member.scope) || !origin("origin", member.origin))
         return false;
-      if (!is_member(member)) return refuse(at, "id", to_text(member.id) + " is not there");
+      if (!is_member(member)) return refuse(at, "id", to_text(member.id) + " is not there, or not once");
       if (index_ == 0) continue;
       const Document::Member& before = document_.members[index_ - 1];
       if (std::pair(before.kind, before.id) >= std::pair(member.kind, member.id))
-        return refuse(at, "", "does not come after the one before it, by kind and id");
+        return refuse(begin, "", "does not come after the one before it, by kind and id");
     }
     return true;
   }
@@ -921,12 +993,12 @@ class Decoder {
       Document::Delivered& item = document_.delivered.emplace_back();
       uint64_t reason = 0;
       uint64_t wanted = 0;
-      const size_t at = reader_.offset();
       const uint64_t id_min = index_ == 0 ? 1 : document_.delivered[index_ - 1].id + 1;
-      if (!fields("", kDeliveredFields) ||
-          !number_in("id", id_min, document_.invocation_id_last, "invocation_id_last", item.id))
+      if (!fields("", kDeliveredFields)) return false;
+      const size_t at = reader_.offset();
+      if (!number_in("id", id_min, document_.invocation_id_last, "invocation_id_last", item.id) ||
+          !step_of(item.id, "id", at, item.step))
         return false;
-      if (!is_queued(item.id) && !is_in_flight(item.id)) return refuse(at, "id", no_invocation(item.id));
       if (!number_in("reason", 1, 4, "the last reason", reason)) return false;
       if (!number_in("wanted", 0, UINT32_MAX, "32 bits", wanted)) return false;
       if (!number_in("scope", 1, document_.scope_id_last, "id_last", item.scope)) return false;
@@ -939,10 +1011,9 @@ class Decoder {
 
   bool event_list(std::vector<uint32_t>& events, uint32_t& out) {
     uint64_t count = 0;
-    if (!list(1, count)) return false;
-    events.reserve(events.size() + count);
+    if (!list(1, count, "events")) return false;
     for (uint64_t i = 0; i < count; ++i) {
-      if (!event_of(events.emplace_back())) return false;
+      if (!event_of(events.emplace_back(), "events")) return false;
     }
     out = static_cast<uint32_t>(count);
     return true;
@@ -1017,7 +1088,8 @@ class Decoder {
       if (!fields("", kWholeFields) ||
           !number_in("id", 1, document_.invocation_id_last, "invocation_id_last", item.id))
         return false;
-      if (!is_queued(item.id) && !is_in_flight(item.id)) return refuse(at, "id", no_invocation(item.id));
+      if (!is_queued(item.id) && !is_in_flight(item.id))
+        return refuse(at, "id", to_text(item.id) + " is the id of no invocation in flight or queued");
       if (!number_in("position", 0, UINT32_MAX, "32 bits", position)) return false;
       item.position = static_cast<uint32_t>(position);
       if (index_ > 0) {
@@ -1254,12 +1326,12 @@ class Decoder {
   }
 
   // An array of records: no more of them than the bytes left can hold.
-  bool list(size_t item_bytes_min, uint64_t& count) {
+  bool list(size_t item_bytes_min, uint64_t& count, const char* field = "") {
     const size_t at = reader_.offset();
-    if (!reader_.array(count)) return fault("");
+    if (!reader_.array(count)) return fault(field);
     const uint64_t most = std::min<uint64_t>(bytes_left() / item_bytes_min, kItemsMax);
     if (count <= most) return true;
-    return refuse(at, "", to_text(count) + " items, and the bytes left hold at most " + to_text(most));
+    return refuse(at, field, to_text(count) + " items, and the bytes left hold at most " + to_text(most));
   }
 
   bool list_of_running(size_t item_bytes_min, uint64_t& count) {
@@ -1304,10 +1376,12 @@ class Decoder {
   std::vector<bool> event_is_used_;
   std::vector<bool> event_is_request_;  // known to be a question
   std::vector<bool> event_is_asked_;
-  std::vector<uint64_t> delayed_ids_;    // of events, ascending; for members
-  std::vector<uint64_t> question_ids_;   // the same, of questions that events asked
-  std::vector<uint64_t> in_flight_ids_;  // ascending, once they are known to be unique
-  std::vector<uint64_t> waiting_ids_;    // of those that back off
+  std::vector<std::pair<uint64_t, uint32_t>> flying_;  // in flight, with their steps, by id; for scopes
+  std::vector<std::pair<uint64_t, size_t>> openers_;   // with the byte where they stand
+  std::vector<uint64_t> delayed_ids_;                  // of events, ascending; for members
+  std::vector<uint64_t> question_ids_;                 // the same, of questions that events asked
+  std::vector<uint64_t> in_flight_ids_;                // ascending, once they are known to be unique
+  std::vector<uint64_t> waiting_ids_;                  // of those that back off
 
   // The path to what is being read: section[index].cause.field.codec
   const char* section_ = "snapshot";

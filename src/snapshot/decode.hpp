@@ -182,9 +182,11 @@ struct SnapshotDocument {
     uint64_t parent_origin;
     uint64_t opener_invocation;
     uint64_t late;
+    size_t at;  // its first byte
     uint32_t opener;
     uint32_t joins;
     bool cancelled;
+    bool closed;  // all its joins are
   };
   struct ScopeJoin {
     int64_t due_ms;  // INT64_MAX: none
@@ -213,6 +215,7 @@ struct SnapshotDocument {
     uint32_t reason;
     uint32_t wanted;
     uint32_t events;
+    uint32_t step;  // of the invocation
   };
   struct Collect {
     uint64_t scope;

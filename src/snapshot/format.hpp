@@ -43,6 +43,12 @@
 //      the library that brought it. A run that has nothing for a section has none. A reader that does not know
 //      one refuses the snapshot where the section is required, since the run could not go on as it was; an
 //      optional one it keeps, and writes back as it came.
+//   12. Ids of scopes ascend strictly, up to id_last; a parent stands before what is inside. A scope has joins of its
+//      opener, each once; one that is closed has no group and no due. Groups that were given have no arrivals, and stand
+//      behind the others, by their correlations; none of these is there twice. Who has opened a scope has opened one, is in
+//      flight or queued, and at its opener's step. Members ascend strictly by (kind, id); each is there, once, and its scope
+//      too. Something is left in a scope that is there: a member, its opener, an open scope inside; where it is closed, a
+//      scope inside that is closed too. Who has a group that was delivered is in flight or queued.
 //
 // Whatever the bytes are, reading them and restoring a run from them is in proportion to how many there are:
 // in memory (decode.hpp), and in time, at most kReadNanosecondsPerByteMax each. Ids and names are sorted,

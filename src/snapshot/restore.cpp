@@ -68,33 +68,104 @@ Ref<Error> check_room(const SnapshotDocument& document) {
              {"counter.elapsed", static_cast<uint64_t>(document.counter_ms), kElapsedMsRoom},
              {"clock.elapsed", static_cast<uint64_t>(document.elapsed_ms), kElapsedMsRoom}};
   if (document.phase >= Phase::completed) return nullptr;
-  for (const auto& each : all) {
-    if (each.value <= each.most) continue;
-    return Error::make(Status::snapshot_invalid, std::string(each.name) + ": " + std::to_string(each.value) +
+  const auto no_room = [](const std::string& name, uint64_t value, uint64_t most) {
+    return Error::make(Status::snapshot_invalid, name + ": " + std::to_string(value) +
                                                      " leaves no room for a run that goes on; it may be " +
-                                                     std::to_string(each.most) + " at most");
+                                                     std::to_string(most) + " at most");
+  };
+  for (const auto& each : all) {
+    if (each.value > each.most) return no_room(each.name, each.value, each.most);
+  }
+  for (size_t i = 0; i < document.scopes.size(); ++i) {
+    if (document.scopes[i].late > kCounterMax / 2)
+      return no_room("scopes[" + std::to_string(i) + "].late", document.scopes[i].late, kCounterMax / 2);
   }
   return nullptr;
 }
 
-// The joins of a scope are in the workflow, and join what they did.
-Ref<Error> check_scopes(const SnapshotDocument& document, const Workflow& workflow,
-                        const std::vector<StepIndex>& steps) {
-  size_t at = 0;
-  for (const SnapshotDocument::Scope& scope : document.scopes) {
-    const StepIndex opener = steps[scope.opener];
-    const bool opens = opener != kNoStep && workflow.opened_by(opener) != kNoOpener;
-    for (const size_t end = at + scope.joins; at < end; ++at) {
-      const StepIndex join = steps[document.scope_joins[at].step];
-      if (opens && join != kNoStep && workflow.joined_by(join) == workflow.opened_by(opener)) continue;
-      return mismatch(document, "has scope " + std::to_string(scope.id) + " of step " +
-                                    in_quotes(document.steps[scope.opener]) + " open, which step " +
-                                    in_quotes(document.steps[document.scope_joins[at].step]) +
-                                    " joins: in this workflow, it does not");
+// Goes through the scopes of a document, and says what does not fit this workflow.
+class ScopesCheck {
+ public:
+  ScopesCheck(const SnapshotDocument& document, const Workflow& workflow, const std::vector<StepIndex>& steps)
+      : document_(document), workflow_(workflow), steps_(steps) {}
+
+  // Null: each scope has the joins that its opener has now, in their order. After check().
+  Ref<Error> check_same() const {
+    size_t at = 0;
+    for (const SnapshotDocument::Scope& scope : document_.scopes) {
+      const Opener& opener = workflow_.openers()[workflow_.opened_by(steps_[scope.opener])];
+      bool is_same = opener.joins.size() == scope.joins;
+      for (uint32_t i = 0; i < scope.joins; ++i, ++at)
+        is_same = is_same && opener.joins[i] == steps_[document_.scope_joins[at].step];
+      if (is_same) continue;
+      return mismatch(document_, "has scope " + std::to_string(scope.id) + " of step " +
+                                     name_of(scope.opener) +
+                                     " open, which has other joins in this workflow; set "
+                                     "allow_changed_workflow to resume it all the same");
     }
+    return nullptr;
   }
-  return nullptr;
-}
+
+  // Null: all does.
+  Ref<Error> check() {
+    for (const SnapshotDocument::Scope& scope : document_.scopes) {
+      for (uint32_t i = 0; i < scope.joins; ++i) {
+        if (Ref<Error> error = check_join(scope, document_.scope_joins[join_++])) return error;
+      }
+    }
+    return check_delivered();
+  }
+
+ private:
+  std::string name_of(uint32_t step) const { return in_quotes(document_.steps[step]); }
+
+  // It joins what it did, and tells apart what it did.
+  Ref<Error> check_join(const SnapshotDocument::Scope& scope, const SnapshotDocument::ScopeJoin& join) {
+    const StepIndex opener = steps_[scope.opener];
+    const StepIndex step = steps_[join.step];
+    const bool opens = opener != kNoStep && workflow_.opened_by(opener) != kNoOpener;
+    if (!opens || step == kNoStep || workflow_.joined_by(step) != workflow_.opened_by(opener))
+      return mismatch(document_, "has scope " + std::to_string(scope.id) + " of step " +
+                                     name_of(scope.opener) + " open, which step " + name_of(join.step) +
+                                     " joins: in this workflow, it does not");
+    const bool by_event = workflow_.steps()[step].join->by_event;
+    for (uint32_t i = 0; i < join.groups; ++i) {
+      if (fits(document_.scope_groups[group_++], by_event)) continue;
+      return mismatch(document_, "has groups of join " + name_of(join.step) +
+                                     (by_event ? " of events of any correlation: in this workflow, it tells "
+                                                 "them apart"
+                                               : " for each correlation of the events: in this workflow, it "
+                                                 "takes them together"));
+    }
+    return nullptr;
+  }
+
+  bool fits(const SnapshotDocument::ScopeGroup& group, bool by_event) {
+    const size_t end = arrival_ + group.arrivals;
+    bool is_of_one = true;
+    for (; arrival_ < end; ++arrival_)
+      is_of_one =
+          is_of_one && document_.events[document_.arrivals[arrival_].event].correlation == group.correlation;
+    return by_event ? is_of_one : !group.given && group.correlation.empty();
+  }
+
+  Ref<Error> check_delivered() const {
+    for (const SnapshotDocument::Delivered& item : document_.delivered) {
+      const StepIndex step = steps_[item.step];
+      if (step == kNoStep || workflow_.joined_by(step) != kNoOpener) continue;
+      return mismatch(document_, "has an invocation of join " + name_of(item.step) +
+                                     ", which is no join in this workflow");
+    }
+    return nullptr;
+  }
+
+  const SnapshotDocument& document_;
+  const Workflow& workflow_;
+  const std::vector<StepIndex>& steps_;
+  size_t join_ = 0;
+  size_t group_ = 0;
+  size_t arrival_ = 0;
+};
 
 // The fingerprint is over the steps; comparing their names as well finds a document that was altered.
 bool is_same_workflow(const SnapshotDocument& document, const Workflow& workflow) noexcept {
@@ -110,8 +181,10 @@ Ref<Error> check_workflow(const SnapshotDocument& document, const Workflow& work
     return mismatch(document, "cannot be resumed as workflow " + in_quotes(workflow.name()));
   }
   if (Ref<Error> lacking = check_needed_steps(document, steps)) return lacking;
-  if (Ref<Error> lacking = check_scopes(document, workflow, steps)) return lacking;
-  if (allow_changed_workflow || is_same_workflow(document, workflow)) return nullptr;
+  ScopesCheck scopes(document, workflow, steps);
+  if (Ref<Error> error = scopes.check()) return error;
+  if (allow_changed_workflow) return nullptr;
+  if (is_same_workflow(document, workflow)) return scopes.check_same();
   return mismatch(document, "was taken with other steps: its fingerprint is " +
                                 std::string(document.fingerprint) + ", that of this workflow " +
                                 workflow.fingerprint() +
@@ -362,26 +435,22 @@ class ScopeRestoration {
                    const std::vector<Ref<Event>>& events, const Invocations& invocations, RunState& state)
       : document_(document), steps_(steps), events_(events), invocations_(invocations), state_(state) {}
 
-  // Null, or why the scopes are not sound.
-  Ref<Error> restore() {
+  void restore() {
     state_.scopes = std::make_unique<Scopes>(*state_.workflow, state_.deadlines);
     state_.scopes->id_last = document_.scope_id_last;
-    for (const SnapshotDocument::Scope& scope : document_.scopes) {
-      if (Ref<Error> error = restore_scope(scope)) return error;
-    }
+    for (const SnapshotDocument::Scope& scope : document_.scopes) restore_scope(scope);
     for (const SnapshotDocument::Member& member : document_.members) {
       if (member.kind == static_cast<uint64_t>(MemberKind::invocation)) restore_member(member);
     }
     restore_questions();
-    return restore_delivered();
+    restore_delivered();
   }
-  // With everything in them.
-  static Ref<Error> check(const RunState& state) {
-    for (const auto& [id, scope] : state.scopes->all()) {
-      if (scope->live == 0 && (!scope->closed || scope->records == 0))
-        return invalid("scope " + std::to_string(id) + " is open, and nothing is left in it");
-    }
-    return nullptr;
+  // There is one of an event in a snapshot, however many have it. Who belongs somewhere, or will, has one of his own: this
+  // one, where nobody has it but the list of events and who gives it.
+  static Ref<Event> own(Ref<Event> event) {
+    constexpr uint32_t kNobodyElse = 2;
+    if (event->refs.load(std::memory_order_relaxed) <= kNobodyElse) return event;
+    return Scopes::copy_of(*event);
   }
   // Of one that is in a scope; 0: it is in none.
   static MembershipIndex enter(const SnapshotDocument& document, RunState& state, MemberKind kind,
@@ -397,50 +466,40 @@ class ScopeRestoration {
   }
 
  private:
-  static Ref<Error> invalid(const std::string& why) {
-    return Error::make(Status::snapshot_invalid, "scopes: " + why);
-  }
-
   std::vector<Group::Arrival> take_arrivals(uint32_t count) {
     std::vector<Group::Arrival> arrived;
     arrived.reserve(count);
     for (uint32_t i = 0; i < count; ++i, ++arrival_) {
       const SnapshotDocument::Arrival& item = document_.arrivals[arrival_];
-      arrived.push_back({events_[item.event], item.origin});
+      arrived.push_back({own(events_[item.event]), item.origin});
     }
     return arrived;
   }
 
-  Ref<Error> restore_scope(const SnapshotDocument::Scope& item) {
+  void restore_scope(const SnapshotDocument::Scope& item) {
     Scopes& scopes = *state_.scopes;
     const OpenerIndex opener = state_.workflow->opened_by(steps_[item.opener]);
-    if (item.opener_invocation != 0 && invocations_.at(item.opener_invocation)->step != steps_[item.opener])
-      return invalid("invocation " + std::to_string(item.opener_invocation) + " has opened scope " +
-                     std::to_string(item.id) + ", and is of another step");
     Scope& scope = scopes.restore_scope(item.id, item.parent == 0 ? nullptr : scopes.find(item.parent),
                                         item.parent_origin, opener, item.opener_invocation);
     scope.late = item.late;
     scope.cancelled = item.cancelled;
-    std::vector<bool> seen(scope.joins.size());
+    bool is_closed = true;
     for (uint32_t i = 0; i < item.joins; ++i) {
       const SnapshotDocument::ScopeJoin& join = document_.scope_joins[join_++];
-      const uint32_t place = state_.workflow->join_place(steps_[join.step]);
-      if (seen[place]) return invalid("scope " + std::to_string(item.id) + " has a join twice");
-      seen[place] = true;
-      if (Ref<Error> error = restore_join(scope, scope.joins[place], join)) return error;
+      restore_join(scope, scope.joins[state_.workflow->join_place(steps_[join.step])], join);
+      is_closed = is_closed && join.closed;
+    }
+    if (is_closed) {  // for joins that this workflow alone has, too
+      for (ScopeJoin& join : scope.joins) scopes.close_join(scope, join);
     }
     scopes.close_if_done(scope);
     if (!scope.closed && scope.parent != nullptr) scopes.restore_inside(scope);
-    return nullptr;
   }
 
-  Ref<Error> restore_join(Scope& scope, ScopeJoin& join, const SnapshotDocument::ScopeJoin& item) {
+  void restore_join(Scope& scope, ScopeJoin& join, const SnapshotDocument::ScopeJoin& item) {
     Scopes& scopes = *state_.scopes;
-    const JoinDefinition& definition = *state_.workflow->steps()[join.step].join;
     for (uint32_t i = 0; i < item.groups; ++i) {
       const SnapshotDocument::ScopeGroup& group = document_.scope_groups[group_++];
-      if (!definition.by_event && (item.groups != 1 || group.given || !group.correlation.empty()))
-        return invalid("a join that tells no correlation apart has one group at most");
       scopes.restore_group(join, group.correlation, group.given, take_arrivals(group.arrivals));
     }
     if (item.closed) {
@@ -448,16 +507,12 @@ class ScopeRestoration {
     } else if (item.due_ms != INT64_MAX) {
       scopes.restore_deadline(scope, join, item.due_ms);
     }
-    return nullptr;
   }
 
-  // An event that others have too, who belong elsewhere, becomes its own.
   void restore_member(const SnapshotDocument::Member& member) {
     Scopes& scopes = *state_.scopes;
     Invocation* invocation = invocations_.at(member.id);
-    constexpr uint32_t kNobodyElse = 2;  // the list of events, and the invocation
-    if (invocation->event->refs.load(std::memory_order_relaxed) > kNobodyElse)
-      invocation->event = Scopes::copy_of(*invocation->event);
+    invocation->event = own(std::move(invocation->event));
     const MembershipIndex at = scopes.restore_membership(*scopes.find(member.scope), member.origin);
     invocation->event->membership = at;
     scopes.at(at).invocation = invocation;
@@ -471,14 +526,9 @@ class ScopeRestoration {
     }
   }
 
-  Ref<Error> restore_delivered() {
+  void restore_delivered() {
     size_t at = 0;
     for (const SnapshotDocument::Delivered& item : document_.delivered) {
-      const Invocation& invocation = *invocations_.at(item.id);
-      if (state_.workflow->joined_by(invocation.step) == kNoOpener)
-        return mismatch(document_, "has an invocation of join " +
-                                       in_quotes(state_.workflow->steps()[invocation.step].name) +
-                                       ", which is no join in this workflow");
       Ref<Group> group = Ref<Group>::adopt(new Group);
       group->reason = static_cast<JoinReason>(item.reason);
       group->wanted = item.wanted;
@@ -488,7 +538,6 @@ class ScopeRestoration {
         group->arrived.push_back({events_[document_.delivered_events[at++]], 0});
       state_.scopes->restore_delivered(item.id, std::move(group));
     }
-    return nullptr;
   }
 
   const SnapshotDocument& document_;
@@ -502,9 +551,9 @@ class ScopeRestoration {
 };
 
 // Those in flight first: they hold their permits already.
-Ref<Error> restore_invocations(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
-                               const std::vector<Ref<Event>>& events, const std::vector<Ref<Value>>& answers,
-                               RunState& state) {
+void restore_invocations(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
+                         const std::vector<Ref<Event>>& events, const std::vector<Ref<Value>>& answers,
+                         RunState& state) {
   Waiting waiting(document);
   Invocations invocations;
   const bool finds = !document.questions.empty() || !document.asked.empty() || document.has_scopes;
@@ -555,8 +604,7 @@ Ref<Error> restore_invocations(const SnapshotDocument& document, const std::vect
     deadline->default_answer = item.default_answer.make();
     set_deadline(state, question, item.due_ms, std::move(deadline), std::move(node));
   }
-  if (!document.has_scopes) return nullptr;
-  return ScopeRestoration(document, steps, events, invocations, state).restore();
+  if (document.has_scopes) ScopeRestoration(document, steps, events, invocations, state).restore();
 }
 
 std::unique_ptr<EarlyAnswers> restore_early_answers(const SnapshotDocument& document) {
@@ -602,10 +650,11 @@ void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>
   state.clock.set_date_ms = document.taken_ms;
   state.pause = document.pause;
   for (const SnapshotDocument::Delayed& item : document.delayed) {
-    const Ref<Event>& event = events[item.event];
+    Ref<Event> event = events[item.event];
     const StepIndex target = item.step == SnapshotDocument::kNoIndex ? kNoStep : steps[item.step];
     MembershipIndex membership = 0;
     if (state.scopes) {
+      event = ScopeRestoration::own(std::move(event));
       membership = ScopeRestoration::enter(document, state, MemberKind::delayed, event->id);
       if (membership != 0) {
         state.scopes->at(membership).delayed = event->id;
@@ -669,10 +718,9 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   out.collects = restore_collects(document, steps, events);
   out.result = std::move(result);
   out.error = std::move(outcome);
-  if (Ref<Error> error = restore_invocations(document, steps, events, answers, out)) return error;
+  restore_invocations(document, steps, events, answers, out);
   restore_time(document, steps, events, out);
   if (out.scopes) {
-    if (Ref<Error> error = ScopeRestoration::check(out)) return error;
     out.pool.reserve(out.scopes->may_deliver());
     out.scopes->prepare_memberships(out.scopes->may_deliver() + 2);
   }

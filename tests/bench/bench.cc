@@ -207,6 +207,18 @@ void add_fan_out(const std::string& name, uint64_t width, By by, Budget budget) 
   });
 }
 
+// Against the same fan-out, whose children are counted.
+void add_join(const std::string& name, uint64_t width, Budget budget) {
+  row(name, [=](benchmark::State& state) {
+    JoinedFanOut joined(width);
+    FanOut counted(width);
+    compare(
+        state, "child", static_cast<double>(width), budget,
+        [&] { return seconds([&] { joined.run(pump(), By::poll); }, clock_of(By::poll)); },
+        [&] { return seconds([&] { counted.run(pump(), By::poll); }, clock_of(By::poll)); });
+  });
+}
+
 template <class Function>
 void add_short_run(const std::string& name, By by, Budget budget, Function function) {
   row(name, [=](benchmark::State& state) {
@@ -535,6 +547,7 @@ void add_routing() {
   add_chain("chain/100000", 100'000, By::poll, {.ratio_max = 2.5});
   add_chain("chain/1000000", 1'000'000, By::poll, {.ratio_max = 2.5, .bytes_max = 4096}, bench_watched_chain);
   add_fan_out("fan_out/1000", 1000, By::poll, {.ratio_max = 2.5});
+  add_join("join/100000", 100'000, {.ratio_max = 1.3});
   const Budget short_run{.ratio_max = 10};
   add_short_run("short_run/pump", By::poll, short_run, [](ShortRun& run) { run.run(pump(), By::poll); });
   add_short_run("short_run/pump_at_once", By::poll, short_run,

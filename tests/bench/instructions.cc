@@ -23,6 +23,11 @@ void fan_out(blazen_runtime* runtime, uint64_t count) {
   for (uint64_t i = 0; i < count; i += 1000) shape.run(runtime, By::poll);
 }
 
+void join(blazen_runtime* runtime, uint64_t count) {
+  JoinedFanOut shape(1000);
+  for (uint64_t i = 0; i < count; i += 1000) shape.run(runtime, By::poll);
+}
+
 void short_run(blazen_runtime* runtime, uint64_t count) {
   ShortRun shape;
   for (uint64_t i = 0; i < count; ++i) shape.run(runtime, By::poll);
@@ -90,6 +95,7 @@ struct Shape {
 constexpr Shape kShapes[] = {
     {"chain", 1000, 11'000, [](blazen_runtime* r, uint64_t n) { chain(r, n, bench_chain); }},
     {"fan_out", 1000, 6000, fan_out},
+    {"join", 1000, 6000, join},
     {"short_run", 100, 2100, short_run},
     {"short_run_at_once", 100, 2100, short_run_at_once},
     {"deferred", 1000, 6000, [](blazen_runtime* r, uint64_t n) { chain(r, n, bench_deferred_chain); }},

@@ -305,6 +305,34 @@ class FanOut {
   Workflow workflow_;
 };
 
+// The same, where a join takes the children, and nobody counts.
+class JoinedFanOut {
+ public:
+  explicit JoinedFanOut(uint64_t width) {
+    plan_.width = width;
+    const Builder builder = make<Builder>(blazen_workflow_builder_create, BLAZEN_TEXT("bench"));
+    for (const Step& step : {Step{"begin", BLAZEN_START_EVENT, bench_fan_begin, &plan_},
+                             Step{"child", kChild, bench_fan_child}, Step{"join", kDone, bench_stop}})
+      check(blazen_workflow_builder_add_step(builder.get(), step.name.data(), step.name.size(),
+                                             step.accepts.data(), step.accepts.size(), step.body,
+                                             step.user_data, nullptr, nullptr));
+    blazen_join_options how = BLAZEN_JOIN_OPTIONS_INIT;
+    how.of = "begin";
+    how.of_length = 5;
+    check(blazen_workflow_builder_step_joins(builder.get(), BLAZEN_TEXT("join"), &how, nullptr));
+    workflow_ = make<Workflow>(blazen_workflow_builder_build, builder.get());
+  }
+  JoinedFanOut(const JoinedFanOut&) = delete;
+  JoinedFanOut& operator=(const JoinedFanOut&) = delete;
+
+  void run(blazen_runtime* runtime, By by) { run_once(runtime, workflow_.get(), input_.get(), by); }
+
+ private:
+  FanPlan plan_;
+  Value input_ = make_json(R"({"n":1})");
+  Workflow workflow_;
+};
+
 class ShortRun {
  public:
   void run(blazen_runtime* runtime, By by) { run_once(runtime, workflow_.get(), input_.get(), by); }

@@ -134,11 +134,14 @@ template <>
 inline constexpr bool kIsOptions<const blazen_question*> = true;
 template <>
 inline constexpr bool kIsOptions<const blazen_step_options*> = true;
+template <>
+inline constexpr bool kIsOptions<const blazen_join_options*> = true;
 // What the call fills, as far as the struct goes.
 template <class T>
 inline constexpr bool kIsView =
     std::is_same_v<T, blazen_runtime_counters*> || std::is_same_v<T, blazen_event_view*> ||
-    std::is_same_v<T, blazen_error_view*> || std::is_same_v<T, blazen_value_view*>;
+    std::is_same_v<T, blazen_error_view*> || std::is_same_v<T, blazen_value_view*> ||
+    std::is_same_v<T, blazen_join_info*>;
 template <class T>
 inline constexpr bool kIsText = std::is_same_v<T, const char*> || std::is_same_v<T, const void*>;
 template <class T>
@@ -218,6 +221,10 @@ T good(Call& call, size_t index) {
   } else if constexpr (std::is_same_v<T, const blazen_question*>) {
     static const blazen_question none = BLAZEN_QUESTION_INIT;
     return &none;
+  } else if constexpr (std::is_same_v<T, const blazen_join_options*>) {
+    static const blazen_join_options some = {
+        sizeof(blazen_join_options), "other", 5, BLAZEN_JOIN_ALL, 0, 0, 0, 0, 0, 0, 0};
+    return &some;
   } else if constexpr (kIsOptions<T>) {
     return nullptr;
   } else if constexpr (kIsView<T>) {
@@ -452,6 +459,8 @@ const std::vector<Row>& table() {
       ROW(blazen_workflow_builder_add_elsewhere),
       ROW(blazen_workflow_builder_step_accepts),
       ROW(blazen_workflow_builder_step_emits),
+      ROW(blazen_join_options_init),
+      ROW(blazen_workflow_builder_step_joins),
       ROW(blazen_workflow_builder_step_max_concurrency),
       ROW(blazen_workflow_builder_step_timeout),
       ROW(blazen_workflow_builder_step_abandoned),
@@ -532,6 +541,11 @@ const std::vector<Row>& table() {
       ROW(blazen_context_on_cancel),
       ROW(blazen_context_cancel_descriptor),
       ROW(blazen_context_run),
+      ROW(blazen_context_event),
+      ROW(blazen_context_events),
+      ROW(blazen_join_info_init),
+      ROW(blazen_context_join_info),
+      ROW(blazen_context_scope_id),
       ROW(blazen_context_emit),
       ROW(blazen_context_emit_json),
       ROW(blazen_context_emit_event),
@@ -858,7 +872,10 @@ TEST(BadInput, OptionStructsThatEndInsideAFieldAreRefused) {
 TEST(BadInput, OptionStructsOfAnOlderAndANewerHeaderAreTaken) {
   for (const Row& row : table()) {
     for (size_t i = 0; i < row.options.size(); ++i) {
-      if (!row.options[i] || row.name == "blazen_run_resume") continue;
+      // A join says of what, in whatever header: TheFieldsOfAJoinAreChecked.
+      if (!row.options[i] || row.name == "blazen_run_resume" ||
+          row.name == "blazen_workflow_builder_step_joins")
+        continue;
       for (const size_t size : {sizeof(size_t), size_t{208}, size_t{4096}}) {
         World world;
         alignas(16) unsigned char memory[4096] = {};
@@ -954,7 +971,7 @@ TEST_F(BadFields, UnknownEnumsAndBoundsAreRefused) {
       return blazen_workflow_builder_set_session_policy(world.builder, number, error);
     });
   }
-  for (const int32_t number : {-1, 0, 9, INT32_MAX}) {
+  for (const int32_t number : {-1, 0, 11, INT32_MAX}) {
     refused(BLAZEN_ERROR_INVALID_ARGUMENT, "limit",
             [&](auto error) { return blazen_workflow_builder_set_limit(world.builder, number, 1, error); });
   }
@@ -1245,6 +1262,12 @@ TEST_F(BadFields, TheSizeOfAViewAndOfAnArrayIsChecked) {
       return blazen_context_read(context, BLAZEN_TEXT("key"), &view, error);
     });
     EXPECT_EQ(view.data, nullptr);
+    blazen_join_info info = BLAZEN_JOIN_INFO_INIT;
+    info.struct_size = size;
+    info.arrived = 77;
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "info.struct_size",
+            [&](blazen_error** error) { return blazen_context_join_info(context, &info, error); });
+    EXPECT_EQ(info.arrived, 77U);
   }
   blazen_event* items[1];
   size_t count = 77;
@@ -1374,6 +1397,89 @@ TEST_F(BadFields, TheFieldsOfOptionsAreChecked) {
   refused(BLAZEN_ERROR_INVALID_ARGUMENT, "fork", make);
   about.fork = 0;
   EXPECT_EQ(run, nullptr);
+}
+
+TEST_F(BadFields, TheFieldsOfAJoinAreChecked) {
+  World world;
+  blazen_join_options how = BLAZEN_JOIN_OPTIONS_INIT;
+  const auto good = [&] {
+    how = BLAZEN_JOIN_OPTIONS_INIT;
+    how.of = "other";
+    how.of_length = 5;
+  };
+  const auto join = [&](blazen_error** error) {
+    return blazen_workflow_builder_step_joins(world.builder, BLAZEN_TEXT("ask"), &how, error);
+  };
+  const auto is_refused = [&](blazen_status status, const char* field) {
+    refused(status, field, join);
+    good();
+  };
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.of");  // none
+  how.of_length = 0;
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.of");
+  how.of = "\xff";
+  how.of_length = 1;
+  is_refused(BLAZEN_ERROR_INVALID_UTF8, "options.of");
+  how.of = unreadable();
+  how.of_length = BLAZEN_NAME_BYTES_MAX + 1;
+  is_refused(BLAZEN_ERROR_LIMIT, "options.of");
+  // Of the oldest header, which ends before `of`.
+  how.struct_size = sizeof(size_t);
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.of");
+  for (const int32_t number : {-1, 2, 3, INT32_MAX, INT32_MIN}) {
+    if (number != BLAZEN_JOIN_FIRST_N) {
+      how.mode = number;
+      is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.mode");
+    }
+    how.deadline_ms = 1;
+    how.at_deadline = number;
+    is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.at_deadline");
+    how.cancel_rest = number;
+    is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.cancel_rest");
+    how.ordered = number;
+    is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.ordered");
+    how.correlation = number;
+    is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.correlation");
+    how.empty = number;
+    is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.empty");
+  }
+  how.mode = BLAZEN_JOIN_FIRST_N;
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.n");
+  how.n = 1;
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.n");
+  how.mode = BLAZEN_JOIN_ANY;
+  how.n = 1;
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.n");
+  for (const int64_t ms : {int64_t{-1}, INT64_MIN, int64_t{BLAZEN_TIME_MS_MAX} + 1, INT64_MAX}) {
+    how.deadline_ms = ms;
+    is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.deadline_ms");
+  }
+  how.at_deadline = BLAZEN_JOIN_DEADLINE_FAIL;
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.at_deadline");
+  how.cancel_rest = 1;
+  how.correlation = BLAZEN_JOIN_BY_EVENT;
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.cancel_rest");
+  refused(BLAZEN_ERROR_NOT_FOUND, "nobody", [&](auto error) {
+    return blazen_workflow_builder_step_joins(world.builder, BLAZEN_TEXT("nobody"), &how, error);
+  });
+  // Nothing of all this was kept; and a step is a join once.
+  OK(join(error));
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "step: 'ask' is a join of 'other' already");
+}
+
+TEST_F(BadFields, ScopesAreForEventsFromOutside) {
+  World world;
+  auto* context = static_cast<blazen_context*>(world.handle(Kind::context));
+  blazen_send_options to = BLAZEN_SEND_OPTIONS_INIT;
+  for (const uint64_t scope : {uint64_t{1}, UINT64_MAX}) {
+    to.scope = scope;
+    refused(BLAZEN_ERROR_NOT_FOUND, "options.scope",
+            [&](auto error) { return blazen_run_send_event(world.run, world.event, &to, error); });
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.scope",
+            [&](auto error) { return blazen_context_send_event(context, world.event, &to, error); });
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.scope",
+            [&](auto error) { return blazen_context_emit_event(context, world.event, &to, error); });
+  }
 }
 
 TEST_F(BadFields, TheIdOfARunIsAUuidAndNotForAResumeThatIsNoFork) {
@@ -1628,6 +1734,8 @@ TEST_F(BadFields, OptionInitsWriteNothingBeyondTheSizeGiven) {
         sizeof(blazen_stream_options));
   check(blazen_retry_options_init, static_cast<blazen_retry_options*>(nullptr), sizeof(blazen_retry_options));
   check(blazen_step_options_init, static_cast<blazen_step_options*>(nullptr), sizeof(blazen_step_options));
+  check(blazen_join_options_init, static_cast<blazen_join_options*>(nullptr), sizeof(blazen_join_options));
+  check(blazen_join_info_init, static_cast<blazen_join_info*>(nullptr), sizeof(blazen_join_info));
   check(blazen_error_view_init, static_cast<blazen_error_view*>(nullptr), sizeof(blazen_error_view));
   check(blazen_value_view_init, static_cast<blazen_value_view*>(nullptr), sizeof(blazen_value_view));
   check(blazen_event_view_init, static_cast<blazen_event_view*>(nullptr), sizeof(blazen_event_view));

@@ -1364,6 +1364,260 @@ blazen_status fail_held(blazen_invocation* held, blazen_error** error) {
   return blazen_invocation_fail(held, cause, error);
 }
 
+// ---- a run with scopes: joins of every kind, within one another, cut in the middle ----
+
+// The same for a child whose scope may be cancelled meanwhile.
+#define CHILD_MUST(...)                               \
+  do {                                                \
+    const blazen_status must = ATTEMPT(__VA_ARGS__);  \
+    if (must == BLAZEN_ERROR_CANCELLED) return must;  \
+    REQUIRE(must == BLAZEN_OK && #__VA_ARGS__, must); \
+    if (must != BLAZEN_OK) return must;               \
+  } while (0)
+
+// An event for later, or with a correlation, or both.
+blazen_status emit_with(blazen_context* context, const char* type, const char* correlation, int64_t delay_ms,
+                        blazen_value* value = nullptr) {
+  blazen_event_options with = BLAZEN_EVENT_OPTIONS_INIT;
+  with.correlation = correlation;
+  with.correlation_length = std::strlen(correlation);
+  blazen_send_options later = BLAZEN_SEND_OPTIONS_INIT;
+  later.delay_ms = delay_ms;
+  EventHandle event;
+  CHILD_MUST(blazen_event_create(type, std::strlen(type), value, &with, event.out(), error));
+  CHILD_MUST(blazen_context_emit_event(context, event, &later, error));
+  return BLAZEN_OK;
+}
+
+constexpr int64_t kNever = 1'000'000'000;
+
+blazen_status open_scopes(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  EventHandle event;
+  STEP_MUST(blazen_event_create(BLAZEN_TEXT("Race"), nullptr, nullptr, event.out(), error));
+  STEP_MUST(blazen_context_send_event(context, event, nullptr, error));
+  release(event);
+  for (const char* type : {"Race", "Groups", "Slow", "Ask"})
+    STEP_MUST(blazen_context_emit_json(context, type, std::strlen(type), BLAZEN_TEXT("1"), error));
+  return BLAZEN_OK;
+}
+
+// One wins; the others are queued, delayed, deferred, asked, or in a scope inside.
+blazen_status race(void*, blazen_context* context, const blazen_event* event, blazen_error**) {
+  InTest test;
+  ValueHandle live(make_live("value of an event that is cancelled"));
+  if (const blazen_status status = emit_with(context, "Run", "", kNever, live); status != BLAZEN_OK)
+    return status;
+  release(live);
+  for (const char* type : {"Nest", BLAZEN_INPUT_REQUEST_EVENT, "Run", "Run"})
+    STEP_MUST(blazen_context_emit_json(context, type, std::strlen(type), BLAZEN_TEXT("{}"), error));
+  const bool is_first = blazen_event_value(event) == nullptr || text_of(blazen_event_value(event)) != "1";
+  if (is_first) STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("Hang"), nullptr, error));
+  return BLAZEN_OK;
+}
+
+blazen_status nest(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  ValueHandle live(make_live("value of an event in a scope inside"));
+  return emit_with(context, "Run", "", kNever, live);
+}
+
+blazen_status hang_in_scope(void* user_data, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  blazen_invocation* invocation = nullptr;
+  CHILD_MUST(blazen_context_defer(context, &invocation, error));
+  static_cast<Life*>(user_data)->deferred.store(invocation);
+  return BLAZEN_PENDING;
+}
+
+blazen_status run_for_it(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  CHILD_MUST(blazen_context_emit(context, BLAZEN_TEXT("Finish"), nullptr, error));
+  return BLAZEN_OK;
+}
+
+blazen_status group(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  for (const char* correlation : {"a correlation of more than sixteen bytes", "b", "b"})
+    if (const blazen_status status = emit_with(context, "Member", correlation, 0); status != BLAZEN_OK)
+      return status;
+  return BLAZEN_OK;
+}
+
+blazen_status be_slow(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  ValueHandle live(make_live("value of an event that comes too late"));
+  return emit_with(context, "Slowly", "", kNever, live);
+}
+
+// Of a join, or of one who handles a failure.
+blazen_status win(void* user_data, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  const blazen_event* const* events = nullptr;
+  size_t count = 0;
+  STEP_MUST(blazen_context_events(context, &events, &count, error));
+  blazen_join_info info = BLAZEN_JOIN_INFO_INIT;
+  STEP_MUST(blazen_context_join_info(context, &info, error));
+  REQUIRE(count == 1 || count == 2, static_cast<int>(count));
+  if (count == 0) return BLAZEN_ERROR_INTERNAL;
+  REQUIRE(events[count - 1] == blazen_context_event(context), 0);
+  REQUIRE((info.reason == BLAZEN_JOIN_REASON_NONE) == (user_data != nullptr), info.reason);
+  REQUIRE(blazen_context_scope_id(context) == 1 || faults.fired.load(), 0);
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("Won"), nullptr, error));
+  return BLAZEN_OK;
+}
+
+constexpr int kWins = 7;
+
+blazen_status ask_and_win(void*, blazen_context* context, const blazen_event* event, blazen_error** error) {
+  const blazen_status status = ask_human(nullptr, context, event, error);
+  if (status != BLAZEN_OK) return status;
+  InTest test;
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("Won"), nullptr, error));
+  return BLAZEN_OK;
+}
+
+// It asks while it has its group.
+blazen_status win_all(void*, blazen_context* context, const blazen_event* event, blazen_error** error) {
+  const blazen_status status = ask_human(nullptr, context, event, error);
+  if (status != BLAZEN_OK) return status;
+  InTest test;
+  const blazen_event* const* events = nullptr;
+  size_t count = 0;
+  STEP_MUST(blazen_context_events(context, &events, &count, error));
+  REQUIRE(count == kWins, static_cast<int>(count));
+  for (size_t i = 0; i < count; ++i) REQUIRE(type_of(events[i]) == "Won", static_cast<int>(i));
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, error));
+  return BLAZEN_OK;
+}
+
+void build_scopes(Life& life, WorkflowHandle& workflow) {
+  BuilderHandle builder;
+  MUST(blazen_workflow_builder_create(BLAZEN_TEXT("joined"), builder.out(), error));
+  const auto add = [&](const char* name, const char* accepts, blazen_step_fn body, void* data = nullptr) {
+    MUST(blazen_workflow_builder_add_step(builder, name, std::strlen(name), accepts, std::strlen(accepts),
+                                          body, data, nullptr, error));
+  };
+  const auto joins = [&](const char* name, const char* of, const auto& set) {
+    blazen_join_options how;
+    blazen_join_options_init(&how, sizeof how);
+    how.of = of;
+    how.of_length = std::strlen(of);
+    set(how);
+    MUST(blazen_workflow_builder_step_joins(builder, name, std::strlen(name), &how, error));
+  };
+  add("start", BLAZEN_START_EVENT, open_scopes);
+  add("race", "Race", race);
+  add("run", "Run", run_for_it);
+  add("hang", "Hang", hang_in_scope, &life);
+  add("nest", "Nest", nest);
+  add("group", "Groups", group);
+  add("slow", "Slow", be_slow);
+  add("ask", "Ask", ask_and_win);
+  add("mend", BLAZEN_STEP_FAILED_EVENT, win, &life);
+  add("finish", "Finish", win);
+  joins("finish", "race", [](auto& how) {
+    how.mode = BLAZEN_JOIN_ANY;
+    how.cancel_rest = 1;
+  });
+  add("never", "Never", win);
+  joins("never", "nest", [](auto&) {});
+  add("by event", "Member", win);
+  joins("by event", "group", [](auto& how) {
+    how.mode = BLAZEN_JOIN_FIRST_N;
+    how.n = 2;
+    how.correlation = BLAZEN_JOIN_BY_EVENT;
+  });
+  add("in time", "Slowly", win);
+  joins("in time", "slow", [](auto& how) {
+    how.deadline_ms = 3;
+    how.at_deadline = BLAZEN_JOIN_DEADLINE_FAIL;
+  });
+  add("all", "Won", win_all);
+  joins("all", "start", [](auto& how) { how.ordered = 1; });
+  MUST(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_SCOPES, 16, error));
+  MUST(blazen_workflow_builder_set_session_policy(builder, BLAZEN_SESSION_WARN_DROP, error));
+  MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
+}
+
+// Whoever asks is answered.
+void answer_human(blazen_run* run) {
+  ValueHandle answer;
+  MUST(blazen_value_json(BLAZEN_TEXT("42"), answer.out(), error));
+  STEERED(blazen_run_respond(run, BLAZEN_TEXT("a question whose id is of more than sixteen bytes"), answer,
+                             error));
+}
+
+// Until that question is open, or the run is over: the one that the races ask comes and goes.
+void see_it_ask(Life& life, blazen_run* run) {
+  for (int rounds = 0; rounds < 20000 && !is_over(run); ++rounds) {
+    ValueHandle open;
+    MUST(blazen_run_questions(run, open.out(), error));
+    if (text_of(open).find("a question whose id") != std::string_view::npos) return;
+    if (life.mode == BLAZEN_MODE_THREADS) {
+      (void)ATTEMPT(blazen_run_wait(run, 1, nullptr, error));
+      continue;
+    }
+    clock_ms.fetch_add(1);
+    MUST(blazen_runtime_poll(life.runtime, 0, nullptr, error));
+    while (run_task(life)) continue;
+  }
+}
+
+// Questions that are to be answered yet. False: there was no memory in the middle of it.
+bool finish_joined(Life& life, RunHandle& run, int questions) {
+  for (; questions > 0; --questions) {
+    see_it_ask(life, run);
+    if (!is_over(run)) answer_human(run);
+  }
+  steer(life, run, true);
+  return end_of(life, run, BLAZEN_RUN_COMPLETED);
+}
+
+bool resume_joined(Life& life, blazen_workflow* workflow, blazen_snapshot* snapshot, int questions) {
+  RunHandle run;
+  MUST(blazen_run_resume(life.runtime, workflow, snapshot, nullptr, run.out(), error));
+  SnapshotHandle again;
+  MUST(blazen_run_snapshot(run, again.out(), error));
+  MUST(blazen_run_start(run, nullptr, error));
+  return finish_joined(life, run, questions);
+}
+
+bool join_once(Life& life) {
+  life.deferred.store(nullptr);
+  WorkflowHandle workflow;
+  build_scopes(life, workflow);
+  RunHandle run;
+  MUST(blazen_run_create(life.runtime, workflow, nullptr, run.out(), error));
+  probe->watch(run);
+  StreamHandle listener = listen(run);
+  MUST(blazen_run_start(run, nullptr, error));
+  see_it_ask(life, run);
+  EventHandle event;
+  blazen_send_options to = BLAZEN_SEND_OPTIONS_INIT;
+  to.scope = 1;
+  MUST(blazen_event_create(BLAZEN_TEXT("Won"), nullptr, nullptr, event.out(), error));
+  STEERED(blazen_run_send_event(run, event, &to, error));
+  release(event);
+  SnapshotHandle asking;
+  MUST(blazen_run_snapshot(run, asking.out(), error));
+  if (!is_over(run)) answer_human(run);
+  see_it_ask(life, run);
+  SnapshotHandle joining;
+  MUST(blazen_run_snapshot(run, joining.out(), error));
+  probe->watch(nullptr);
+  bool finished = finish_joined(life, run, 1);
+  read_news(listener);
+  release(listener);
+  // The same from the cuts in the middle, if they were that.
+  if (finished) finished = resume_joined(life, workflow, asking, 2);
+  if (finished) finished = resume_joined(life, workflow, joining, 1);
+  release(asking);
+  release(joining);
+  release(workflow);
+  return finished;
+}
+
 void call_the_rest(Life& life) {
   for (const bool withdraws : {true, false}) {
     if (!ask_once(life, withdraws)) REQUIRE(ask_once(life, withdraws), 0);
@@ -1416,8 +1670,8 @@ void begin_close(Life& life) {
   REQUIRE(status == BLAZEN_OK, status);
 }
 
-// A life is in two parts, since each of its allocations costs another life.
-enum class Part { runs, rest };
+// A life is in parts, since each of its allocations costs another life.
+enum class Part { runs, rest, scopes };
 
 void live_with_runs(Life& life) {
   SnapshotHandle snapshot;
@@ -1438,7 +1692,13 @@ void live(blazen_mode mode, Part part) {
   posting = &life;
   build(life);
   open(life);
-  part == Part::runs ? live_with_runs(life) : call_the_rest(life);
+  switch (part) {
+    case Part::runs: live_with_runs(life); break;
+    case Part::rest: call_the_rest(life); break;
+    case Part::scopes:
+      if (!join_once(life)) REQUIRE(join_once(life), 0);
+      break;
+  }
   if (mode == BLAZEN_MODE_PUMP) begin_close(life);  // elsewhere, a thread of its own ends it: below
   MUST(blazen_runtime_close_within(life.runtime, 60'000, error));
   MUST(blazen_runtime_close(life.runtime, error));
@@ -1556,6 +1816,8 @@ TEST_P(EveryAllocation, MayFailAndNothingIsLostLeakedOrHanging) { try_all(Part::
 
 TEST_P(EveryAllocation, MayFailInCallsThatFewRunsMake) { try_all(Part::rest); }
 
+TEST_P(EveryAllocation, MayFailWhereScopesAreOpenedJoinedAndCut) { try_all(Part::scopes); }
+
 INSTANTIATE_TEST_SUITE_P(Modes, EveryAllocation, testing::Values(BLAZEN_MODE_PUMP, BLAZEN_MODE_EXECUTOR),
                          name_of);
 
@@ -1566,7 +1828,7 @@ using SomeAllocations = Memory;
 TEST_P(SomeAllocations, MayFailWithThreads) {
   if (!kThreads) GTEST_SKIP() << "a library without threads";
   Watchdog watchdog("SomeAllocations", 150, tell_where);
-  for (const Part part : {Part::runs, Part::rest}) {
+  for (const Part part : {Part::runs, Part::rest, Part::scopes}) {
     for (int i = 0; i < 3; ++i) live_with_fault(GetParam(), 0, Kind::once, part);
     const long before = faults.live.load();
     for (const Kind kind : {Kind::once, Kind::sticky}) {

@@ -42,7 +42,9 @@ void check_restored(const SnapshotDocument& document, const Ref<Workflow>& workf
 
 void check(const uint8_t* data, size_t size) {
   static const Ref<Workflow> workflows[] = {samples::sample_workflow(samples::Hosting::all),
-                                            samples::sample_workflow(samples::Hosting::without_remote)};
+                                            samples::sample_workflow(samples::Hosting::without_remote),
+                                            samples::joined_workflow(samples::Hosting::all),
+                                            samples::joined_workflow(samples::Hosting::without_remote)};
   Result<SnapshotDocument> document = decode_snapshot({data, size});
   if (!document) {
     check_refusal(*document.error(), size);

@@ -456,6 +456,177 @@ TEST_P(Joining, AQuestionKeepsItsScopeOpen) {
   EXPECT_EQ(finish(engine, run).text(), R"(5 json ["1,2",1,2,0])");
 }
 
+// A scope that a send opens is as old as that send.
+TEST_P(Joining, ADeadlineCountsFromTheSendThatOpensTheScope) {
+  Engine engine(GetParam(), &clock_);
+  std::vector<Invocation> held(2);
+  std::atomic<size_t> count{0};
+  Spec spec;
+  const auto opens = [&](Ctx& ctx) -> blazen_status {
+    ctx.send("Part");
+    held[count++] = ctx.defer();
+    return BLAZEN_PENDING;
+  };
+  spec.start([](Ctx& ctx) {
+    ctx.emit("First");
+    ctx.emit_in(60, "Second");
+  });
+  spec.step("first", {"First"}, opens);
+  spec.step("second", {"Second"}, opens);
+  spec.step("work", {"Part"}, [](Ctx& ctx) { ctx.emit("Done"); });
+  spec.step("join_first", {"Done"}, [](Ctx&) {}).joins({.of = "first", .deadline_ms = 100});
+  spec.step("join_second", {"Done"}, [](Ctx& ctx) { ctx.stop(); })
+      .joins({.of = "second", .deadline_ms = 100});
+  RunHandle run = start(engine, spec.build());
+  const auto rests = [&](size_t opened) {
+    return engine.until(run, [&] {
+      const Json counters = describe_run(run).at("counters");
+      return count == opened && counters.at("queued") == 0 && counters.at("in_flight") == opened;
+    });
+  };
+  ASSERT_TRUE(rests(1));
+  EXPECT_EQ(engine.next_timer(), 60);
+  engine.pass(60);
+  ASSERT_TRUE(rests(2));
+  EXPECT_EQ(engine.next_timer(), 40);
+  engine.pass(40);
+  ASSERT_TRUE(engine.until(run, [&] { return describe_run(run).at("counters").at("queued") == 0; }));
+  EXPECT_FALSE(is_ended(blazen_run_state_now(run)));
+  EXPECT_EQ(engine.next_timer(), 60);
+  engine.pass(60);
+  EXPECT_EQ(finish(engine, run).text(), "5 json null");
+  held.clear();
+}
+
+// In a snapshot there is one of an event, however many have it; whoever belongs to another scope has a copy again.
+TEST_P(Joining, AnEventThatTwoJoinsTookBelongsToEachAfterAResume) {
+  Engine engine(GetParam());
+  std::vector<Invocation> outer(2);
+  std::vector<Invocation> inner(2);
+  std::vector<Invocation> parts(2);
+  std::atomic<size_t> life{0};
+  const auto hold = [&](std::vector<Invocation>& held) {
+    return [&](Ctx& ctx) -> blazen_status {
+      held[life] = ctx.defer();
+      return BLAZEN_PENDING;
+    };
+  };
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.start([](Ctx& ctx) { ctx.emit("Outer"); });
+  spec.step("outer", {"Outer"}, [](Ctx& ctx) { ctx.emit("Inner"); });
+  spec.step("inner", {"Inner"}, [](Ctx& ctx) {
+    ctx.emit("Part");
+    ctx.emit("Done", "1");
+  });
+  spec.step("part", {"Part"}, hold(parts));
+  spec.step("any", {"Done"}, hold(outer)).joins({.of = "outer", .mode = BLAZEN_JOIN_ANY});
+  spec.step("all", {"Done"}, hold(inner)).joins({"inner"});
+  const Workflow workflow = spec.build();
+  RunHandle run = start(engine, workflow);
+  ASSERT_TRUE(engine.until(run, [&] { return outer[0].get() != nullptr && parts[0].get() != nullptr; }));
+  const std::string bytes = snapshot_bytes(run);
+  outer.front().reset();
+  parts.front().reset();
+  MUST(blazen_run_abort(run, e));
+  life = 1;
+  RunHandle again = resume(engine, workflow, bytes);
+  MUST(blazen_run_start(again, nullptr, e));
+  ASSERT_TRUE(engine.until(again, [&] { return outer[1].get() != nullptr && parts[1].get() != nullptr; }));
+  MUST(blazen_invocation_complete(parts[1], e));
+  ASSERT_TRUE(engine.until(again, [&] { return inner[1].get() != nullptr; }));
+  MUST(blazen_invocation_complete(outer[1], e));
+  ASSERT_TRUE(engine.until(again, [&] { return describe_run(again).at("counters").at("in_flight") == 1; }));
+  Ctx ctx(inner[1]);
+  EXPECT_EQ(ctx.events(), "1");
+  ctx.stop("2");
+  MUST(blazen_invocation_complete(inner[1], e));
+  EXPECT_EQ(finish(engine, again).text(), "5 json 2");
+}
+
+TEST_P(Joining, NoScopeIsOpenWhereNothingJoins) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.idle = BLAZEN_IDLE_WAIT;
+  spec.start([](Ctx&) {});
+  RunHandle run = start(engine, spec.build());
+  ASSERT_TRUE(engine.reach(run, BLAZEN_RUN_WAITING));
+  blazen_send_options options = BLAZEN_SEND_OPTIONS_INIT;
+  options.scope = 1;
+  Error error;
+  EXPECT_EQ(blazen_run_send_event(run, event(BLAZEN_STOP_EVENT), &options, error.out()),
+            BLAZEN_ERROR_NOT_FOUND);
+  EXPECT_TRUE(error.says("options.scope: no scope 1 is open")) << error.message();
+  MUST(blazen_run_abort(run, e));
+}
+
+// What a question has been in has nothing to do with the next one that takes its place.
+TEST_P(Joining, AQuestionOfABodyBelongsWhereTheBodyDoes) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.start([](Ctx& ctx) {
+    ctx.emit(BLAZEN_INPUT_REQUEST_EVENT, R"({"request_id":"q"})");
+    ctx.emit("Hold");
+  });
+  Invocation held;
+  spec.step("hold", {"Hold"}, [&](Ctx& ctx) -> blazen_status {
+    held = ctx.defer();
+    return BLAZEN_PENDING;
+  });
+  spec.step("answer", {BLAZEN_INPUT_RESPONSE_EVENT}, [](Ctx& ctx) { ctx.emit("Ask"); });
+  spec.step("asks", {"Ask"}, [](Ctx& ctx) -> blazen_status {
+    const std::string answer = ctx.ask("?", "b");
+    return answer.empty() ? BLAZEN_PENDING : ctx.emit("Done", answer);
+  });
+  spec.step("join", {"Done"}, stop_joined).joins({.of = "start", .ordered = true});
+  RunHandle run = start(engine, spec.build());
+  ASSERT_TRUE(engine.until(run, [&] { return open_ids(run) == "q" && held.get() != nullptr; }));
+  EXPECT_EQ(respond(run, "q", "0"), BLAZEN_OK);
+  ASSERT_TRUE(engine.until(run, [&] { return open_ids(run) == "b"; }));
+  EXPECT_EQ(respond(run, "b", "2"), BLAZEN_OK);
+  ASSERT_TRUE(engine.until(run, [&] { return describe_run(run).at("counters").at("in_flight") == 1; }));
+  EXPECT_FALSE(is_ended(blazen_run_state_now(run)));
+  MUST(blazen_invocation_complete(held, e));
+  EXPECT_EQ(finish(engine, run).text(), R"(5 json ["2",1,1,0])");
+}
+
+// Of a body that is at work, and not deferred.
+TEST(JoiningThreads, WhoIsCancelledAtWorkSeesItsEventToTheEnd) {
+  NEEDS_THREADS();
+  for (int round = 0; round < 20; ++round) {
+    Engine engine(Way::threads_1);
+    Invocation held;
+    std::atomic<bool> is_at_work{false};
+    std::atomic<bool> is_back{false};
+    std::string seen;
+    Spec spec;
+    spec.start([](Ctx& ctx) {
+      ctx.emit("Wins");
+      ctx.emit("Part", "\"a value that is longer than a short one\"");
+    });
+    spec.step("wins", {"Wins"}, [&](Ctx& ctx) -> blazen_status {
+      held = ctx.defer();
+      return BLAZEN_PENDING;
+    });
+    spec.step("part", {"Part"}, [&](Ctx& ctx) {
+      is_at_work = true;
+      while (blazen_context_is_cancelled(ctx.raw) == 0) std::this_thread::yield();
+      seen = ctx.input();
+      is_back = true;
+    });
+    spec.step("join", {"Done"}, [](Ctx& ctx) { ctx.stop(ctx.events()); })
+        .joins({.of = "start", .mode = BLAZEN_JOIN_ANY, .cancel_rest = true});
+    RunHandle run = start(engine, spec.build());
+    while (!is_at_work) std::this_thread::yield();
+    Ctx winner(held);
+    winner.emit("Done", "7");
+    MUST(blazen_invocation_complete(held, e));
+    EXPECT_EQ(finish(engine, run).text(), "5 json 7");
+    while (!is_back) std::this_thread::yield();
+    EXPECT_EQ(seen, "\"a value that is longer than a short one\"");
+  }
+}
+
 TEST(JoinDefinitions, WhatCanNeverWorkIsRefusedByName) {
   const auto refused = [](const Spec& spec) {
     Workflow workflow;
@@ -490,6 +661,30 @@ TEST(JoinDefinitions, WhatCanNeverWorkIsRefusedByName) {
                         .joins({"start"}))
                 .find("nothing can reach join 'join'"),
             std::string::npos);
+}
+
+// Joins of joins, and many joins of one step: as many as there can be, in no time.
+TEST(JoinDefinitions, AsManyAsThereCanBeAreBuiltInNoTime) {
+  const auto nothing = [](Ctx&) {};
+  Spec chain;
+  Spec star;
+  chain.start(nothing);
+  star.start(nothing);
+  for (int i = 1; i < BLAZEN_ACCEPTS_MAX; ++i) {
+    const std::string name = "s" + std::to_string(i);
+    const std::string before = i == 1 ? "start" : "s" + std::to_string(i - 1);
+    chain.step(name, {name}, nothing).joins({before});
+    star.step(name, {name}, nothing).joins({"start"});
+  }
+  for (const Spec* spec : {&chain, &star}) {
+    const auto begun = std::chrono::steady_clock::now();
+    Workflow workflow;
+    Error error;
+    EXPECT_EQ(spec->try_build(workflow, error), BLAZEN_OK) << error.message();
+    const auto took = std::chrono::steady_clock::now() - begun;
+    EXPECT_LT(std::chrono::duration_cast<std::chrono::milliseconds>(took).count(), 2000)
+        << (spec == &chain ? "chain" : "star") << ": " << error.message();
+  }
 }
 
 TEST(JoinDefinitions, BadOptionsAreNamed) {

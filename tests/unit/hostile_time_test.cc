@@ -136,7 +136,8 @@ double seconds_to_restore(const std::string& bytes) {
   if (!document) return 0;
   return seconds_of([&] {
     RunState state;
-    const Ref<Error> error = samples::restore(*document, sample_workflow(Hosting::all), false, state);
+    const Ref<Workflow> workflow = samples::workflow_named(document->workflow, Hosting::all);
+    const Ref<Error> error = samples::restore(*document, workflow, false, state);
     EXPECT_FALSE(error) << error->message;
   });
 }
@@ -203,6 +204,90 @@ TEST(HostileTime, CraftedIdsOfInvocationsAreRestoredAsSoonAsPlainOnes) {
   for (const auto make : {backing_off, answered, asking}) {
     const double of_plain = seconds_to_restore(make(15000, plain));
     EXPECT_LT(seconds_to_restore(make(15000, crafted)), 5 * of_plain + kSlack);
+  }
+}
+
+// ---- scopes ----
+
+// What a run of the workflow with scopes has in them: so many of each.
+struct Scoped {
+  std::string scopes = kEmpty;  // a list
+  std::string members;          // the same; empty: none
+  std::string queued = a({a({u(2), u(0), u(0), u(1), "\x40"})});
+
+  std::string all() const {
+    Bytes bytes;
+    bytes.events = a({event(1, "T", "1", {})});
+    bytes.queued = queued;
+    std::string text = bytes.all();
+    const auto put = [&](const std::string& from, const std::string& to) {
+      const size_t at = text.find(from);
+      if (at != std::string::npos) text.replace(at, from.size(), to);
+    };
+    put(t("orders"), t("joined"));
+    put(t(sample_workflow(Hosting::all)->fingerprint()),
+        t(samples::joined_workflow(Hosting::all)->fingerprint()));
+    put(a({t("split"), t("work"), t("check"), t("remote"), t("join")}),
+        a({t("split"), t("work"), t("open"), t("race"), t("join"), t("count"), t("group"), t("won"),
+           t("remote")}));
+    text[4] = static_cast<char>(text[4] + (members.empty() ? 1 : 2));  // the number of keys
+    text += u(35) + a({t("0.2.0"), u(1), a({u(uint64_t{1} << 60), u(0), scopes})});
+    if (!members.empty()) text += u(36) + a({t("0.2.0"), u(1), members});
+    return text;
+  }
+};
+
+std::string scope(uint64_t id, uint64_t parent, uint64_t opener, uint64_t opened_by,
+                  const std::string& joins) {
+  return a({u(id), u(parent), u(0), u(opener), u(opened_by), u(0), u(0), joins});
+}
+std::string one_group(const std::string& groups) {
+  return a({scope(1, 0, 0, 2, a({a({u(4), u(0), kNull, kEmpty}), a({u(5), u(0), kNull, kEmpty})})),
+            scope(2, 1, 2, 0, a({a({u(6), u(0), kNull, groups})}))});
+}
+const std::string kMember = a({a({u(0), u(2), u(2), u(0)})});
+
+std::string groups_of_one_event(size_t count) {
+  Scoped made;
+  made.members = kMember;
+  made.scopes = one_group(list(
+      count, [](uint64_t i) { return a({t("group " + std::to_string(10'000'000 + i)), u(1), kEmpty}); }));
+  return made.all();
+}
+
+std::string arrivals_of_one_group(size_t count) {
+  Scoped made;
+  made.members = kMember;
+  made.scopes = one_group(a({a({kNull, u(0), list(count, [](uint64_t) { return a({u(0), u(0)}); })})}));
+  return made.all();
+}
+
+std::string scopes_within_scopes(size_t count) {
+  Scoped made;
+  made.queued = list(count, [](uint64_t i) { return a({u(i + 2), u(1), u(0), u(1), "\x40"}); });
+  made.members = list(count, [](uint64_t i) { return a({u(0), u(i + 2), u(i + 1), u(0)}); });
+  made.scopes = list(count, [](uint64_t i) {
+    return scope(i + 1, i, 2, 0, a({a({u(6), u(0), u(i), a({a({kNull, u(0), a({a({u(0), u(0)})})})})})}));
+  });
+  return made.all();
+}
+
+std::string scopes_beside_scopes(size_t count) {
+  Scoped made;
+  made.queued = list(count, [](uint64_t i) { return a({u(i + 2), u(0), u(0), u(1), "\x40"}); });
+  made.scopes = list(count, [](uint64_t i) {
+    return scope(i + 1, 0, 0, i + 2, a({a({u(4), u(0), u(0), kEmpty}), a({u(5), u(1), kNull, kEmpty})}));
+  });
+  return made.all();
+}
+
+TEST(HostileTime, ScopesAreReadAndRestoredInTheTimeOfTheirBytes) {
+  for (const auto make :
+       {groups_of_one_event, arrivals_of_one_group, scopes_within_scopes, scopes_beside_scopes}) {
+    const std::string small = make(16384);
+    const std::string large = make(65536);
+    EXPECT_LT(seconds_to_decode(large), 8 * seconds_to_decode(small) + kSlack);
+    EXPECT_LT(seconds_to_restore(large), 8 * seconds_to_restore(small) + kSlack);
   }
 }
 
@@ -295,7 +380,7 @@ std::vector<std::string> everything_visible() {
     seen.push_back(bytes);
     seen.push_back(describe_snapshot(*document));
     RunState state;
-    if (!samples::restore(*document, sample_workflow(Hosting::all), false, state))
+    if (!samples::restore(*document, samples::workflow_named(document->workflow, Hosting::all), false, state))
       seen.push_back(samples::snapshot(state));
   }
   // Keys in no order, some of them removed again.

@@ -54,7 +54,8 @@ TEST(Snapshot, RestoringGivesTheSameBytesWhereverTheStepsAre) {
     const std::string taken = snapshot(sample.state);
     EXPECT_EQ(snapshot(sample.state), taken) << "the same state, twice";
     for (const Hosting hosting : {Hosting::all, Hosting::without_remote}) {
-      const std::unique_ptr<RunState> again = restored(taken, sample_workflow(hosting));
+      const std::unique_ptr<RunState> again =
+          restored(taken, samples::workflow_named(sample.state.workflow->name(), hosting));
       check_invariants(*again);
       EXPECT_EQ(snapshot(*again), taken);
     }
@@ -84,6 +85,26 @@ TEST(Snapshot, TheSamplesHaveSomethingInEverySection) {
   EXPECT_EQ(asking.questions.back().asker, asking.in_flight.front().id);
   EXPECT_EQ(documents.at("paused").pause, Pause::now);
   EXPECT_EQ(documents.at("draining").pause, Pause::drain);
+  const SnapshotDocument& scopes = documents.at("scopes");
+  ASSERT_EQ(scopes.scopes.size(), 3U);
+  EXPECT_EQ(scopes.scopes[1].parent, 1U);
+  EXPECT_NE(scopes.scopes[1].parent_origin, 0U);
+  EXPECT_TRUE(scopes.scopes[2].cancelled && scopes.scopes[2].closed);
+  EXPECT_EQ(scopes.scopes[2].late, 1U);
+  EXPECT_NE(scopes.scopes[2].opener_invocation, 0U);
+  EXPECT_EQ(scopes.scope_joins.size(), 4U);
+  EXPECT_EQ(scopes.scope_joins[0].due_ms, 1000);
+  EXPECT_EQ(scopes.scope_groups.size(), 6U);
+  EXPECT_EQ(std::count_if(scopes.scope_groups.begin(), scopes.scope_groups.end(),
+                          [](const auto& group) { return group.given; }),
+            2);
+  std::map<uint64_t, int> kinds;
+  for (const SnapshotDocument::Member& member : scopes.members) ++kinds[member.kind];
+  EXPECT_EQ(kinds.size(), 3U);
+  EXPECT_EQ(scopes.delivered.size(), 3U);
+  EXPECT_TRUE(documents.at("scopes-over").has_scopes && documents.at("scopes-over").scopes.empty());
+  EXPECT_FALSE(documents.at("scopes-closed").scopes.empty());
+  EXPECT_TRUE(documents.at("scopes-closed").scope_joins.front().closed);
 }
 
 // Whose is due when.
@@ -566,9 +587,11 @@ void expect_refused_or_deterministic(const std::string& bytes) {
   if (!document) return expect_refused(document.error(), bytes.size());
   EXPECT_TRUE(nlohmann::json::accept(describe_snapshot(*document)));
   auto state = std::make_unique<RunState>();
-  const Ref<Error> error = samples::restore(*document, sample_workflow(Hosting::all), false, *state);
+  const Ref<Workflow> workflow = samples::workflow_named(document->workflow, Hosting::all);
+  const Ref<Error> error = samples::restore(*document, workflow, false, *state);
   if (error) {
     EXPECT_EQ(error->status, Status::snapshot_mismatch);
+    EXPECT_FALSE(state->workflow);
     return;
   }
   EXPECT_EQ(snapshot(*state, document->engine), bytes);
@@ -1408,6 +1431,70 @@ TEST(Snapshot, ANewerFormatIsToldWithBothVersions) {
   EXPECT_EQ(error->offset, newer.offset(1));
 }
 
+// ---- scopes: the document ----
+
+constexpr uint64_t kScopes = 35;
+constexpr uint64_t kMembers = 36;
+constexpr uint64_t kDelivered = 37;
+
+// A run of the workflow of the samples with scopes: split (2) in flight has opened scope 1, and something of that has
+// opened scope 2, in which work (3) is queued; won (4) is invoked with what a scope had that is gone. The sections in
+// pieces, to put others in their place.
+std::string a_head(uint64_t count) { return head(count); }
+
+struct ScopesDocument : Document {
+  ScopesDocument() {
+    const auto event = [](uint64_t id, std::string_view type, const std::string& correlation) {
+      return a({u(id), t(type), t("1"), kNil, correlation});
+    };
+    fields[3] = t("joined");
+    fields[4] = t(samples::joined_workflow(Hosting::all)->fingerprint());
+    fields[12] = a({t("split"), t("work"), t("open"), t("race"), t("join"), t("count"), t("group"), t("won"),
+                    t("remote")});
+    fields[13] =
+        a({event(1, "T", kNil), event(2, "Done", kNil), event(3, "Item", t("a")), event(4, "Won", kNil)});
+    fields[15] = a({a({u(3), u(1), u(0), u(1), b("")}), a({u(4), u(7), u(3), u(1), b("")})});
+    pieces[kScopes] = {
+        head_of(3), t("0.2.0"), u(1), head_of(3), u(5), u(7), head_of(2),
+        // 7: a scope: id, parent, origin, opener, who has opened it, late, cancelled, joins
+        head_of(8), u(1), u(0), u(0), u(0), u(2), u(0), u(0), head_of(2),
+        // 16: a join: step, closed, due, groups; 21: a group: correlation, given, arrivals: event, origin
+        head_of(4), u(4), u(0), u(1000), head_of(1), head_of(3), kNil, u(0), head_of(1), head_of(2), u(1),
+        u(1),
+        // 28
+        head_of(4), u(5), u(0), kNil, head_of(0),
+        // 33
+        head_of(8), u(2), u(1), u(1), u(2), u(0), u(4), u(0), head_of(1),
+        // 42
+        head_of(4), u(6), u(0), kNil, head_of(2), head_of(3), t("a"), u(0), head_of(1), head_of(2), u(2),
+        u(0),
+        // 54
+        head_of(3), t("b"), u(1), head_of(0)};
+    // 4: kind, id, scope, origin
+    pieces[kMembers] = {head_of(3), t("0.2.0"), u(1), head_of(1), head_of(4), u(0), u(3), u(2), u(0)};
+    // 4: id, reason, wanted, scope, events
+    pieces[kDelivered] = {head_of(3), t("0.2.0"), u(1), head_of(1), head_of(5), u(4),
+                          u(2),       u(1),       u(3), head_of(1), u(3)};
+    put();
+  }
+  static std::string head_of(uint64_t count) { return a_head(count); }
+  void put() {
+    for (const auto& [key, list] : pieces) {
+      std::string all;
+      for (const std::string& piece : list) all += piece;
+      fields[key] = all;
+      if (all.empty()) fields.erase(key);
+    }
+  }
+  // Where a piece of a section stands.
+  size_t offset_of(uint64_t key, size_t piece) const {
+    size_t at = offset(key);
+    for (size_t i = 0; i < piece; ++i) at += pieces.at(key)[i].size();
+    return at;
+  }
+  std::map<uint64_t, std::vector<std::string>> pieces;
+};
+
 // ---- memory ----
 
 // Decodes while counting; the bytes themselves are copied by malloc, which nobody counts.
@@ -1515,6 +1602,60 @@ TEST(Snapshot, MemoryOfDecodingIsBoundedByItsBytes) {
     questions.fields[25] = a({a({u(1), t("a"), u(0)})});
     expect_bounded(questions.bytes(), true, "answers to one");
 
+    // Many groups of one join, many arrivals of one group, many scopes, and many in them.
+    ScopesDocument scopes;
+    scopes.fields[7] = counters;
+    const auto scopes_of = [&](const std::vector<std::string>& content) {
+      scopes.pieces[kScopes] = {head(3), t("0.2.0"), u(1), head(3), u(kCounterMax), u(0)};
+      for (const std::string& piece : content) scopes.pieces[kScopes].push_back(piece);
+      scopes.put();
+      return scopes.bytes();
+    };
+    scopes.pieces[kMembers].clear();
+    const std::string split = u(0) + u(2) + u(0) + u(0);  // of step 0, opened by 2
+    scopes.fields[13] = a({a({u(1), t("T"), t("1"), kNil, kNil}), a({u(4), t("Won"), t("1"), kNil, kNil})});
+    scopes.fields[15] = a({a({u(3), u(1), u(0), u(1), b("")}), a({u(4), u(7), u(1), u(1), b("")})});
+    scopes.pieces[kDelivered][10] = u(1);
+    scopes.pieces[kDelivered][8] = u(1);
+    expect_bounded(
+        scopes_of({head(1), head(8) + u(1) + u(0) + u(0) + split + head(1), head(4) + u(4) + u(0) + kNil,
+                   list_of(count, [&](uint64_t n) { return a({t(short_name(n, count)), u(1), a({})}); })}),
+        true, "groups that were given");
+    expect_bounded(
+        scopes_of(
+            {head(1), head(8) + u(1) + u(0) + u(0) + split + head(1), head(4) + u(4) + u(0) + kNil,
+             list_of(count,
+                     [&](uint64_t n) { return a({t(short_name(n, count)), u(0), a({a({u(0), u(0)})})}); })}),
+        true, "groups of one");
+    expect_bounded(
+        scopes_of({head(1), head(8) + u(1) + u(0) + u(0) + split + head(1), head(4) + u(4) + u(0) + kNil,
+                   a({head(3) + kNil + u(0) + list_of(count, [](uint64_t) { return a({u(0), u(0)}); })})}),
+        true, "arrivals");
+    expect_bounded(scopes_of({list_of(count,
+                                      [](uint64_t n) {
+                                        return head(8) + u(n + 1) + u(n) + u(0) + u(0) + u(n == 0 ? 2 : 0) +
+                                               u(0) + u(0) + a({a({u(4), u(1), kNil, a({})})});
+                                      })}),
+                   false, "scopes within scopes, and nothing in them");
+    scopes.fields[15] = list_of(
+        count, [](uint64_t n) { return a({u(n + 3), u(n == 1 ? 7 : 1), u(n == 1 ? 1 : 0), u(1), b("")}); });
+    scopes.pieces[kMembers] = {head(3), t("0.2.0"), u(1), list_of(count, [](uint64_t n) {
+                                 return a({u(0), u(n + 3), u(n + 1), u(0)});
+                               })};
+    expect_bounded(scopes_of({list_of(count,
+                                      [](uint64_t n) {
+                                        return head(8) + u(n + 1) + u(n) + u(0) + u(0) + u(n == 0 ? 2 : 0) +
+                                               u(0) + u(0) + a({a({u(4), u(1), kNil, a({})})});
+                                      })}),
+                   true, "scopes within scopes, members");
+    scopes.pieces[kMembers].clear();
+    scopes.pieces[kDelivered] = {head(3), t("0.2.0"), u(1), list_of(count, [](uint64_t n) {
+                                   return a({u(n + 3), u(1), u(0), u(1), a({u(0)})});
+                                 })};
+    scopes.fields[13] = a({a({u(1), t("T"), t("1"), kNil, kNil})});
+    scopes.fields[15] = list_of(count, [](uint64_t n) { return a({u(n + 3), u(1), u(0), u(1), b("")}); });
+    expect_bounded(scopes_of({head(0)}), true, "delivered");
+
     Document steps;
     if (count <= kStepsMax) {
       steps.fields[12] = list_of(count, [&](uint64_t n) { return t(short_name(count - 1 - n, count)); });
@@ -1551,7 +1692,7 @@ TEST(Snapshot, RunningOutOfMemoryIsToldAndHarmless) {
     SCOPED_TRACE(sample.name);
     const std::string taken = snapshot(sample.state);
     const SnapshotDocument document = decoded(taken);
-    const Ref<Workflow> workflow = sample_workflow(Hosting::all);
+    const Ref<Workflow> workflow = samples::workflow_named(document.workflow, Hosting::all);
     const size_t before = allocations::in_use();
     const auto nothing_leaks = [&](bool) { EXPECT_EQ(allocations::in_use(), before); };
     allocations::fail_each([&] { EXPECT_EQ(snapshot(sample.state), taken); }, nothing_leaks);
@@ -1643,6 +1784,292 @@ TEST(Snapshot, StepsThatAreNeededAndLackingAreNamed) {
   // Steps for which nothing waits are not needed.
   const Ref<Workflow> enough = samples::build("orders", {all[0], all[1], all[2], all[3]});
   EXPECT_EQ(refusal(snapshot(driver.state), enough, true), "restored");
+}
+
+// ---- scopes ----
+
+TEST(Snapshot, TheDocumentWithScopesIsSound) {
+  const std::string bytes = ScopesDocument().bytes();
+  for (const Hosting hosting : {Hosting::all, Hosting::without_remote}) {
+    const auto state = restored(bytes, samples::joined_workflow(hosting));
+    check_invariants(*state);
+    EXPECT_EQ(snapshot(*state), bytes);
+    expect_goes_on(Driver(restored(bytes, samples::joined_workflow(hosting))));
+  }
+}
+
+struct Piece {
+  uint64_t key;
+  size_t at;
+  std::string now;
+};
+// The first piece is the one with the fault, unless another is named.
+struct HostileScopes {
+  std::vector<Piece> pieces;
+  std::string message;
+  size_t fault = SIZE_MAX;
+};
+
+void expect_faults(const std::vector<HostileScopes>& documents) {
+  for (const HostileScopes& hostile : documents) {
+    SCOPED_TRACE(hostile.message);
+    ScopesDocument document;
+    for (const Piece& piece : hostile.pieces) document.pieces[piece.key][piece.at] = piece.now;
+    document.put();
+    const Ref<Error> error = decode(document.bytes()).error();
+    EXPECT_TRUE(error);
+    if (!error) continue;
+    EXPECT_EQ(error->status, Status::snapshot_invalid);
+    EXPECT_EQ(error->message, hostile.message);
+    const size_t fault = hostile.fault == SIZE_MAX ? hostile.pieces.front().at : hostile.fault;
+    EXPECT_EQ(error->offset, document.offset_of(hostile.pieces.front().key, fault));
+  }
+}
+
+TEST(Snapshot, FaultsOfScopesAreNamed) {
+  const auto at = [](size_t piece, const std::string& now) { return Piece{kScopes, piece, now}; };
+  const std::string most = u(kCounterMax + 1);
+  const std::string two = head(2);
+  expect_faults(std::vector<HostileScopes>{
+      {{at(1, t("0.3.0"))}, "section[35]: this section came with 0.2.0, and is required", 2},
+      {{at(2, u(0))}, "section[35]: this section came with 0.2.0, and is required"},
+      {{at(3, kNil)}, "scopes: expected an array, found null"},
+      {{at(3, two)}, "scopes: an array of 2 instead of 3"},
+      {{at(4, kNil)}, "scopes.id_last: expected an unsigned integer, found null"},
+      {{at(4, most)},
+       "scopes.id_last: 9223372036854775809 is more than 9223372036854775808, the most that a counter may "
+       "have "
+       "come to"},
+      {{at(4, u(1))}, "scopes[1].id: 2 is more than 1, id_last", 34},
+      {{at(5, i(-1))}, "scopes.elapsed: -1 is no number of milliseconds"},
+      {{at(5, i(INT64_MAX))}, "scopes.elapsed: 9223372036854775807 is no number of milliseconds"},
+      {{at(6, u(1))}, "scopes: expected an array, found an unsigned integer"},
+      {{at(6, head(1000))}, "scopes: more items than bytes left"},
+      {{at(7, head(7))}, "scopes[0]: an array of 7 instead of 8"},
+      {{at(8, u(0))}, "scopes[0].id: 0, and they count from 1"},
+      {{at(8, u(6))}, "scopes[0].id: 6 is more than 5, id_last"},
+      {{at(34, u(1))}, "scopes[1].id: 1 does not come after 1 before it"},
+      {{at(9, u(1))}, "scopes[0].parent: 1 is no scope that stands before it"},
+      {{at(9, u(2))}, "scopes[0].parent: 2 is no scope that stands before it"},
+      {{at(35, u(2))}, "scopes[1].parent: 2 is no scope that stands before it"},
+      {{at(35, u(UINT64_MAX))}, "scopes[1].parent: 18446744073709551615 is no scope that stands before it"},
+      {{at(36, u(10))}, "scopes[1].parent_origin: 10 is more than 9, event_id_last"},
+      {{at(11, u(9))}, "scopes[0].opener: index 9, and there are only 9 steps"},
+      {{at(12, u(5))}, "scopes[0].opener_invocation: 5 is the id of no invocation in flight or queued"},
+      {{at(12, u(1))}, "scopes[0].opener_invocation: 1 is the id of no invocation in flight or queued"},
+      {{at(12, u(3))}, "scopes[0].opener_invocation: 3 is of another step"},
+      {{at(38, u(2)), at(37, u(0))}, "scopes.opener_invocation: 2 has opened two scopes"},
+      {{at(39, most)},
+       "scopes[1].late: 9223372036854775809 is more than 9223372036854775808, the most that a counter may "
+       "have "
+       "come to"},
+      {{at(40, u(2))}, "scopes[1].cancelled: 2 is more than 1, which a flag is at most"},
+      {{at(41, head(0))}, "scopes[1].joins: a scope has a join"},
+      {{at(41, head(100))}, "scopes[1].joins: more items than bytes left"},
+      {{at(16, head(3))}, "scopes[0].joins: an array of 3 instead of 4"},
+      {{at(17, u(9))}, "scopes[0].joins.step: index 9, and there are only 9 steps"},
+      {{at(29, u(4))}, "scopes[0].joins: step 4 is there twice", 15},
+      {{at(18, u(2))}, "scopes[0].joins.closed: 2 is more than 1, which a flag is at most"},
+      {{at(18, u(1))}, "scopes[0].joins.due: a join that is closed has none", 19},
+      {{at(44, u(1))}, "scopes[1].joins.groups: a join that is closed has none", 46},
+      {{at(19, i(INT64_MAX))}, "scopes[0].joins.due: 9223372036854775807 is no number of milliseconds"},
+      {{at(19, i(INT64_MIN))}, "scopes[0].joins.due: -9223372036854775808 is no number of milliseconds"},
+      {{at(19, t("x"))}, "scopes[0].joins.due: expected an integer, found text"},
+      {{at(21, head(4))}, "scopes[0].joins.groups: an array of 4 instead of 3"},
+      {{at(48, t(""))}, "scopes[1].joins.groups.correlation: empty"},
+      {{at(48, t(kLongName))}, "scopes[1].joins.groups.correlation: 1025 bytes, and a name has at most 1024"},
+      {{at(55, t("a"))}, "scopes[1].joins.groups: two have one correlation", 46},
+      {{at(49, u(1))},
+       "scopes[1].joins.groups.arrivals: a group has some until it is given, and then none",
+       50},
+      {{at(56, u(0))},
+       "scopes[1].joins.groups.arrivals: a group has some until it is given, and then none",
+       57},
+      {{at(49, u(2))}, "scopes[1].joins.groups.given: 2 is more than 1, which a flag is at most"},
+      {{at(25, head(3))}, "scopes[0].joins.groups.arrivals: an array of 3 instead of 2"},
+      {{at(26, u(4))}, "scopes[0].joins.groups.arrivals.event: index 4, and there are only 4 events"},
+      {{at(27, u(10))}, "scopes[0].joins.groups.arrivals.origin: 10 is more than 9, event_id_last"},
+  });
+  // Those that were given, before the others, and not by their correlations.
+  ScopesDocument order;
+  std::vector<std::string>& pieces = order.pieces[kScopes];
+  std::rotate(pieces.begin() + 47, pieces.begin() + 54, pieces.end());
+  order.put();
+  EXPECT_EQ(decode(order.bytes()).error()->message,
+            "scopes[1].joins.groups: does not come after the one before it");
+  EXPECT_EQ(decode(order.bytes()).error()->offset, order.offset_of(kScopes, 51));
+  ScopesDocument unsorted;
+  unsorted.pieces[kScopes][46] = head(3);
+  for (const std::string& piece : {head(3), t("aa"), u(1), head(0)})
+    unsorted.pieces[kScopes].push_back(piece);
+  unsorted.put();
+  EXPECT_EQ(decode(unsorted.bytes()).error()->message,
+            "scopes[1].joins.groups: does not come after the one before it");
+  EXPECT_EQ(decode(unsorted.bytes()).error()->offset, unsorted.offset_of(kScopes, 58));
+}
+
+TEST(Snapshot, FaultsOfWhatIsInScopesAreNamed) {
+  const auto at = [](size_t piece, const std::string& now) { return Piece{kMembers, piece, now}; };
+  const auto given = [](size_t piece, const std::string& now) { return Piece{kDelivered, piece, now}; };
+  expect_faults(std::vector<HostileScopes>{
+      {{at(3, head(0))}, "members: a section that is there is not empty"},
+      {{at(3, head(1000))}, "members: more items than bytes left"},
+      {{at(4, head(3))}, "members[0]: an array of 3 instead of 4"},
+      {{at(5, u(3))}, "members[0].kind: 3 is more than 2, the last kind"},
+      {{at(6, u(5))}, "members[0].id: 5 is not there, or not once"},
+      {{at(6, t("3"))}, "members[0].id: expected an unsigned integer, found text"},
+      {{at(6, u(1)), at(5, u(1))}, "members[0].id: 1 is not there, or not once"},
+      {{at(6, u(1)), at(5, u(2))}, "members[0].id: 1 is not there, or not once"},
+      {{at(7, u(3))}, "members[0].scope: 3 is the id of no scope"},
+      {{at(7, u(0))}, "members[0].scope: 0 is the id of no scope"},
+      {{at(7, u(UINT64_MAX))}, "members[0].scope: 18446744073709551615 is the id of no scope"},
+      {{at(8, u(10))}, "members[0].origin: 10 is more than 9, event_id_last"},
+      {{given(3, head(0))}, "delivered: a section that is there is not empty"},
+      {{given(4, head(6))}, "delivered[0]: an array of 6 instead of 5"},
+      {{given(5, u(0))}, "delivered[0].id: 0, and they count from 1"},
+      {{given(5, u(10))}, "delivered[0].id: 10 is more than 9, invocation_id_last"},
+      {{given(5, u(5))}, "delivered[0].id: 5 is the id of no invocation in flight or queued"},
+      {{given(6, u(0))}, "delivered[0].reason: 0, and they count from 1"},
+      {{given(6, u(5))}, "delivered[0].reason: 5 is more than 4, the last reason"},
+      {{given(7, u(uint64_t{1} << 32))}, "delivered[0].wanted: 4294967296 is more than 4294967295, 32 bits"},
+      {{given(8, u(0))}, "delivered[0].scope: 0, and they count from 1"},
+      {{given(8, u(6))}, "delivered[0].scope: 6 is more than 5, id_last"},
+      {{given(9, head(99))}, "delivered[0].events: more items than bytes left"},
+      {{given(10, u(4))}, "delivered[0].events: index 4, and there are only 4 events"},
+  });
+  // The same twice, and without scopes.
+  for (const auto& [key, item, message] :
+       {std::tuple(kMembers, std::pair<size_t, size_t>(4, 9),
+                   "members[1]: does not come after the one before it, by kind and id"),
+        std::tuple(kDelivered, std::pair<size_t, size_t>(4, 11),
+                   "delivered[1].id: 4 does not come after 4 before it")}) {
+    ScopesDocument twice;
+    std::vector<std::string>& pieces = twice.pieces[key];
+    pieces[3] = head(2);
+    const std::vector<std::string> again(pieces.begin() + static_cast<ptrdiff_t>(item.first),
+                                         pieces.begin() + static_cast<ptrdiff_t>(item.second));
+    pieces.insert(pieces.end(), again.begin(), again.end());
+    twice.put();
+    EXPECT_EQ(decode(twice.bytes()).error()->message, message);
+    EXPECT_EQ(decode(twice.bytes()).error()->offset,
+              twice.offset_of(key, item.second + (key == kDelivered ? 1 : 0)));
+  }
+  ScopesDocument without;
+  without.pieces[kScopes].clear();
+  without.put();
+  EXPECT_EQ(decode(without.bytes()).error()->message, "members[0].scope: 2 is the id of no scope");
+  without.pieces[kMembers].clear();
+  without.put();
+  EXPECT_EQ(decode(without.bytes()).error()->message, "delivered[0].scope: 3 is more than 0, id_last");
+  // An event that is delayed more than once belongs nowhere.
+  ScopesDocument delayed;
+  delayed.fields[19] = a({a({u(1), u(0), kNil}), a({u(2), u(0), kNil})});
+  delayed.pieces[kMembers][5] = u(1);
+  delayed.pieces[kMembers][6] = u(1);
+  delayed.put();
+  EXPECT_EQ(decode(delayed.bytes()).error()->message, "members[0].id: 1 is not there, or not once");
+}
+
+// Nobody would ever close it.
+TEST(Snapshot, AScopeInWhichNothingIsLeftIsRefused) {
+  ScopesDocument empty;
+  empty.pieces[kMembers].clear();
+  empty.put();
+  EXPECT_EQ(decode(empty.bytes()).error()->message, "scopes[1]: nothing is left in it");
+  EXPECT_EQ(decode(empty.bytes()).error()->offset, empty.offset_of(kScopes, 33));
+  // The outer one is open, and the inner one is closed and no more counts in it.
+  ScopesDocument outer;
+  outer.pieces[kScopes][12] = u(0);
+  outer.pieces[kScopes][44] = u(1);
+  outer.pieces[kScopes][46] = head(0);
+  outer.pieces[kScopes].resize(47);
+  outer.fields[13] = a({a({u(1), t("T"), t("1"), kNil, kNil}), a({u(2), t("Done"), t("1"), kNil, kNil}),
+                        a({u(4), t("Won"), t("1"), kNil, kNil})});
+  outer.fields[15] = a({a({u(3), u(1), u(0), u(1), b("")}), a({u(4), u(7), u(2), u(1), b("")})});
+  outer.pieces[kDelivered][10] = u(2);
+  outer.put();
+  EXPECT_EQ(decode(outer.bytes()).error()->message, "scopes[0]: nothing is left in it");
+  EXPECT_EQ(decode(outer.bytes()).error()->offset, outer.offset_of(kScopes, 7));
+  // With its opener it is sound; and closed itself, it stays for what is inside.
+  outer.pieces[kScopes][12] = u(2);
+  outer.put();
+  EXPECT_EQ(snapshot(*restored(outer.bytes(), samples::joined_workflow(Hosting::all))), outer.bytes());
+}
+
+TEST(Snapshot, CountersOfScopesLeaveRoomForARunThatGoesOn) {
+  for (const auto& [piece, most, name] : {std::tuple(4, kCounterMax / 2, "scopes.id_last"),
+                                          std::tuple(5, uint64_t{kElapsedMsRoom}, "scopes.elapsed"),
+                                          std::tuple(39, kCounterMax / 2, "scopes[1].late")}) {
+    for (const uint64_t value : {most, most + 1}) {
+      ScopesDocument document;
+      document.pieces[kScopes][static_cast<size_t>(piece)] = u(value);
+      document.put();
+      RunState state;
+      const Ref<Error> error =
+          samples::restore(decoded(document.bytes()), samples::joined_workflow(Hosting::all), false, state);
+      EXPECT_EQ(static_cast<bool>(error), value > most) << name;
+      if (!error) continue;
+      EXPECT_EQ(error->status, Status::snapshot_invalid);
+      EXPECT_EQ(error->message, std::string(name) + ": " + std::to_string(value) +
+                                    " leaves no room for a run that goes on; it may be " +
+                                    std::to_string(most) + " at most");
+      EXPECT_FALSE(state.workflow);
+    }
+  }
+}
+
+// Of whatever is wrong with the joins of this workflow, the join is named.
+TEST(Snapshot, ScopesOfOtherJoinsAreRefusedByName) {
+  const std::string taken = ScopesDocument().bytes();
+  const Ref<Workflow> all = samples::joined_workflow(Hosting::all);
+  const auto changed = [&](size_t step, const std::function<void(std::optional<JoinDefinition>&)>& change) {
+    std::vector<StepDefinition> steps = all->steps();
+    change(steps[step].join);
+    return samples::build("joined", steps);
+  };
+  constexpr size_t kCount = 5;
+  constexpr size_t kGroup = 6;
+  constexpr size_t kWon = 7;
+  const Ref<Workflow> without = changed(kCount, [](auto& join) { join.reset(); });
+  const Ref<Workflow> of_another = changed(kGroup, [](auto& join) { join->of = "work"; });
+  const Ref<Workflow> together = changed(kGroup, [](auto& join) { join->by_event = false; });
+  const Ref<Workflow> apart = changed(4, [](auto& join) { join->by_event = true; });
+  const Ref<Workflow> not_won = changed(kWon, [](auto& join) { join.reset(); });
+  for (const bool allow : {false, true}) {
+    EXPECT_EQ(refusal(taken, without, allow),
+              "the snapshot of workflow 'joined' has scope 1 of step 'split' open, which step 'count' joins: "
+              "in this "
+              "workflow, it does not");
+    EXPECT_EQ(refusal(taken, of_another, allow),
+              "the snapshot of workflow 'joined' has scope 2 of step 'open' open, which step 'group' joins: "
+              "in this "
+              "workflow, it does not");
+    EXPECT_EQ(refusal(taken, together, allow),
+              "the snapshot of workflow 'joined' has groups of join 'group' for each correlation of the "
+              "events: in this "
+              "workflow, it takes them together");
+    EXPECT_EQ(refusal(taken, not_won, allow),
+              "the snapshot of workflow 'joined' has an invocation of join 'won', which is no join in this "
+              "workflow");
+    // Events without a correlation are a group too.
+    EXPECT_EQ(refusal(taken, apart, allow), "restored");
+  }
+  // What arrived is of the correlation that the group is said to have.
+  ScopesDocument wrong;
+  wrong.pieces[kScopes][48] = t("x");
+  wrong.pieces[kScopes][55] = t("y");
+  wrong.put();
+  EXPECT_EQ(refusal(wrong.bytes(), all, false),
+            "the snapshot of workflow 'joined' has groups of join 'group' of events of any correlation: in "
+            "this workflow, "
+            "it tells them apart");
+  // A join that was not there when the scope was opened.
+  const Ref<Workflow> one_more = changed(8, [](auto& join) { join = JoinDefinition{.of = "open"}; });
+  EXPECT_EQ(refusal(taken, one_more, false),
+            "the snapshot of workflow 'joined' has scope 2 of step 'open' open, which has other joins in "
+            "this workflow; "
+            "set allow_changed_workflow to resume it all the same");
+  expect_goes_on(Driver(restored(taken, one_more, true)));
 }
 
 // A document that claims the fingerprint and has other steps was altered.
