@@ -103,7 +103,8 @@ class Call final : public Object {
     AnswerCallbacks on_answer;  // the logarithm of the number of open questions of this call
     Signal signal;
     Ref<Group> group;                   // of a join, once somebody has asked
-    std::vector<const Event*> arrived;  // of that
+    Ref<Group> collected;               // what it has collected last
+    std::vector<const Event*> arrived;  // of that, or of the join
   };
 
  private:

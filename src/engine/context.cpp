@@ -275,27 +275,25 @@ Result<Status> Context::ask(const Asking& asking, std::unique_ptr<PendingCallbac
 // Null: the step is no join.
 Ref<Error> Context::need_group(const Group*& group) {
   group = nullptr;
-  if (call_.cold_ && call_.cold_->group) {
-    group = call_.cold_->group.get();
-    return nullptr;
-  }
   if (!call_.step_->join) return nullptr;
-  if (Ref<Error> error = check_open()) return error;
-  Ref<Group> found = run().find_group(call_);
-  if (!found) return check_open();
-  show_group(std::move(found));
-  group = call_.cold_->group.get();
+  Call::ColdState& cold = run().cold_state(call_);
+  if (!cold.group) {
+    if (Ref<Error> error = check_open()) return error;
+    Ref<Group> found = run().find_group(call_);
+    if (!found) return check_open();
+    if (!cold.collected) show_group(*found);
+    cold.group = std::move(found);
+  }
+  group = cold.group.get();
   return nullptr;
 }
 
 // From now on, these are the events of the context.
-void Context::show_group(Ref<Group> group) {
-  Call::ColdState& cold = run().cold_state(call_);
+void Context::show_group(const Group& group) {
   std::vector<const Event*> arrived;
-  arrived.reserve(group->arrived.size());
-  for (const Group::Arrival& arrival : group->arrived) arrived.push_back(arrival.event.get());
-  cold.arrived = std::move(arrived);
-  cold.group = std::move(group);
+  arrived.reserve(group.arrived.size());
+  for (const Group::Arrival& arrival : group.arrived) arrived.push_back(arrival.event.get());
+  run().cold_state(call_).arrived = std::move(arrived);
 }
 
 Result<Status> Context::collect(std::string_view key, std::span<const Wanted> wanted) {
@@ -313,15 +311,17 @@ Result<Status> Context::collect(std::string_view key, std::span<const Wanted> wa
     call_.cold_->collects = true;
     return Status::pending;
   }
-  show_group(std::move(collecting.group));
+  show_group(*collecting.group);
+  call_.cold_->collected = std::move(collecting.group);
   return Status::ok;
 }
 
 Ref<Error> Context::events(const Event* const*& first, size_t& count) {
   const Group* group = nullptr;
   if (Ref<Error> error = need_group(group)) return error;
-  first = group == nullptr ? &call_.event_ : call_.cold_->arrived.data();
-  count = group == nullptr ? 1 : call_.cold_->arrived.size();
+  const bool is_one = group == nullptr && !(call_.cold_ && call_.cold_->collected);
+  first = is_one ? &call_.event_ : call_.cold_->arrived.data();
+  count = is_one ? 1 : call_.cold_->arrived.size();
   return nullptr;
 }
 

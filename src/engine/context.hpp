@@ -70,7 +70,7 @@ class Context {
   };
   Run& run() const noexcept { return call_.run(); }
   Ref<Error> need_group(const Group*& group);
-  void show_group(Ref<Group> group);
+  void show_group(const Group& group);
   Ref<Error> outputs_full(std::string_view type) const;
   Ref<Error> emit_output(Output output, const Sending& sending, bool at_once);
   uint64_t identity_of_send(const Output& output, std::string_view target) noexcept;

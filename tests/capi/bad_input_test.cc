@@ -165,6 +165,7 @@ TextIs text_is(const std::string& function, const std::string& parameter) {
   if (parameter == "text" || parameter == "json") return TextIs::json;
   if (parameter == "data") return TextIs::bytes;
   if (parameter == "feature") return TextIs::feature;
+  if (function == "blazen_context_collect") return TextIs::label;  // its key may be empty
   if (parameter == "codec" || parameter == "label" || parameter == "prefix" || parameter == "message")
     return TextIs::label;
   static const std::set<std::string> names = {"name", "accepts", "step", "type", "key", "request_id"};
@@ -545,6 +546,7 @@ const std::vector<Row>& table() {
       ROW(blazen_context_events),
       ROW(blazen_join_info_init),
       ROW(blazen_context_join_info),
+      ROW(blazen_context_collect),
       ROW(blazen_context_scope_id),
       ROW(blazen_context_emit),
       ROW(blazen_context_emit_json),

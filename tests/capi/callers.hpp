@@ -595,6 +595,27 @@ inline const Row kRows[] = {
        on_ready(h);
      },
      [](Holder& h) { return publish(h.context(), nullptr); }},
+    {"context_collect",
+     [](Holder& h) {  // the body is called again, and does something else in the same place
+       h.begin = [](Holder&, blazen_context* context, const blazen_event*, blazen_error** error) {
+         const blazen_status status = publish(context, error);
+         if (status != BLAZEN_OK) return status;
+         blazen_question question = BLAZEN_QUESTION_INIT;
+         question.request_id = "q";
+         question.request_id_length = 1;
+         blazen_value* answer = nullptr;
+         return blazen_context_ask(context, &question, &answer, error);
+       };
+       start(h);
+       h.begin = defer;
+       OK(blazen_run_respond(h.run, BLAZEN_TEXT("q"), nullptr, error));
+       turn(h);
+       subscribe(h);
+       on_ready(h);
+     },
+     [](Holder& h) {
+       return blazen_context_collect(h.context(), BLAZEN_TEXT("k"), nullptr, nullptr, nullptr, 0, nullptr);
+     }},
     {"context_progress",
      [](Holder& h) {
        start_deferred(h);

@@ -1463,6 +1463,7 @@ blazen_status win(void* user_data, blazen_context* context, const blazen_event*,
   REQUIRE(events[count - 1] == blazen_context_event(context), 0);
   REQUIRE((info.reason == BLAZEN_JOIN_REASON_NONE) == (user_data != nullptr), info.reason);
   REQUIRE(blazen_context_scope_id(context) == 1 || faults.fired.load(), 0);
+  STEP_MUST(blazen_context_collect(context, BLAZEN_TEXT("wins"), nullptr, nullptr, nullptr, 0, error));
   STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("Won"), nullptr, error));
   return BLAZEN_OK;
 }

@@ -238,7 +238,9 @@ def check_own_word(name, word, pointers):
         yield "own: `?` is about what is given, not about what is returned"
     if word == "out" and name != "return" and kind.startswith("const") and kind.count("*") == 1:
         yield f"own: {name} is const, so it cannot be out"
-    if name != "return" and kind.count("*") == 2 and word != "out":
+    # An array of texts is given, not taken.
+    is_array = re.fullmatch(r"const char ?\* ?const ?\*", kind.strip()) is not None
+    if name != "return" and kind.count("*") == 2 and not is_array and word != "out":
         yield f"own: {name} is a place for an output, so it has to be out"
     if name == "return" and word in ("in", "keep"):
         yield f"own: what is returned is out or borrowed, not '{word}'"

@@ -91,6 +91,7 @@ TEST_P(Collecting, AnEmptyListIsWholeAtOnce) {
     EXPECT_EQ(ctx.collect("k", {{"Other", 0}}), BLAZEN_OK);
     EXPECT_EQ(ctx.collect("k", {{BLAZEN_START_EVENT, 1}}), BLAZEN_OK);
     EXPECT_EQ(ctx.events(), "7");
+    EXPECT_EQ(ctx.joined().reason, BLAZEN_JOIN_REASON_NONE);  // it is no join, whatever it collects
     return ctx.stop();
   });
   EXPECT_EQ(run_to_end(engine, spec, "7").text(), "5 json null");

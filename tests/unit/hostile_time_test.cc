@@ -230,9 +230,10 @@ struct Scoped {
     put(a({t("split"), t("work"), t("check"), t("remote"), t("join")}),
         a({t("split"), t("work"), t("open"), t("race"), t("join"), t("count"), t("group"), t("won"),
            t("remote")}));
-    text[4] = static_cast<char>(text[4] + (members.empty() ? 1 : 2));  // the number of keys
-    text += u(35) + a({t("0.2.0"), u(1), a({u(uint64_t{1} << 60), u(0), scopes})});
+    text[4] = static_cast<char>(text[4] + (members.empty() ? 2 : 3));  // the number of keys
+    text += u(35) + a({t("0.2.0"), u(1), a({u(uint64_t{1} << 60), scopes})});
     if (!members.empty()) text += u(36) + a({t("0.2.0"), u(1), members});
+    text += u(40) + a({t("0.2.0"), u(1), a({u(0), u(0)})});
     return text;
   }
 };

@@ -1436,6 +1436,7 @@ TEST(Snapshot, ANewerFormatIsToldWithBothVersions) {
 constexpr uint64_t kScopes = 35;
 constexpr uint64_t kMembers = 36;
 constexpr uint64_t kDelivered = 37;
+constexpr uint64_t kCounter = 40;
 
 // A run of the workflow of the samples with scopes: split (2) in flight has opened scope 1, and something of that has
 // opened scope 2, in which work (3) is queued; won (4) is invoked with what a scope had that is gone. The sections in
@@ -1455,7 +1456,7 @@ struct ScopesDocument : Document {
         a({event(1, "T", kNil), event(2, "Done", kNil), event(3, "Item", t("a")), event(4, "Won", kNil)});
     fields[15] = a({a({u(3), u(1), u(0), u(1), b("")}), a({u(4), u(7), u(3), u(1), b("")})});
     pieces[kScopes] = {
-        head_of(3), t("0.2.0"), u(1), head_of(3), u(5), u(7), head_of(2),
+        head_of(3), t("0.2.0"), u(1), head_of(2), u(5), "", head_of(2),
         // 7: a scope: id, parent, origin, opener, who has opened it, late, cancelled, joins
         head_of(8), u(1), u(0), u(0), u(0), u(2), u(0), u(0), head_of(2),
         // 16: a join: step, closed, due, groups; 21: a group: correlation, given, arrivals: event, origin
@@ -1475,6 +1476,8 @@ struct ScopesDocument : Document {
     // 4: id, reason, wanted, scope, events
     pieces[kDelivered] = {head_of(3), t("0.2.0"), u(1), head_of(1), head_of(5), u(4),
                           u(2),       u(1),       u(3), head_of(1), u(3)};
+    // 4: elapsed, date
+    pieces[kCounter] = {head_of(3), t("0.2.0"), u(1), head_of(2), u(7), u(1000)};
     put();
   }
   static std::string head_of(uint64_t count) { return a_head(count); }
@@ -1606,7 +1609,7 @@ TEST(Snapshot, MemoryOfDecodingIsBoundedByItsBytes) {
     ScopesDocument scopes;
     scopes.fields[7] = counters;
     const auto scopes_of = [&](const std::vector<std::string>& content) {
-      scopes.pieces[kScopes] = {head(3), t("0.2.0"), u(1), head(3), u(kCounterMax), u(0)};
+      scopes.pieces[kScopes] = {head(3), t("0.2.0"), u(1), head(2), u(kCounterMax), ""};
       for (const std::string& piece : content) scopes.pieces[kScopes].push_back(piece);
       scopes.put();
       return scopes.bytes();
@@ -1834,15 +1837,17 @@ TEST(Snapshot, FaultsOfScopesAreNamed) {
       {{at(1, t("0.3.0"))}, "section[35]: this section came with 0.2.0, and is required", 2},
       {{at(2, u(0))}, "section[35]: this section came with 0.2.0, and is required"},
       {{at(3, kNil)}, "scopes: expected an array, found null"},
-      {{at(3, two)}, "scopes: an array of 2 instead of 3"},
+      {{at(3, head(3))}, "scopes: an array of 3 instead of 2"},
       {{at(4, kNil)}, "scopes.id_last: expected an unsigned integer, found null"},
       {{at(4, most)},
        "scopes.id_last: 9223372036854775809 is more than 9223372036854775808, the most that a counter may "
        "have "
        "come to"},
       {{at(4, u(1))}, "scopes[1].id: 2 is more than 1, id_last", 34},
-      {{at(5, i(-1))}, "scopes.elapsed: -1 is no number of milliseconds"},
-      {{at(5, i(INT64_MAX))}, "scopes.elapsed: 9223372036854775807 is no number of milliseconds"},
+      {{{kCounter, 3, head(3)}}, "counter: an array of 3 instead of 2"},
+      {{{kCounter, 4, i(-1)}}, "counter.elapsed: -1 is no number of milliseconds"},
+      {{{kCounter, 4, i(INT64_MAX)}}, "counter.elapsed: 9223372036854775807 is no number of milliseconds"},
+      {{{kCounter, 5, i(-1)}}, "counter.date: -1 is no number of milliseconds"},
       {{at(6, u(1))}, "scopes: expected an array, found an unsigned integer"},
       {{at(6, head(1000))}, "scopes: more items than bytes left"},
       {{at(7, head(7))}, "scopes[0]: an array of 7 instead of 8"},
@@ -1997,12 +2002,13 @@ TEST(Snapshot, AScopeInWhichNothingIsLeftIsRefused) {
 }
 
 TEST(Snapshot, CountersOfScopesLeaveRoomForARunThatGoesOn) {
-  for (const auto& [piece, most, name] : {std::tuple(4, kCounterMax / 2, "scopes.id_last"),
-                                          std::tuple(5, uint64_t{kElapsedMsRoom}, "scopes.elapsed"),
-                                          std::tuple(39, kCounterMax / 2, "scopes[1].late")}) {
+  for (const auto& [key, piece, most, name] :
+       {std::tuple(kScopes, 4, kCounterMax / 2, "scopes.id_last"),
+        std::tuple(kCounter, 4, uint64_t{kElapsedMsRoom}, "counter.elapsed"),
+        std::tuple(kScopes, 39, kCounterMax / 2, "scopes[1].late")}) {
     for (const uint64_t value : {most, most + 1}) {
       ScopesDocument document;
-      document.pieces[kScopes][static_cast<size_t>(piece)] = u(value);
+      document.pieces[key][static_cast<size_t>(piece)] = u(value);
       document.put();
       RunState state;
       const Ref<Error> error =
