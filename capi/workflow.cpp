@@ -141,32 +141,6 @@ Ref<Error> read_types(const char* name, const char* const* types, const size_t* 
   return nullptr;
 }
 
-Ref<Error> read_step_options(const blazen_step_options& all, StepDefinition& step) {
-  if (Ref<Error> failure =
-          read_types("options.accepts", all.accepts, all.accept_lengths, all.accept_count, step.accepts))
-    return failure;
-  std::vector<std::string_view> sorted(step.accepts.begin(), step.accepts.end());
-  std::sort(sorted.begin(), sorted.end());
-  if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
-    return invalid("options.accepts: the step accepts one type twice, and would start twice");
-  if (Ref<Error> failure =
-          read_types("options.emits", all.emits, all.emit_lengths, all.emit_count, step.emits))
-    return failure;
-  if (all.atomic != 0 && all.atomic != 1) return invalid("options.atomic is neither 0 nor 1");
-  if (Ref<Error> failure = check_ms("options.timeout_ms", all.timeout_ms, BLAZEN_STEP_TIMEOUT_MS_MAX))
-    return failure;
-  if (all.abandoned != BLAZEN_ABANDONED_KEEPS_PERMIT && all.abandoned != BLAZEN_ABANDONED_FREES_PERMIT)
-    return invalid("options.abandoned is none of the values of blazen_abandoned");
-  if (all.retry != nullptr) {
-    if (Ref<Error> failure = read_retry(all.retry, step.retry)) return failure;
-  }
-  step.concurrency_max = all.max_concurrency;
-  step.atomic = all.atomic != 0;
-  step.timeout_ms = all.timeout_ms;
-  step.abandoned_keeps_permit = all.abandoned == BLAZEN_ABANDONED_KEEPS_PERMIT;
-  return nullptr;
-}
-
 // Whether a number is one of the values of its enum, which begin with 0.
 Ref<Error> check_value(const char* field, int32_t value, int32_t last) {
   if (value >= 0 && value <= last) return nullptr;
@@ -196,9 +170,10 @@ Ref<Error> read_join(const blazen_join_options& all, JoinDefinition& join) {
         "options.at_deadline says that it fails then, and options.deadline_ms is 0: there is none");
   if (Ref<Error> failure = read_flag("cancel_rest", all.cancel_rest, join.cancels_rest)) return failure;
   if (Ref<Error> failure = read_flag("ordered", all.ordered, join.is_ordered)) return failure;
-  if (Ref<Error> failure = check_value("correlation", all.correlation, BLAZEN_JOIN_BY_EVENT)) return failure;
+  if (Ref<Error> failure = check_value("correlation", all.correlation, BLAZEN_JOIN_CORRELATION_BY_EVENT))
+    return failure;
   if (Ref<Error> failure = check_value("empty", all.empty, BLAZEN_JOIN_EMPTY_SKIP)) return failure;
-  if (all.cancel_rest != 0 && all.correlation == BLAZEN_JOIN_BY_EVENT)
+  if (all.cancel_rest != 0 && all.correlation == BLAZEN_JOIN_CORRELATION_BY_EVENT)
     return invalid(
         "options.cancel_rest: a join by event does not cancel the rest, which may be another group's");
   join.of = of;
@@ -206,8 +181,44 @@ Ref<Error> read_join(const blazen_join_options& all, JoinDefinition& join) {
   join.wanted = all.mode == BLAZEN_JOIN_ANY ? 1 : all.n;
   join.deadline_ms = all.deadline_ms;
   join.fails_at_deadline = all.at_deadline == BLAZEN_JOIN_DEADLINE_FAIL;
-  join.by_event = all.correlation == BLAZEN_JOIN_BY_EVENT;
+  join.by_event = all.correlation == BLAZEN_JOIN_CORRELATION_BY_EVENT;
   join.skips_empty = all.empty == BLAZEN_JOIN_EMPTY_SKIP;
+  return nullptr;
+}
+
+Ref<Error> read_step_options(const blazen_step_options& all, StepDefinition& step) {
+  if (Ref<Error> failure =
+          read_types("options.accepts", all.accepts, all.accept_lengths, all.accept_count, step.accepts))
+    return failure;
+  std::vector<std::string_view> sorted(step.accepts.begin(), step.accepts.end());
+  std::sort(sorted.begin(), sorted.end());
+  if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+    return invalid("options.accepts: the step accepts one type twice, and would start twice");
+  if (Ref<Error> failure =
+          read_types("options.emits", all.emits, all.emit_lengths, all.emit_count, step.emits))
+    return failure;
+  if (all.atomic != 0 && all.atomic != 1) return invalid("options.atomic is neither 0 nor 1");
+  if (Ref<Error> failure = check_ms("options.timeout_ms", all.timeout_ms, BLAZEN_STEP_TIMEOUT_MS_MAX))
+    return failure;
+  if (all.abandoned != BLAZEN_ABANDONED_KEEPS_PERMIT && all.abandoned != BLAZEN_ABANDONED_FREES_PERMIT)
+    return invalid("options.abandoned is none of the values of blazen_abandoned");
+  if (all.retry != nullptr) {
+    if (Ref<Error> failure = read_retry(all.retry, step.retry)) return failure;
+  }
+  if (all.join != nullptr) {
+    blazen_join_options how = BLAZEN_JOIN_OPTIONS_INIT;
+    if (Ref<Error> failure = read_options(all.join, how, "options.join")) return failure;
+    if (Ref<Error> failure = read_join(how, step.join.emplace())) {
+      // It names the field as that of the options themselves.
+      constexpr std::string_view kOptions = "options.";
+      return Error::make(failure->status, std::string("options.join.") +
+                                              std::string(failure->message).substr(kOptions.size()));
+    }
+  }
+  step.concurrency_max = all.max_concurrency;
+  step.atomic = all.atomic != 0;
+  step.timeout_ms = all.timeout_ms;
+  step.abandoned_keeps_permit = all.abandoned == BLAZEN_ABANDONED_KEEPS_PERMIT;
   return nullptr;
 }
 

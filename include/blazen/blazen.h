@@ -726,37 +726,6 @@ BLAZEN_API blazen_status blazen_workflow_builder_step_atomic(blazen_workflow_bui
  * step_name, invocation_id, attempt, is_cancelled).
  * [own: user_data borrow the workflow, context borrow this call | thread: any | block: no | calls: none | since: 0.2] */
 typedef void (*blazen_step_cancel_fn)(void *user_data, blazen_context *context);
-/** Everything that a step can be told, as the calls blazen_workflow_builder_step_... tell it one by one.
- * [own: none | thread: any | block: no | calls: none | since: 0.2] */
-typedef struct blazen_step_options {
-    size_t struct_size;
-    const char *const *accepts; /**< in?: the event types that start it */
-    const size_t *accept_lengths; /**< in?: of each of them */
-    size_t accept_count;
-    const char *const *emits; /**< in?: the event types that it declares to emit or send */
-    const size_t *emit_lengths; /**< in?: of each of them */
-    size_t emit_count;
-    uint32_t max_concurrency;
-    int32_t atomic;
-    int64_t timeout_ms;
-    const blazen_retry_options *retry; /**< in?: NULL: it is not tried again */
-    blazen_abandoned abandoned;
-    blazen_step_cancel_fn cancelled; /**< NULL: its bodies ask blazen_context_is_cancelled */
-} blazen_step_options;
-/** Its beginning: `blazen_step_options x = BLAZEN_STEP_OPTIONS_INIT;`.
- * [own: none | thread: any | block: no | calls: none | since: 0.2] */
-#define BLAZEN_STEP_OPTIONS_INIT \
-    { sizeof(blazen_step_options), NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, 0, NULL }
-/** Sets struct_size (give sizeof *options) and the defaults.
- * [own: options out | thread: any | block: no | calls: none | since: 0.2] */
-BLAZEN_API void blazen_step_options_init(blazen_step_options *options, size_t struct_size);
-/** blazen_workflow_builder_add_step in general. options may be NULL: what starts it is told by _step_accepts then. Where it is
- * refused, no step was added.
- * [own: builder in, name in, options in?, user_data keep? | thread: any | block: no | calls: drop | since: 0.2] */
-BLAZEN_API blazen_status blazen_workflow_builder_add_step_with(blazen_workflow_builder *builder, const char *name,
-                                                               size_t name_length, const blazen_step_options *options,
-                                                               blazen_step_fn body, void *user_data,
-                                                               blazen_drop_fn drop, blazen_error **error);
 /** When a join is invoked.
  * [own: none | thread: any | block: no | calls: none | since: 0.2] */
 typedef int32_t blazen_join_mode;
@@ -791,8 +760,8 @@ typedef int32_t blazen_join_correlation;
 /** The values of blazen_join_correlation.
  * [own: none | thread: any | block: no | calls: none | since: 0.2] */
 enum {
-    BLAZEN_JOIN_TOGETHER = 0, /**< all of the scope */
-    BLAZEN_JOIN_BY_EVENT = 1  /**< those of one correlation of the event: one group, and one invocation, for each */
+    BLAZEN_JOIN_CORRELATION_NONE = 0, /**< all of the scope */
+    BLAZEN_JOIN_CORRELATION_BY_EVENT = 1  /**< those of one correlation of the event: one group, and one invocation, for each */
 };
 /** How a step joins.
  * [own: none | thread: any | block: no | calls: none | since: 0.2] */
@@ -818,6 +787,38 @@ typedef struct blazen_join_options {
 /** Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | calls: none | since: 0.2] */
 BLAZEN_API void blazen_join_options_init(blazen_join_options *options, size_t struct_size);
+/** Everything that a step can be told, as the calls blazen_workflow_builder_step_... tell it one by one.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_step_options {
+    size_t struct_size;
+    const char *const *accepts; /**< in?: the event types that start it */
+    const size_t *accept_lengths; /**< in?: of each of them */
+    size_t accept_count;
+    const char *const *emits; /**< in?: the event types that it declares to emit or send */
+    const size_t *emit_lengths; /**< in?: of each of them */
+    size_t emit_count;
+    uint32_t max_concurrency;
+    int32_t atomic;
+    int64_t timeout_ms;
+    const blazen_retry_options *retry; /**< in?: NULL: it is not tried again */
+    blazen_abandoned abandoned;
+    blazen_step_cancel_fn cancelled; /**< NULL: its bodies ask blazen_context_is_cancelled */
+    const blazen_join_options *join; /**< in?: NULL: it is no join */
+} blazen_step_options;
+/** Its beginning: `blazen_step_options x = BLAZEN_STEP_OPTIONS_INIT;`.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_STEP_OPTIONS_INIT \
+    { sizeof(blazen_step_options), NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, 0, NULL, NULL }
+/** Sets struct_size (give sizeof *options) and the defaults.
+ * [own: options out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API void blazen_step_options_init(blazen_step_options *options, size_t struct_size);
+/** blazen_workflow_builder_add_step in general. options may be NULL: what starts it is told by _step_accepts then. Where it is
+ * refused, no step was added.
+ * [own: builder in, name in, options in?, user_data keep? | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_workflow_builder_add_step_with(blazen_workflow_builder *builder, const char *name,
+                                                               size_t name_length, const blazen_step_options *options,
+                                                               blazen_step_fn body, void *user_data,
+                                                               blazen_drop_fn drop, blazen_error **error);
 /** Makes a step a join: it takes what has come of one invocation of another step, its opener (options->of), all at once,
  * whatever became of it on the way. Nobody counts. Each invocation of the opener opens a scope, with its first send or when
  * it is done: what it sends and emits belongs to that, and so does what comes of it, until a join takes it; a scope that is
@@ -1426,7 +1427,8 @@ BLAZEN_API blazen_status blazen_run_respond_early(blazen_run *run, const char *r
                                                   blazen_value *answer, blazen_error **error);
 /** Withdraws an open question: nobody needs to answer it any more. The body that asked it is called again, and there
  * blazen_context_ask answers BLAZEN_ERROR_CANCELLED; its `answered` is called with an answer of NULL. Of one that an event
- * asked, nothing is left. For an id that is not open, it answers BLAZEN_ERROR_NOT_FOUND, and nothing has changed.
+ * asked, nothing is left. For an id that is not open, it answers BLAZEN_ERROR_NOT_FOUND, and after the end of the run
+ * BLAZEN_ERROR_CANCELLED; nothing has changed then.
  * [own: run in, request_id in | thread: any | block: no | calls: host | since: 0.2] */
 BLAZEN_API blazen_status blazen_run_withdraw_question(blazen_run *run, const char *request_id, size_t request_id_length,
                                                       blazen_error **error);

@@ -537,7 +537,7 @@ inline double floor_of_shuffled(uint64_t count) {
       return status;
     };
     return GrowthJoin(emits(kLink, 1), open, emits(kLink, 0),
-                      [](blazen_join_options& how) { how.correlation = BLAZEN_JOIN_BY_EVENT; })
+                      [](blazen_join_options& how) { how.correlation = BLAZEN_JOIN_CORRELATION_BY_EVENT; })
         .run();
   }
   // Scopes whose time is up in one moment.

@@ -1459,7 +1459,7 @@ TEST_F(BadFields, TheFieldsOfAJoinAreChecked) {
   how.at_deadline = BLAZEN_JOIN_DEADLINE_FAIL;
   is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.at_deadline");
   how.cancel_rest = 1;
-  how.correlation = BLAZEN_JOIN_BY_EVENT;
+  how.correlation = BLAZEN_JOIN_CORRELATION_BY_EVENT;
   is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.cancel_rest");
   refused(BLAZEN_ERROR_NOT_FOUND, "nobody", [&](auto error) {
     return blazen_workflow_builder_step_joins(world.builder, BLAZEN_TEXT("nobody"), &how, error);

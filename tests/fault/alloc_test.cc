@@ -1527,7 +1527,7 @@ void build_scopes(Life& life, WorkflowHandle& workflow) {
   joins("by event", "group", [](auto& how) {
     how.mode = BLAZEN_JOIN_FIRST_N;
     how.n = 2;
-    how.correlation = BLAZEN_JOIN_BY_EVENT;
+    how.correlation = BLAZEN_JOIN_CORRELATION_BY_EVENT;
   });
   add("in time", "Slowly", win);
   joins("in time", "slow", [](auto& how) {

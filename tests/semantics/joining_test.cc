@@ -687,6 +687,46 @@ TEST(JoinDefinitions, AsManyAsThereCanBeAreBuiltInNoTime) {
   }
 }
 
+TEST(JoinDefinitions, AStepIsAddedAsAJoinAtOnce) {
+  Builder builder;
+  MUST(blazen_workflow_builder_create("w", 1, builder.out(), e));
+  const auto emit_two = [](void*, blazen_context* context, const blazen_event*, blazen_error** error) {
+    const blazen_status status = blazen_context_emit_json(context, "Done", 4, "1", 1, error);
+    return status == BLAZEN_OK ? blazen_context_emit_json(context, "Done", 4, "2", 1, error) : status;
+  };
+  MUST(blazen_workflow_builder_add_step(builder, "start", 5, BLAZEN_TEXT(BLAZEN_START_EVENT), emit_two,
+                                        nullptr, nullptr, e));
+  const Joins how{"start"};
+  blazen_join_options join = how.options();
+  const char* const accepts[] = {"Done"};
+  const size_t lengths[] = {4};
+  blazen_step_options options = BLAZEN_STEP_OPTIONS_INIT;
+  options.accepts = accepts;
+  options.accept_lengths = lengths;
+  options.accept_count = 1;
+  options.join = &join;
+  const auto count = [](void*, blazen_context* context, const blazen_event*, blazen_error** error) {
+    const blazen_event* const* events = nullptr;
+    size_t arrived = 0;
+    const blazen_status status = blazen_context_events(context, &events, &arrived, error);
+    if (status != BLAZEN_OK) return status;
+    const std::string text = std::to_string(arrived);
+    return blazen_context_emit_json(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), text.data(), text.size(), error);
+  };
+  join.mode = 9;
+  Error error;
+  EXPECT_EQ(blazen_workflow_builder_add_step_with(builder, "join", 4, &options, count, nullptr, nullptr,
+                                                  error.out()),
+            BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_TRUE(error.says("options.join.mode")) << error.message();
+  join.mode = BLAZEN_JOIN_ALL;
+  MUST(blazen_workflow_builder_add_step_with(builder, "join", 4, &options, count, nullptr, nullptr, e));
+  Workflow workflow;
+  MUST(blazen_workflow_builder_build(builder, workflow.out(), e));
+  Engine engine;
+  EXPECT_EQ(run_to_end(engine, workflow).text(), "5 json 2");
+}
+
 TEST(JoinDefinitions, BadOptionsAreNamed) {
   Builder builder;
   MUST(blazen_workflow_builder_create("w", 1, builder.out(), e));

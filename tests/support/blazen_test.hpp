@@ -476,7 +476,7 @@ struct Joins {
     all.at_deadline = at_deadline;
     all.cancel_rest = cancel_rest ? 1 : 0;
     all.ordered = ordered ? 1 : 0;
-    all.correlation = by_event ? BLAZEN_JOIN_BY_EVENT : BLAZEN_JOIN_TOGETHER;
+    all.correlation = by_event ? BLAZEN_JOIN_CORRELATION_BY_EVENT : BLAZEN_JOIN_CORRELATION_NONE;
     all.empty = skip_empty ? BLAZEN_JOIN_EMPTY_SKIP : BLAZEN_JOIN_EMPTY_INVOKE;
     return all;
   }
