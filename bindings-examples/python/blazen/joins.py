@@ -23,7 +23,7 @@ from ._c import JoinOptions
 _MODES = {"all": 0, "any": 1, "first_n": 2}
 _AT_DEADLINE = {"give": 0, "fail": 1}
 _EMPTY = {"invoke": 0, "skip": 1}
-_CORRELATIONS = {"together": 0, "by_event": 1}
+_CORRELATIONS = {"none": 0, "by_event": 1}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Join:
     at_deadline  "give": the step is called with what has arrived; "fail": it has failed with Status.STEP_TIMEOUT
     cancel_rest  once it is called, what is left of the scope is cancelled: events, steps, questions
     ordered      ctx.events stand in the order in which the opener sent and returned what they come of; else of arrival
-    correlation  "together": all of the scope; "by_event": one call for each correlation of the events
+    correlation  "none": all of the scope; "by_event": one call for each correlation of the events
     empty        where nothing has arrived: "invoke", with an EMPTY_JOIN_EVENT, or "skip"
     """
 
@@ -49,7 +49,7 @@ class Join:
     at_deadline: str = "give"
     cancel_rest: bool = False
     ordered: bool = False
-    correlation: str = "together"
+    correlation: str = "none"
     empty: str = "invoke"
 
     def options(self):
