@@ -381,7 +381,7 @@ void cancel_invocation(RunState& state, Invocation* invocation, Commands& comman
     // Its body looks at the event yet: until the engine has told it, that is kept.
     cold.cancelled.push_back({invocation->id, call, invocation->began_ms, invocation->event});  // reserved
     if (commands.start == invocation) commands.start = nullptr;  // it was about to begin
-    if (cold.started == invocation) cold.started = nullptr;
+    if (commands.started == invocation) commands.started = nullptr;
     end_execution(state, invocation, step.concurrency_max != 0 && step.abandoned_keeps_permit);
   } else {
     leave_queue(state, invocation);

@@ -218,6 +218,7 @@ struct Commands {
   size_t appended = 0;             // how many of published the stream has taken already
   size_t reported = 0;             // how many of the lifecycle records the stream has taken already
   bool reports = false;            // somebody listens to what happens in the present tick
+  Invocation* started = nullptr;   // by the tick before, while this one is watched
   Invocation* answered = nullptr;  // respond: whose callback gets it
   Ref<Value> replaced;             // the value that a write replaced or removed
 
@@ -247,7 +248,6 @@ struct Commands {
       Ref<Event> event;
     };
     std::vector<CancelledBody> cancelled;
-    Invocation* started = nullptr;  // by the tick before, while this one is watched
     // Invocations that will never run; their nodes die with the run.
     InvocationList dropped;
     InvocationTree<ById> dropped_late;  // to be drained

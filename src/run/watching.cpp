@@ -106,7 +106,7 @@ void put_late(const RunState& state, Commands& commands, size_t others) noexcept
         {completes ? LifecycleRecord::Kind::step_completed : LifecycleRecord::Kind::step_failed, after,
          ended.step, ended.id, ended.attempt, tick.duration_ms, ended.event, nullptr, tick.error});
   }
-  Invocation*& start = commands.cold().started;  // if it is cancelled by this tick, none
+  Invocation*& start = commands.started;  // if it is cancelled by this tick, none
   start = std::exchange(commands.start, nullptr);
   commands.reports = true;
   try {

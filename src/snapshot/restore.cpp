@@ -7,6 +7,7 @@
 
 #include "base/uuid.hpp"
 #include "run/reduce.hpp"
+#include "snapshot/scopes_cut.hpp"
 
 namespace blazen {
 namespace {
