@@ -12,6 +12,14 @@
 namespace blazen {
 
 bool Run::tick(Locked locked, Tick& tick, Commands& commands, Notifications& notifications) noexcept {
+  if (!apply_tick(locked, tick, commands, notifications)) return false;
+  if (seats_) [[unlikely]]
+    settle_pools(locked, tick.dispatches_next, commands, notifications);
+  return true;
+}
+
+inline bool Run::apply_tick(Locked locked, Tick& tick, Commands& commands,
+                            Notifications& notifications) noexcept {
   if (commits_ && !reserve_record(locked, tick)) [[unlikely]]
     return false;
   try {
@@ -145,7 +153,8 @@ void Run::look_at_listeners(Locked locked) noexcept {
     tick.watches = watched;
     change_flag(locked, tick);
   }
-  listeners_.is_observed = watched || listeners_.stream->may_hold() || commits_ != nullptr;
+  listeners_.is_observed =
+      watched || listeners_.stream->may_hold() || commits_ != nullptr || seats_ != nullptr;
   listeners_.watched.store(watched, std::memory_order_relaxed);
 }
 
@@ -156,6 +165,7 @@ void Run::look_at_hold(Locked locked, Notifications& notifications) noexcept {
     Tick tick{Tick::Kind::hold};
     tick.holds = !was_held;
     change_flag(locked, tick);
+    if (seats_) ask_pools(locked, notifications);
   }
   if (!was_held || state().held || startable_now(state()) == 0) return;
   if (waiting_.helpers != 0) wake_helpers(locked);
@@ -237,6 +247,8 @@ void Run::notify(Notifications& notifications) noexcept {
   if (const int64_t due_ms = std::exchange(notifications.due_ms, INT64_MAX); due_ms != INT64_MAX)
     runtime_->arm(*this, due_ms);
   if (std::exchange(notifications.sets_alarm, false)) runtime_->set_alarm();
+  if (is_inherited()) return;
+  if (std::exchange(notifications.hands_out, false)) hand_out();
   if (is_inherited()) return;
   if (std::exchange(notifications.came_back, false)) runtime_->look_at_leaving(*this);
   if (std::exchange(notifications.kept, false)) {

@@ -363,7 +363,7 @@ void cancel_invocation(RunState& state, Invocation* invocation, Commands& comman
     const StepDefinition& step = state.workflow->steps()[invocation->step];
     Call* const call = invocation->journal ? invocation->journal->call : nullptr;
     cold.cancelled.push_back({invocation->id, call, invocation->began_ms});  // reserved
-    end_execution(state, invocation, step.concurrency_max != 0 && step.abandoned_keeps_permit);
+    end_execution(state, invocation, step.needs_permit() && step.abandoned_keeps_permit);
   } else {
     leave_queue(state, invocation);
   }

@@ -76,14 +76,22 @@ class RunDescription {
     Ref<Event> event;
     int64_t due_in_ms;
   };
+  // Of a pool.
+  struct PoolPart {
+    uint64_t permits = 0;          // that the run has
+    uint64_t waiting = 0;          // invocations
+    std::vector<StepIndex> steps;  // whose invocations wait
+  };
   using WorkList = std::vector<Work>;
 
   void copy_work(const RunState& state);
   void copy_left(const RunState& state);
+  void copy_pools(const RunState& state);
   static void put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,
                        const WorkList& list, const char* ms_name);
   void put_abandoned(const Workflow& workflow, JsonWriter& json) const;
   void put_timers(JsonWriter& json) const;
+  void put_pools(const Workflow& workflow, JsonWriter& json) const;
   void put_counters(JsonWriter& json) const;
 
   For whom_;
@@ -100,6 +108,7 @@ class RunDescription {
   std::vector<Timer> timers_;
   QuestionList questions_;
   std::vector<StepIndex> elsewhere_;
+  std::vector<PoolPart> pools_;  // as the workflow numbers them
   uint64_t delayed_count_ = 0;
   uint64_t in_flight_count_ = 0;
   uint64_t abandoned_count_ = 0;
