@@ -454,6 +454,7 @@ const std::vector<Row>& table() {
       ROW(blazen_workflow_builder_step_emits),
       ROW(blazen_workflow_builder_step_max_concurrency),
       ROW(blazen_workflow_builder_step_timeout),
+      ROW(blazen_workflow_builder_step_uses_pool),
       ROW(blazen_workflow_builder_step_abandoned),
       ROW(blazen_retry_options_init),
       ROW(blazen_workflow_builder_step_retry),
@@ -484,6 +485,7 @@ const std::vector<Row>& table() {
       ROW(blazen_runtime_next_timer),
       ROW(blazen_runtime_counters_init),
       ROW(blazen_runtime_count),
+      ROW(blazen_runtime_set_pool),
       ROW(blazen_task_run),
       ROW(blazen_task_cancel),
       ROW(blazen_run_options_init),
@@ -1023,6 +1025,17 @@ TEST_F(BadFields, TimesHaveABound) {
   OK(blazen_workflow_builder_set_timeout(world.builder, BLAZEN_TIME_MS_MAX, error));
   OK(blazen_workflow_builder_step_timeout(world.builder, "ask", 3, BLAZEN_STEP_TIMEOUT_MS_MAX, error));
   OK(blazen_context_retry_after(context, BLAZEN_TIME_MS_MAX, error));
+}
+
+TEST_F(BadFields, APoolHasAPermitAtLeastAndAStepUsesOne) {
+  World world;
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "permits",
+          [&](auto error) { return blazen_runtime_set_pool(world.runtime, BLAZEN_TEXT("pool"), 0, error); });
+  OK(blazen_runtime_set_pool(world.runtime, BLAZEN_TEXT("pool"), UINT32_MAX, error));
+  OK(blazen_workflow_builder_step_uses_pool(world.builder, "ask", 3, BLAZEN_TEXT("pool"), error));
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "step", [&](auto error) {
+    return blazen_workflow_builder_step_uses_pool(world.builder, "ask", 3, BLAZEN_TEXT("other"), error);
+  });
 }
 
 TEST_F(BadFields, ThePolicyOfARetryIsChecked) {
