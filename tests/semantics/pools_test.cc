@@ -706,4 +706,102 @@ TEST(PoolWaiting, AWaitInAPumpMovesOnTheRunsThatHaveThePermits) {
   MUST(blazen_run_wait(a, BLAZEN_FOREVER, nullptr, e));
 }
 
+// ---- many threads ----
+
+// Runs of several workflows share two pools, while other threads make them larger and smaller, pause runs, abort them and
+// close them, and let go of them; and the runtime closes in the middle of it, or when all is done.
+TEST(PoolStress, RunsAndPoolsUnderManyThreads) {
+  NEEDS_THREADS();
+  constexpr int kMost = 4;
+  for (int round = 0; round < 12; ++round) {
+    FakeClock clock;
+    std::atomic<int> now[2] = {0, 0};
+    std::atomic<int> calls{0};
+    std::atomic<bool> is_over{false};
+    const bool closes = round % 2 == 0;
+    {
+      Engine engine(Way::threads_4, &clock);
+      engine.set_pool("pool", 2);
+      engine.set_pool("other", 2);
+      const auto body = [&](int pool, bool asks) -> Body {
+        return [&, pool, asks](Ctx& ctx) -> blazen_status {
+          EXPECT_LE(++now[pool], kMost);
+          ++calls;
+          std::this_thread::yield();
+          const bool fails = ctx.attempt() == 1 && ctx.id() % 5 == 0;
+          const bool defers = ctx.id() % 3 == 0 && !fails && !asks;
+          Invocation later;
+          if (defers) later = ctx.defer();
+          --now[pool];
+          if (fails) return ctx.fail(1, "once more");
+          if (defers) {
+            (void)blazen_invocation_complete(later, nullptr);
+            return BLAZEN_PENDING;
+          }
+          return BLAZEN_OK;
+        };
+      };
+      Spec spec = fan(body(0, false));
+      spec.steps[0].body = std::make_shared<Body>([](Ctx& ctx) {
+        for (int i = 0; i < 8; ++i) ctx.emit(i % 2 == 0 ? "Part" : "Also", std::to_string(i));
+      });
+      spec.steps[1].retry = retries(3);
+      spec.step("also", {"Also"}, body(1, true), 3).uses_pool("other");
+      spec.steps.back().retry = retries(3);
+      const Workflow workflow = spec.build();
+      std::vector<std::thread> threads;
+      std::atomic<int> left{3};
+      for (int thread = 0; thread < 3; ++thread) {
+        threads.emplace_back([&, thread] {
+          for (int i = 0; i < 60; ++i) {
+            RunHandle run;
+            if (blazen_run_create(engine.runtime(), workflow, nullptr, run.out(), nullptr) != BLAZEN_OK)
+              break;
+            if (blazen_run_start(run, nullptr, nullptr) != BLAZEN_OK) break;
+            switch ((i + thread) % 6) {
+              case 0: break;  // goes on without a handle
+              case 1: (void)blazen_run_abort(run, nullptr); break;
+              case 2:
+                (void)blazen_run_pause(run, BLAZEN_PAUSE_NOW, nullptr);
+                std::this_thread::yield();
+                (void)blazen_run_resume_in_place(run, nullptr);
+                (void)blazen_run_wait(run, kPatience_ms, nullptr, nullptr);
+                break;
+              case 3: (void)blazen_run_close(run, nullptr); break;
+              case 4: {
+                Snapshot taken;
+                (void)blazen_run_snapshot(run, taken.out(), nullptr);
+                (void)describe_run(run);
+                break;
+              }
+              default: {
+                const blazen_status status = blazen_run_wait(run, kPatience_ms, nullptr, nullptr);
+                EXPECT_EQ(status, BLAZEN_OK) << describe_run(run).dump();
+              }
+            }
+          }
+          --left;
+        });
+      }
+      threads.emplace_back([&] {
+        for (uint32_t i = 0; !is_over; ++i) {
+          const std::string_view name = i % 2 == 0 ? "pool" : "other";
+          (void)blazen_runtime_set_pool(engine.runtime(), name.data(), name.size(), 1 + i % kMost, nullptr);
+          std::this_thread::yield();
+        }
+      });
+      const auto deadline = std::chrono::steady_clock::now() + kPatience;
+      while (closes ? calls < 100 && left != 0 : left != 0) {
+        ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+        std::this_thread::yield();
+      }
+      if (closes) MUST(blazen_runtime_close(engine.runtime(), e));
+      while (left != 0) std::this_thread::yield();
+      is_over = true;
+      for (std::thread& thread : threads) thread.join();
+    }
+    EXPECT_EQ(now[0] + now[1], 0);
+  }
+}
+
 }  // namespace
