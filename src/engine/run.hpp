@@ -300,6 +300,7 @@ class Run final : public Object, public RunEntry {
     return is_inherited() ? nullptr : list.take();
   }
   bool notify_unforked(Notifications& notifications) noexcept;
+  bool notify_others(Notifications& notifications) noexcept;
   void call_back(Notifications& notifications) noexcept;
   void collect_done(Locked locked, Notifications& notifications) noexcept;
   // Until the callbacks of these notifications are back, somebody has the run.

@@ -248,14 +248,9 @@ void Run::notify(Notifications& notifications) noexcept {
     runtime_->arm(*this, due_ms);
   if (std::exchange(notifications.sets_alarm, false)) runtime_->set_alarm();
   if (is_inherited()) return;
-  if (std::exchange(notifications.hands_out, false)) hand_out();
-  if (is_inherited()) return;
-  if (std::exchange(notifications.came_back, false)) runtime_->look_at_leaving(*this);
-  if (std::exchange(notifications.kept, false)) {
-    runtime_->executor().replace_hands();
-    if (runtime_->log().hears(LogLevel::info)) tell_kept();
-    if (is_inherited()) return;
-  }
+  if ((notifications.came_back | notifications.kept | notifications.hands_out) &&
+      !notify_others(notifications))
+    return;
   if (notifications.log_record.what != nullptr) write_log_record(std::exchange(notifications.log_record, {}));
   if (notifications.is_callback_round || notifications.answered_call || notifications.cancels ||
       !notifications.cancelled.empty() || notifications.cancelled_calls != nullptr)
@@ -280,6 +275,17 @@ void Run::notify(Notifications& notifications) noexcept {
     life_.delisted = true;
     if (std::exchange(life_.owned, false)) let_go();
   }
+}
+
+// What is for the runtime to see to, or for other runs. False: this is a child that was forked in a callback.
+[[gnu::noinline]] bool Run::notify_others(Notifications& notifications) noexcept {
+  if (std::exchange(notifications.hands_out, false)) hand_out();
+  if (is_inherited()) return false;
+  if (std::exchange(notifications.came_back, false)) runtime_->look_at_leaving(*this);
+  if (!std::exchange(notifications.kept, false)) return true;
+  runtime_->executor().replace_hands();
+  if (runtime_->log().hears(LogLevel::info)) tell_kept();
+  return !is_inherited();
 }
 
 // Between two bodies. False: this is a child that was forked in a callback.

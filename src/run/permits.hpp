@@ -209,7 +209,7 @@ class Permitted {
     return contents_ ? std::span<const PoolState>(contents_->pools) : std::span<const PoolState>();
   }
   // Of all pools.
-  uint64_t granted() const noexcept { return contents_->granted; }
+  uint64_t granted() const noexcept { return contents_ ? contents_->granted : 0; }
   // The run gets a permit of this pool.
   void grant(PoolState& pool) noexcept {
     ++pool.granted;

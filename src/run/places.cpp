@@ -59,8 +59,9 @@ namespace {
 
 // Where the interrupted ones of a step stand that have its permit.
 InvocationQueue<ByStart>& interrupted_of(RunState& state, StepIndex step) noexcept {
-  const PoolIndex pool = state.workflow->pool_of(step);
-  return pool == kNoPool ? state.interrupted : state.permitted.pools()[pool].interrupted;
+  const std::unique_ptr<PermitQueues>& queues = state.steps[step].queues;
+  return !queues || queues->pool == kNoPool ? state.interrupted
+                                            : state.permitted.pools()[queues->pool].interrupted;
 }
 
 // A permit has come free: those that were interrupted come first, then the one that has waited longest.
@@ -83,7 +84,7 @@ void hand_on_permit(RunState& state, StepIndex index) noexcept {
 // A body of this step is back, and what it had is free. What a body had that was abandoned by the end of the run,
 // finish() has seen to.
 [[gnu::noinline]] void free_permits(RunState& state, StepIndex step) noexcept {
-  const PoolIndex pool = state.workflow->pool_of(step);
+  const PoolIndex pool = state.steps[step].queues->pool;
   if (pool != kNoPool && (!has_ended(state) || state.workflow->steps()[step].abandoned_keeps_permit))
     --state.permitted.pools()[pool].used;
   if (!has_ended(state)) hand_on_permit(state, step);
@@ -143,14 +144,34 @@ void requeue(RunState& state, Invocation* invocation) noexcept {
 
 namespace {
 
-// Where somebody was interrupted, or needs a permit. Null: nobody can start.
+// Where nobody was interrupted, and no permit of a pool is there.
+Invocation* take_lowest_id(RunState& state) noexcept {
+  if (state.permitted.size() == 0) [[likely]]
+    return state.ready.empty() ? nullptr : state.ready.pop_front();
+  Invocation* routed = state.ready.front();
+  Invocation* permitted = state.permitted.front(state.steps);
+  if (permitted != nullptr && (routed == nullptr || permitted->id < routed->id)) {
+    state.permitted.remove(state.steps, permitted);
+    return permitted;
+  }
+  if (routed != nullptr) state.ready.remove(routed);
+  return routed;
+}
+
+// Where it is started for the first time, it gets its place among those that were started.
+void put_in_flight(RunState& state, Invocation* invocation) noexcept {
+  invocation->start = ++state.start_last;
+  state.in_flight.push_back(invocation);
+}
+
+// The same, of all there are, and in flight. Null: nobody can start.
 [[gnu::noinline]] Invocation* take_startable(RunState& state) noexcept {
   const Startable next = find_startable(state);
   if (next.invocation == nullptr) return nullptr;
   PoolState* const pool = next.pool == kNoPool ? nullptr : &state.permitted.pools()[next.pool];
   if (pool != nullptr) state.permitted.use(*pool);
-  if (next.is_interrupted) {
-    (pool == nullptr ? state.interrupted : pool->interrupted).remove(next.invocation);
+  if (next.is_interrupted) {  // it keeps its place
+    interrupted_of(state, next.invocation->step).remove(next.invocation);
     state.in_flight.insert(next.invocation);
     return next.invocation;
   }
@@ -159,8 +180,7 @@ namespace {
   } else {
     state.permitted.remove(state.steps, next.invocation);
   }
-  next.invocation->start = ++state.start_last;  // an interrupted one keeps its own
-  state.in_flight.push_back(next.invocation);
+  put_in_flight(state, next.invocation);
   return next.invocation;
 }
 
@@ -169,11 +189,10 @@ namespace {
 void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
   if (state.held || state.pause != Pause::none) return;
   Invocation* next = nullptr;
-  if (state.interrupted.empty() && !state.permitted.any()) [[likely]] {
-    if (state.ready.empty()) return;
-    next = state.ready.pop_front();
-    next->start = ++state.start_last;
-    state.in_flight.push_back(next);
+  if (state.interrupted.empty() && state.permitted.granted() == 0) [[likely]] {
+    next = take_lowest_id(state);
+    if (next == nullptr) return;
+    put_in_flight(state, next);
   } else {
     next = take_startable(state);
     if (next == nullptr) return;
@@ -200,7 +219,6 @@ void return_unused(RunState& state) noexcept {
 
 // The run is about to end. Bodies that it abandons keep what they have of pools, or do not, as their steps say.
 void free_abandoned(RunState& state) noexcept {
-  if (!state.permitted.has_pools()) return;
   state.in_flight.walk([&state](const Invocation* item) {
     const PoolIndex pool = state.workflow->pool_of(item->step);
     if (pool != kNoPool && !state.workflow->steps()[item->step].abandoned_keeps_permit)

@@ -118,7 +118,7 @@ void reduce(RunState& state, Tick& tick, Commands& commands) {
   commands.date_ms = tick.date_ms;
   apply(state, tick, commands);
   if (state.scopes) settle_scopes(state, commands);
-  if (state.permitted.any()) return_unused(state);
+  if (state.permitted.has_pools()) return_unused(state);
   if (!traits.may_move) return check(state);  // nothing that the other phases look at has changed
   if (!goes_on(state) || traits.may_settle) settle(state, tick.kind, tick.now_ms, commands);
   if (tick.dispatches_next)

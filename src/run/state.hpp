@@ -148,13 +148,11 @@ struct RunState {
 [[gnu::always_inline]] inline void make_steps(RunState& state) {
   const std::vector<StepDefinition>& definitions = state.workflow->steps();
   state.steps.make(definitions.size());
-  bool has_permits = !state.workflow->pools().empty();
   for (size_t i = 0; i < definitions.size(); ++i) {
     state.steps[i].permits = definitions[i].concurrency_max;
     if (definitions[i].elsewhere() && !state.rare) state.rare = std::make_unique<RareQueues>();
-    has_permits = has_permits || definitions[i].concurrency_max != 0;
   }
-  if (has_permits) make_permits(state);
+  if (state.workflow->needs_permits()) make_permits(state);
 }
 
 // Where there are none, empty ones.

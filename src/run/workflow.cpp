@@ -294,6 +294,7 @@ void Workflow::index_joins() {
 void Workflow::index_pools() {
   std::unordered_map<std::string_view, PoolIndex, TextHash> known;
   for (StepIndex step = 0; step < steps_.size(); ++step) {
+    needs_permits_ = needs_permits_ || steps_[step].needs_permit();
     const std::string& name = steps_[step].pool;
     if (name.empty()) continue;
     if (pools_.empty()) pool_of_.assign(steps_.size(), kNoPool);

@@ -182,6 +182,8 @@ class Workflow final : public Object {
   // Of a join: its place among those of its opener.
   uint32_t join_place(StepIndex step) const noexcept { return join_places_[step]; }
   bool cancels_rest() const noexcept { return cancels_rest_; }
+  // Whether some step needs a permit.
+  bool needs_permits() const noexcept { return needs_permits_; }
   // The pools that steps use, by their numbers.
   const std::vector<PoolUse>& pools() const noexcept { return pools_; }
   // kNoPool: it uses none.
@@ -223,6 +225,7 @@ class Workflow final : public Object {
   size_t acceptors_max_ = 1;
   bool routes_plainly_ = true;
   bool cancels_rest_ = false;
+  bool needs_permits_ = false;
   std::vector<Opener> openers_;
   std::vector<OpenerIndex> opened_by_;  // of each step, as what follows; empty where nothing joins
   std::vector<OpenerIndex> joined_by_;
