@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <ctime>
+#include <deque>
 #include <functional>
 
 #include "bench/shapes.hpp"
@@ -336,6 +337,36 @@ inline double grow_delayed_questions(uint64_t count) {
   return end_s - begin_s;
 }
 
+// Runs that share a pool of four permits: all but four wait at once, each stops with its turn.
+inline double grow_pool_runs(uint64_t count) {
+  std::deque<Invocation> at_work;
+  const auto defer = [&](blazen_context* context, const blazen_event*, blazen_error** error) {
+    blazen_invocation* invocation = nullptr;
+    const blazen_status status = blazen_context_defer(context, &invocation, error);
+    at_work.emplace_back(invocation);
+    return status == BLAZEN_OK ? BLAZEN_PENDING : status;
+  };
+  GrowthWorkflow workflow(emits_jobs(1), defer);
+  check(blazen_workflow_builder_step_uses_pool(workflow.builder(), BLAZEN_TEXT("job"), BLAZEN_TEXT("pool"),
+                                               nullptr));
+  const GrowthRuntime runtime;
+  check(blazen_runtime_set_pool(runtime.get(), BLAZEN_TEXT("pool"), 4, nullptr));
+  std::vector<Run> runs;
+  runs.reserve(count);
+  const double begin_s = thread_s();
+  for (uint64_t i = 0; i < count; ++i) runs.push_back(start_run(runtime.get(), workflow.get()));
+  poll(runtime.get());
+  for (uint64_t i = 0; i < count; ++i) {
+    if (at_work.size() != std::min<uint64_t>(4, count - i)) std::abort();
+    const Invocation done = std::move(at_work.front());
+    at_work.pop_front();
+    check(stop(blazen_invocation_context(done.get()), blazen_invocation_event(done.get()), nullptr));
+    check(blazen_invocation_complete(done.get(), nullptr));
+    poll(runtime.get());
+  }
+  return thread_s() - begin_s;
+}
+
 // Keys of one state, new ones, in the order of their bytes.
 inline double grow_state_new(uint64_t count) {
   const std::vector<std::string> keys = make_keys(count);
@@ -458,6 +489,7 @@ inline constexpr Growth kGrowths[] = {
     {"error_chain", "link", grow_error_chain, 1000},
     {"cancelled_invocations", "invocation", grow_cancelled_invocations, 1000},
     {"delayed_questions", "question", grow_delayed_questions, 1000},
+    {"pool_runs", "run", grow_pool_runs, 1250},
 };
 
 }  // namespace blazen::bench
