@@ -164,7 +164,7 @@ TextIs text_is(const std::string& function, const std::string& parameter) {
   if (parameter == "feature") return TextIs::feature;
   if (parameter == "codec" || parameter == "label" || parameter == "prefix" || parameter == "message")
     return TextIs::label;
-  static const std::set<std::string> names = {"name", "accepts", "step", "type", "key", "request_id"};
+  static const std::set<std::string> names = {"name", "accepts", "step", "type", "key", "request_id", "pool"};
   EXPECT_TRUE(names.contains(parameter)) << function << ": what kind of text is " << parameter << "?";
   return TextIs::name;
 }
@@ -909,8 +909,9 @@ TEST(BadInput, SuccessLeavesTheErrorUntouched) {
       {"blazen_run_respond", BLAZEN_ERROR_NOT_FOUND},  // there is no such question
       {"blazen_run_fail_question", BLAZEN_ERROR_NOT_FOUND},
       {"blazen_run_withdraw_question", BLAZEN_ERROR_NOT_FOUND},
-      {"blazen_run_cancel_invocation", BLAZEN_ERROR_NOT_FOUND},  // nor such an invocation
-      {"blazen_context_ask", BLAZEN_PENDING},                    // and now there is one
+      {"blazen_run_cancel_invocation", BLAZEN_ERROR_NOT_FOUND},    // nor such an invocation
+      {"blazen_context_ask", BLAZEN_PENDING},                      // and now there is one
+      {"blazen_runtime_set_pool", BLAZEN_ERROR_INVALID_ARGUMENT},  // of no permits
       {"blazen_run_send_event", BLAZEN_OK},  // nobody accepts it: the run fails, not the call
   };
   for (const Row& row : table()) {
