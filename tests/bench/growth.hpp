@@ -337,8 +337,8 @@ inline double grow_delayed_questions(uint64_t count) {
   return end_s - begin_s;
 }
 
-// Runs that share a pool of four permits: all but four wait at once, each stops with its turn.
-inline double grow_pool_runs(uint64_t count) {
+// Runs with a body each. Where they share a pool of four permits, all but four wait at once, and each stops with its turn.
+inline double grow_runs(uint64_t count, bool uses_pool) {
   std::deque<Invocation> at_work;
   const auto defer = [&](blazen_context* context, const blazen_event*, blazen_error** error) {
     blazen_invocation* invocation = nullptr;
@@ -347,8 +347,9 @@ inline double grow_pool_runs(uint64_t count) {
     return status == BLAZEN_OK ? BLAZEN_PENDING : status;
   };
   GrowthWorkflow workflow(emits_jobs(1), defer);
-  check(blazen_workflow_builder_step_uses_pool(workflow.builder(), BLAZEN_TEXT("job"), BLAZEN_TEXT("pool"),
-                                               nullptr));
+  if (uses_pool)
+    check(blazen_workflow_builder_step_uses_pool(workflow.builder(), BLAZEN_TEXT("job"), BLAZEN_TEXT("pool"),
+                                                 nullptr));
   const GrowthRuntime runtime;
   check(blazen_runtime_set_pool(runtime.get(), BLAZEN_TEXT("pool"), 4, nullptr));
   std::vector<Run> runs;
@@ -357,7 +358,7 @@ inline double grow_pool_runs(uint64_t count) {
   for (uint64_t i = 0; i < count; ++i) runs.push_back(start_run(runtime.get(), workflow.get()));
   poll(runtime.get());
   for (uint64_t i = 0; i < count; ++i) {
-    if (at_work.size() != std::min<uint64_t>(4, count - i)) std::abort();
+    if (at_work.size() != std::min<uint64_t>(uses_pool ? 4 : count, count - i)) std::abort();
     const Invocation done = std::move(at_work.front());
     at_work.pop_front();
     check(stop(blazen_invocation_context(done.get()), blazen_invocation_event(done.get()), nullptr));
@@ -366,6 +367,10 @@ inline double grow_pool_runs(uint64_t count) {
   }
   return thread_s() - begin_s;
 }
+
+inline double grow_pool_runs(uint64_t count) { return grow_runs(count, true); }
+// So many runs are more than a cache holds: what that costs, they cost without a pool too.
+inline double floor_of_runs(uint64_t count) { return grow_runs(count, false); }
 
 // Keys of one state, new ones, in the order of their bytes.
 inline double grow_state_new(uint64_t count) {
@@ -489,7 +494,7 @@ inline constexpr Growth kGrowths[] = {
     {"error_chain", "link", grow_error_chain, 1000},
     {"cancelled_invocations", "invocation", grow_cancelled_invocations, 1000},
     {"delayed_questions", "question", grow_delayed_questions, 1000},
-    {"pool_runs", "run", grow_pool_runs, 1250},
+    {"pool_runs", "run", grow_pool_runs, 1250, 2, floor_of_runs},
 };
 
 }  // namespace blazen::bench
