@@ -334,6 +334,19 @@ blazen_status blazen_runtime_count(blazen_runtime* runtime, blazen_runtime_count
   });
 }
 
+blazen_status blazen_runtime_set_pool(blazen_runtime* runtime, const char* name, size_t name_length,
+                                      uint32_t permits, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    RuntimeStay object;
+    if (Ref<Error> failure = need_runtime(runtime, object)) return failure;
+    std::string_view pool;
+    if (Ref<Error> failure = need_name("name", name, name_length, pool)) return failure;
+    if (permits == 0) return invalid("permits is 0: nothing that uses the pool could ever run");
+    object->set_pool(pool, permits);
+    return nullptr;
+  });
+}
+
 blazen_status blazen_runtime_descriptor(blazen_runtime* runtime, int32_t* descriptor, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     RuntimeStay object;

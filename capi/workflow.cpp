@@ -386,6 +386,25 @@ blazen_status blazen_workflow_builder_step_max_concurrency(blazen_workflow_build
                      });
 }
 
+blazen_status blazen_workflow_builder_step_uses_pool(blazen_workflow_builder* builder, const char* step,
+                                                     size_t step_length, const char* pool, size_t pool_length,
+                                                     blazen_error** error) {
+  return change_step(
+      builder, step, step_length, error, [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
+        std::string_view name;
+        if (Ref<Error> failure = need_name("pool", pool, pool_length, name)) return failure;
+        if (definition.elsewhere())
+          return Error::make(
+              Status::invalid_argument,
+              "step: '" + definition.name + "' is elsewhere: it has no body to run with a permit");
+        if (!definition.pool.empty())
+          return Error::make(Status::invalid_argument,
+                             "step: '" + definition.name + "' uses pool '" + definition.pool + "' already");
+        definition.pool = name;
+        return nullptr;
+      });
+}
+
 blazen_status blazen_workflow_builder_step_timeout(blazen_workflow_builder* builder, const char* step,
                                                    size_t step_length, int64_t timeout_ms,
                                                    blazen_error** error) {

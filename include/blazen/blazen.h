@@ -668,7 +668,17 @@ BLAZEN_API blazen_status blazen_workflow_builder_step_timeout(blazen_workflow_bu
                                                               size_t step_length, int64_t timeout_ms,
                                                               blazen_error **error);
 
-/** What an abandoned body of a step with max_concurrency is to the others.
+/** Lets a body of this step run only with a permit of this pool of its runtime (blazen_runtime_set_pool), beside one of the
+ * step's own. Waiting for it is not counted in the step's time-out, but is in the run's; the run is BLAZEN_RUN_RUNNING
+ * meanwhile, and a snapshot has such an invocation as queued. The permit goes back when the invocation leaves the body: it has
+ * completed, failed, or asks; a deferred one keeps it until it is completed. A step uses one pool at most, so that nobody waits
+ * for a permit while holding another, and one elsewhere uses none: else BLAZEN_ERROR_INVALID_ARGUMENT.
+ * [own: builder in, step in, pool in | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_workflow_builder_step_uses_pool(blazen_workflow_builder *builder, const char *step,
+                                                                size_t step_length, const char *pool,
+                                                                size_t pool_length, blazen_error **error);
+
+/** What an abandoned body of a step with max_concurrency or a pool is to the others.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef int32_t blazen_abandoned;
 /** The values of blazen_abandoned.
@@ -677,10 +687,11 @@ enum {
     BLAZEN_ABANDONED_KEEPS_PERMIT = 0, /**< it is one of those that run, until it has returned (a deferred one: is completed
                                           or released): the next attempt waits for it, and the run with it, no longer
                                           than its own time-out */
-    BLAZEN_ABANDONED_FREES_PERMIT = 1  /**< the next attempt does not wait: more bodies than max_concurrency may be at work */
+    BLAZEN_ABANDONED_FREES_PERMIT = 1  /**< the next attempt does not wait: more bodies than there are permits may be at work */
 };
 /** Sets what an abandoned body of this step is to the others; BLAZEN_ABANDONED_KEEPS_PERMIT where it is not set. Permits
- * are of this process: a run that goes on from a snapshot has them all.
+ * are of this process: a run that goes on from a snapshot has them all. A permit of a pool is also kept, or not, by a body
+ * whose run has ended.
  * [own: builder in, step in | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_workflow_builder_step_abandoned(blazen_workflow_builder *builder, const char *step,
                                                                 size_t step_length, blazen_abandoned abandoned,
@@ -1163,6 +1174,14 @@ BLAZEN_API void blazen_runtime_counters_init(blazen_runtime_counters *counters, 
 BLAZEN_API blazen_status blazen_runtime_count(blazen_runtime *runtime, blazen_runtime_counters *counters,
                                               blazen_error **error);
 
+/** Sets how many bodies run at once of all steps, in all runs of this runtime, that use the pool of this name
+ * (blazen_workflow_builder_step_uses_pool); at least 1. Set again, it has more, or fewer as bodies return. Runs get permits in
+ * turn: one that waits stands in the queue of the pool once, however many of its steps wait, gets one permit, and goes to the
+ * end; one that is paused, or held back by a subscriber, is not in the queue. A pool stays as long as its runtime.
+ * [own: runtime in, name in | thread: any | block: no | calls: host | since: 0.2] */
+BLAZEN_API blazen_status blazen_runtime_set_pool(blazen_runtime *runtime, const char *name, size_t name_length,
+                                                 uint32_t permits, blazen_error **error);
+
 /** Runs the step that a task stands for, and ends the task.
  * [own: task keep | thread: outside | block: no | calls: host | since: 0.1] */
 BLAZEN_API void blazen_task_run(blazen_task *task);
@@ -1269,7 +1288,8 @@ typedef void (*blazen_run_done_fn)(void *user_data, blazen_run *run, blazen_run_
 BLAZEN_API blazen_status blazen_workflow_run(blazen_workflow *workflow, blazen_runtime *runtime, blazen_value *input,
                                              blazen_value **result, blazen_error **error);
 
-/** Makes a run that is not started yet: this is the time to subscribe.
+/** Makes a run that is not started yet: this is the time to subscribe. Where a step of the workflow uses a pool that nobody
+ * has set, here or in blazen_run_resume, BLAZEN_ERROR_NOT_FOUND names both.
  * [own: runtime in, workflow in, options in?, run out | thread: any | block: no | calls: drop | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_create(blazen_runtime *runtime, blazen_workflow *workflow,
                                            const blazen_run_options *options, blazen_run **run, blazen_error **error);

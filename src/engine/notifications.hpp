@@ -38,6 +38,7 @@ struct Notifications {
   bool ended = false;
   bool kept = false;       // bodies are at work whose outcome counts no more
   bool came_back = false;  // and one of those before is back
+  bool hands_out = false;  // a pool has a permit for another run
   LogRecord log_record;
   Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
   bool more = false;           // whoever sets one of the others sets it

@@ -37,6 +37,7 @@ Run::Run(RuntimeStay&& runtime, Workflow& workflow) noexcept
 }
 
 Run::~Run() {
+  if (seats_) leave_seats();
   if (commits_) commits_->log.forget(*commits_);
   if (!life_.delisted) runtime_->delist(*this);
   runtime_->keep_spares(*this, locked_state_.unshared().pool, bodies_.spare_call);
@@ -75,6 +76,9 @@ Result<Ref<Run>> Run::create(RuntimeStay&& runtime, Workflow& workflow, const Ru
   FirstHandle run(new Run(std::move(runtime), workflow));
   RunState& state = run->locked_state_.unshared();
   make_steps(state);
+  if (state.permitted.has_pools()) {
+    if (Ref<Error> error = run->take_seats()) return error;
+  }
   state.metadata = std::move(metadata);
   run->listeners_.input = std::move(input);
   if (id != nullptr) state.id = *id;
@@ -92,6 +96,9 @@ Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const Sn
                                      run->locked_state_.unshared(), &maker))
     return error;
   if (run->is_inherited()) return forked_here();
+  if (run->state().permitted.has_pools()) {
+    if (Ref<Error> error = run->take_seats()) return error;
+  }
   run->listeners_.input = std::move(input);
   run->life_.time_has_passed = how.time_has_passed;
   run->life_.ends_pause = !how.keeps_paused;
@@ -181,6 +188,7 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
     return Error::out_of_memory();
   if (transaction.commands.status != Status::ok) return transaction.leave();
   life_.started = true;
+  if (seats_) settle_pools(transaction.locked(), false, transaction.commands, transaction.notifications);
   life_.time_has_passed = false;
   time_.looked_ms = start.now_ms;
   time_.has_just_looked = true;

@@ -14,6 +14,7 @@
 //   run_values.cpp       state and session, for a body
 //   run_calls.cpp        deferred calls, cancel callbacks
 //   run_abandoned.cpp    bodies whose attempt or run is over
+//   run_pools.cpp        permits that the runs of a runtime share
 //   run_describe.cpp, run_log.cpp
 //
 // A run has one lock. It is held for a tick at a time and never while the host is called: what a tick wants
@@ -43,6 +44,7 @@
 #include "engine/host.hpp"
 #include "engine/locked_state.hpp"
 #include "engine/notifications.hpp"
+#include "engine/pools.hpp"
 #include "engine/runtime.hpp"
 #include "engine/stream.hpp"
 #include "engine/stuck_bodies.hpp"
@@ -193,6 +195,7 @@ class Run final : public Object, public RunEntry {
   void wake_waiters() noexcept override;
   void count(RuntimeCounters& counters) const noexcept override;
   void add_stuck(StuckBodies& bodies) const override;
+  void grant(PoolSeat& seat) noexcept override;
   bool try_keep() noexcept override { return try_retain(static_cast<Object*>(this)); }
 
   // For the executor.
@@ -226,10 +229,23 @@ class Run final : public Object, public RunEntry {
 
   // One tick, and what follows from it. False: no memory, and nothing has changed.
   bool tick(Locked locked, Tick& tick, Commands& commands, Notifications& notifications) noexcept;
+  // Without what it means for pools.
+  bool apply_tick(Locked locked, Tick& tick, Commands& commands, Notifications& notifications) noexcept;
   void release_effects(Locked locked, Commands& commands, Notifications& notifications) noexcept;
   void set_clock(Locked locked, Commands& commands, Notifications& notifications) noexcept;
   void follow(Locked locked, Commands& commands, Notifications& notifications) noexcept;
   void show(Locked locked, Commands& commands, Notifications& notifications) noexcept;
+  // Pools: run_pools.cpp.
+  Ref<Error> take_seats();
+  void leave_seats() noexcept;
+  void settle_pools(Locked locked, bool dispatches, Commands& commands,
+                    Notifications& notifications) noexcept;
+  void ask_pools(Locked locked, Notifications& notifications) noexcept;
+  Pool::Free settle_seat(Locked locked, PoolSeat& seat, uint64_t wants, bool takes,
+                         Notifications& notifications) noexcept;
+  bool apply_grant(Locked locked, PoolSeat& seat, bool dispatches, Commands& commands,
+                   Notifications& notifications) noexcept;
+  void hand_out() noexcept;
   // Where ticks are recorded: run_commits.cpp.
   bool reserve_record(Locked locked, const Tick& tick) noexcept;
   void record(Locked, Commands& commands) noexcept;
@@ -284,6 +300,7 @@ class Run final : public Object, public RunEntry {
     return is_inherited() ? nullptr : list.take();
   }
   bool notify_unforked(Notifications& notifications) noexcept;
+  bool notify_others(Notifications& notifications) noexcept;
   void call_back(Notifications& notifications) noexcept;
   void collect_done(Locked locked, Notifications& notifications) noexcept;
   // Until the callbacks of these notifications are back, somebody has the run.
@@ -392,6 +409,8 @@ class Run final : public Object, public RunEntry {
   bool takes_next(Locked locked, LeftLying& left_lying) noexcept;
   void wake_helpers(Locked) noexcept;
   bool sleep(Guard& guard, bool help, int64_t deadline_ms);
+  bool waits_for_others(Locked) const noexcept;
+  bool helps_others(Guard& guard) noexcept;
   bool is_reached(Locked locked, uint32_t until) const noexcept;
   bool rests_in_pause(Locked) const noexcept;
   bool sleep_in_pause(Guard& guard, bool& may_tell);
@@ -404,7 +423,8 @@ class Run final : public Object, public RunEntry {
   void cancel_if_lost() noexcept;
 
   LockedState locked_state_;
-  std::unique_ptr<Commits> commits_;  // null: no log; what a tick leads to takes effect at once
+  std::unique_ptr<Commits> commits_;   // null: no log; what a tick leads to takes effect at once
+  std::unique_ptr<PoolSeat[]> seats_;  // by the numbers of the workflow's pools; null: it uses none
 
   // From its making to its end.
   struct Life {
@@ -471,6 +491,6 @@ class Run final : public Object, public RunEntry {
 };
 
 // A run that waits for somebody takes 1.5 KB in all, beside its data: tests/bench has a row for it.
-static_assert(sizeof(void*) != 8 || sizeof(Run) <= 840);
+static_assert(sizeof(void*) != 8 || sizeof(Run) <= 848);
 
 }  // namespace blazen

@@ -95,7 +95,8 @@ void Run::let_go_abandoned(Locked locked, Call& call, Commands& commands,
         call.next_listed_;
     if (call.next_listed_ != nullptr) call.next_listed_->previous_listed_ = call.previous_listed_;
   }
-  if (!std::exchange(call.keeps_permit_, false) || has_ended(state())) return;
+  // Beyond the end, nobody waits for a permit of its step, but others may for one of its pool.
+  if (!std::exchange(call.keeps_permit_, false) || (has_ended(state()) && call.step_->pool.empty())) return;
   Tick tick{Tick::Kind::abandoned_returned};
   tick.step = index_of(*call.step_);
   this->tick(locked, tick, commands, notifications);

@@ -41,7 +41,8 @@ std::string Run::questions() const {
 void Run::count(RuntimeCounters& counters) const noexcept {
   Guard guard(lock());
   counters.events_routed += state().event_id_last;
-  counters.in_flight += state().in_flight.size();
+  // One that has ended may be in the list a moment longer: what is in flight there counts no more.
+  if (!has_ended(state())) counters.in_flight += state().in_flight.size();
   counters.queued +=
       state().open - state().in_flight.size() - retrying_count(state()) - state().asking.size();
   if (!life_.started && !has_ended(state())) {

@@ -12,6 +12,14 @@
 namespace blazen {
 
 bool Run::tick(Locked locked, Tick& tick, Commands& commands, Notifications& notifications) noexcept {
+  if (!apply_tick(locked, tick, commands, notifications)) return false;
+  if (seats_) [[unlikely]]
+    settle_pools(locked, tick.dispatches_next, commands, notifications);
+  return true;
+}
+
+inline bool Run::apply_tick(Locked locked, Tick& tick, Commands& commands,
+                            Notifications& notifications) noexcept {
   if (commits_ && !reserve_record(locked, tick)) [[unlikely]]
     return false;
   try {
@@ -146,7 +154,8 @@ void Run::look_at_listeners(Locked locked) noexcept {
     tick.watches = watched;
     change_flag(locked, tick);
   }
-  listeners_.is_observed = watched || listeners_.stream->may_hold() || commits_ != nullptr;
+  listeners_.is_observed =
+      watched || listeners_.stream->may_hold() || commits_ != nullptr || seats_ != nullptr;
   listeners_.watched.store(watched, std::memory_order_relaxed);
 }
 
@@ -157,6 +166,7 @@ void Run::look_at_hold(Locked locked, Notifications& notifications) noexcept {
     Tick tick{Tick::Kind::hold};
     tick.holds = !was_held;
     change_flag(locked, tick);
+    if (seats_) ask_pools(locked, notifications);
   }
   if (!was_held || state().held || startable_now(state()) == 0) return;
   if (waiting_.helpers != 0) wake_helpers(locked);
@@ -239,12 +249,9 @@ void Run::notify(Notifications& notifications) noexcept {
     runtime_->arm(*this, due_ms);
   if (std::exchange(notifications.sets_alarm, false)) runtime_->set_alarm();
   if (is_inherited()) return;
-  if (std::exchange(notifications.came_back, false)) runtime_->look_at_leaving(*this);
-  if (std::exchange(notifications.kept, false)) {
-    runtime_->executor().replace_hands();
-    if (runtime_->log().hears(LogLevel::info)) tell_kept();
-    if (is_inherited()) return;
-  }
+  if ((notifications.came_back | notifications.kept | notifications.hands_out) &&
+      !notify_others(notifications))
+    return;
   if (notifications.log_record.what != nullptr) write_log_record(std::exchange(notifications.log_record, {}));
   if (notifications.is_callback_round || notifications.answered_call || notifications.cancels ||
       !notifications.cancelled.empty() || notifications.cancelled_calls != nullptr)
@@ -269,6 +276,17 @@ void Run::notify(Notifications& notifications) noexcept {
     life_.delisted = true;
     if (std::exchange(life_.owned, false)) let_go();
   }
+}
+
+// What is for the runtime to see to, or for other runs. False: this is a child that was forked in a callback.
+[[gnu::noinline]] bool Run::notify_others(Notifications& notifications) noexcept {
+  if (std::exchange(notifications.hands_out, false)) hand_out();
+  if (is_inherited()) return false;
+  if (std::exchange(notifications.came_back, false)) runtime_->look_at_leaving(*this);
+  if (!std::exchange(notifications.kept, false)) return true;
+  runtime_->executor().replace_hands();
+  if (runtime_->log().hears(LogLevel::info)) tell_kept();
+  return !is_inherited();
 }
 
 // Between two bodies. False: this is a child that was forked in a callback.

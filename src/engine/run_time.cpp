@@ -241,7 +241,7 @@ void Run::abandon(Locked locked, Call& call, uint32_t began_ms, Notifications& n
   if (!call.event_kept_) call.event_kept_ = Ref<Event>::share(call.event_);
   call.leaves_ = true;
   call.began_ms_ = began_ms;
-  call.keeps_permit_ = call.step_->concurrency_max != 0 && call.step_->abandoned_keeps_permit;
+  call.keeps_permit_ = call.step_->needs_permit() && call.step_->abandoned_keeps_permit;
   if (call.timed_) stop_timer(locked, call);
   call.invocation_ = nullptr;
   call.abandoned_.store(true, std::memory_order_release);

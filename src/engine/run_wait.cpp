@@ -38,6 +38,8 @@ bool Run::wait_until(Guard& guard, int64_t timeout_ms, bool can_come_early,
       left_lying = {};
     } else if (timeout_ms < 0 && rests_in_pause(guard)) {
       if (!sleep_in_pause(guard, may_tell)) return false;
+    } else if (help && waits_for_others(guard) && helps_others(guard)) {
+      if (is_inherited()) return false;
     } else if (!sleep(guard, help, left_lying.id != 0 ? left_lying.until_ms : deadline_ms)) {
       return !is_inherited() && done(guard);
     }
@@ -64,6 +66,18 @@ bool Run::takes_next(Locked, LeftLying& left_lying) noexcept {
   return left_lying.is_taken = steady_ms() >= left_lying.until_ms;
 }
 
+// For a permit that bodies of other runs have. In a pump, this may be the only thread that would call them.
+bool Run::waits_for_others(Locked) const noexcept {
+  return seats_ != nullptr && life_.started && runtime_->executor().helping() == Helping::always &&
+         starts_steps(state()) && waits_for_pool(state());
+}
+
+// False: there is nothing to do.
+bool Run::helps_others(Guard& guard) noexcept {
+  const Unlocked others(guard);
+  return runtime_->executor().poll(1) != 0;
+}
+
 void Run::wake_waiters() noexcept {
   Guard guard(lock());
   waiting_.changed.wake_all();
@@ -75,6 +89,11 @@ bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
   int64_t until_ms = deadline_ms;
   bool is_due = false;
   const bool tells_time = help && !runtime_->has_timekeeper();
+  if (help && waits_for_others(guard)) {  // and nobody tells this thread of what they have to do
+    constexpr int64_t kLookMs = 10;
+    const int64_t look_ms = deadline_after(kLookMs);
+    if (until_ms < 0 || look_ms < until_ms) until_ms = look_ms;
+  }
   Runtime::Sleeper sleeper(runtime(), *this);
   if (tells_time) {
     sleeper.list();

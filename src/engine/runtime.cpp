@@ -716,6 +716,25 @@ void Runtime::tell_time() noexcept {
   leave();
 }
 
+// ----------------------------------------------------------------------------------------------------- pools
+
+void Runtime::set_pool(std::string_view name, uint32_t permits) {
+  Pool& pool = pools_.get(name);
+  if (pool.set(permits)) hand_out(pool);
+}
+
+void Runtime::hand_out(Pool& pool) noexcept {
+  const EngineScope scope;
+  enter();
+  while (PoolSeat* seat = pool.take_next()) {
+    const Kept<RunEntry> run(seat->run);
+    run->grant(*seat);
+    if (is_inherited()) return;
+    if (run->ended()) hand_over_time();  // this may be its last reference
+  }
+  leave();
+}
+
 // -------------------------------------------------------------------------------------------------- counters
 
 void Runtime::Outcomes::add_to(RuntimeCounters& counters) const noexcept {

@@ -15,7 +15,7 @@
 //                      have entered, read in that order, there was a moment in between with nobody inside
 //   no handle is left  the runtime's own handles are counted in `handles`; the last of them makes the lanes
 //                      accountable before it goes (see LaneCount), for handles and for references
-// Locks are taken in this order: `lock`, those of lanes by number, `time_lock`.
+// Locks are taken in this order: `lock`, those of lanes by number, `time_lock`. Those of pools: see there.
 //
 // A close begins with the runs, which end. It is finished once, by whoever claims that (`finishing`):
 //   a thread that waits for it                       close(), close_within(), a closer's thread
@@ -46,6 +46,7 @@
 #include "base/scope.hpp"
 #include "engine/call.hpp"
 #include "engine/host.hpp"
+#include "engine/pools.hpp"
 #include "engine/stuck_bodies.hpp"
 #include "port/alarm.hpp"
 #include "port/clock.hpp"
@@ -111,6 +112,8 @@ class RunEntry : public Work {
   virtual void count(RuntimeCounters& counters) const noexcept = 0;
   // Its bodies that are at work and count no more. Throws std::bad_alloc.
   virtual void add_stuck(StuckBodies& bodies) const = 0;
+  // A permit of this pool, on its way to it, has come.
+  virtual void grant(PoolSeat& seat) noexcept = 0;
 
  protected:
   // Takes over the reference, and belongs to its lane; there, it counts one of the workflow too.
@@ -289,6 +292,13 @@ class Runtime final : public Object, private EngineScope::Later {
   // Throws std::bad_alloc.
   RuntimeCounters count();
 
+  // Permits that the runs share: pools.hpp. Throws std::bad_alloc.
+  void set_pool(std::string_view name, uint32_t permits);
+  // Null: it was not set.
+  Pool* find_pool(std::string_view name) noexcept { return pools_.find(name); }
+  // Whatever is free goes to those that wait for it. Without a lock of the engine.
+  void hand_out(Pool& pool) noexcept;
+
   // Under the lock of a run: one body more, or less, is at work whose outcome counts no more.
   void count_kept(int32_t change) noexcept {
     kept_.fetch_add(static_cast<uint32_t>(change), std::memory_order_relaxed);
@@ -407,6 +417,7 @@ class Runtime final : public Object, private EngineScope::Later {
   // The runtime's own, and one for each lane that is accountable and has some.
   std::atomic<uint32_t> handles_{1};
   std::atomic<uint32_t> kept_{0};
+  Pools pools_;
   Lock time_lock_;
   // The logarithm of the number of runs that have something due.
   std::set<std::pair<int64_t, RunEntry*>> armed_;

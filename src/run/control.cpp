@@ -35,7 +35,10 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
     cold.dropped_late.join(step.queues->ready);
     step.queues->place = 0;
   }
-  state.permitted.forget();
+  if (state.permitted.any()) {
+    for (PoolState& pool : state.permitted.pools()) drop(pool.interrupted);
+    state.permitted.forget();
+  }
   state.open = state.in_flight.size();
 }
 
@@ -57,6 +60,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   state.result = std::move(result);
   state.error = std::move(error);
   if (state.abandoned != 0) forget_abandoned(state);
+  if (state.permitted.has_pools()) free_abandoned(state);
   drop_queued(state, commands);
 }
 

@@ -31,17 +31,19 @@ class Checker {
     require_size(walk<ById>(rare_queues(state_).parked, Place::parked), rare_queues(state_).parked.size());
     require_size(walk<ByStart>(state_.in_flight, Place::in_flight), state_.in_flight.size());
     require_size(walk<ByStart>(state_.interrupted, Place::interrupted), state_.interrupted.size());
+    for (const PoolState& pool : state_.permitted.pools())
+      require_size(walk<ByStart>(pool.interrupted, Place::interrupted), pool.interrupted.size());
     require_size(walk<ByStepAndStart>(rare_queues(state_).interrupted_waiting, Place::interrupted_waiting),
                  rare_queues(state_).interrupted_waiting_count);
     walk<ByStart>(rare_queues(state_).interrupted_parked, Place::interrupted_parked);
     require_size(walk<ById>(state_.asking, Place::asking), state_.asking.size());
-    size_t permitted = 0;
+    std::vector<uint64_t> ready(state_.permitted.pools().size() + 1);  // without a pool; of each pool
     for (const StepState& step : state_.steps) {
       if (!step.queues) continue;
-      permitted += walk<ById>(step.queues->ready, Place::ready);
+      ready[step.queues->pool + 1] += walk<ById>(step.queues->ready, Place::ready);
       require_size(walk<ById>(step.queues->waiting, Place::waiting), step.queues->waiting.size());
     }
-    require_size(permitted, state_.permitted.size());
+    check_pools(ready);
     for (const auto& [key, timer] : state_.timers) {
       if (key.what != TimerClass::retry) continue;
       const Invocation* item = timer.invocation;
@@ -85,6 +87,33 @@ class Checker {
       events += group->arrived.size();
     }
     require(events == state_.collects->count, 12, "count does not count what is collected");
+  }
+
+  // ready: of the steps without a pool, then of each pool.
+  void check_pools(const std::vector<uint64_t>& ready) {
+    const std::span<const PoolState> pools = state_.permitted.pools();
+    std::vector<uint64_t> used(pools.size());
+    state_.in_flight.walk([&](const Invocation* item) {
+      const PoolIndex pool = state_.workflow->pool_of(item->step);
+      const bool keeps = !has_ended(state_) || state_.workflow->steps()[item->step].abandoned_keeps_permit;
+      if (pool != kNoPool && keeps) ++used[pool];
+      return true;
+    });
+    for (StepIndex step = 0; step < state_.steps.size(); ++step) {
+      const PoolIndex pool = state_.workflow->pool_of(step);
+      if (pool != kNoPool) used[pool] += state_.steps[step].abandoned;
+    }
+    uint64_t granted = 0;
+    for (PoolIndex i = 0; i < pools.size(); ++i) {
+      const PoolState& pool = pools[i];
+      granted += pool.granted;
+      require(pool.ready.size() == ready[i + 1], 1, "a pool lost count");
+      require(pool.granted <= (starts_steps(state_) ? pool.wanted() : 0), 13, "a permit that nobody can use");
+      // Of attempts that were abandoned before the end, the run keeps no count beyond it.
+      require(has_ended(state_) ? pool.used >= used[i] : pool.used == used[i], 13,
+              "used does not count the bodies");
+    }
+    require_size(ready[0] + granted, state_.permitted.size());
   }
 
   // Counted again, from nothing.
@@ -181,7 +210,9 @@ class Checker {
     uint64_t abandoned = 0;
     for (StepIndex i = 0; i < state_.steps.size(); ++i) {
       const StepState& step = state_.steps[i];
-      const uint32_t permits = state_.workflow->steps()[i].concurrency_max;
+      const StepDefinition& definition = state_.workflow->steps()[i];
+      const bool has_any = definition.concurrency_max != 0 || definition.pool.empty();
+      const uint32_t permits = has_any ? definition.concurrency_max : UINT32_MAX;
       const uint64_t given = uint64_t{step.admitted} + step.abandoned;
       abandoned += step.abandoned;
       require(step.permits == permits, 4, "permits is not what the workflow says");

@@ -382,7 +382,7 @@ void cancel_invocation(RunState& state, Invocation* invocation, Commands& comman
     cold.cancelled.push_back({invocation->id, call, invocation->began_ms, invocation->event});  // reserved
     if (commands.start == invocation) commands.start = nullptr;  // it was about to begin
     if (commands.started == invocation) commands.started = nullptr;
-    end_execution(state, invocation, step.concurrency_max != 0 && step.abandoned_keeps_permit);
+    end_execution(state, invocation, step.needs_permit() && step.abandoned_keeps_permit);
   } else {
     leave_queue(state, invocation);
   }

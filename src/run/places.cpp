@@ -1,4 +1,5 @@
-// Where does an invocation stand, and which one starts next? The permits of the steps, and the order of reduce.hpp.
+// Where does an invocation stand, and which one starts next? The permits of the steps and of pools, and the order of
+// reduce.hpp.
 #include <utility>
 
 #include "run/rooms.hpp"
@@ -56,14 +57,21 @@ Invocation* make_invocation(RunState& state, Ref<Event> event, StepIndex step) n
 
 namespace {
 
+// Where the interrupted ones of a step stand that have its permit.
+InvocationQueue<ByStart>& interrupted_of(RunState& state, StepIndex step) noexcept {
+  const std::unique_ptr<PermitQueues>& queues = state.steps[step].queues;
+  return !queues || queues->pool == kNoPool ? state.interrupted
+                                            : state.permitted.pools()[queues->pool].interrupted;
+}
+
 // A permit has come free: those that were interrupted come first, then the one that has waited longest.
-[[gnu::noinline]] void hand_on_permit(RunState& state, StepIndex index) noexcept {
+void hand_on_permit(RunState& state, StepIndex index) noexcept {
   StepState& step = state.steps[index];
   if (Invocation* item = rare_queues(state).interrupted_waiting.first_of_step(index)) {
     state.rare->interrupted_waiting.remove(item);
     --state.rare->interrupted_waiting_count;
     item->place = Place::interrupted;
-    state.interrupted.insert(item);
+    interrupted_of(state, index).insert(item);
     ++step.admitted;
     return;
   }
@@ -71,6 +79,15 @@ namespace {
   if (next == nullptr) return;
   step.queues->waiting.remove(next);
   permit(state, next);
+}
+
+// A body of this step is back, and what it had is free. What a body had that was abandoned by the end of the run,
+// finish() has seen to.
+[[gnu::noinline]] void free_permits(RunState& state, StepIndex step) noexcept {
+  const PoolIndex pool = state.steps[step].queues->pool;
+  if (pool != kNoPool && (!has_ended(state) || state.workflow->steps()[step].abandoned_keeps_permit))
+    --state.permitted.pools()[pool].used;
+  if (!has_ended(state)) hand_on_permit(state, step);
 }
 
 }  // namespace
@@ -83,8 +100,8 @@ void end_execution(RunState& state, Invocation* invocation, bool keeps_permit) n
   if (keeps_permit) {
     ++step.abandoned;
     ++state.abandoned;
-  } else if (step.permits != 0 && !has_ended(state)) {
-    hand_on_permit(state, invocation->step);
+  } else if (step.permits != 0) {
+    free_permits(state, invocation->step);
   }
 }
 
@@ -127,8 +144,9 @@ void requeue(RunState& state, Invocation* invocation) noexcept {
 
 namespace {
 
+// Where nobody was interrupted, and no permit of a pool is there.
 Invocation* take_lowest_id(RunState& state) noexcept {
-  if (state.permitted.empty()) [[likely]]
+  if (state.permitted.size() == 0) [[likely]]
     return state.ready.empty() ? nullptr : state.ready.pop_front();
   Invocation* routed = state.ready.front();
   Invocation* permitted = state.permitted.front(state.steps);
@@ -140,24 +158,73 @@ Invocation* take_lowest_id(RunState& state) noexcept {
   return routed;
 }
 
+// Where it is started for the first time, it gets its place among those that were started.
+void put_in_flight(RunState& state, Invocation* invocation) noexcept {
+  invocation->start = ++state.start_last;
+  state.in_flight.push_back(invocation);
+}
+
+// The same, of all there are, and in flight. Null: nobody can start.
+[[gnu::noinline]] Invocation* take_startable(RunState& state) noexcept {
+  const Startable next = find_startable(state);
+  if (next.invocation == nullptr) return nullptr;
+  PoolState* const pool = next.pool == kNoPool ? nullptr : &state.permitted.pools()[next.pool];
+  if (pool != nullptr) state.permitted.use(*pool);
+  if (next.is_interrupted) {  // it keeps its place
+    interrupted_of(state, next.invocation->step).remove(next.invocation);
+    state.in_flight.insert(next.invocation);
+    return next.invocation;
+  }
+  if (state.steps[next.invocation->step].permits == 0) {
+    state.ready.remove(next.invocation);
+  } else {
+    state.permitted.remove(state.steps, next.invocation);
+  }
+  put_in_flight(state, next.invocation);
+  return next.invocation;
+}
+
 }  // namespace
 
 void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
   if (state.held || state.pause != Pause::none) return;
-  Invocation* next = state.interrupted.front();
-  if (next != nullptr) {
-    state.interrupted.remove(next);
-    state.in_flight.insert(next);
-  } else {
+  Invocation* next = nullptr;
+  if (state.interrupted.empty() && state.permitted.granted() == 0) [[likely]] {
     next = take_lowest_id(state);
     if (next == nullptr) return;
-    next->start = ++state.start_last;  // an interrupted one keeps its own
-    state.in_flight.push_back(next);
+    put_in_flight(state, next);
+  } else {
+    next = take_startable(state);
+    if (next == nullptr) return;
   }
   next->place = Place::in_flight;
   next->has_returned = false;
   next->began_ms = static_cast<uint32_t>(now_ms);
   commands.start = next;
+}
+
+// The run gets a permit of a pool, where somebody waits for it still.
+void grant(RunState& state, PoolIndex pool) noexcept {
+  if (wanted_of(state, pool) != 0) state.permitted.grant(state.permitted.pools()[pool]);
+}
+
+// What it was granted and cannot use, when a tick is over.
+void return_unused(RunState& state) noexcept {
+  const bool starts = starts_steps(state);
+  for (PoolState& pool : state.permitted.pools()) {
+    const uint64_t needed = starts ? pool.wanted() : 0;
+    if (pool.granted > needed) state.permitted.take_back(pool, pool.granted - static_cast<uint32_t>(needed));
+  }
+}
+
+// The run is about to end. Bodies that it abandons keep what they have of pools, or do not, as their steps say.
+void free_abandoned(RunState& state) noexcept {
+  state.in_flight.walk([&state](const Invocation* item) {
+    const PoolIndex pool = state.workflow->pool_of(item->step);
+    if (pool != kNoPool && !state.workflow->steps()[item->step].abandoned_keeps_permit)
+      --state.permitted.pools()[pool].used;
+    return true;
+  });
 }
 
 namespace {
@@ -190,7 +257,7 @@ void leave_queue(RunState& state, Invocation* invocation) noexcept {
       return;
     case Place::backing_off: return forget_retry(state, *invocation);
     case Place::asking: return state.asking.remove(invocation);
-    case Place::interrupted: state.interrupted.remove(invocation); return hand_on();
+    case Place::interrupted: interrupted_of(state, invocation->step).remove(invocation); return hand_on();
     case Place::interrupted_waiting:
       state.rare->interrupted_waiting.remove(invocation);
       --state.rare->interrupted_waiting_count;
@@ -206,9 +273,11 @@ void leave_queue(RunState& state, Invocation* invocation) noexcept {
 
 // The body of an attempt that was over long before.
 void come_back(RunState& state, StepIndex step) noexcept {
-  --state.steps[step].abandoned;
-  --state.abandoned;
-  hand_on_permit(state, step);
+  if (!has_ended(state)) {
+    --state.steps[step].abandoned;
+    --state.abandoned;
+  }
+  free_permits(state, step);
 }
 
 void restore_queued(RunState& state, Invocation* invocation) noexcept {
@@ -237,7 +306,7 @@ void restore_in_flight(RunState& state, Invocation* invocation) noexcept {
     ++state.rare->interrupted_waiting_count;
   } else {
     invocation->place = Place::interrupted;
-    state.interrupted.push_back(invocation);
+    interrupted_of(state, invocation->step).push_back(invocation);
     ++step.admitted;
   }
 }

@@ -36,6 +36,7 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::time: return advance(state, tick, commands);
     case Tick::Kind::discard: return leave_flight(state, tick.invocation, commands);
     case Tick::Kind::abandoned_returned: return come_back(state, tick.step);
+    case Tick::Kind::grant: return grant(state, tick.pool);
     case Tick::Kind::end: return finish(state, tick.phase, nullptr, std::move(tick.error), commands);
     case Tick::Kind::write: return write_state(state, tick.writes, commands);
     case Tick::Kind::clear:
@@ -118,6 +119,7 @@ void reduce(RunState& state, Tick& tick, Commands& commands) {
   if (state.scopes) state.scopes->release();  // of a tick before, for which there was no memory in the middle
   apply(state, tick, commands);
   if (state.scopes) settle_scopes(state, commands);
+  if (state.permitted.has_pools()) return_unused(state);
   if (!traits.may_move) return check(state);  // nothing that the other phases look at has changed
   if (!goes_on(state) || traits.may_settle) settle(state, tick.kind, tick.now_ms, commands);
   if (tick.dispatches_next)

@@ -36,6 +36,10 @@
 // the permit of its step until it comes back (abandoned_returned, come_back()), unless the step says otherwise. A
 // snapshot knows nothing of it: a run that goes on elsewhere has all its permits.
 //
+// A step may use a pool, which runs share. Then a ready one, or an interrupted one, has the permit of its step, and is
+// dispatched once the run has one of the pool: --grant-->, grant(). The permit goes when the body is left: end_execution(),
+// come_back(). A snapshot knows nothing of it either.
+//
 // Of those that could start, interrupted ones come first, in the order in which they had started; then the lowest id.
 // So the order is a function of ids and permits alone, and a snapshot needs no list but "queued" and "in flight".
 //
@@ -58,6 +62,8 @@
 //      returned.
 //  11. What scopes.hpp says of scopes; `collected` is the number of events in their groups, delivered ones too.
 //  12. What is collected has an event and its scope; what is whole, its invocation; `count` is the number of all these.
+//  13. The permits of a pool that a run has and nobody uses are no more than the invocations that wait for one, and none
+//      while it starts nothing; the others are as many as bodies of such steps are in flight, or abandoned with a permit.
 #pragma once
 
 #include "run/tick.hpp"

@@ -64,6 +64,9 @@ void requeue(RunState& state, Invocation* invocation) noexcept;
 void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept;
 void leave_queue(RunState& state, Invocation* invocation) noexcept;
 void come_back(RunState& state, StepIndex step) noexcept;
+void grant(RunState& state, PoolIndex pool) noexcept;
+void return_unused(RunState& state) noexcept;
+void free_abandoned(RunState& state) noexcept;
 
 // ---- outcomes.cpp ----
 

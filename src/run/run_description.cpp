@@ -85,8 +85,10 @@ RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t 
   }
   delayed_count_ = delayed_count(state);
   if (!has_ended(state)) in_flight_count_ = state.in_flight.size();
-  if (whom == For::its_end)
+  if (whom == For::its_end) {
     in_flight_count_ += state.interrupted.size() + rare_queues(state).interrupted_waiting_count;
+    for (const PoolState& pool : state.permitted.pools()) in_flight_count_ += pool.interrupted.size();
+  }
   if (!has_ended(state))
     queued_count_ = state.open - in_flight_count_ - retrying_count(state) - state.asking.size();
   retry_count_ = retrying_count(state);
@@ -99,6 +101,7 @@ RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t 
   for (StepIndex step = 0; step < state.steps.size(); ++step) {
     if (state.steps[step].parked != 0) elsewhere_.push_back(step);
   }
+  if (whom == For::anybody) copy_pools(state);
   if (state.state) {
     keys_ = state.state->size();
     bytes_ = state.state->bytes();
@@ -127,6 +130,7 @@ std::string RunDescription::json(const Workflow& workflow) const {
   for (const StepIndex step : elsewhere_) json.text(workflow.steps()[step].name);
   json.close(']');
   put_scopes(workflow, json);
+  if (!pools_.empty()) put_pools(workflow, json);
   put_counters(json);
   json.close('}');
   return json.take();
@@ -151,6 +155,7 @@ void RunDescription::copy_work(const RunState& state) {
   // They are not in the order of their start.
   const auto add_interrupted = [&] {
     add_first(state.interrupted);
+    for (const PoolState& pool : state.permitted.pools()) add_first(pool.interrupted);
     add_first(rare_queues(state).interrupted_waiting, SIZE_MAX);
   };
   // At the end of a run, those that were in flight in a snapshot and have not begun again are in flight too.
@@ -305,6 +310,46 @@ void RunDescription::put_scopes(const Workflow& workflow, JsonWriter& json) cons
       if (join.due_in_ms >= 0) json.member("due_in_ms", join.due_in_ms);
       json.close('}');
     }
+    json.close(']');
+    json.close('}');
+  }
+  json.close(']');
+}
+
+// For each pool: what the run has of it, and who waits for it.
+void RunDescription::copy_pools(const RunState& state) {
+  const std::span<const PoolState> pools = state.permitted.pools();
+  pools_.reserve(pools.size());
+  for (const PoolState& pool : pools) {
+    PoolPart& part = pools_.emplace_back();
+    part.permits = uint64_t{pool.granted} + pool.used;
+    part.waiting = pool.wanted() - pool.granted;
+    part.steps.reserve(state.steps.size());
+    pool.interrupted.walk([&part](const Invocation* item) {
+      if (std::find(part.steps.begin(), part.steps.end(), item->step) == part.steps.end())
+        part.steps.push_back(item->step);
+      return true;
+    });
+  }
+  for (StepIndex step = 0; step < state.steps.size() && !pools.empty(); ++step) {
+    const PoolIndex pool = state.workflow->pool_of(step);
+    if (pool == kNoPool || state.steps[step].queues->ready.empty()) continue;
+    std::vector<StepIndex>& steps = pools_[pool].steps;
+    if (std::find(steps.begin(), steps.end(), step) == steps.end()) steps.push_back(step);
+  }
+}
+
+void RunDescription::put_pools(const Workflow& workflow, JsonWriter& json) const {
+  json.key("pools");
+  json.open('[');
+  for (size_t i = 0; i < pools_.size(); ++i) {
+    json.open('{');
+    json.member("pool", workflow.pools()[i].name);
+    json.count("permits", pools_[i].permits);
+    json.count("waiting", pools_[i].waiting);
+    json.key("steps");
+    json.open('[');
+    for (const StepIndex step : pools_[i].steps) json.text(workflow.steps()[step].name);
     json.close(']');
     json.close('}');
   }

@@ -76,6 +76,12 @@ class RunDescription {
     Ref<Event> event;
     int64_t due_in_ms;
   };
+  // Of a pool.
+  struct PoolPart {
+    uint64_t permits = 0;          // that the run has
+    uint64_t waiting = 0;          // invocations
+    std::vector<StepIndex> steps;  // whose invocations wait
+  };
   using WorkList = std::vector<Work>;
   struct ScopePicture {
     struct Join {
@@ -97,11 +103,13 @@ class RunDescription {
   void copy_scopes(const RunState& state);
   void copy_work(const RunState& state);
   void copy_left(const RunState& state);
+  void copy_pools(const RunState& state);
   static void put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,
                        const WorkList& list, const char* ms_name);
   void put_abandoned(const Workflow& workflow, JsonWriter& json) const;
   void put_timers(JsonWriter& json) const;
   void put_scopes(const Workflow& workflow, JsonWriter& json) const;
+  void put_pools(const Workflow& workflow, JsonWriter& json) const;
   void put_counters(JsonWriter& json) const;
 
   For whom_;
@@ -119,6 +127,7 @@ class RunDescription {
   QuestionList questions_;
   std::vector<StepIndex> elsewhere_;
   std::vector<ScopePicture> scopes_;
+  std::vector<PoolPart> pools_;  // as the workflow numbers them
   uint64_t delayed_count_ = 0;
   uint64_t scope_count_ = 0;
   uint64_t in_flight_count_ = 0;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -104,16 +105,17 @@ struct RunState {
   // What an operation costs: behind all others, nothing that grows; between others, the logarithm of their
   // number. Maps and sets, the logarithm too; what is not ordered, nothing that grows (see each).
   StepStates steps;
-  InvocationQueue<ById> ready;           // of steps that need no permit
-  Permitted permitted;                   // of the others: ready, with a permit
-  InvocationQueue<ByStart> in_flight;    // their bodies run, or are pending
-  InvocationQueue<ByStart> interrupted;  // were in flight in the snapshot that this run comes from
-  InvocationQueue<ById> asking;          // left the body to wait for an answer
-  std::unique_ptr<RareQueues> rare;      // null: see rare_queues()
-  uint64_t open = 0;                     // invocations in any of these lists and in `waiting`
-  uint32_t in_flight_asking = 0;         // of those in flight, which wait for an answer
-  uint32_t abandoned = 0;                // the sum over the steps; not stored
-  Timers timers;                         // attempts that begin again, and events that are delayed
+  InvocationQueue<ById> ready;         // of steps that need no permit
+  Permitted permitted;                 // of the others: ready, with a permit; and what there is of pools
+  InvocationQueue<ByStart> in_flight;  // their bodies run, or are pending
+  // Were in flight in the snapshot that this run comes from; those of steps that use a pool stand with that.
+  InvocationQueue<ByStart> interrupted;
+  InvocationQueue<ById> asking;      // left the body to wait for an answer
+  std::unique_ptr<RareQueues> rare;  // null: see rare_queues()
+  uint64_t open = 0;                 // invocations in any of these lists and in `waiting`
+  uint32_t in_flight_asking = 0;     // of those in flight, which wait for an answer
+  uint32_t abandoned = 0;            // the sum over the steps; not stored
+  Timers timers;                     // attempts that begin again, and events that are delayed
   Questions questions;
   Deadlines deadlines;             // of open questions and of joins
   std::unique_ptr<Scopes> scopes;  // of a workflow with joins, from the first that is opened on; null: none
@@ -130,18 +132,29 @@ struct RunState {
   InvocationPool pool;
 };
 
+// Of a workflow in which some step has permits, or uses a pool.
+[[gnu::noinline]] inline void make_permits(RunState& state) {
+  const std::vector<StepDefinition>& definitions = state.workflow->steps();
+  const std::vector<PoolUse>& pools = state.workflow->pools();
+  state.permitted.make_room(definitions.size(), pools.size());
+  for (PoolIndex pool = 0; pool < pools.size(); ++pool)
+    state.permitted.pools()[pool].ready.make_room(pools[pool].steps);
+  for (StepIndex step = 0; step < definitions.size(); ++step) {
+    if (!definitions[step].needs_permit()) continue;
+    state.steps[step].queues = std::make_unique<PermitQueues>();
+    state.steps[step].queues->pool = state.workflow->pool_of(step);
+    if (definitions[step].concurrency_max == 0) state.steps[step].permits = UINT32_MAX;
+  }
+}
+
 [[gnu::always_inline]] inline void make_steps(RunState& state) {
   const std::vector<StepDefinition>& definitions = state.workflow->steps();
   state.steps.make(definitions.size());
-  bool has_permits = false;
   for (size_t i = 0; i < definitions.size(); ++i) {
     state.steps[i].permits = definitions[i].concurrency_max;
     if (definitions[i].elsewhere() && !state.rare) state.rare = std::make_unique<RareQueues>();
-    if (definitions[i].concurrency_max == 0) continue;
-    has_permits = true;
-    state.steps[i].queues = std::make_unique<PermitQueues>();
   }
-  if (has_permits) state.permitted.make_room(definitions.size());
+  if (state.workflow->needs_permits()) make_permits(state);
 }
 
 // Where there are none, empty ones.
@@ -171,14 +184,37 @@ inline size_t startable(const RunState& state) noexcept {
 
 // The same, for whoever would start them.
 inline size_t startable_now(const RunState& state) noexcept { return state.held ? 0 : startable(state); }
-// The one that is started next; null: there is none.
+// The one that is started next, and the pool whose permit it gets.
+struct Startable {
+  Invocation* invocation = nullptr;  // null: there is none
+  PoolIndex pool = kNoPool;          // kNoPool: it needs none
+  bool is_interrupted = false;
+};
+// Of a run that may start something. Interrupted ones come first.
+[[gnu::noinline]] inline Startable find_startable(const RunState& state) noexcept {
+  const std::span<const PoolState> pools = state.permitted.any() && state.permitted.granted() != 0
+                                               ? state.permitted.pools()
+                                               : std::span<const PoolState>();
+  Startable next{state.interrupted.front(), kNoPool, true};
+  for (PoolIndex pool = 0; pool < pools.size(); ++pool) {
+    Invocation* first = pools[pool].granted == 0 ? nullptr : pools[pool].interrupted.front();
+    if (first != nullptr && (next.invocation == nullptr || first->start < next.invocation->start))
+      next = {first, pool, true};
+  }
+  if (next.invocation != nullptr) return next;
+  next = {state.ready.front(), kNoPool, false};
+  const auto prefer = [&next](Invocation* other, PoolIndex pool) {
+    if (other != nullptr && (next.invocation == nullptr || other->id < next.invocation->id))
+      next = {other, pool, false};
+  };
+  prefer(state.permitted.front(state.steps), kNoPool);
+  for (PoolIndex pool = 0; pool < pools.size(); ++pool) {
+    if (pools[pool].granted != 0) prefer(pools[pool].ready.front(state.steps), pool);
+  }
+  return next;
+}
 inline const Invocation* next_startable(const RunState& state) noexcept {
-  if (startable_now(state) == 0) return nullptr;
-  if (const Invocation* interrupted = state.interrupted.front()) return interrupted;
-  const Invocation* routed = state.ready.front();
-  const Invocation* admitted = state.permitted.front(state.steps);
-  if (routed == nullptr || admitted == nullptr) return routed != nullptr ? routed : admitted;
-  return routed->id < admitted->id ? routed : admitted;
+  return startable_now(state) == 0 ? nullptr : find_startable(state).invocation;
 }
 // How many bodies are at work.
 inline size_t busy(const RunState& state) noexcept { return state.in_flight.size() - state.in_flight_asking; }
@@ -215,10 +251,31 @@ inline bool has_timers(const RunState& state) noexcept { return !state.timers.em
   return false;
 }
 
+// Somebody waits for a permit of a pool. It will come when other bodies are back.
+[[gnu::noinline]] inline bool waits_for_pool(const RunState& state) noexcept {
+  for (const PoolState& pool : state.permitted.pools()) {
+    if (pool.wanted() != 0) return true;
+  }
+  return false;
+}
+
 // Something will move by itself, sooner or later.
 inline bool is_moving(const RunState& state) noexcept {
   return startable(state) + busy(state) != 0 || has_timers(state) ||
-         (state.abandoned != 0 && waits_for_abandoned(state));
+         (state.abandoned != 0 && waits_for_abandoned(state)) ||
+         (state.permitted.any() && waits_for_pool(state));
+}
+
+// Whether the run starts whatever it has a permit for.
+inline bool starts_steps(const RunState& state) noexcept {
+  return state.phase == Phase::running && state.pause == Pause::none && !state.held;
+}
+
+// How many permits of a pool it waits for, beside those that it was granted.
+inline uint64_t wanted_of(const RunState& state, PoolIndex pool) noexcept {
+  if (!starts_steps(state)) return 0;
+  const PoolState& its = state.permitted.pools()[pool];
+  return its.wanted() - its.granted;
 }
 
 inline RunStatus status_of(const RunState& state) noexcept {

@@ -59,6 +59,7 @@ std::string summarize(const RunState& state) {
   };
   count(state.in_flight, counts);
   count(state.interrupted, counts);
+  for (const PoolState& pool : state.permitted.pools()) count(pool.interrupted, counts);
   count(rare_queues(state).interrupted_waiting, counts);
   take("in flight");
   count(state.ready, counts);

@@ -63,6 +63,7 @@ struct Tick {
     suspend,  // the body of invocation has returned, to be called again when what it asked is answered
     discard,  // invocation is done, and its run has ended before
     abandoned_returned,  // an abandoned body of step is back, and its permit is free
+    grant,               // the run gets a permit of pool
     respond,             // the question whose id is the correlation of outputs[0] is answered with value
     respond_early,       // the same; where it is not open, the answer is kept for who asks
     withdraw,            // the question whose id is the correlation of outputs[0] is taken back
@@ -80,7 +81,7 @@ struct Tick {
   };
   Kind kind;
   bool dispatches_next =
-      false;  // complete, fail, discard: whoever brings it takes the next invocation in the same tick
+      false;  // complete, fail, discard, grant: whoever brings it takes the next invocation in the same tick
   Invocation* invocation = nullptr;
   std::span<Output> outputs{};
   std::span<Write> writes{};
@@ -89,6 +90,7 @@ struct Tick {
   Collecting* collecting = nullptr;
   Phase phase = Phase::cancelled;
   StepIndex step = kNoStep;  // back
+  PoolIndex pool = kNoPool;  // grant
   Ref<Error> error{};
   // The runtime's clock. Of the ticks above, those say when that start, delay, retry, time or ask something.
   // What begins with them begins at a moment that was rounded up; what is over, by one that was cut.
@@ -143,6 +145,7 @@ inline constexpr TickTraits kTickTraits[] = {
     {Tick::Kind::suspend, "suspend", true, false, false},
     {Tick::Kind::discard, "discard", true, false, false},
     {Tick::Kind::abandoned_returned, "abandoned_returned", true, false, false},
+    {Tick::Kind::grant, "grant", true, false, false},
     {Tick::Kind::respond, "respond", true, true, true},
     {Tick::Kind::respond_early, "respond_early", true, true, true},
     {Tick::Kind::withdraw, "withdraw", true, true, true},

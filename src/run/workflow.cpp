@@ -281,6 +281,7 @@ void Workflow::index() {
     for (const std::string& type : steps_[step].emits) intern(type);
   }
   index_joins();
+  index_pools();
   routes_plainly_ = !has_joins() && policy_.unhandled == Unhandled::fail;
   plain_acceptors_.assign(acceptors_.size(), kNoStep);
   for (TypeId type = 0; type < acceptors_.size(); ++type) {
@@ -288,7 +289,7 @@ void Workflow::index() {
     acceptors_max_ = std::max(acceptors_max_, steps.size());
     if (has_joins() || is_routed_by_engine(type) || steps.size() != 1) continue;
     const StepDefinition& only = steps_[steps.front()];
-    if (!only.elsewhere() && only.concurrency_max == 0) plain_acceptors_[type] = steps.front();
+    if (!only.elsewhere() && !only.needs_permit()) plain_acceptors_[type] = steps.front();
   }
 }
 
@@ -313,6 +314,20 @@ void Workflow::index_joins() {
     opener.is_ordered = opener.is_ordered || join.is_ordered;
     opener.cancels_rest = opener.cancels_rest || join.cancels_rest;
     cancels_rest_ = cancels_rest_ || join.cancels_rest;
+  }
+}
+
+void Workflow::index_pools() {
+  std::unordered_map<std::string_view, PoolIndex, TextHash> known;
+  for (StepIndex step = 0; step < steps_.size(); ++step) {
+    needs_permits_ = needs_permits_ || steps_[step].needs_permit();
+    const std::string& name = steps_[step].pool;
+    if (name.empty()) continue;
+    if (pools_.empty()) pool_of_.assign(steps_.size(), kNoPool);
+    const auto [found, is_new] = known.try_emplace(name, static_cast<PoolIndex>(pools_.size()));
+    if (is_new) pools_.push_back({name, step});
+    ++pools_[found->second].steps;
+    pool_of_[step] = found->second;
   }
 }
 

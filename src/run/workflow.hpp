@@ -97,7 +97,10 @@ struct StepDefinition {
   std::vector<std::string> accepts;
   std::vector<std::string> emits;
   std::optional<JoinDefinition> join;  // none: each event that it accepts starts it
+  std::string pool;                    // a body of it runs only with a permit of that; empty: it uses none
 
+  // Of whatever kind.
+  bool needs_permit() const noexcept { return concurrency_max != 0 || !pool.empty(); }
   bool elsewhere() const noexcept { return !body; }
   bool accepts_type(std::string_view type) const noexcept;
 };
@@ -119,6 +122,15 @@ struct Opener {
   std::vector<StepIndex> joins;  // in the order in which they were added
   bool is_ordered = false;       // one of them is
   bool cancels_rest = false;
+};
+
+// A pool that steps use, and the first of them, for whoever has to name one.
+using PoolIndex = uint32_t;
+inline constexpr PoolIndex kNoPool = UINT32_MAX;
+struct PoolUse {
+  std::string name;
+  StepIndex first_step = kNoStep;
+  uint32_t steps = 0;  // how many use it
 };
 
 class Workflow final : public Object {
@@ -171,6 +183,12 @@ class Workflow final : public Object {
   // Of a join: its place among those of its opener.
   uint32_t join_place(StepIndex step) const noexcept { return join_places_[step]; }
   bool cancels_rest() const noexcept { return cancels_rest_; }
+  // Whether some step needs a permit.
+  bool needs_permits() const noexcept { return needs_permits_; }
+  // The pools that steps use, by their numbers.
+  const std::vector<PoolUse>& pools() const noexcept { return pools_; }
+  // kNoPool: it uses none.
+  PoolIndex pool_of(StepIndex step) const noexcept { return pools_.empty() ? kNoPool : pool_of_[step]; }
   // Whether every event that a step accepts goes its way at once, and one that none accepts ends the run.
   bool routes_plainly() const noexcept { return routes_plainly_; }
   // How many steps accept one event, at most; at least 1.
@@ -188,6 +206,7 @@ class Workflow final : public Object {
   TypeId intern(std::string_view type);
   void index();
   void index_joins();
+  void index_pools();
   std::string compute_fingerprint() const;
 
   // Nothing here changes once it is built, but the paces. Finding a step or a type by its name costs the same
@@ -207,10 +226,13 @@ class Workflow final : public Object {
   size_t acceptors_max_ = 1;
   bool routes_plainly_ = true;
   bool cancels_rest_ = false;
+  bool needs_permits_ = false;
   std::vector<Opener> openers_;
   std::vector<OpenerIndex> opened_by_;  // of each step, as what follows; empty where nothing joins
   std::vector<OpenerIndex> joined_by_;
   std::vector<uint32_t> join_places_;
+  std::vector<PoolUse> pools_;
+  std::vector<PoolIndex> pool_of_;  // of each step; empty where none uses one
 
   // The whole of LaneCount: one for all other references, and one for each lane that is accountable and has runs.
   void hold_whole(uint8_t lane) const noexcept;

@@ -46,6 +46,7 @@ void cut_in_flight(const RunState& state, SnapshotCut& cut) {
     return true;
   };
   state.interrupted.walk(take);
+  for (const PoolState& pool : state.permitted.pools()) pool.interrupted.walk(take);
   rare_queues(state).interrupted_waiting.walk(take);
   rare_queues(state).interrupted_parked.walk(take);
   state.in_flight.walk(take);

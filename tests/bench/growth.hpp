@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <ctime>
+#include <deque>
 #include <functional>
 
 #include "bench/shapes.hpp"
@@ -336,6 +337,41 @@ inline double grow_delayed_questions(uint64_t count) {
   return end_s - begin_s;
 }
 
+// Runs with a body each. Where they share a pool of four permits, all but four wait at once, and each stops with its turn.
+inline double grow_runs(uint64_t count, bool uses_pool) {
+  std::deque<Invocation> at_work;
+  const auto defer = [&](blazen_context* context, const blazen_event*, blazen_error** error) {
+    blazen_invocation* invocation = nullptr;
+    const blazen_status status = blazen_context_defer(context, &invocation, error);
+    at_work.emplace_back(invocation);
+    return status == BLAZEN_OK ? BLAZEN_PENDING : status;
+  };
+  GrowthWorkflow workflow(emits_jobs(1), defer);
+  if (uses_pool)
+    check(blazen_workflow_builder_step_uses_pool(workflow.builder(), BLAZEN_TEXT("job"), BLAZEN_TEXT("pool"),
+                                                 nullptr));
+  const GrowthRuntime runtime;
+  check(blazen_runtime_set_pool(runtime.get(), BLAZEN_TEXT("pool"), 4, nullptr));
+  std::vector<Run> runs;
+  runs.reserve(count);
+  const double begin_s = thread_s();
+  for (uint64_t i = 0; i < count; ++i) runs.push_back(start_run(runtime.get(), workflow.get()));
+  poll(runtime.get());
+  for (uint64_t i = 0; i < count; ++i) {
+    if (at_work.size() != std::min<uint64_t>(uses_pool ? 4 : count, count - i)) std::abort();
+    const Invocation done = std::move(at_work.front());
+    at_work.pop_front();
+    check(stop(blazen_invocation_context(done.get()), blazen_invocation_event(done.get()), nullptr));
+    check(blazen_invocation_complete(done.get(), nullptr));
+    poll(runtime.get());
+  }
+  return thread_s() - begin_s;
+}
+
+inline double grow_pool_runs(uint64_t count) { return grow_runs(count, true); }
+// So many runs are more than a cache holds: what that costs, they cost without a pool too.
+inline double floor_of_runs(uint64_t count) { return grow_runs(count, false); }
+
 // Keys of one state, new ones, in the order of their bytes.
 inline double grow_state_new(uint64_t count) {
   const std::vector<std::string> keys = make_keys(count);
@@ -423,172 +459,173 @@ inline double floor_of_shuffled(uint64_t count) {
     lock.exchange(0);
   }
   return thread_s() - begin_s;
-  // ---- joins ----
+}
 
-  // "only" emits so many links; each link is taken by "open", whose scopes "join" joins.
-  class GrowthJoin {
-   public:
-    GrowthJoin(GrowthBody only, GrowthBody open, GrowthBody join,
-               const std::function<void(blazen_join_options&)>& change = {})
-        : open_(std::move(open)),
-          join_(std::move(join)),
-          workflow_(std::move(only),
-                    [](blazen_context* context, const blazen_event* event, blazen_error** error) {
-                      return emit(context, kDone, event, error);
-                    }) {
-      add("open", kLink, open_);
-      add("join", kDone, join_);
-      blazen_join_options how = BLAZEN_JOIN_OPTIONS_INIT;
-      how.of = "open";
-      how.of_length = 4;
-      if (change) change(how);
-      check(blazen_workflow_builder_step_joins(workflow_.builder(), BLAZEN_TEXT("join"), &how, nullptr));
-      for (const blazen_limit limit :
-           {BLAZEN_LIMIT_SCOPES, BLAZEN_LIMIT_SCOPE_DEPTH, BLAZEN_LIMIT_QUEUED_EVENTS})
-        check(blazen_workflow_builder_set_limit(workflow_.builder(), limit, 1 << 24, nullptr));
-    }
-    // From its start until nothing moves; then pass_ms later.
-    double run(int64_t pass_ms = 0) {
-      GrowthRuntime runtime;
-      const Run run = start_run(runtime.get(), workflow_.get());
-      const double begin_s = thread_s();
+// ---- joins ----
+
+// "only" emits so many links; each link is taken by "open", whose scopes "join" joins.
+class GrowthJoin {
+ public:
+  GrowthJoin(GrowthBody only, GrowthBody open, GrowthBody join,
+             const std::function<void(blazen_join_options&)>& change = {})
+      : open_(std::move(open)),
+        join_(std::move(join)),
+        workflow_(std::move(only), [](blazen_context* context, const blazen_event* event,
+                                      blazen_error** error) { return emit(context, kDone, event, error); }) {
+    add("open", kLink, open_);
+    add("join", kDone, join_);
+    blazen_join_options how = BLAZEN_JOIN_OPTIONS_INIT;
+    how.of = "open";
+    how.of_length = 4;
+    if (change) change(how);
+    check(blazen_workflow_builder_step_joins(workflow_.builder(), BLAZEN_TEXT("join"), &how, nullptr));
+    for (const blazen_limit limit :
+         {BLAZEN_LIMIT_SCOPES, BLAZEN_LIMIT_SCOPE_DEPTH, BLAZEN_LIMIT_QUEUED_EVENTS})
+      check(blazen_workflow_builder_set_limit(workflow_.builder(), limit, 1 << 24, nullptr));
+  }
+  // From its start until nothing moves; then pass_ms later.
+  double run(int64_t pass_ms = 0) {
+    GrowthRuntime runtime;
+    const Run run = start_run(runtime.get(), workflow_.get());
+    const double begin_s = thread_s();
+    poll(runtime.get());
+    if (pass_ms != 0) {
+      runtime.pass(pass_ms);
       poll(runtime.get());
-      if (pass_ms != 0) {
-        runtime.pass(pass_ms);
-        poll(runtime.get());
-      }
-      const double end_s = thread_s();
-      close(run);
-      return end_s - begin_s;
     }
+    const double end_s = thread_s();
+    close(run);
+    return end_s - begin_s;
+  }
 
-   private:
-    void add(std::string_view name, std::string_view type, GrowthBody& body) {
-      check(blazen_workflow_builder_add_step(workflow_.builder(), name.data(), name.size(), type.data(),
-                                             type.size(), bench_growth_body, &body, nullptr, nullptr));
+ private:
+  void add(std::string_view name, std::string_view type, GrowthBody& body) {
+    check(blazen_workflow_builder_add_step(workflow_.builder(), name.data(), name.size(), type.data(),
+                                           type.size(), bench_growth_body, &body, nullptr, nullptr));
+  }
+  GrowthBody open_;
+  GrowthBody join_;
+  GrowthWorkflow workflow_;
+};
+
+inline GrowthBody emits(std::string_view type, uint64_t count) {
+  return [=](blazen_context* context, const blazen_event* event, blazen_error** error) -> blazen_status {
+    for (uint64_t i = 0; i < count; ++i) check(emit(context, type, event, error));
+    return BLAZEN_OK;
+  };
+}
+inline blazen_status emit_later(blazen_context* context, std::string_view type, int64_t delay_ms) {
+  const Event event = make<Event>(blazen_event_create, type.data(), type.size(), nullptr, nullptr);
+  blazen_send_options later = BLAZEN_SEND_OPTIONS_INIT;
+  later.delay_ms = delay_ms;
+  return blazen_context_emit_event(context, event.get(), &later, nullptr);
+}
+
+// The children of one scope.
+inline double grow_join(uint64_t count) {
+  return GrowthJoin(emits(kLink, 1), emits(kChild, count), emits(kLink, 0)).run();
+}
+// Scopes at once, with two children each.
+inline double grow_scopes(uint64_t count) {
+  return GrowthJoin(emits(kLink, count), emits(kChild, 2), emits(kLink, 0)).run();
+}
+// Each inside the one before.
+inline double grow_scope_depth(uint64_t count) {
+  uint64_t left = count;
+  const auto open = [&](blazen_context* context, const blazen_event* event, blazen_error** error) {
+    return emit(context, --left == 0 ? kChild : kLink, event, error);
+  };
+  uint64_t closes = count;
+  const auto join = [&](blazen_context* context, const blazen_event* event,
+                        blazen_error** error) -> blazen_status {
+    return --closes == 0 ? BLAZEN_OK : emit(context, kDone, event, error);
+  };
+  const double took_s = GrowthJoin(emits(kLink, 1), open, join).run();
+  check(closes == 0 ? BLAZEN_OK : BLAZEN_ERROR_INTERNAL);
+  return took_s;
+}
+// Scopes with a delayed child each, which the first one cancels.
+inline double grow_cancelled_scopes(uint64_t count) {
+  const auto open = [](blazen_context* context, const blazen_event* event, blazen_error** error) {
+    check(emit_later(context, kChild, 1000));
+    return emit(context, kChild, event, error);
+  };
+  return GrowthJoin(emits(kLink, count), open, emits(kLink, 0),
+                    [](blazen_join_options& how) {
+                      how.mode = BLAZEN_JOIN_ANY;
+                      how.cancel_rest = 1;
+                    })
+      .run();
+}
+// Correlations of one scope.
+inline double grow_join_groups(uint64_t count) {
+  const auto open = [count](blazen_context* context, const blazen_event*, blazen_error** error) {
+    blazen_status status = BLAZEN_OK;
+    for (uint64_t i = 0; i < count && status == BLAZEN_OK; ++i) {
+      char text[24];
+      blazen_event_options with = BLAZEN_EVENT_OPTIONS_INIT;
+      with.correlation = text;
+      with.correlation_length = static_cast<size_t>(
+          std::snprintf(text, sizeof text, "%012llu", static_cast<unsigned long long>(i)));
+      const Event event = make<Event>(blazen_event_create, kDone.data(), kDone.size(), nullptr, &with);
+      status = blazen_context_emit_event(context, event.get(), nullptr, error);
     }
-    GrowthBody open_;
-    GrowthBody join_;
-    GrowthWorkflow workflow_;
+    return status;
   };
-
-  inline GrowthBody emits(std::string_view type, uint64_t count) {
-    return [=](blazen_context* context, const blazen_event* event, blazen_error** error) -> blazen_status {
-      for (uint64_t i = 0; i < count; ++i) check(emit(context, type, event, error));
-      return BLAZEN_OK;
-    };
-  }
-  inline blazen_status emit_later(blazen_context * context, std::string_view type, int64_t delay_ms) {
-    const Event event = make<Event>(blazen_event_create, type.data(), type.size(), nullptr, nullptr);
-    blazen_send_options later = BLAZEN_SEND_OPTIONS_INIT;
-    later.delay_ms = delay_ms;
-    return blazen_context_emit_event(context, event.get(), &later, nullptr);
-  }
-
-  // The children of one scope.
-  inline double grow_join(uint64_t count) {
-    return GrowthJoin(emits(kLink, 1), emits(kChild, count), emits(kLink, 0)).run();
-  }
-  // Scopes at once, with two children each.
-  inline double grow_scopes(uint64_t count) {
-    return GrowthJoin(emits(kLink, count), emits(kChild, 2), emits(kLink, 0)).run();
-  }
-  // Each inside the one before.
-  inline double grow_scope_depth(uint64_t count) {
-    uint64_t left = count;
-    const auto open = [&](blazen_context* context, const blazen_event* event, blazen_error** error) {
-      return emit(context, --left == 0 ? kChild : kLink, event, error);
-    };
-    uint64_t closes = count;
-    const auto join = [&](blazen_context* context, const blazen_event* event,
-                          blazen_error** error) -> blazen_status {
-      return --closes == 0 ? BLAZEN_OK : emit(context, kDone, event, error);
-    };
-    const double took_s = GrowthJoin(emits(kLink, 1), open, join).run();
-    check(closes == 0 ? BLAZEN_OK : BLAZEN_ERROR_INTERNAL);
-    return took_s;
-  }
-  // Scopes with a delayed child each, which the first one cancels.
-  inline double grow_cancelled_scopes(uint64_t count) {
-    const auto open = [](blazen_context* context, const blazen_event* event, blazen_error** error) {
-      check(emit_later(context, kChild, 1000));
-      return emit(context, kChild, event, error);
-    };
-    return GrowthJoin(emits(kLink, count), open, emits(kLink, 0),
-                      [](blazen_join_options& how) {
-                        how.mode = BLAZEN_JOIN_ANY;
-                        how.cancel_rest = 1;
-                      })
-        .run();
-  }
-  // Correlations of one scope.
-  inline double grow_join_groups(uint64_t count) {
-    const auto open = [count](blazen_context* context, const blazen_event*, blazen_error** error) {
-      blazen_status status = BLAZEN_OK;
-      for (uint64_t i = 0; i < count && status == BLAZEN_OK; ++i) {
-        char text[24];
-        blazen_event_options with = BLAZEN_EVENT_OPTIONS_INIT;
-        with.correlation = text;
-        with.correlation_length = static_cast<size_t>(
-            std::snprintf(text, sizeof text, "%012llu", static_cast<unsigned long long>(i)));
-        const Event event = make<Event>(blazen_event_create, kDone.data(), kDone.size(), nullptr, &with);
-        status = blazen_context_emit_event(context, event.get(), nullptr, error);
-      }
-      return status;
-    };
-    return GrowthJoin(emits(kLink, 1), open, emits(kLink, 0),
-                      [](blazen_join_options& how) { how.correlation = BLAZEN_JOIN_CORRELATION_BY_EVENT; })
-        .run();
-  }
-  // Scopes whose time is up in one moment.
-  inline double grow_join_deadlines(uint64_t count) {
-    const auto open = [](blazen_context* context, const blazen_event*, blazen_error**) {
-      return emit_later(context, kChild, 1000);
-    };
-    return GrowthJoin(emits(kLink, count), open, emits(kLink, 0),
-                      [](blazen_join_options& how) { how.deadline_ms = 10; })
-        .run(20);
-  }
-
-  struct Growth {
-    const char* name;
-    const char* item;
-    double (*run)(uint64_t count);
-    uint64_t least;                             // the four sizes are this one and three more
-    uint64_t step = 2;                          // each so many times the one before
-    double (*floor)(uint64_t count) = nullptr;  // what the machine takes; null: nothing that grows
+  return GrowthJoin(emits(kLink, 1), open, emits(kLink, 0),
+                    [](blazen_join_options& how) { how.correlation = BLAZEN_JOIN_CORRELATION_BY_EVENT; })
+      .run();
+}
+// Scopes whose time is up in one moment.
+inline double grow_join_deadlines(uint64_t count) {
+  const auto open = [](blazen_context* context, const blazen_event*, blazen_error**) {
+    return emit_later(context, kChild, 1000);
   };
+  return GrowthJoin(emits(kLink, count), open, emits(kLink, 0),
+                    [](blazen_join_options& how) { how.deadline_ms = 10; })
+      .run(20);
+}
 
-  // From 10,000 to 3,430,000: far beyond every cache. What takes keys in the order in which they came must stay flat;
-  // new keys cost what fresh memory costs, and keys in no order cost the way to memory. A name of their own: they take
-  // long, and much memory.
-  inline constexpr Growth kStateGrowths[] = {
-      {"state_new", "key", grow_state_new, 10'000, 7},
-      {"state_set", "key", grow_state_set, 10'000, 7},
-      {"state_get", "key", grow_state_get, 10'000, 7},
-      {"state_set_shuffled", "key", grow_state_set_shuffled, 10'000, 7, floor_of_shuffled},
-      {"state_get_shuffled", "key", grow_state_get_shuffled, 10'000, 7, floor_of_shuffled},
-  };
+struct Growth {
+  const char* name;
+  const char* item;
+  double (*run)(uint64_t count);
+  uint64_t least;                             // the four sizes are this one and three more
+  uint64_t step = 2;                          // each so many times the one before
+  double (*floor)(uint64_t count) = nullptr;  // what the machine takes; null: nothing that grows
+};
 
-  // The largest of those that need much memory each still fits into a processor's last cache: beyond it, the
-  // same instructions take longer, which the counts of instructions show.
-  inline constexpr Growth kGrowths[] = {
-      {"questions", "question", grow_questions, 5000},
-      {"atomic_writes", "write", grow_atomic_writes, 2500},
-      {"step_timeouts", "time-out", grow_step_timeouts, 2500},
-      {"retries", "retry", grow_retries, 5000},
-      {"cancel_callbacks", "callback", grow_cancel_callbacks, 5000},
-      {"done_callbacks", "callback", grow_done_callbacks, 5000},
-      {"subscribers", "subscriber", grow_subscribers, 500},
-      {"error_chain", "link", grow_error_chain, 1000},
-      {"cancelled_invocations", "invocation", grow_cancelled_invocations, 1000},
-      {"delayed_questions", "question", grow_delayed_questions, 1000},
-      {"join", "child", grow_join, 1000, 10},
-      {"scopes", "scope", grow_scopes, 1000, 4},
-      {"scope_depth", "scope", grow_scope_depth, 1000, 4},
-      {"cancelled_scopes", "scope", grow_cancelled_scopes, 1000, 4},
-      {"join_groups", "group", grow_join_groups, 1000, 4},
-      {"join_deadlines", "deadline", grow_join_deadlines, 1000, 4},
-  };
+// From 10,000 to 3,430,000: far beyond every cache. What takes keys in the order in which they came must stay flat;
+// new keys cost what fresh memory costs, and keys in no order cost the way to memory. A name of their own: they take
+// long, and much memory.
+inline constexpr Growth kStateGrowths[] = {
+    {"state_new", "key", grow_state_new, 10'000, 7},
+    {"state_set", "key", grow_state_set, 10'000, 7},
+    {"state_get", "key", grow_state_get, 10'000, 7},
+    {"state_set_shuffled", "key", grow_state_set_shuffled, 10'000, 7, floor_of_shuffled},
+    {"state_get_shuffled", "key", grow_state_get_shuffled, 10'000, 7, floor_of_shuffled},
+};
+
+// The largest of those that need much memory each still fits into a processor's last cache: beyond it, the
+// same instructions take longer, which the counts of instructions show.
+inline constexpr Growth kGrowths[] = {
+    {"questions", "question", grow_questions, 5000},
+    {"atomic_writes", "write", grow_atomic_writes, 2500},
+    {"step_timeouts", "time-out", grow_step_timeouts, 2500},
+    {"retries", "retry", grow_retries, 5000},
+    {"cancel_callbacks", "callback", grow_cancel_callbacks, 5000},
+    {"done_callbacks", "callback", grow_done_callbacks, 5000},
+    {"subscribers", "subscriber", grow_subscribers, 500},
+    {"error_chain", "link", grow_error_chain, 1000},
+    {"cancelled_invocations", "invocation", grow_cancelled_invocations, 1000},
+    {"delayed_questions", "question", grow_delayed_questions, 1000},
+    {"pool_runs", "run", grow_pool_runs, 1250, 2, floor_of_runs},
+    {"join", "child", grow_join, 1000, 10},
+    {"scopes", "scope", grow_scopes, 1000, 4},
+    {"scope_depth", "scope", grow_scope_depth, 1000, 4},
+    {"cancelled_scopes", "scope", grow_cancelled_scopes, 1000, 4},
+    {"join_groups", "group", grow_join_groups, 1000, 4},
+    {"join_deadlines", "deadline", grow_join_deadlines, 1000, 4},
+};
 
 }  // namespace blazen::bench

@@ -168,7 +168,7 @@ TextIs text_is(const std::string& function, const std::string& parameter) {
   if (function == "blazen_context_collect") return TextIs::label;  // its key may be empty
   if (parameter == "codec" || parameter == "label" || parameter == "prefix" || parameter == "message")
     return TextIs::label;
-  static const std::set<std::string> names = {"name", "accepts", "step", "type", "key", "request_id"};
+  static const std::set<std::string> names = {"name", "accepts", "step", "type", "key", "request_id", "pool"};
   EXPECT_TRUE(names.contains(parameter)) << function << ": what kind of text is " << parameter << "?";
   return TextIs::name;
 }
@@ -464,6 +464,7 @@ const std::vector<Row>& table() {
       ROW(blazen_workflow_builder_step_joins),
       ROW(blazen_workflow_builder_step_max_concurrency),
       ROW(blazen_workflow_builder_step_timeout),
+      ROW(blazen_workflow_builder_step_uses_pool),
       ROW(blazen_workflow_builder_step_abandoned),
       ROW(blazen_retry_options_init),
       ROW(blazen_workflow_builder_step_retry),
@@ -496,6 +497,7 @@ const std::vector<Row>& table() {
       ROW(blazen_runtime_next_timer),
       ROW(blazen_runtime_counters_init),
       ROW(blazen_runtime_count),
+      ROW(blazen_runtime_set_pool),
       ROW(blazen_task_run),
       ROW(blazen_task_cancel),
       ROW(blazen_run_options_init),
@@ -928,8 +930,9 @@ TEST(BadInput, SuccessLeavesTheErrorUntouched) {
       {"blazen_run_respond", BLAZEN_ERROR_NOT_FOUND},  // there is no such question
       {"blazen_run_fail_question", BLAZEN_ERROR_NOT_FOUND},
       {"blazen_run_withdraw_question", BLAZEN_ERROR_NOT_FOUND},
-      {"blazen_run_cancel_invocation", BLAZEN_ERROR_NOT_FOUND},  // nor such an invocation
-      {"blazen_context_ask", BLAZEN_PENDING},                    // and now there is one
+      {"blazen_run_cancel_invocation", BLAZEN_ERROR_NOT_FOUND},    // nor such an invocation
+      {"blazen_context_ask", BLAZEN_PENDING},                      // and now there is one
+      {"blazen_runtime_set_pool", BLAZEN_ERROR_INVALID_ARGUMENT},  // of no permits
       {"blazen_run_send_event", BLAZEN_OK},  // nobody accepts it: the run fails, not the call
   };
   for (const Row& row : table()) {
@@ -1047,6 +1050,17 @@ TEST_F(BadFields, TimesHaveABound) {
   OK(blazen_workflow_builder_set_timeout(world.builder, BLAZEN_TIME_MS_MAX, error));
   OK(blazen_workflow_builder_step_timeout(world.builder, "ask", 3, BLAZEN_STEP_TIMEOUT_MS_MAX, error));
   OK(blazen_context_retry_after(context, BLAZEN_TIME_MS_MAX, error));
+}
+
+TEST_F(BadFields, APoolHasAPermitAtLeastAndAStepUsesOne) {
+  World world;
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "permits",
+          [&](auto error) { return blazen_runtime_set_pool(world.runtime, BLAZEN_TEXT("pool"), 0, error); });
+  OK(blazen_runtime_set_pool(world.runtime, BLAZEN_TEXT("pool"), UINT32_MAX, error));
+  OK(blazen_workflow_builder_step_uses_pool(world.builder, "ask", 3, BLAZEN_TEXT("pool"), error));
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "step", [&](auto error) {
+    return blazen_workflow_builder_step_uses_pool(world.builder, "ask", 3, BLAZEN_TEXT("other"), error);
+  });
 }
 
 TEST_F(BadFields, ThePolicyOfARetryIsChecked) {

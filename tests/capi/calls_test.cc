@@ -64,6 +64,37 @@ blazen_status clock_world(Holder& h) {
   return BLAZEN_OK;
 }
 
+// Two bodies want a permit, of which there is one: the other is posted when there are more.
+void pool_world(Holder& h) {
+  BuilderHandle builder;
+  blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
+  options.mode = BLAZEN_MODE_EXECUTOR;
+  options.user_data = &h;
+  options.post = [](void* user_data, blazen_task* task) -> blazen_status {
+    holder_of(user_data).task = task;
+    let_go(user_data);
+    return BLAZEN_OK;
+  };
+  h.begin = [](Holder&, blazen_context* context, const blazen_event*, blazen_error** error) {
+    const blazen_status status = blazen_context_emit(context, BLAZEN_TEXT("Next"), nullptr, error);
+    return status != BLAZEN_OK ? status : blazen_context_emit(context, BLAZEN_TEXT("Next"), nullptr, error);
+  };
+  h.next = defer;
+  OK(blazen_workflow_builder_create(BLAZEN_TEXT("pool"), builder.out(), error));
+  OK(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("begin"), BLAZEN_TEXT(BLAZEN_START_EVENT),
+                                      call_step, &h, nullptr, error));
+  OK(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("next"), BLAZEN_TEXT("Next"), call_step, &h,
+                                      nullptr, error));
+  OK(blazen_workflow_builder_step_uses_pool(builder, BLAZEN_TEXT("next"), BLAZEN_TEXT("pool"), error));
+  OK(blazen_workflow_builder_build(builder, h.workflow.out(), error));
+  OK(blazen_runtime_create(&options, h.runtime.out(), error));
+  OK(blazen_runtime_set_pool(h.runtime, BLAZEN_TEXT("pool"), 1, error));
+  h.run = RunHandle(make_run(h.runtime, h.workflow));
+  OK(blazen_run_start(h.run, nullptr, error));
+  while (h.task != nullptr) turn(h);
+  ASSERT_NE(h.invocation.get(), nullptr);
+}
+
 void nothing(Holder&) {}
 void value_last(Holder& h) { h.value = make_last(h); }
 
@@ -80,6 +111,8 @@ const Row kFurther[] = {
        h.is_armed = true;
        return blazen_runtime_next_timer(h.runtime, &delay_ms, nullptr);
      }},
+    {"runtime_set_pool", pool_world,
+     [](Holder& h) { return blazen_runtime_set_pool(h.runtime, BLAZEN_TEXT("pool"), 2, nullptr); }},
     {"run_describe", [](Holder& h) { clock_world(h); },
      [](Holder& h) {
        ValueHandle description;

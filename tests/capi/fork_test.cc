@@ -169,6 +169,7 @@ std::string call_everything(Inherited& all) {
   REFUSED(runtime_next_timer, all.runtime, &delay_ms);
   REFUSED(runtime_begin_close, all.runtime, call_token, &all.ready, nullptr);
   REFUSED(runtime_count, all.runtime, &counters);
+  REFUSED(runtime_set_pool, all.runtime, BLAZEN_TEXT("pool"), 1);
   REFUSED(runtime_descriptor, all.runtime, &number);
   REFUSED(run_create, all.runtime, all.workflow, nullptr, run.out());
   REFUSED(run_resume, all.runtime, all.workflow, all.snapshot, nullptr, run.out());

@@ -515,6 +515,8 @@ void build(Life& life) {
   MUST(blazen_workflow_builder_step_max_concurrency(builder, BLAZEN_TEXT("work"), 2, error));
   MUST(blazen_workflow_builder_step_abandoned(builder, BLAZEN_TEXT("work"), BLAZEN_ABANDONED_FREES_PERMIT,
                                               error));
+  MUST(blazen_workflow_builder_step_uses_pool(builder, BLAZEN_TEXT("work"),
+                                              BLAZEN_TEXT("a pool of a longer name"), error));
   MUST(blazen_workflow_builder_set_unhandled(builder, BLAZEN_UNHANDLED_IGNORE, error));
   MUST(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_STREAM_ITEMS, 8, error));
   MUST(blazen_workflow_builder_build(builder, life.workflow.out(), error));
@@ -535,6 +537,7 @@ void open(Life& life) {
   };
   const blazen_status status = attempt(__LINE__, call);
   REQUIRE(status == BLAZEN_OK, status);
+  MUST(blazen_runtime_set_pool(life.runtime, BLAZEN_TEXT("a pool of a longer name"), 1, error));
 }
 
 Life* posting = nullptr;

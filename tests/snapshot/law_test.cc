@@ -68,6 +68,7 @@ class Life {
   // site: which of the hosts of a run that moves between them.
   Life(const Shape& shape, Trace& trace, int site) : shape_(shape), trace_(trace), site_(site) {
     clock_.now_ms = trace.now_ms;
+    engine_.set_pool("pool", 2);
     workflow_ = shape.spec(*this).build();
     tick_ = [this] { note_tick(); };
   }
@@ -305,6 +306,41 @@ Shape fan_out_and_join() {
               if (ctx.count("joined.") == 6) ctx.stop("\"" + ctx.keys() + "\"");
             }));
           }};
+}
+
+// Two steps share a pool of two permits: bodies that complete at once, later, at the second attempt, and after an answer.
+Shape pooled() {
+  return {.name = "Pooled",
+          .spec =
+              [](Life& life) {
+                Spec spec("pooled");
+                spec.start(life.track([](Ctx& ctx) {
+                  for (int i = 0; i < 5; ++i) {
+                    ctx.emit("Work", std::to_string(i));
+                    ctx.emit("Later", std::to_string(i));
+                  }
+                }));
+                spec.step("work", {"Work"}, life.track([](Ctx& ctx) -> blazen_status {
+                  if (ctx.input() == "1" && ctx.attempt() == 1) return ctx.fail(1, "once more");
+                  if (ctx.input() == "2" && ctx.ask("?", "q").empty()) return BLAZEN_PENDING;
+                  ctx.set_once("work." + ctx.input(), "true");
+                  return ctx.emit("Done");
+                }));
+                spec.retry(retries(2, 1000)).uses_pool("pool");
+                spec.step("later", {"Later"}, life.track([&life](Ctx& ctx) {
+                  ctx.publish("Begun", ctx.input());
+                  return life.pend(ctx);
+                }));
+                spec.steps.back().concurrency_max = 3;
+                spec.uses_pool("pool");
+                return spec.step("join", {"Done"}, life.track([](Ctx& ctx) {
+                  ctx.set_once("done." + std::to_string(ctx.event_id()), "true");
+                  if (ctx.count("done.") == 10) ctx.stop("\"" + ctx.keys("work.") + "\"");
+                }));
+              },
+          .finish = [](Ctx& ctx) { ctx.emit("Done"); },
+          .ticks_min = 20,
+          .timed = true};
 }
 
 Shape several_acceptors() {
@@ -1093,6 +1129,7 @@ const std::vector<Shape>& shapes() {
                                          linear(),
                                          fan_out_and_join(),
                                          several_acceptors(),
+                                         pooled(),
                                          targeted(),
                                          limited(1),
                                          limited(2),

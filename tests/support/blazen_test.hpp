@@ -493,6 +493,7 @@ struct Step {
   bool atomic = false;
   blazen_abandoned abandoned = BLAZEN_ABANDONED_KEEPS_PERMIT;
   std::optional<Joins> joins{};
+  std::string pool{};  // empty: none
 };
 
 inline blazen_retry_options retries(uint32_t max_attempts, int64_t initial_delay_ms = 0,
@@ -557,6 +558,10 @@ struct Spec {
     steps.back().joins = std::move(how);
     return *this;
   }
+  Spec& uses_pool(std::string pool) {
+    steps.back().pool = std::move(pool);
+    return *this;
+  }
   Spec& limit(blazen_limit limit, uint64_t bound) {
     limits.emplace_back(limit, bound);
     return *this;
@@ -610,6 +615,9 @@ struct Spec {
     if (step.atomic) MUST(blazen_workflow_builder_step_atomic(builder, name.data(), name.size(), 1, e));
     if (step.abandoned != BLAZEN_ABANDONED_KEEPS_PERMIT)
       MUST(blazen_workflow_builder_step_abandoned(builder, name.data(), name.size(), step.abandoned, e));
+    if (!step.pool.empty())
+      MUST(blazen_workflow_builder_step_uses_pool(builder, name.data(), name.size(), step.pool.data(),
+                                                  step.pool.size(), e));
     if (step.joins) {
       const blazen_join_options options = step.joins->options();
       MUST(blazen_workflow_builder_step_joins(builder, name.data(), name.size(), &options, e));
@@ -711,6 +719,10 @@ class Engine {
   void pass(int64_t ms) {
     clock_->now_ms += ms;
     MUST(blazen_runtime_poll(runtime_, 0, nullptr, e));
+  }
+  // A pool of so many permits.
+  void set_pool(std::string_view name, uint32_t permits) const {
+    MUST(blazen_runtime_set_pool(runtime_, name.data(), name.size(), permits, e));
   }
   // When something is due next; -1: never.
   int64_t next_timer() const {

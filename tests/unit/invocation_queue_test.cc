@@ -127,7 +127,7 @@ TEST(InvocationQueue, TheLowestOfAllStepsIsPermittedFirst) {
     steps.make(1 + random() % 40);
     for (StepState& step : steps) step.queues = std::make_unique<PermitQueues>();
     Permitted permitted;
-    permitted.make_room(steps.size());
+    permitted.make_room(steps.size(), 0);
     std::vector<Invocation> items = make_many(200);
     std::set<uint64_t> model;
     for (Invocation& item : items) item.step = static_cast<StepIndex>(random() % steps.size());
