@@ -1,5 +1,5 @@
 // Goal: what one version has written, every later one reads, resumes and ends as that one would have:
-// fingerprints, the digests by which repetitions are known, and a run with something in every part of its
+// fingerprints, the digests by which repetitions are known, and runs with something in every part of their
 // snapshot.
 //
 // The snapshots are in tests/snapshot/golden. They are never written anew for a change to pass: that is the
@@ -180,8 +180,141 @@ std::string make_failed() {
   return snapshot_bytes(run);
 }
 
+// --------------------------------------------------------------------------------- scopes, joins and collects
+
+struct Joining {
+  std::deque<Invocation> held;  // in flight
+  std::string log;              // which bodies ran, in order
+
+  Workflow build() {
+    Spec spec("golden joining");
+    spec.timeout_ms = 600'000;
+    spec.idle = BLAZEN_IDLE_WAIT;
+    spec.start([](Ctx& ctx) {
+      ctx.emit("Open");
+      ctx.emit("Item", "1");
+      for (const char* text : {"2", "3"}) ctx.emit("Pair", text);
+    });
+    spec.step("open", {"Open"}, [this](Ctx& ctx) { open(ctx); });
+    spec.step("work", {"Work"}, [this](Ctx& ctx) { return hold(ctx, "work"); });
+    spec.step("late", {"Later"}, [this](Ctx& ctx) {
+      log += "late ";
+      ctx.emit("Done", "\"late\"");
+    });
+    spec.step("nest", {"Nest"}, [this](Ctx& ctx) {
+      log += "nest ";
+      for (const char* text : {"10", "11", "12"}) ctx.emit("Piece", text);
+    });
+    spec.step("piece", {"Piece"}, [this](Ctx& ctx) { return piece(ctx); });
+    spec.step("first", {"PieceDone"}, [this](Ctx& ctx) { return hold(ctx, "first"); });
+    spec.joins({.of = "nest", .mode = BLAZEN_JOIN_FIRST_N, .n = 1});
+    spec.step("groups", {"Note"}, [this](Ctx& ctx) {
+      log += "groups(" + ctx.events() + ") ";
+      ctx.emit("Grouped");
+    });
+    spec.joins({.of = "open", .by_event = true});
+    spec.step("all", {"Done"}, [this](Ctx& ctx) {
+      log += "all(" + ctx.events() + ") " + std::to_string(ctx.joined().reason) + " ";
+    });
+    spec.joins({.of = "open", .deadline_ms = 60'000, .ordered = true});
+    spec.step("items", {"Item"}, [this](Ctx& ctx) -> blazen_status {
+      if (ctx.collect("k", {{"Item", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
+      log += "items(" + ctx.events() + ") ";
+      return BLAZEN_OK;
+    });
+    spec.step("pairs", {"Pair"}, [this](Ctx& ctx) -> blazen_status {
+      if (ctx.collect("", {{"Pair", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
+      return hold(ctx, "pairs(" + ctx.events() + ")");
+    });
+    spec.step("grouped", {"Grouped"}, [this](Ctx&) { log += "grouped "; });
+    spec.step("end", {"End"}, [](Ctx& ctx) { ctx.stop("\"joined\""); });
+    return spec.build();
+  }
+
+  // What is held ends, in order of its start.
+  void complete(Engine& engine, size_t place, const char* type = nullptr, const char* text = "null") {
+    const Invocation one = std::move(held.at(place));
+    held.erase(held.begin() + static_cast<std::ptrdiff_t>(place));
+    if (type != nullptr) Ctx(one).emit(type, text);
+    MUST(blazen_invocation_complete(one, e));
+    engine.pass(0);
+  }
+
+ private:
+  void open(Ctx& ctx) {
+    log += "open ";
+    ctx.emit_in(5000, "Later");
+    ctx.emit("Nest");
+    ctx.emit("Work", "1");
+    ctx.emit(event("Note", json("1"), "left"));
+    ctx.emit(event("Note", json("2"), "right"));
+    ctx.emit(event("Note", json("3"), "left"));
+    ctx.emit("Done", "\"at once\"");
+  }
+  blazen_status piece(Ctx& ctx) {
+    log += "piece" + ctx.input() + " ";
+    if (ctx.input() == "11" && ctx.ask("Which?", "which").empty()) return BLAZEN_PENDING;
+    return ctx.emit("PieceDone", ctx.input());
+  }
+  blazen_status hold(Ctx& ctx, const std::string& name) {
+    log += name + (name == "first" ? "(" + ctx.events() + ") " : " ");
+    held.push_back(ctx.defer());
+    return BLAZEN_PENDING;
+  }
+};
+
+// A scope with one inside; arrivals and groups of its joins; a member that is delayed, one that asks, one in flight; a
+// join and a body that has collected in flight; and what waits for one more.
+std::string make_joining() {
+  FakeClock clock;
+  Engine engine(Way::pump, &clock);
+  Joining joining;
+  const RunHandle run = start(engine, joining.build());
+  engine.pass(0);
+  engine.pass(100);
+  EXPECT_EQ(joining.log, "open pairs(2,3) nest work piece10 piece11 piece12 first(10) ");
+  const std::string bytes = snapshot_bytes(run);
+  joining.held.clear();
+  return bytes;
+}
+
+TEST(Golden, JoinsGoOnToTheirEnd) {
+  const std::string bytes = read_golden("joining.cbor");
+  FakeClock clock;
+  clock.now_ms += 86'400'000;
+  Engine engine(Way::pump, &clock);
+  Joining joining;
+  RunHandle run;
+  MUST(blazen_run_resume(engine.runtime(), joining.build(), parse(bytes), nullptr, run.out(), e));
+  if (Json::parse(info_of(parse(bytes))).at("engine") == BLAZEN_VERSION)
+    EXPECT_EQ(snapshot_bytes(run), bytes) << "and that again is the same";
+  MUST(blazen_run_start(run, nullptr, e));
+  engine.pass(0);
+  EXPECT_EQ(std::exchange(joining.log, ""), "pairs(2,3) work first(10) ");
+  ASSERT_EQ(joining.held.size(), 3U);
+  joining.complete(engine, 0);
+  joining.complete(engine, 0, "Done", "\"work\"");
+  joining.complete(engine, 0, "Done", "\"of the scope inside\"");
+  MUST(blazen_run_send_event(run, event("Item", "2"), nullptr, e));
+  engine.pass(0);
+  EXPECT_EQ(std::exchange(joining.log, ""), "items(1,2) ");
+  engine.pass(4899);
+  EXPECT_EQ(std::exchange(joining.log, ""), "");
+  engine.pass(1);
+  EXPECT_EQ(
+      std::exchange(joining.log, ""),
+      R"(late groups(1,3) groups(2) all("late","of the scope inside","work","at once") 1 grouped grouped )");
+  EXPECT_EQ(respond(run, "which", "true"), BLAZEN_OK);
+  engine.pass(0);
+  EXPECT_EQ(std::exchange(joining.log, ""), "piece11 ") << "the scope inside is closed: nobody waits for it";
+  MUST(blazen_run_send_event(run, event("End"), nullptr, e));
+  engine.pass(0);
+  EXPECT_EQ(describe(outcome(run).result), "json \"joined\"");
+}
+
 TEST(Golden, DISABLED_Write) {
   write_golden("busy.cbor", make_busy());
+  write_golden("joining.cbor", make_joining());
   write_golden("failed.cbor", make_failed());
 }
 
@@ -196,7 +329,8 @@ Json info_without_id(const std::string& bytes) {
 // The run of today is in the same situation: what follows is no dead letter.
 TEST(Golden, IsWhatARunOfTodayWouldGive) {
   for (const auto& [name, made] :
-       {std::pair("busy.cbor", make_busy()), std::pair("failed.cbor", make_failed())}) {
+       {std::pair("busy.cbor", make_busy()), std::pair("joining.cbor", make_joining()),
+        std::pair("failed.cbor", make_failed())}) {
     const std::string kept = read_golden(name);
     EXPECT_EQ(info_without_id(kept), info_without_id(made)) << name;
   }

@@ -5,7 +5,7 @@ import inspect
 import uuid
 
 from . import _exit, _interrupts, _live, _make, _objects, _read, _waiting, errors
-from ._arguments import choice, flag, function, text_or_null, whole
+from ._arguments import choice, flag, function, text, text_or_null, whole
 from ._c import INPUT_FN, LOG_FN, POST_FN, RunOptions, RuntimeCounters, RuntimeOptions, c
 from ._calls import lib
 from ._handles import Handle
@@ -232,6 +232,11 @@ class Runtime:
     def next_timer(self):
         """In how many seconds a poll has something to do because of the time alone: 0, at once; None: never."""
         return _seconds(lib.runtime_next_timer(self._handle.pointer))
+
+    def set_pool(self, name, permits):
+        """How many bodies run at once of all steps with this pool, in all its runs; set again, more or fewer. Runs that wait
+        for a permit get one in turn. It is set before a run that uses it is made."""
+        lib.runtime_set_pool(self._handle.pointer, *text("name", name), whole("permits", permits, 32, least=1))
 
     def counters(self):
         """What it does, as a dict: runs by their state (ended ones: so far), events_routed, queued, in_flight; abandoned

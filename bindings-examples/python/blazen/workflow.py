@@ -158,6 +158,7 @@ class Workflow:
         atomic           what it writes and sends is held back until it completes, and discarded when it fails
         joins            a Join, or the name of a step: it is called with what has come of one invocation of that step,
                          which is ctx.events; the event that it gets is the last of them, or an EMPTY_JOIN_EVENT
+        pool             the name of a pool of the runtime (Runtime.set_pool), of which each body of it takes a permit
         """
 
         def register(function):
@@ -195,6 +196,7 @@ class Workflow:
         retries=None,
         atomic=False,
         joins=None,
+        pool=None,
     ):
         if self._built is not None:
             raise errors.BlazenError(f"workflow {self.name!r} is built already", errors.Status.WRONG_STATE)
@@ -208,6 +210,7 @@ class Workflow:
         abandoned = choice("abandoned", abandoned, _ABANDONED)
         retries = None if retries is None else retries.options()
         joins = join_options(joins)
+        pool = None if pool is None else text("pool", pool)
         step = (self._builder.pointer, *text("name", name))
         function(*step, *accepted[0], *body())
         for more in accepted[1:]:
@@ -222,6 +225,8 @@ class Workflow:
             lib.workflow_builder_step_retry(*step, retries)
         if joins is not None:
             lib.workflow_builder_step_joins(*step, joins)
+        if pool is not None:
+            lib.workflow_builder_step_uses_pool(*step, *pool)
 
     def build(self):
         """Checks the workflow, and builds it: once, here or when it is run first. Answers itself."""
