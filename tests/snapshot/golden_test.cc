@@ -194,7 +194,9 @@ struct Joining {
       ctx.emit("Open");
       ctx.emit("Item", "1");
       for (const char* text : {"2", "3"}) ctx.emit("Pair", text);
+      for (const char* id : {"dated", "withdrawn"}) ctx.emit("Ask", "\"" + std::string(id) + "\"");
     });
+    spec.step("ask", {"Ask"}, [this](Ctx& ctx) { return ask(ctx); });
     spec.step("open", {"Open"}, [this](Ctx& ctx) { open(ctx); });
     spec.step("work", {"Work"}, [this](Ctx& ctx) { return hold(ctx, "work"); });
     spec.step("late", {"Later"}, [this](Ctx& ctx) {
@@ -251,6 +253,19 @@ struct Joining {
     ctx.emit(event("Note", json("3"), "left"));
     ctx.emit("Done", "\"at once\"");
   }
+  blazen_status ask(Ctx& ctx) {
+    const std::string id = Json::parse(ctx.input());
+    blazen_question question = BLAZEN_QUESTION_INIT;
+    question.request_id = id.data();
+    question.request_id_length = id.size();
+    const Value by_default = json("\"nobody\"");
+    if (id == "dated") question.deadline_ms = 90'000, question.default_answer = by_default;
+    Value answer;
+    const blazen_status status = blazen_context_ask(ctx.raw, &question, answer.out(), nullptr);
+    if (status == BLAZEN_PENDING) return status;
+    log += id + (status == BLAZEN_OK ? ": " + data_of(answer) : " " + std::to_string(status)) + " ";
+    return BLAZEN_OK;
+  }
   blazen_status piece(Ctx& ctx) {
     log += "piece" + ctx.input() + " ";
     if (ctx.input() == "11" && ctx.ask("Which?", "which").empty()) return BLAZEN_PENDING;
@@ -264,7 +279,8 @@ struct Joining {
 };
 
 // A scope with one inside; arrivals and groups of its joins; a member that is delayed, one that asks, one in flight; a
-// join and a body that has collected in flight; and what waits for one more.
+// join and a body that has collected in flight; what waits for one more; a question with a deadline, one that was
+// withdrawn, and an answer to one that is not asked yet.
 std::string make_joining() {
   FakeClock clock;
   Engine engine(Way::pump, &clock);
@@ -273,6 +289,8 @@ std::string make_joining() {
   engine.pass(0);
   engine.pass(100);
   EXPECT_EQ(joining.log, "open pairs(2,3) nest work piece10 piece11 piece12 first(10) ");
+  MUST(blazen_run_withdraw_question(run, BLAZEN_TEXT("withdrawn"), e));
+  MUST(blazen_run_respond_early(run, BLAZEN_TEXT("early"), json("\"at once\""), e));
   const std::string bytes = snapshot_bytes(run);
   joining.held.clear();
   return bytes;
@@ -290,7 +308,7 @@ TEST(Golden, JoinsGoOnToTheirEnd) {
     EXPECT_EQ(snapshot_bytes(run), bytes) << "and that again is the same";
   MUST(blazen_run_start(run, nullptr, e));
   engine.pass(0);
-  EXPECT_EQ(std::exchange(joining.log, ""), "pairs(2,3) work first(10) ");
+  EXPECT_EQ(std::exchange(joining.log, ""), "pairs(2,3) work first(10) withdrawn 203 ");
   ASSERT_EQ(joining.held.size(), 3U);
   joining.complete(engine, 0);
   joining.complete(engine, 0, "Done", "\"work\"");
@@ -307,6 +325,13 @@ TEST(Golden, JoinsGoOnToTheirEnd) {
   EXPECT_EQ(respond(run, "which", "true"), BLAZEN_OK);
   engine.pass(0);
   EXPECT_EQ(std::exchange(joining.log, ""), "piece11 ") << "the scope inside is closed: nobody waits for it";
+  MUST(blazen_run_send_event(run, event("Ask", "\"early\""), nullptr, e));
+  engine.pass(0);
+  EXPECT_EQ(std::exchange(joining.log, ""), "early: \"at once\" ");
+  engine.pass(84'999);
+  EXPECT_EQ(joining.log, "");
+  engine.pass(1);
+  EXPECT_EQ(joining.log, "dated: \"nobody\" ");
   MUST(blazen_run_send_event(run, event("End"), nullptr, e));
   engine.pass(0);
   EXPECT_EQ(describe(outcome(run).result), "json \"joined\"");

@@ -18,6 +18,7 @@ import blazen  # noqa: E402
 
 GRAMMAR = pycddl.Schema((ROOT / "src" / "snapshot" / "snapshot.cddl").read_text())
 CORPUS = ROOT / "tests" / "fuzz" / "corpus" / "snapshot_fuzz"
+GOLDEN = ROOT / "tests" / "snapshot" / "golden"
 LIVE = 45474  # the tag around [label, value] of what was LIVE
 SELF_DESCRIBED = bytes.fromhex("d9d9f7")  # tag 55799, which cbor2 reads through and does not write
 
@@ -157,7 +158,7 @@ def check_what_waits(kept):
 def read_corpus():
     """What the kept samples decode to, by their names, and how many our decoder refuses."""
     kept, refused = {}, 0
-    for path in sorted(CORPUS.iterdir()):
+    for path in [*sorted(CORPUS.iterdir()), *sorted(GOLDEN.iterdir())]:
         data = path.read_bytes()
         if ours(data) is None:
             refused += 1
