@@ -31,7 +31,7 @@ std::string json_names(const std::vector<std::string>& names) {
 Run::Run(RuntimeStay&& runtime, Workflow& workflow) noexcept
     : Object(Kind::run),
       RunEntry(std::move(runtime), workflow),
-      time_{.has_step_timeouts = workflow.times_steps(), .shares_work = runtime_->executor().shares_work()} {
+      bodies_{.has_timeouts = workflow.times_steps(), .shares_work = runtime_->executor().shares_work()} {
   locked_state_.unshared().workflow = Ref<Workflow>::adopt(&workflow);  // counted by the entry
   runtime_->hold(lane_);
 }
@@ -191,7 +191,7 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
   if (seats_) settle_pools(transaction.locked(), false, transaction.commands, transaction.notifications);
   life_.time_has_passed = false;
   time_.looked_ms = start.now_ms;
-  time_.has_just_looked = true;
+  life_.has_just_looked = true;
   if (is_new && !has_ended(state())) begin_time(transaction.locked(), transaction.notifications);
   if (will_move) {
     life_.owned = true;

@@ -366,7 +366,7 @@ class Run final : public Object, public RunEntry {
   bool take_next(Locked locked, Call*& call, Call::PendingRelease& pending_release, Commands& commands,
                  Notifications& notifications) noexcept;
   bool may_be_held(Locked) const noexcept { return listeners_.stream && listeners_.stream->may_hold(); }
-  int64_t dispatch_ms() const noexcept { return time_.has_step_timeouts ? begin_ms() : time_.looked_ms; }
+  int64_t dispatch_ms() const noexcept { return bodies_.has_timeouts ? begin_ms() : time_.looked_ms; }
   void fail_without_memory(Locked locked, Invocation* invocation, bool dispatches_next, Commands& commands,
                            Notifications& notifications) noexcept;
   Call* take_call(Locked) noexcept;
@@ -437,6 +437,7 @@ class Run final : public Object, public RunEntry {
     bool delisted = false;             // it has ended: nobody finds it there any more
     bool time_has_passed = false;      // as Resuming says, for the start
     bool ends_pause = false;
+    bool has_just_looked = false;  // start() has, at the clock, for the first thread that works
   } life_;
 
   // Threads that sleep until something has changed.
@@ -465,25 +466,23 @@ class Run final : public Object, public RunEntry {
   // the end, those that are listed are told, so many at a time.
   using CallIndex = std::unordered_map<uint64_t, Call*>;  // by the ids of their invocations
   struct Bodies {
-    Call* listed = nullptr;                   // that something outside may have to do with
-    std::unique_ptr<CallIndex> listed_index;  // null until somebody looks for one of them
-    Call* lingering = nullptr;                // abandoned, and not completed by whoever has their invocations
-    AtWork* at_work = nullptr;                // threads inside work()
-    Call* spare_call = nullptr;               // for the next thread
-    uint32_t tasks = 0;                       // steps that a host's scheduler was told of and has not run yet
-    bool helpers_know = false;  // those that sleep and would rather work: that something can be started
+    Call* listed = nullptr;                     // that something outside may have to do with
+    std::unique_ptr<CallIndex> listed_index{};  // null until somebody looks for one of them
+    Call* lingering = nullptr;   // abandoned, and not completed by whoever has their invocations
+    AtWork* at_work = nullptr;   // threads inside work()
+    Call* spare_call = nullptr;  // for the next thread
+    uint32_t tasks = 0;          // steps that a host's scheduler was told of and has not run yet
+    bool helpers_know = false;   // those that sleep and would rather work: that something can be started
+    const bool has_timeouts;     // a step has one
+    const bool shares_work;      // as the executor says
   } bodies_;
 
   // Timers: the logarithm of the number of attempts.
   struct Time {
-    StepTimers step_timers{};
+    StepTimers step_timers;
     int64_t known_due_ms = INT64_MAX;  // the runtime will tell the time then at the latest
     int64_t looked_ms = 0;             // when a body began last, or little before
-    const bool has_step_timeouts;
-    const bool shares_work;        // as the executor says
-    bool has_just_looked = false;  // start() has, for the first thread that works
-  };
-  [[no_unique_address]] Time time_;
+  } time_;
   mutable std::unique_ptr<const UuidText> id_text_;  // made when somebody asks
 
  public:
@@ -491,6 +490,6 @@ class Run final : public Object, public RunEntry {
 };
 
 // A run that waits for somebody takes 1.5 KB in all, beside its data: tests/bench has a row for it.
-static_assert(sizeof(void*) != 8 || sizeof(Run) <= 848);
+static_assert(sizeof(void*) != 8 || sizeof(Run) <= 840);
 
 }  // namespace blazen

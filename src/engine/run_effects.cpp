@@ -41,7 +41,7 @@ inline void Run::after_tick(Locked locked, Commands& commands, Notifications& no
 
 // Those who would start what can be started now, or would look after a while whether others have.
 [[gnu::noinline]] void Run::wake_helpers(Locked locked) noexcept {
-  if (startable_now(state()) == 0 || (time_.shares_work && bodies_.helpers_know && !next_is_quick(locked)))
+  if (startable_now(state()) == 0 || (bodies_.shares_work && bodies_.helpers_know && !next_is_quick(locked)))
     return;
   bodies_.helpers_know = true;
   waiting_.changed.wake_all();
@@ -171,7 +171,7 @@ void Run::look_at_hold(Locked locked, Notifications& notifications) noexcept {
   if (!was_held || state().held || startable_now(state()) == 0) return;
   if (waiting_.helpers != 0) wake_helpers(locked);
   if (EngineScope::works_on(this) && !runtime_->executor().wants_each_step()) {
-    if (time_.shares_work) offer_rest(locked, notifications);
+    if (bodies_.shares_work) offer_rest(locked, notifications);
   } else {
     offer(locked, notifications);
   }

@@ -64,7 +64,7 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
   add_worker(guard, at_work);
   if (bodies_.tasks > 0) --bodies_.tasks;
   bool dispatches_next = life_.started;
-  CoarseClock watch(runtime_->clock(), std::exchange(time_.has_just_looked, false) ? time_.looked_ms : 0);
+  CoarseClock watch(runtime_->clock(), std::exchange(life_.has_just_looked, false) ? time_.looked_ms : 0);
   time_.looked_ms = watch.now();
   if (dispatches_next && (worker == Worker::anybody || next_is_quick(guard)))
     dispatch(guard, commands, notifications);
@@ -81,7 +81,7 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     Ref<Error> error;
     scope.keep(call);
     const Status status =
-        time_.shares_work && !is_quick(*call) ? call_slow_body(*call, error) : call_body(*call, error);
+        bodies_.shares_work && !is_quick(*call) ? call_slow_body(*call, error) : call_body(*call, error);
     scope.keep(nullptr);
     ++steps;
     dispatches_next = steps_max == 0 || steps < steps_max;
@@ -150,7 +150,7 @@ StepIndex Run::index_of(const StepDefinition& step) const noexcept {
   watch.look();
   if (watch.passed_ms() == 0) return;
   constexpr int64_t kSlowMs = 10;  // by a coarse clock
-  if (time_.shares_work && watch.was_for_one() && watch.passed_ms() >= kSlowMs && is_quick(call))
+  if (bodies_.shares_work && watch.was_for_one() && watch.passed_ms() >= kSlowMs && is_quick(call))
     workflow().note_pace(index_of(*call.step_), false);
   if (!runtime_->clock().is_hosts() && !runtime_->has_timekeeper()) runtime_->tell_time();
 }
@@ -183,13 +183,13 @@ void Run::dispatch(Locked locked, Commands& commands, Notifications& notificatio
     if (call->leaves_) call->leave(pending_release);
     call->begin(*this, workflow(), invocation);
   }
-  if (call == nullptr || (time_.has_step_timeouts && !give_time(locked, *call, notifications))) {
+  if (call == nullptr || (bodies_.has_timeouts && !give_time(locked, *call, notifications))) {
     commands.start = nullptr;
     fail_without_memory(locked, invocation, false, commands, notifications);
     return false;
   }
   call->started_ms_ = state().watched ? now_ms() : -1;
-  if (time_.shares_work) offer_rest(locked, notifications);
+  if (bodies_.shares_work) offer_rest(locked, notifications);
   return true;
 }
 

@@ -103,7 +103,7 @@ void Run::arm(Locked, int64_t due_ms, Notifications& notifications) noexcept {
 // The clock is read under the lock, so that no step has begun after what it says.
 void Run::on_time() noexcept {
   const EngineScope scope(*this);
-  while (time_.has_step_timeouts && !is_inherited() && expire_step()) continue;
+  while (bodies_.has_timeouts && !is_inherited() && expire_step()) continue;
   if (is_inherited()) return;
   Transaction transaction(*this);
   time_.known_due_ms = INT64_MAX;
@@ -122,7 +122,7 @@ void Run::on_time() noexcept {
   if (!has_ended(state()))
     arm(transaction.locked(),
         std::min(next_due(transaction.locked()),
-                 time_.has_step_timeouts ? next_step_due(transaction.locked()) : INT64_MAX),
+                 bodies_.has_timeouts ? next_step_due(transaction.locked()) : INT64_MAX),
         transaction.notifications);
   offer(transaction.locked(), transaction.notifications);
   transaction.leave(true);

@@ -31,7 +31,7 @@ bool Run::wait_until(Guard& guard, int64_t timeout_ms, bool can_come_early,
     const bool help = helps(timeout_ms);
     if (help && takes_next(guard, left_lying)) {
       guard.unlock();
-      work_as(time_.shares_work && !left_lying.is_taken ? Worker::waiter : Worker::anybody, Hand::guest,
+      work_as(bodies_.shares_work && !left_lying.is_taken ? Worker::waiter : Worker::anybody, Hand::guest,
               left_lying.is_taken ? 1 : steps_max);
       if (is_inherited()) return false;
       guard.lock();
@@ -57,7 +57,7 @@ bool Run::takes_next(Locked, LeftLying& left_lying) noexcept {
     left_lying = {};
     return false;
   }
-  if (!time_.shares_work || workflow().is_quick(next->step)) return true;
+  if (!bodies_.shares_work || workflow().is_quick(next->step)) return true;
   if (left_lying.id != next->id) {
     constexpr int64_t kLongMs = 1000;
     left_lying = {next->id, deadline_after(kLongMs), false};
@@ -132,7 +132,7 @@ bool Run::rests_in_pause(Locked locked) const noexcept {
   for (const AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
     if (worker->call != nullptr && worker->call->invocation_ != nullptr) return false;
   }
-  return !time_.has_step_timeouts || next_step_due(locked) == INT64_MAX;
+  return !bodies_.has_timeouts || next_step_due(locked) == INT64_MAX;
 }
 
 // Until another thread ends the pause. When that takes long, the log hears of it, once; in a pump, whose host
@@ -189,7 +189,7 @@ bool Run::is_reached(Locked locked, uint32_t until) const noexcept {
 }
 
 Ref<Error> Run::wait_ended_or_stuck() {
-  if (helps(-1)) work_as(time_.shares_work ? Worker::waiter : Worker::anybody, Hand::guest, 0);
+  if (helps(-1)) work_as(bodies_.shares_work ? Worker::waiter : Worker::anybody, Hand::guest, 0);
   if (is_inherited()) return forked_here();
   Guard guard(lock());
   const auto is_over = [this](Locked locked) {
