@@ -157,10 +157,10 @@ class LockProbe {
     if (run == nullptr || !kThreads) return true;
     std::unique_lock guard(lock_);
     if (stuck_) return true;  // one report is enough
-    answered_ = false;
+    const uint64_t question = ++asked_count_;
     question_ = run;
     asked_.notify_all();
-    stuck_ = !done_.wait_for(guard, std::chrono::seconds(2), [this] { return answered_; });
+    stuck_ = !done_.wait_for(guard, std::chrono::seconds(2), [&] { return answered_count_ >= question; });
     return !stuck_;
   }
 
@@ -171,11 +171,12 @@ class LockProbe {
       asked_.wait(guard, [this] { return over_ || question_ != nullptr; });
       if (over_) return;
       blazen_run* run = std::exchange(question_, nullptr);
+      const uint64_t question = asked_count_;  // another thread may ask meanwhile
       guard.unlock();
       (void)blazen_run_state_now(run);
       guard.lock();
       stuck_ = false;
-      answered_ = true;
+      answered_count_ = question;
       done_.notify_all();
     }
   }
@@ -185,7 +186,8 @@ class LockProbe {
   std::condition_variable done_;
   std::atomic<blazen_run*> run_{nullptr};
   blazen_run* question_ = nullptr;
-  bool answered_ = false;
+  uint64_t asked_count_ = 0;
+  uint64_t answered_count_ = 0;
   bool stuck_ = false;
   bool over_ = false;
   std::thread thread_;

@@ -227,7 +227,6 @@ TEST(HeldEffects, ASnapshotIsOfTheStateAsItIs) {
 TEST(HeldEffects, OfARunThatIsClosedAreDropped) {
   for (const bool ends : {false, true}) {
     for (const bool commits_some : {false, true}) {
-      bt::Counted object;
       int forgotten = 0;
       {
         World world;
