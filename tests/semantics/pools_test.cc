@@ -338,7 +338,7 @@ TEST_P(Pooled, ARunThatNobodyHoldsGetsItsPermit) {
 TEST_P(Pooled, ABodyThatFailsAndBacksOffGivesItsPermitBack) {
   engine_->set_pool("pool", 1);
   Bodies& bodies = bodies_;
-  Spec spec = fan([&bodies, later = bodies_.body()](Ctx& ctx) mutable -> blazen_status {
+  Spec spec = fan([later = bodies_.body()](Ctx& ctx) mutable -> blazen_status {
     if (ctx.input() == "\"a0\"" && ctx.attempt() == 1) return ctx.fail(1, "once more");
     return later.run(ctx);
   });
