@@ -137,10 +137,10 @@ TEST_P(Joining, TheRestIsCancelled) {
   });
   // Deferred, and so in flight until they are told.
   spec.step("work", {"Part"}, [&](Ctx& ctx) -> blazen_status {
-    ++begun;
     MUST(blazen_context_on_cancel(
         ctx.raw, [](void* count) { ++*static_cast<std::atomic<int>*>(count); }, &cancelled, nullptr, e));
     held[static_cast<size_t>(holds++)] = ctx.defer();
+    ++begun;
     return BLAZEN_PENDING;
   });
   spec.step("asks", {"Ask"}, [&](Ctx& ctx) -> blazen_status {
