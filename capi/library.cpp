@@ -59,6 +59,7 @@ static_assert(std::size(kKnownEvents) == BLAZEN_EVENT_EMPTY_JOIN);
 static_assert(BLAZEN_NAME_BYTES_MAX == kNameBytesMax && BLAZEN_VALUE_BYTES_MAX == kValueBytesMax);
 static_assert(BLAZEN_JSON_DEPTH_MAX == kJsonDepthMax && BLAZEN_STEPS_MAX == kStepsMax);
 static_assert(BLAZEN_ACCEPTS_MAX == kAcceptsMax && BLAZEN_DESERIALIZERS_MAX == kDeserializersMax);
+static_assert(BLAZEN_POOLS_MAX == kPoolsMax);
 static_assert(std::string_view(BLAZEN_START_EVENT) == kStartEvent &&
               std::string_view(BLAZEN_STOP_EVENT) == kStopEvent);
 static_assert(std::string_view(BLAZEN_STREAM_END) == kStreamEnd &&

@@ -1,6 +1,8 @@
 #include "run/workflow.hpp"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "base/text_index.hpp"
@@ -24,7 +26,8 @@ struct WorkflowBuilder final : Object {
     return [this](size_t place) { return std::string_view(steps[place].name); };
   }
   WorkflowPolicy policy;
-  size_t types = 0;  // that the steps accept or emit
+  size_t types = 0;                          // that the steps accept or emit
+  std::set<std::string, std::less<>> pools;  // that they use
 };
 
 namespace {
@@ -390,7 +393,8 @@ blazen_status blazen_workflow_builder_step_uses_pool(blazen_workflow_builder* bu
                                                      size_t step_length, const char* pool, size_t pool_length,
                                                      blazen_error** error) {
   return change_step(
-      builder, step, step_length, error, [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
+      builder, step, step_length, error,
+      [&](WorkflowBuilder& object, StepDefinition& definition) -> Ref<Error> {
         std::string_view name;
         if (Ref<Error> failure = need_name("pool", pool, pool_length, name)) return failure;
         if (definition.elsewhere())
@@ -400,7 +404,10 @@ blazen_status blazen_workflow_builder_step_uses_pool(blazen_workflow_builder* bu
         if (!definition.pool.empty())
           return Error::make(Status::invalid_argument,
                              "step: '" + definition.name + "' uses pool '" + definition.pool + "' already");
-        definition.pool = name;
+        if (object.pools.size() == kPoolsMax && object.pools.find(name) == object.pools.end())
+          return Error::make(Status::limit,
+                             "BLAZEN_POOLS_MAX (" + std::to_string(kPoolsMax) + ") is reached");
+        definition.pool = *object.pools.emplace(name).first;
         return nullptr;
       });
 }

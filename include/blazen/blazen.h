@@ -190,6 +190,7 @@ enum {
     BLAZEN_JSON_DEPTH_MAX = 512,             /**< arrays and objects inside one another; 504 in a question and in an answer */
     BLAZEN_STEPS_MAX = 4096,                 /**< steps of one workflow */
     BLAZEN_ACCEPTS_MAX = 4096,               /**< event types that the steps of one workflow accept or emit */
+    BLAZEN_POOLS_MAX = 64,                   /**< pools that the steps of one workflow use; since 0.2 */
     BLAZEN_STEP_TIMEOUT_MS_MAX = 2147483647, /**< a time-out of a step: 24 days */
     BLAZEN_ATTEMPTS_MAX = 1000000,           /**< attempts of one invocation */
     BLAZEN_DESERIALIZERS_MAX = 4096          /**< deserializers of one blazen_run_resume */
@@ -672,7 +673,8 @@ BLAZEN_API blazen_status blazen_workflow_builder_step_timeout(blazen_workflow_bu
  * step's own. Waiting for it is not counted in the step's time-out, but is in the run's; the run is BLAZEN_RUN_RUNNING
  * meanwhile, and a snapshot has such an invocation as queued. The permit goes back when the invocation leaves the body: it has
  * completed, failed, or asks; a deferred one keeps it until it is completed. A step uses one pool at most, so that nobody waits
- * for a permit while holding another, and one elsewhere uses none: else BLAZEN_ERROR_INVALID_ARGUMENT.
+ * for a permit while holding another, and one elsewhere uses none: else BLAZEN_ERROR_INVALID_ARGUMENT. The steps of a workflow
+ * use BLAZEN_POOLS_MAX pools at most: BLAZEN_ERROR_LIMIT.
  * [own: builder in, step in, pool in | thread: any | block: no | calls: none | since: 0.2] */
 BLAZEN_API blazen_status blazen_workflow_builder_step_uses_pool(blazen_workflow_builder *builder, const char *step,
                                                                 size_t step_length, const char *pool,

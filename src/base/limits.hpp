@@ -12,6 +12,7 @@ inline constexpr size_t kValueBytesMax = size_t{1} << 30;
 inline constexpr uint32_t kJsonDepthMax = 512;
 inline constexpr uint32_t kStepsMax = 4096;
 inline constexpr uint32_t kAcceptsMax = 4096;
+inline constexpr uint32_t kPoolsMax = 64;  // each tick of a run that uses pools looks at all of them
 inline constexpr size_t kDeserializersMax = 4096;
 inline constexpr uint32_t kThreadsMax = 256;
 inline constexpr uint32_t kThreadsInAllMax = 4096;

@@ -36,7 +36,9 @@ struct PoolSeat {
   Pool* pool = nullptr;
   RunEntry* run = nullptr;
   uint32_t place = 0;  // the number of the pool in the workflow of the run
-  uint32_t taken = 0;  // under the lock of the run: permits that it has, as the pool knows
+  // Under the lock of the run, as the pool knows: permits that it has, and how many more it wants.
+  uint32_t taken = 0;
+  uint64_t wants = 0;
   // Under the lock of the pool.
   uint32_t coming = 0;  // permits on their way to it
   bool queued = false;

@@ -60,7 +60,10 @@ void Run::leave_seats() noexcept {
 Pool::Free Run::settle_seat(Locked, PoolSeat& seat, uint64_t wants, bool takes,
                             Notifications& notifications) noexcept {
   const PoolState& its = state().permitted.pools()[seat.place];
-  const Pool::Free free = seat.pool->settle(seat, its.granted + its.used, wants, takes);
+  const uint32_t has = its.granted + its.used;
+  if (has == seat.taken && wants == seat.wants) return Pool::Free::none;  // the pool knows
+  seat.wants = wants;
+  const Pool::Free free = seat.pool->settle(seat, has, wants, takes);
   if (free == Pool::Free::others) notifications.hands_out = notifications.more = true;
   return free;
 }

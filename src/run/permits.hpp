@@ -4,7 +4,8 @@
 // Invariants: those that hold a permit and were not started are the ones of the lowest ids of their step;
 // they are in the step's `ready`, and the steps that have some are in a heap by the lowest id of each: that of
 // their pool, or that of the steps without one. An operation costs the logarithm of the number of invocations,
-// and of the number of such steps; to find the next one costs the number of pools that the workflow uses.
+// and of the number of such steps; to find the next one costs the number of pools that the workflow uses, which kPoolsMax
+// bounds.
 //
 // A pool belongs to the runtime, and so does the queue of the runs that wait for it; here is what the run has of
 // it: the permits that it was granted, and the bodies that use one. It has no more granted ones than it has

@@ -693,6 +693,37 @@ TEST(PoolBuilding, AStepUsesOnePoolAndHasABody) {
   EXPECT_EQ(uses("here", "p"), BLAZEN_ERROR_INVALID_ARGUMENT);
 }
 
+// Each tick of such a run looks at all its pools.
+TEST(PoolBuilding, TheStepsOfAWorkflowUseSoManyPoolsAndNoMore) {
+  Builder builder;
+  MUST(blazen_workflow_builder_create(BLAZEN_TEXT("w"), builder.out(), e));
+  Error error;
+  const auto uses = [&](int number) {
+    const std::string name = std::to_string(number);
+    MUST(blazen_workflow_builder_add_step(
+        builder, name.data(), name.size(), BLAZEN_TEXT(BLAZEN_START_EVENT),
+        [](void*, blazen_context*, const blazen_event*, blazen_error**) -> blazen_status {
+          return BLAZEN_OK;
+        },
+        nullptr, nullptr, e));
+    return [&, name](const std::string& pool) {
+      return blazen_workflow_builder_step_uses_pool(builder, name.data(), name.size(), pool.data(),
+                                                    pool.size(), error.out());
+    };
+  };
+  for (int i = 0; i < BLAZEN_POOLS_MAX; ++i) EXPECT_EQ(uses(i)("pool " + std::to_string(i)), BLAZEN_OK);
+  const auto another = uses(BLAZEN_POOLS_MAX);
+  EXPECT_EQ(another("one more"), BLAZEN_ERROR_LIMIT);
+  EXPECT_TRUE(error.says("BLAZEN_POOLS_MAX (64)")) << error.message();
+  EXPECT_EQ(another("pool 7"), BLAZEN_OK) << "one that is there already";
+  Engine engine(Way::pump);
+  for (int i = 0; i < BLAZEN_POOLS_MAX; ++i) engine.set_pool("pool " + std::to_string(i), 1);
+  Workflow workflow;
+  MUST(blazen_workflow_builder_build(builder, workflow.out(), e));
+  RunHandle run = start(engine, workflow);
+  EXPECT_EQ(finish(engine, run).status, BLAZEN_ERROR_STALLED) << "all of them ran, and nobody has stopped it";
+}
+
 // ---- who waits for such a run ----
 
 // In a pump, the thread that waits may be the only one: it sees to the runs that have the permits.
