@@ -1472,7 +1472,7 @@ BLAZEN_API blazen_status blazen_run_wants_input(const blazen_run *run, int32_t *
  * in_flight: [{step, invocation_id, attempt, event_type, age_ms?}], abandoned: [{..., at_work, keeps_permit}], queued,
  * retrying: [{..., due_in_ms}], delayed: [{event_type, event_id, due_in_ms}], questions, elsewhere: [step], scopes:
  * [{scope_id, opener, opener_invocation_id?, parent?, live, late, joins: [{join, closed, arrived, wanted?, due_in_ms?}]}],
- * counters}. At most 100 of each are listed; counters has them all. age_ms is exact for bodies that take milliseconds; of
+ * pools?: [{pool, permits, waiting, steps}], collects?: [{step, key?, scope_id?, event_type, count, wanted}], counters}. At most 100 of each are listed; counters has them all. age_ms is exact for bodies that take milliseconds; of
  * those that take less, it may be that of some before. abandoned are those whose attempt is over, and all that an ended run
  * has in flight: at_work, their bodies have not returned; else whoever deferred them has not completed them. A scope is
  * there until all that belongs to it is gone: live counts that, late what was dropped, arrived what a join has collected and

@@ -76,6 +76,7 @@ RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t 
       questions_(state, now_ms, date_ms, kListedMax) {
   elapsed_ms_ = state.clock.at(now_ms);
   if (state.scopes) copy_scopes(state);
+  if (state.collects) copy_collects(state);
   if (whom == For::its_end) elapsed_ms_ = std::min(elapsed_ms_, deadline_of(state));
   copy_work(state);
   if (has_ended(state)) copy_left(state);
@@ -131,6 +132,7 @@ std::string RunDescription::json(const Workflow& workflow) const {
   json.close(']');
   put_scopes(workflow, json);
   if (!pools_.empty()) put_pools(workflow, json);
+  if (!collects_.empty()) put_collects(workflow, json);
   put_counters(json);
   json.close('}');
   return json.take();
@@ -319,24 +321,52 @@ void RunDescription::put_scopes(const Workflow& workflow, JsonWriter& json) cons
 // For each pool: what the run has of it, and who waits for it.
 void RunDescription::copy_pools(const RunState& state) {
   const std::span<const PoolState> pools = state.permitted.pools();
+  if (pools.empty()) return;
   pools_.reserve(pools.size());
+  std::vector<bool> is_listed(state.steps.size());
   for (const PoolState& pool : pools) {
     PoolPart& part = pools_.emplace_back();
     part.permits = uint64_t{pool.granted} + pool.used;
     part.waiting = pool.wanted() - pool.granted;
-    part.steps.reserve(state.steps.size());
-    pool.interrupted.walk([&part](const Invocation* item) {
-      if (std::find(part.steps.begin(), part.steps.end(), item->step) == part.steps.end())
-        part.steps.push_back(item->step);
+    part.steps.reserve(std::min(state.steps.size(), kListedMax));
+    pool.interrupted.walk([&](const Invocation* item) {
+      if (part.steps.size() == kListedMax) return false;
+      if (!is_listed[item->step]) part.steps.push_back(item->step);
+      is_listed[item->step] = true;
       return true;
     });
   }
-  for (StepIndex step = 0; step < state.steps.size() && !pools.empty(); ++step) {
+  for (StepIndex step = 0; step < is_listed.size(); ++step) {
     const PoolIndex pool = state.workflow->pool_of(step);
-    if (pool == kNoPool || state.steps[step].queues->ready.empty()) continue;
-    std::vector<StepIndex>& steps = pools_[pool].steps;
-    if (std::find(steps.begin(), steps.end(), step) == steps.end()) steps.push_back(step);
+    if (pool == kNoPool || is_listed[step] || state.steps[step].queues->ready.empty()) continue;
+    if (pools_[pool].steps.size() != kListedMax) pools_[pool].steps.push_back(step);
   }
+}
+
+// A list for each type of a group: of those that have collected something, or want it.
+void RunDescription::copy_collects(const RunState& state) {
+  for (const auto& [key, kinds] : state.collects->groups()) {
+    for (const auto& [type, kind] : kinds) {
+      if (collects_.size() == kListedMax) return;
+      collects_.push_back({key, type, kind.events.size(), kind.wanted});
+    }
+  }
+}
+
+void RunDescription::put_collects(const Workflow& workflow, JsonWriter& json) const {
+  json.key("collects");
+  json.open('[');
+  for (const Collected& part : collects_) {
+    json.open('{');
+    json.member("step", workflow.steps()[part.key.step].name);
+    if (!part.key.key.empty()) json.member("key", part.key.key);
+    if (part.key.scope != 0) json.count("scope_id", part.key.scope);
+    json.member("event_type", part.type);
+    json.count("count", part.count);
+    json.count("wanted", part.wanted);
+    json.close('}');
+  }
+  json.close(']');
 }
 
 void RunDescription::put_pools(const Workflow& workflow, JsonWriter& json) const {

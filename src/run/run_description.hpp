@@ -82,6 +82,13 @@ class RunDescription {
     uint64_t waiting = 0;          // invocations
     std::vector<StepIndex> steps;  // whose invocations wait
   };
+  // What bodies have collected of one type, and is not whole.
+  struct Collected {
+    Collects::Key key;
+    std::string type;
+    uint64_t count;
+    uint32_t wanted;
+  };
   using WorkList = std::vector<Work>;
   struct ScopePicture {
     struct Join {
@@ -104,12 +111,14 @@ class RunDescription {
   void copy_work(const RunState& state);
   void copy_left(const RunState& state);
   void copy_pools(const RunState& state);
+  void copy_collects(const RunState& state);
   static void put_list(const Workflow& workflow, JsonWriter& json, std::string_view name,
                        const WorkList& list, const char* ms_name);
   void put_abandoned(const Workflow& workflow, JsonWriter& json) const;
   void put_timers(JsonWriter& json) const;
   void put_scopes(const Workflow& workflow, JsonWriter& json) const;
   void put_pools(const Workflow& workflow, JsonWriter& json) const;
+  void put_collects(const Workflow& workflow, JsonWriter& json) const;
   void put_counters(JsonWriter& json) const;
 
   For whom_;
@@ -128,6 +137,7 @@ class RunDescription {
   std::vector<StepIndex> elsewhere_;
   std::vector<ScopePicture> scopes_;
   std::vector<PoolPart> pools_;  // as the workflow numbers them
+  std::vector<Collected> collects_;
   uint64_t delayed_count_ = 0;
   uint64_t scope_count_ = 0;
   uint64_t in_flight_count_ = 0;

@@ -65,12 +65,13 @@ Ref<Error> stalled(const RunState& state, int64_t now_ms) noexcept {
   try {
     const std::string& last =
         state.last_type == kUnknownType ? last_unhandled(state) : state.workflow->type_name(state.last_type);
-    return with_description(
-        Error::make(Status::stalled, std::string("the run can make no progress: nothing is queued or "
-                                                 "running, and no StopEvent came; the last event was '")
-                                         .append(last)
-                                         .append("'")),
-        state, now_ms);
+    std::string what =
+        "the run can make no progress: nothing is queued or running, and no StopEvent came; the last event "
+        "was '";
+    what.append(last).append("'");
+    if (const std::string collects = summarize_collects(state); !collects.empty())
+      what.append("; collected, and not whole: ").append(collects);
+    return with_description(Error::make(Status::stalled, what), state, now_ms);
   } catch (const std::bad_alloc&) {
     return Error::out_of_memory();
   }

@@ -84,12 +84,32 @@ std::string summarize(const RunState& state) {
   }
   Part questions(text, "open questions");
   for (const Question& question : state.questions) questions.add(question.request->correlation(), 1);
-  if (!state.scopes) return text.empty() ? "nothing" : text;
-  for (const auto& [id, scope] : state.scopes->all()) {
-    if (!scope->closed) ++counts[state.workflow->openers()[scope->opener].step];
+  if (state.scopes) {
+    for (const auto& [id, scope] : state.scopes->all()) {
+      if (!scope->closed) ++counts[state.workflow->openers()[scope->opener].step];
+    }
+    take("open scopes of");
   }
-  take("open scopes of");
+  if (const std::string collects = summarize_collects(state); !collects.empty())
+    text.append(text.empty() ? "" : "; ").append("collected: ").append(collects);
   return text.empty() ? "nothing" : text;
+}
+
+std::string summarize_collects(const RunState& state) {
+  std::string text;
+  size_t parts = 0;
+  if (!state.collects) return text;
+  for (const auto& [key, kinds] : state.collects->groups()) {
+    for (const auto& [type, kind] : kinds) {
+      if (++parts > kNamesMax) return text + ", and more";
+      if (parts != 1) text += ", ";
+      text.append("'").append(type).append("' ").append(std::to_string(kind.events.size()));
+      text.append(" of ").append(std::to_string(kind.wanted)).append(" by '");
+      text.append(state.workflow->steps()[key.step].name).append("'");
+      if (!key.key.empty()) text.append(" under '").append(key.key).append("'");
+    }
+  }
+  return text;
 }
 
 }  // namespace blazen

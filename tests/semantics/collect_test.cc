@@ -82,6 +82,26 @@ TEST_P(Collecting, ByKeyAndByStep) {
     EXPECT_NE(end.text().find(group), std::string::npos) << end.text();
 }
 
+// Whoever waits for what never comes is named, and so is what came.
+TEST_P(Collecting, ARunThatStallsSaysWhatItHasCollected) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.start([](Ctx& ctx) {
+    for (const char* text : {"1", "2"}) ctx.emit("A", text);
+  });
+  spec.step("take", {"A", "B"}, [](Ctx& ctx) -> blazen_status {
+    return ctx.collect("k", {{"A", 3}, {"B", 1}}) == BLAZEN_OK ? ctx.stop() : BLAZEN_PENDING;
+  });
+  const Outcome end = run_to_end(engine, spec);
+  EXPECT_EQ(end.status, BLAZEN_ERROR_STALLED);
+  EXPECT_TRUE(end.error.says(
+      "collected, and not whole: 'A' 2 of 3 by 'take' under 'k', 'B' 0 of 1 by 'take' under 'k'"))
+      << end.error.message();
+  EXPECT_EQ(Json::parse(data_of(end.error.detail())).at("collects"),
+            Json::parse(R"([{"step":"take","key":"k","event_type":"A","count":2,"wanted":3},)"
+                        R"({"step":"take","key":"k","event_type":"B","count":0,"wanted":1}])"));
+}
+
 TEST_P(Collecting, AnEmptyListIsWholeAtOnce) {
   Engine engine(GetParam());
   Spec spec;
