@@ -118,7 +118,7 @@ int32_t blazen_context_is_cancelled(const blazen_context* context) {
 
 blazen_run* blazen_context_run(const blazen_context* context) {
   const Call* call = object_of<Call>(context);
-  return call == nullptr ? nullptr : handle_of(&call->run());
+  return call == nullptr ? nullptr : handle_of(&call->run().top());
 }
 
 const blazen_event* blazen_context_event(const blazen_context* context) {
@@ -193,6 +193,16 @@ blazen_status blazen_context_join_info(blazen_context* context, blazen_join_info
     all.scope_id = joined->scope_id;
     fill_view(info, all);
     return nullptr;
+  });
+}
+
+blazen_status blazen_context_answer(blazen_context* context, blazen_value* value, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    KeptCall call;
+    Ref<Value> kept;
+    if (Ref<Error> failure = need_context(context, call)) return failure;
+    if (Ref<Error> failure = need_value_or_null("value", value, kept)) return failure;
+    return Context(*call).answer(std::move(kept));
   });
 }
 

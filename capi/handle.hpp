@@ -146,6 +146,14 @@ Ref<Error> inherited(const char* argument) noexcept;
   return nullptr;
 }
 
+// What is for the whole tree of runs.
+inline Ref<Error> need_top(const blazen_run* handle, Ref<Run>& run) noexcept {
+  if (Ref<Error> failure = need_run(handle, run)) return failure;
+  if (!run->is_child()) return nullptr;
+  return Error::make(Status::wrong_place,
+                     "run is inside another run: what concerns the whole is for the handle of the top");
+}
+
 inline Ref<Error> need_stream(const blazen_stream* handle, Ref<Stream>& stream) noexcept {
   Stream* object = nullptr;
   if (Ref<Error> error = need("stream", handle, object)) return error;

@@ -92,7 +92,7 @@ blazen_status respond(blazen_run* run, const char* request_id, size_t request_id
     Ref<Run> object;
     std::string_view id;
     Ref<Value> value;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
     if (Ref<Error> failure = need_value_or_null("answer", answer, value)) return failure;
     if (is_early && value->tag() == Tag::live)
@@ -118,7 +118,7 @@ blazen_status blazen_run_withdraw_question(blazen_run* run, const char* request_
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
     std::string_view id;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
     return object->withdraw_question(id);
   });
@@ -130,7 +130,7 @@ blazen_status blazen_run_fail_question(blazen_run* run, const char* request_id, 
     Ref<Run> object;
     std::string_view id;
     Error* why = nullptr;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = need_name("request_id", request_id, request_id_length, id)) return failure;
     if (Ref<Error> failure = need("cause", cause, why)) return failure;
     return object->fail_question(id, Ref<Error>::share(why));
@@ -140,7 +140,7 @@ blazen_status blazen_run_fail_question(blazen_run* run, const char* request_id, 
 blazen_status blazen_run_wants_input(const blazen_run* run, int32_t* wants, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = need_out("wants", wants)) return failure;
     *wants = object->wants_input() ? 1 : 0;
     return nullptr;
@@ -150,7 +150,7 @@ blazen_status blazen_run_wants_input(const blazen_run* run, int32_t* wants, blaz
 blazen_status blazen_run_questions(const blazen_run* run, blazen_value** questions, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = need_out("questions", questions)) return failure;
     *questions = handle_of(Value::copy(Tag::json, object->questions()).take());
     return nullptr;

@@ -143,6 +143,8 @@ Ref<Error> read_stream_options(const blazen_stream_options* given, StreamOptions
   options.holds = all.overflow == BLAZEN_OVERFLOW_HOLD;
   options.capacity = all.capacity;
   if (all.routed != 0 && all.routed != 1) return invalid("options.routed is neither 0 nor 1");
+  if (all.own_level != 0 && all.own_level != 1) return invalid("options.own_level is neither 0 nor 1");
+  options.own_level = all.own_level != 0;
   options.lifecycle = all.lifecycle != 0;
   options.routed = all.routed != 0;
   return read_types(all, options.types);
@@ -218,7 +220,7 @@ blazen_status wait_until(blazen_run* run, uint32_t until, int64_t timeout_ms, bl
                          blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = check_until(until)) return failure;
     if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
     Result<RunStatus> status = object->wait(until, timeout_ms);
@@ -233,7 +235,7 @@ blazen_status on_state(blazen_run* run, uint32_t until, blazen_run_done_fn done,
   DropGuard guard(drop, user_data);
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = check_until(until)) return failure;
     if (done == nullptr) return bad_pointer("done");
     guard.taken();
@@ -338,7 +340,7 @@ blazen_status blazen_run_start(blazen_run* run, blazen_value* input, blazen_erro
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
     Ref<Value> value;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = need_value_or_null("input", input, value)) return failure;
     return object->start(std::move(value), input != nullptr, true);
   });
@@ -358,7 +360,7 @@ void blazen_run_release(blazen_run* run) {
 blazen_status blazen_run_close(blazen_run* run, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     return object->close(BLAZEN_FOREVER);
   });
 }
@@ -366,7 +368,7 @@ blazen_status blazen_run_close(blazen_run* run, blazen_error** error) {
 blazen_status blazen_run_close_within(blazen_run* run, int64_t timeout_ms, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = check_timeout(timeout_ms)) return failure;
     return object->close(timeout_ms);
   });
@@ -395,7 +397,7 @@ blazen_status blazen_run_on_done(blazen_run* run, blazen_run_done_fn done, void*
 blazen_status blazen_run_pause(blazen_run* run, blazen_pause_mode mode, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (mode != BLAZEN_PAUSE_NOW && mode != BLAZEN_PAUSE_DRAIN)
       return invalid("mode is none of the values of blazen_pause_mode");
     return object->pause(static_cast<Pause>(mode));
@@ -405,8 +407,24 @@ blazen_status blazen_run_pause(blazen_run* run, blazen_pause_mode mode, blazen_e
 blazen_status blazen_run_resume_in_place(blazen_run* run, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     return object->unpause();
+  });
+}
+
+blazen_status blazen_run_child(blazen_run* run, const char* child_run_id, size_t child_run_id_length,
+                               blazen_run** child, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Run> object;
+    std::string_view id;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
+    if (Ref<Error> failure = need_name("child_run_id", child_run_id, child_run_id_length, id)) return failure;
+    if (Ref<Error> failure = need_out("child", child)) return failure;
+    Result<Ref<Run>> found = object->find_child(id);
+    if (!found) return found.error();
+    (*found)->hold();
+    *child = handle_of(found->get());
+    return nullptr;
   });
 }
 
@@ -423,7 +441,7 @@ blazen_status blazen_run_cancel_invocation(blazen_run* run, uint64_t invocation_
 blazen_status blazen_run_abort(blazen_run* run, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     object->abort();
     return nullptr;
   });
@@ -506,7 +524,7 @@ blazen_status blazen_run_send_event(blazen_run* run, const blazen_event* event,
 blazen_status blazen_run_subscribe(blazen_run* run, blazen_stream** stream, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = need_out("stream", stream)) return failure;
     Result<Ref<Stream>> made = object->subscribe(StreamOptions{});
     if (!made) return made.error();
@@ -520,7 +538,7 @@ blazen_status blazen_run_subscribe_with(blazen_run* run, const blazen_stream_opt
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
     StreamOptions all;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = read_stream_options(options, all)) return failure;
     if (Ref<Error> failure = need_out("stream", stream)) return failure;
     Result<Ref<Stream>> made = object->subscribe(std::move(all));

@@ -41,7 +41,7 @@ Ref<Error> parse(Result<SnapshotDocument> document, blazen_snapshot** snapshot) 
 blazen_status blazen_run_snapshot(const blazen_run* run, blazen_snapshot** snapshot, blazen_error** error) {
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (Ref<Error> failure = need_out("snapshot", snapshot)) return failure;
     Ref<Snapshot> made = Ref<Snapshot>::adopt(new Snapshot);
     Result<CborBuffer> bytes = object->snapshot();
@@ -57,7 +57,7 @@ blazen_status blazen_run_snapshot_to(const blazen_run* run, blazen_write_fn writ
   DropGuard guard(drop, user_data);
   return guarded(error, [&]() -> Ref<Error> {
     Ref<Run> object;
-    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_top(run, object)) return failure;
     if (write == nullptr) return bad_pointer("write");
     guard.taken();
     return object->snapshot_to(make_callback(reinterpret_cast<HostFunction>(write), user_data, drop));

@@ -91,6 +91,8 @@ uint64_t* limit_of(Limits& limits, blazen_limit limit) noexcept {
     case BLAZEN_LIMIT_QUESTIONS: return &limits.questions;
     case BLAZEN_LIMIT_SCOPES: return &limits.scopes;
     case BLAZEN_LIMIT_SCOPE_DEPTH: return &limits.scope_depth;
+    case BLAZEN_LIMIT_CHILD_DEPTH: return &limits.child_depth;
+    case BLAZEN_LIMIT_CHILDREN: return &limits.children;
     default: return nullptr;
   }
 }
@@ -333,6 +335,148 @@ blazen_status blazen_workflow_builder_add_elsewhere(blazen_workflow_builder* bui
   });
 }
 
+namespace blazen::capi {
+namespace {
+
+// The user_data of mappers that are refused is dropped all the same, as far as they can be read.
+class MapperDrops {
+ public:
+  explicit MapperDrops(const blazen_child_options* options) noexcept
+      : input(guard(options, offsetof(blazen_child_options, input))),
+        output(guard(options, offsetof(blazen_child_options, output))) {}
+  DropGuard input;
+  DropGuard output;
+
+ private:
+  static DropGuard guard(const blazen_child_options* options, size_t at) noexcept {
+    if (!has_field(options, at + sizeof(blazen_mapper))) return {nullptr, nullptr};
+    const auto* mapper =
+        reinterpret_cast<const blazen_mapper*>(reinterpret_cast<const char*>(options) + at);
+    return {mapper->drop, mapper->user_data};
+  }
+};
+
+Ref<Error> read_mapper(const char* name, const blazen_mapper& given, DropGuard& guard,
+                       HostDefinition::Decision& decision) {
+  const auto fault = [name](const char* what) {
+    return Error::make(Status::invalid_argument, std::string("options.").append(name).append(what));
+  };
+  if (given.elsewhere != 0 && given.elsewhere != 1) return fault(".elsewhere is neither 0 nor 1");
+  if (given.elsewhere == 1 && given.body != nullptr) return fault(" has a body, and is elsewhere");
+  decision.is_wanted = given.elsewhere == 1 || given.body != nullptr;
+  if (given.body == nullptr) return nullptr;
+  decision.body = Ref<StepBody>::adopt(
+      new StepBody(reinterpret_cast<void (*)()>(given.body), given.user_data, given.drop));
+  guard.taken();
+  return nullptr;
+}
+
+// For the names of its parts, which are longer.
+Ref<Error> check_part_name(const char* what, std::string_view name) {
+  constexpr size_t kMost = kNameBytesMax / 2 - 16;
+  if (name.size() <= kMost) return nullptr;
+  return Error::make(Status::limit, std::string(what) + " has " + std::to_string(name.size()) +
+                                        " bytes; of a step that is a workflow, and of a branch, " +
+                                        std::to_string(kMost) + " are the most");
+}
+
+Ref<Error> add_host(blazen_workflow_builder* builder, const char* name, size_t name_length,
+                    const char* accepts, size_t accepts_length, const blazen_child_options* options,
+                    MapperDrops& drops, HostDefinition hosts) {
+  WorkflowBuilder* object = nullptr;
+  std::string_view step;
+  std::string_view type;
+  blazen_child_options all = BLAZEN_CHILD_OPTIONS_INIT;
+  if (Ref<Error> failure = need("builder", builder, object)) return failure;
+  if (Ref<Error> failure = need_name("name", name, name_length, step)) return failure;
+  if (Ref<Error> failure = check_part_name("name", step)) return failure;
+  if (Ref<Error> failure = need_name("accepts", accepts, accepts_length, type)) return failure;
+  if (Ref<Error> failure = read_options(options, all)) return failure;
+  if (all.output_type != nullptr || all.output_type_length != 0) {
+    std::string_view output;
+    if (Ref<Error> failure = need_name("options.output_type", all.output_type, all.output_type_length, output))
+      return failure;
+    hosts.output_type = output;
+  }
+  if (all.first_success != 0 && all.first_success != 1) return invalid("options.first_success is neither 0 nor 1");
+  if (all.first_success == 1 && !hosts.is_parallel)
+    return invalid("options.first_success is for several workflows at once");
+  hosts.takes_first = all.first_success == 1;
+  if (Ref<Error> failure = read_mapper("input", all.input, drops.input, hosts.input)) return failure;
+  if (Ref<Error> failure = read_mapper("output", all.output, drops.output, hosts.output)) return failure;
+  StepDefinition definition;
+  definition.name = step;
+  definition.accepts.emplace_back(type);
+  definition.hosts = std::move(hosts);
+  return add_step(*object, std::move(definition));
+}
+
+Ref<Error> read_branches(const blazen_branch* branches, size_t count, HostDefinition& hosts) {
+  if (branches == nullptr && count != 0) return bad_pointer("branches");
+  if (count > kStepsMax)
+    return Error::make(Status::limit, "branch_count is " + std::to_string(count) + "; BLAZEN_STEPS_MAX is " +
+                                          std::to_string(kStepsMax));
+  for (size_t i = 0; i < count; ++i) {
+    const std::string what = "branches[" + std::to_string(i) + "]";
+    HostDefinition::Branch branch;
+    std::string_view name;
+    if (Ref<Error> failure = need_name((what + ".name").c_str(), branches[i].name, branches[i].name_length, name))
+      return failure;
+    if (Ref<Error> failure = check_part_name((what + ".name").c_str(), name)) return failure;
+    if (branches[i].elsewhere != 0 && branches[i].elsewhere != 1)
+      return Error::make(Status::invalid_argument, what + ".elsewhere is neither 0 nor 1");
+    if (branches[i].elsewhere == 1 && branches[i].child != nullptr)
+      return Error::make(Status::invalid_argument, what + " has a child, and is elsewhere");
+    if (branches[i].child != nullptr) {
+      Workflow* child = nullptr;
+      if (Ref<Error> failure = need((what + ".child").c_str(), branches[i].child, child)) return failure;
+      branch.workflow = ChildWorkflow(child);
+    }
+    branch.name = name;
+    branch.is_elsewhere = branches[i].elsewhere == 1;
+    hosts.branches.push_back(std::move(branch));
+  }
+  return nullptr;
+}
+
+}  // namespace
+}  // namespace blazen::capi
+
+void blazen_child_options_init(blazen_child_options* options, size_t struct_size) {
+  init_options(options, struct_size);
+}
+
+blazen_status blazen_workflow_builder_add_workflow(blazen_workflow_builder* builder, const char* name,
+                                                   size_t name_length, const char* accepts,
+                                                   size_t accepts_length, blazen_workflow* child,
+                                                   const blazen_child_options* options,
+                                                   blazen_error** error) {
+  MapperDrops drops(options);
+  return guarded(error, [&]() -> Ref<Error> {
+    HostDefinition hosts;
+    Workflow* workflow = nullptr;
+    if (child != nullptr) {
+      if (Ref<Error> failure = need("child", child, workflow)) return failure;
+    }
+    hosts.branches.emplace_back().workflow = ChildWorkflow(workflow);
+    return add_host(builder, name, name_length, accepts, accepts_length, options, drops, std::move(hosts));
+  });
+}
+
+blazen_status blazen_workflow_builder_add_workflows(blazen_workflow_builder* builder, const char* name,
+                                                    size_t name_length, const char* accepts,
+                                                    size_t accepts_length, const blazen_branch* branches,
+                                                    size_t branch_count, const blazen_child_options* options,
+                                                    blazen_error** error) {
+  MapperDrops drops(options);
+  return guarded(error, [&]() -> Ref<Error> {
+    HostDefinition hosts;
+    hosts.is_parallel = true;
+    if (Ref<Error> failure = read_branches(branches, branch_count, hosts)) return failure;
+    return add_host(builder, name, name_length, accepts, accepts_length, options, drops, std::move(hosts));
+  });
+}
+
 blazen_status blazen_workflow_builder_step_accepts(blazen_workflow_builder* builder, const char* step,
                                                    size_t step_length, const char* type, size_t type_length,
                                                    blazen_error** error) {
@@ -353,6 +497,8 @@ blazen_status blazen_workflow_builder_step_emits(blazen_workflow_builder* builde
                      [&](WorkflowBuilder& object, StepDefinition& definition) -> Ref<Error> {
                        std::string_view name;
                        if (Ref<Error> failure = need_name("type", type, type_length, name)) return failure;
+                       if (definition.hosts)
+                         return invalid("step: it is a workflow, which emits its output: options.output_type");
                        return add_type(object, definition.emits, name);
                      });
 }
@@ -397,6 +543,10 @@ blazen_status blazen_workflow_builder_step_uses_pool(blazen_workflow_builder* bu
       [&](WorkflowBuilder& object, StepDefinition& definition) -> Ref<Error> {
         std::string_view name;
         if (Ref<Error> failure = need_name("pool", pool, pool_length, name)) return failure;
+        if (definition.hosts)
+          return Error::make(Status::invalid_argument,
+                             "step: '" + definition.name +
+                                 "' is a workflow: it would hold a permit while what is in it waits for others");
         if (definition.elsewhere())
           return Error::make(
               Status::invalid_argument,
@@ -455,6 +605,7 @@ blazen_status blazen_workflow_builder_step_atomic(blazen_workflow_builder* build
   return change_step(builder, step, step_length, error,
                      [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
                        if (atomic != 0 && atomic != 1) return invalid("atomic is neither 0 nor 1");
+                       if (definition.hosts) return invalid("step: it is a workflow, and has no body to hold back");
                        definition.atomic = atomic != 0;
                        return nullptr;
                      });
@@ -517,6 +668,9 @@ blazen_status blazen_workflow_builder_set_limit(blazen_workflow_builder* builder
     uint64_t* place = limit_of(policy.limits, limit);
     if (place == nullptr) return invalid("limit is none of the values of blazen_limit");
     if (bound == 0 && limit != BLAZEN_LIMIT_STREAM_RETAINED) return invalid("bound is 0: the least is 1");
+    if (limit == BLAZEN_LIMIT_CHILD_DEPTH && bound > kChildDepthMax)
+      return Error::make(Status::limit, "bound is " + std::to_string(bound) + "; BLAZEN_CHILD_DEPTH_MAX is " +
+                                            std::to_string(kChildDepthMax));
     *place = bound;
     return nullptr;
   });

@@ -190,6 +190,7 @@ enum {
     BLAZEN_JSON_DEPTH_MAX = 512,             /**< arrays and objects inside one another; 504 in a question and in an answer */
     BLAZEN_STEPS_MAX = 4096,                 /**< steps of one workflow */
     BLAZEN_ACCEPTS_MAX = 4096,               /**< event types that the steps of one workflow accept or emit */
+    BLAZEN_CHILD_DEPTH_MAX = 256,            /**< workflows inside one another; since 0.2 */
     BLAZEN_POOLS_MAX = 64,                   /**< pools that the steps of one workflow use; since 0.2 */
     BLAZEN_STEP_TIMEOUT_MS_MAX = 2147483647, /**< a time-out of a step: 24 days */
     BLAZEN_ATTEMPTS_MAX = 1000000,           /**< attempts of one invocation */
@@ -529,10 +530,16 @@ typedef struct blazen_event_view {
     size_t codec_length;
     const void *data; /**< borrow?: NULL: LIVE */
     size_t data_length;
+    const char *path; /**< borrow?: of an item of a run inside the run whose stream it is, the steps that host one another down
+                         to that: a JSON array of {step, invocation_id, branch (where there are several), run_id}. source has
+                         them as a text, before the step: "outer#7/inner". NULL: it is the run's own. Since 0.2 */
+    size_t path_length;
+    const char *child_run_id; /**< borrow?: the id of that run, for blazen_run_child; NULL as path is. Since 0.2 */
+    size_t child_run_id_length;
 } blazen_event_view;
 /** Its beginning: `blazen_event_view x = BLAZEN_EVENT_VIEW_INIT;`.
  * [own: none | thread: any | block: no | calls: none | since: 0.2] */
-#define BLAZEN_EVENT_VIEW_INIT { sizeof(blazen_event_view), NULL, 0, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0 }
+#define BLAZEN_EVENT_VIEW_INIT { sizeof(blazen_event_view), NULL, 0, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0 }
 /** Sets struct_size (give sizeof *view) and zeroes the rest.
  * [own: view out | thread: any | block: no | calls: none | since: 0.2] */
 BLAZEN_API void blazen_event_view_init(blazen_event_view *view, size_t struct_size);
@@ -615,7 +622,10 @@ enum {
                                          live as long as the run; 0: none is kept longer than a subscriber needs it */
     BLAZEN_LIMIT_QUESTIONS = 8,     /**< questions of one run that are open at once: 65,536 */
     BLAZEN_LIMIT_SCOPES = 9,        /**< scopes of one run that are open at once: 65,536. Since 0.2 */
-    BLAZEN_LIMIT_SCOPE_DEPTH = 10   /**< scopes within scopes: 65,536. Since 0.2 */
+    BLAZEN_LIMIT_SCOPE_DEPTH = 10,  /**< scopes within scopes: 65,536. Since 0.2 */
+    BLAZEN_LIMIT_CHILD_DEPTH = 11,  /**< runs within runs, in steps that are workflows: 64; at most BLAZEN_CHILD_DEPTH_MAX. The
+                                         top's holds for the whole tree, as that of questions does. Since 0.2 */
+    BLAZEN_LIMIT_CHILDREN = 12      /**< runs inside one run, at any depth, that are open at once: 65,536. Since 0.2 */
 };
 
 /** Begins a workflow of this name.
@@ -844,6 +854,73 @@ BLAZEN_API blazen_status blazen_workflow_builder_add_step_with(blazen_workflow_b
 BLAZEN_API blazen_status blazen_workflow_builder_step_joins(blazen_workflow_builder *builder, const char *step,
                                                             size_t step_length, const blazen_join_options *options,
                                                             blazen_error **error);
+/** A decision of the host's about a step that is a workflow: a body that answers with one value, by blazen_context_answer.
+ * It is a step of its own, <step>::input or <step>::output, with a context, the retries of the step, and a place in
+ * snapshots: one that was in flight is asked again under the same invocation id, one that has answered never is.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_mapper {
+    blazen_step_fn body; /**< NULL: nobody decides, unless elsewhere is 1 */
+    void *user_data; /**< keep?: of body */
+    blazen_drop_fn drop;
+    int32_t elsewhere; /**< 1: the decision is made, in another process. body is NULL then */
+} blazen_mapper;
+/** What a step that is a workflow is given beside that.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_child_options {
+    size_t struct_size;
+    const char *output_type; /**< in?: of the event whose value the result is; NULL: "<step>::output" */
+    size_t output_type_length;
+    blazen_mapper input;  /**< is invoked with the event, and answers with the input of the child; none: the event's value is */
+    blazen_mapper output; /**< is invoked with an event whose value is the result (of several at once: as a join is, with one
+                             event for each branch, in their order; blazen_event_source is the branch), and answers with the
+                             value of the output event, or emits what it wants; none: the result itself is that value */
+    int32_t first_success; /**< of several at once, 1: the first that succeeds is enough; 0: all have to */
+} blazen_child_options;
+/** Its beginning: `blazen_child_options x = BLAZEN_CHILD_OPTIONS_INIT;`.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_CHILD_OPTIONS_INIT \
+    { sizeof(blazen_child_options), NULL, 0, { NULL, NULL, NULL, 0 }, { NULL, NULL, NULL, 0 }, 0 }
+/** Sets struct_size (give sizeof *options) and zeroes the rest.
+ * [own: options out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API void blazen_child_options_init(blazen_child_options *options, size_t struct_size);
+/** Adds a step that is a workflow. Each of its invocations hosts a run of child, which is a part of the run: it is in its
+ * snapshots and in blazen_run_describe, its items stand on the run's streams, its questions are the run's (their ids have the
+ * id of the child and a slash before them), a pause and the end of the run are its own too. It has its own state, session, run
+ * id, clock and limits. Its StopEvent ends it alone, and completes the invocation; its failure is the step's, whose retry
+ * begins another child. The time-out of the step is by the clock of the child. A child of the workflow that is being built is
+ * NULL; it ends by BLAZEN_LIMIT_CHILD_DEPTH, if by nothing else. On streams and in questions, the child is found by its path:
+ * see blazen_event_view.
+ * blazen_workflow_builder_step_accepts, _retry, _timeout, _max_concurrency and _joins hold for this step too; _emits, _atomic
+ * and _uses_pool answer BLAZEN_ERROR_INVALID_ARGUMENT.
+ * [own: builder in, name in, accepts in, child in?, options in? | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_workflow_builder_add_workflow(blazen_workflow_builder *builder, const char *name,
+                                                              size_t name_length, const char *accepts,
+                                                              size_t accepts_length, blazen_workflow *child,
+                                                              const blazen_child_options *options,
+                                                              blazen_error **error);
+/** A branch of a step that is several workflows at once: an element of an array, with nothing to come.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_branch {
+    const char *name; /**< in: of its own */
+    size_t name_length;
+    blazen_workflow *child; /**< in?: NULL: the workflow that is being built */
+    int32_t elsewhere;      /**< 1: another process has it. child is NULL then */
+} blazen_branch;
+/** Adds a step that is several workflows at once, each of which gets the same input. The branches are steps of their own,
+ * <step>[<branch>], in a scope that <step> joins; retry, time-out and max_concurrency hold for each of them.
+ *   all have to succeed (first_success 0)   the result is a JSON object by the names of the branches, {} where there are none;
+ *                                           the first that fails for good cancels the others and fails the step. A result that is
+ *                                           not JSON fails it with BLAZEN_ERROR_WRONG_TAG, unless there is an output mapper
+ *   the first success is enough             the result is that of the branch, of any tag; the others are cancelled. A failure
+ *                                           counts only where all fail: the cause of the step's error is the last one, and its
+ *                                           detail has each, as a StepFailedEvent has it, by branch
+ * [own: builder in, name in, accepts in, branches in?, options in? | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_workflow_builder_add_workflows(blazen_workflow_builder *builder, const char *name,
+                                                               size_t name_length, const char *accepts,
+                                                               size_t accepts_length, const blazen_branch *branches,
+                                                               size_t branch_count,
+                                                               const blazen_child_options *options,
+                                                               blazen_error **error);
 /** Sets how many milliseconds a run may take; 0: for ever. 300,000 where it is not set. The clock of a run stands still
  * while it is paused, parked elsewhere, or waits only for a human. It is never over early; one of ten seconds or more may
  * be a tenth of a second late.
@@ -1405,6 +1482,14 @@ BLAZEN_API blazen_status blazen_run_compare_and_set(blazen_run *run, const char 
 /** Applies a batch to the state: all of it, or, with BLAZEN_ERROR_CONFLICT or BLAZEN_ERROR_LIMIT, nothing.
  * [own: run in, batch in | thread: any | block: no | calls: drop | since: 0.2] */
 BLAZEN_API blazen_status blazen_run_apply(blazen_run *run, const blazen_batch *batch, blazen_error **error);
+/** Gives a run inside this one (BLAZEN_ERROR_NOT_FOUND: it has ended, or never was), for blazen_run_send_event,
+ * blazen_run_describe, blazen_run_get_value, blazen_run_keys, blazen_run_compare_and_set, blazen_run_apply,
+ * blazen_run_cancel_invocation, blazen_run_state_now, blazen_run_result and blazen_run_id. What concerns the whole tree (pause,
+ * snapshot, abort, close, waiting, streams, questions) answers BLAZEN_ERROR_WRONG_PLACE there: it is for the top. The handle
+ * keeps the whole tree, as one of the top does.
+ * [own: run in, child_run_id in, child out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_child(blazen_run *run, const char *child_run_id, size_t child_run_id_length,
+                                          blazen_run **child, blazen_error **error);
 /** Cancels one invocation and lets the run go on: its step fails with BLAZEN_ERROR_CANCELLED, whether it runs (it is told,
  * and what it does counts no more), waits for an answer, its next attempt or a permit, or is queued or elsewhere. retry 1: as
  * its retry policy says; 0: for good. So the run ends by it where no step accepts blazen::StepFailedEvent. For an id that is
@@ -1461,7 +1546,9 @@ BLAZEN_API blazen_status blazen_run_withdraw_question(blazen_run *run, const cha
 BLAZEN_API blazen_status blazen_run_fail_question(blazen_run *run, const char *request_id, size_t request_id_length,
                                                   blazen_error *cause, blazen_error **error);
 /** Gives the open questions, in the order in which they were asked: a JSON array of {request_id, prompt, metadata, step,
- * invocation_id, asked_ms (the date), age_ms, and deadline_ms (the date), where it has one}.
+ * invocation_id, asked_ms (the date), age_ms, and deadline_ms (the date), where it has one}. Behind them stand those of the
+ * runs inside the run: their request_id, which the calls below take, begins with the id of that run and a slash, and path is as
+ * in blazen_event_view.
  * [own: run in, questions out | thread: any | block: no | calls: host | since: 0.1] */
 BLAZEN_API blazen_status blazen_run_questions(const blazen_run *run, blazen_value **questions, blazen_error **error);
 /** Whether the host has to answer something: *wants is 1 while a question is open that no input handler of the run has been
@@ -1518,7 +1605,7 @@ BLAZEN_API blazen_status blazen_context_on_cancel(blazen_context *context, blaze
  * [own: context in, descriptor borrow context | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_context_cancel_descriptor(blazen_context *context, int32_t *descriptor,
                                                           blazen_error **error);
-/** Gives the run, for its snapshot, its streams or its state.
+/** Gives the run, for its snapshot, its streams or its state: in a run inside another, the top of them.
  * [own: context in, return borrow context | thread: step | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_run *blazen_context_run(const blazen_context *context);
 
@@ -1562,6 +1649,10 @@ BLAZEN_API void blazen_join_info_init(blazen_join_info *info, size_t struct_size
  * [own: context in, info out | thread: step | block: no | calls: none | since: 0.2] */
 BLAZEN_API blazen_status blazen_context_join_info(blazen_context *context, blazen_join_info *info,
                                                   blazen_error **error);
+/** Answers, of a mapper (blazen_mapper), once: a second answer is BLAZEN_ERROR_CONFLICT. In any other step, it is
+ * BLAZEN_ERROR_WRONG_PLACE. It counts when the body completes.
+ * [own: context in, value in? | thread: step | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_context_answer(blazen_context *context, blazen_value *value, blazen_error **error);
 /** Gives the id of the scope that this invocation belongs to, for blazen_send_options.scope: 0 where it belongs to none, and
  * when the run has ended.
  * [own: context in | thread: step | block: no | calls: none | since: 0.2] */
@@ -1835,10 +1926,11 @@ typedef struct blazen_stream_options {
                        from outside, StopEvent. They stand among the lifecycle items and are unnumbered like them, so that
                        nothing depends on who watches; what is published as well, such as a question, comes once, with its
                        number. Where nobody asks for it, it costs nothing. Since 0.2 */
+    int32_t own_level; /**< 1: nothing of the runs inside the run; 0: theirs too, each with its path. Since 0.2 */
 } blazen_stream_options;
 /** The defaults, to begin with: `blazen_stream_options x = BLAZEN_STREAM_OPTIONS_INIT;`.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
-#define BLAZEN_STREAM_OPTIONS_INIT { sizeof(blazen_stream_options), 0, NULL, NULL, 0, 0, 0, 0, 0 }
+#define BLAZEN_STREAM_OPTIONS_INIT { sizeof(blazen_stream_options), 0, NULL, NULL, 0, 0, 0, 0, 0, 0 }
 /** Sets struct_size (give sizeof *options) and the defaults.
  * [own: options out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API void blazen_stream_options_init(blazen_stream_options *options, size_t struct_size);

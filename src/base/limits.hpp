@@ -21,6 +21,8 @@ inline constexpr int64_t kClockMsMax = INT64_MAX / 4;     // further, nothing co
 inline constexpr uint32_t kAttemptsMax = 1'000'000;
 inline constexpr uint32_t kErrorDepthMax = 16;  // causes beneath causes in a snapshot
 
+inline constexpr uint32_t kChildDepthMax = 256;  // runs within runs: each is a few frames of a thread's stack
+
 // Bounds that a workflow sets for its runs, with their defaults.
 struct Limits {
   uint64_t queued_events = uint64_t{1} << 22;
@@ -33,6 +35,8 @@ struct Limits {
   uint64_t questions = 65536;
   uint64_t scopes = 65536;
   uint64_t scope_depth = 65536;
+  uint64_t child_depth = 64;
+  uint64_t children = 65536;
 };
 
 }  // namespace blazen

@@ -27,7 +27,8 @@ struct HeldEffects {
   ~HeldEffects();
 
   uint64_t number = 0;
-  RunStatus status = RunStatus::created;  // of the run, after the tick
+  Run* run = nullptr;                     // whose tick it was: it has a reference
+  RunStatus status = RunStatus::created;  // of the run, or of the top of its tree, after the tick
   Commands shows;                         // of what the tick wants done, what others see
   Notifications notifications;            // and who is called
   std::unique_ptr<HeldEffects> next;

@@ -9,6 +9,7 @@
 #include "engine/lifecycle.hpp"
 #include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
+#include "run/request_reader.hpp"
 #include "value/name.hpp"
 
 namespace blazen {
@@ -16,92 +17,6 @@ namespace blazen {
 namespace {
 
 Ref<Error> bad_request(const char* why) noexcept { return Error::make(Status::invalid_argument, why); }
-
-// The text of a JSON string, which stands between its quotes. False: it has half of a surrogate pair, which
-// no text has.
-bool unescape(std::string_view token, std::string& text) {
-  if (token.find('\\') == std::string_view::npos) {
-    text = token.substr(1, token.size() - 2);
-    return true;
-  }
-  const nlohmann::json value = nlohmann::json::parse(token, nullptr, false);
-  if (!value.is_string()) return false;
-  text = value.get_ref<const std::string&>();
-  return true;
-}
-
-// Finds the members of an InputRequestEvent: those of the object itself, and the last of several of one name,
-// as readers of JSON do. What is read was checked before; it is not parsed, since there are numbers that no
-// parser can hold.
-class RequestReader {
- public:
-  bool is_object = false;
-  bool is_empty = false;
-  bool has_id = false;
-  bool id_is_text = false;
-  std::string id;
-  std::string_view prompt;  // as it stands there; empty: none
-  std::string_view metadata;
-
-  explicit RequestReader(std::string_view json) : json_(json) {
-    is_object = json_[skip_space(0)] == '{';
-    if (!is_object) return;
-    size_t at = skip_space(skip_space(0) + 1);
-    is_empty = json_[at] == '}';
-    while (json_[at] != '}') at = skip_space(read_member(at));
-  }
-
- private:
-  size_t skip_space(size_t at) const noexcept { return json_.find_first_not_of(" \t\r\n", at); }
-  // The quote that ends the string which begins at `at`.
-  size_t end_of_string(size_t at) const noexcept {
-    for (++at; json_[at] != '"'; ++at) {
-      if (json_[at] == '\\') ++at;
-    }
-    return at;
-  }
-  // One behind the value: at the comma or the bracket that ends it.
-  size_t skip_value(size_t at) const noexcept {
-    size_t depth = 0;
-    for (;; ++at) {
-      const char c = json_[at];
-      if (c == '"') {
-        at = end_of_string(at);
-      } else if (c == '{' || c == '[') {
-        ++depth;
-      } else if (depth == 0 && (c == ',' || c == '}')) {
-        return at;
-      } else if (c == '}' || c == ']') {
-        --depth;
-      }
-    }
-  }
-  std::string_view string_at(size_t at) const noexcept {
-    return json_.substr(at, end_of_string(at) + 1 - at);
-  }
-  // Without the space behind it.
-  std::string_view trimmed(size_t at, size_t end) const noexcept {
-    return json_.substr(at, json_.find_last_not_of(" \t\r\n", end - 1) + 1 - at);
-  }
-  // Where the next member begins, or the bracket that ends the object.
-  size_t read_member(size_t at) {
-    std::string key;
-    if (!unescape(string_at(at), key)) key.clear();
-    const size_t value = skip_space(skip_space(end_of_string(at) + 1) + 1);
-    const size_t end = skip_value(value);
-    if (key == "request_id") {
-      has_id = true;
-      id_is_text = json_[value] == '"' && unescape(string_at(value), id);
-    } else if (key == "prompt") {
-      prompt = trimmed(value, end);
-    } else if (key == "metadata") {
-      metadata = trimmed(value, end);
-    }
-    return json_[end] == ',' ? skip_space(end + 1) : end;
-  }
-
-  std::string_view json_;
-};
 
 }  // namespace
 
@@ -129,6 +44,17 @@ Ref<Error> Context::emit(std::string_view type, Ref<Value> value) {
   Ref<Event> event = Event::make_in(call_.event_cache_, type, std::move(value), call_.step_->name);
   call_.outputs_.emplace_back(std::move(event), id, kNoStep);
   return nullptr;
+}
+
+Ref<Error> Context::answer(Ref<Value> value) {
+  if (call_.step_->answers.empty())
+    return Error::make(Status::wrong_place, "only a decision of the host's answers: a step emits events");
+  if (Ref<Error> error = check_open()) return error;
+  const std::string& type = call_.step_->answers.front();
+  for (const Output& output : call_.outputs_) {
+    if (output.event->type() == type) return Error::make(Status::conflict, "it has answered already");
+  }
+  return emit(type, std::move(value));
 }
 
 Result<Context::Request> Context::make_request(Asks how, std::string_view correlation, const Value& value) {

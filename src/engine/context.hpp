@@ -33,6 +33,8 @@ class Context {
         call_.emitted_last_, kNoStep);
     return true;
   }
+  // Of a decision: the one value that it has to give.
+  Ref<Error> answer(Ref<Value> value);
   Ref<Error> emit_event(const Event& event, const Sending& sending);
   Ref<Error> send_event(const Event& event, const Sending& sending);
   Ref<Error> publish(const Event& event);

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,8 @@
 
 namespace blazen {
 
+class Run;
+
 // Something for the log.
 struct LogRecord {
   LogLevel level = LogLevel::none;
@@ -21,7 +24,14 @@ struct LogRecord {
   Ref<Error> error;
 };
 
+struct LeftOver;
+
 struct Notifications {
+  Notifications() noexcept;
+  Notifications(const Notifications&) = delete;
+  Notifications& operator=(const Notifications&) = delete;
+  ~Notifications();
+
   CallbackGroups done;
   CallbackList cancelled;
   Call* cancelled_calls = nullptr;  // whose steps want to hear of it; the list has a reference to each
@@ -40,6 +50,9 @@ struct Notifications {
   bool came_back = false;  // and one of those before is back
   bool hands_out = false;  // a pool has a permit for another run
   LogRecord log_record;
+  bool works_on = false;       // this thread looks for more to do in the tree before it leaves
+  Run* cut_off = nullptr;      // children that are to end, or have: through next_cut_off; each with a reference
+  std::unique_ptr<LeftOver> left_over;  // of ticks that followed from one of a child: a list
   Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
   bool more = false;           // whoever sets one of the others sets it
 
@@ -59,7 +72,7 @@ struct Notifications {
   // Whether there is something for the host's callbacks of the run, or of its log.
   bool call_out() const noexcept {
     return is_callback_round || ended || kept || ready != nullptr || log_record.what != nullptr || cancels ||
-           !cancelled.empty() || cancelled_calls != nullptr || answered_call;
+           !cancelled.empty() || cut_off != nullptr || left_over || cancelled_calls != nullptr || answered_call;
   }
 };
 

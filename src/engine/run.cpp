@@ -8,6 +8,7 @@
 #include "base/scope.hpp"
 #include "base/steady.hpp"
 #include "engine/commits.hpp"
+#include "engine/kinship.hpp"
 #include "engine/refusals.hpp"
 #include "engine/transaction.hpp"
 #include "snapshot/restore.hpp"
@@ -15,6 +16,23 @@
 namespace blazen {
 
 namespace {
+
+// The steps elsewhere that have something to do, each once, of the run and of what is inside it.
+void put_elsewhere(const RunState& state, const std::string& before, std::vector<std::string>& names) {
+  const std::vector<StepDefinition>& steps = state.workflow->steps();
+  for (StepIndex step = 0; step < state.steps.size(); ++step) {
+    if (state.steps[step].parked != 0) names.push_back(before + steps[step].name);
+  }
+  if (!state.kin || state.kin->elsewhere == 0) return;
+  const size_t first = names.size();
+  for (const auto& [id, child] : state.kin->children) {
+    if (child.status == RunStatus::elsewhere)
+      put_elsewhere(*child.state, before + steps[child.host->step].name + "/", names);
+  }
+  const auto begin = names.begin() + static_cast<ptrdiff_t>(first);
+  std::sort(begin, names.end());
+  names.erase(std::unique(begin, names.end()), names.end());
+}
 
 // Of nlohmann's, only the strings: its arrays do not stand a failed allocation.
 std::string json_names(const std::vector<std::string>& names) {
@@ -31,7 +49,9 @@ std::string json_names(const std::vector<std::string>& names) {
 Run::Run(RuntimeStay&& runtime, Workflow& workflow) noexcept
     : Object(Kind::run),
       RunEntry(std::move(runtime), workflow),
-      bodies_{.has_timeouts = workflow.times_steps(), .shares_work = runtime_->executor().shares_work()} {
+      bodies_{.has_timeouts = workflow.times_steps(),
+              .has_parts = workflow.has_parts(),
+              .shares_work = runtime_->executor().shares_work()} {
   locked_state_.unshared().workflow = Ref<Workflow>::adopt(&workflow);  // counted by the entry
   runtime_->hold(lane_);
 }
@@ -42,7 +62,11 @@ Run::~Run() {
   if (!life_.delisted) runtime_->delist(*this);
   runtime_->keep_spares(*this, locked_state_.unshared().pool, bodies_.spare_call);
   (void)locked_state_.unshared().workflow.take();
+  if (const std::unique_ptr<Kinship> kin{kinship_.load(std::memory_order_relaxed)}; kin && kin->top != nullptr)
+    Ref<Run>::adopt(kin->top).reset();
 }
+
+Run& Run::top_beside(const Kinship& kin) noexcept { return kin.top == nullptr ? *this : *kin.top; }
 
 // The host's first handle of a run that is being made; without take(), it goes again.
 class Run::FirstHandle {
@@ -125,7 +149,12 @@ std::string_view Run::id() const noexcept {
   return {mine.data(), kUuidTextLength};
 }
 
+// A handle of a child is one of its top, which ends with it.
 void Run::hold() noexcept {
+  if (is_child()) {
+    keep();
+    return top().hold();
+  }
   if (life_.handles.fetch_add(1, std::memory_order_relaxed) != 0) return;
   keep();
   runtime_->hold(lane_);
@@ -133,6 +162,11 @@ void Run::hold() noexcept {
 
 void Run::release_handle() noexcept {
   if (is_inherited()) return;
+  if (is_child()) {
+    Run& top = this->top();
+    Ref<Run> kept = Ref<Run>::adopt(this);
+    return top.release_handle();
+  }
   if (life_.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   bool lost = false;
   if (!life_.ended.load(std::memory_order_relaxed)) {
@@ -147,15 +181,18 @@ void Run::release_handle() noexcept {
 }
 
 // Nobody could ever move on a run that waits for the outside, has no handle, and is in no callback's hands.
-bool Run::is_lost(Locked) const noexcept {
+bool Run::is_lost(Locked locked) const noexcept {
   return life_.handles.load(std::memory_order_relaxed) == 0 && listeners_.callback_rounds == 0 &&
          life_.started && state().phase == Phase::running &&
-         startable(state()) + state().in_flight.size() == 0 &&
-         (state().pause != Pause::none || (!is_moving(state()) && state().deadlines.empty()));
+         startable(state()) + state().in_flight.size() - hosting(state()) == 0 &&
+         (kinship() == nullptr || bodies_.at_work == nullptr) &&
+         (state().pause != Pause::none || (!is_moving(state()) && state().deadlines.empty() &&
+                                           first_due_below(locked) == INT64_MAX));
 }
 
 // Without the lock, when all that the last tick wanted has been done.
 void Run::cancel_if_lost() noexcept {
+  if (is_child()) return top().cancel_if_lost();
   if (life_.handles.load(std::memory_order_relaxed) != 0 || ended() || is_inherited()) return;
   bool lost = false;
   {
@@ -260,6 +297,7 @@ Ref<Error> Run::close(int64_t timeout_ms) {
 }
 
 void Run::enter() noexcept {
+  if (is_child()) return top().enter();
   life_.busy.fetch_add(1);
   runtime_->enter(lane_);
 }
@@ -267,6 +305,7 @@ void Run::enter() noexcept {
 // Whoever entered holds a reference to the run, which is therefore still there after the count has fallen.
 void Run::leave() noexcept {
   if (is_inherited()) return;
+  if (is_child()) return top().leave();
   if (life_.busy.fetch_sub(1) == 1 && life_.closing.load()) {
     Guard guard(lock());
     waiting_.changed.wake_all();
@@ -303,6 +342,7 @@ Ref<Error> Run::steer(Tick& tick) noexcept {
   life_.ends_pause = false;  // what the host says since the resume holds
   this->tick(transaction.locked(), tick, transaction.commands, transaction.notifications);
   if (life_.started && !has_ended(state())) rearm(transaction.locked(), transaction.notifications);
+  if (kinship() != nullptr) steer_below(transaction.locked(), tick, transaction.notifications);
   offer(transaction.locked(), transaction.notifications);
   transaction.leave();
   return nullptr;
@@ -327,9 +367,7 @@ std::string Run::elsewhere() const {
   std::vector<std::string> names;
   {
     Guard guard(lock());
-    for (StepIndex step = 0; step < state().steps.size(); ++step) {
-      if (state().steps[step].parked != 0) names.push_back(workflow().steps()[step].name);
-    }
+    put_elsewhere(state(), {}, names);
   }
   return json_names(names);
 }

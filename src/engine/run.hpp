@@ -15,6 +15,7 @@
 //   run_calls.cpp        deferred calls, cancel callbacks
 //   run_abandoned.cpp    bodies whose attempt or run is over
 //   run_pools.cpp        permits that the runs of a runtime share
+//   run_children.cpp     the runs of steps that are workflows
 //   run_describe.cpp, run_log.cpp
 //
 // A run has one lock. It is held for a tick at a time and never while the host is called: what a tick wants
@@ -57,6 +58,8 @@ namespace blazen {
 
 class CommitLog;
 class Commits;
+struct Kinship;
+struct LeftOver;
 struct SnapshotDocument;
 
 // For a type that the library itself puts on streams.
@@ -133,7 +136,7 @@ class Run final : public Object, public RunEntry {
 
   std::string_view id() const noexcept;
   const Workflow& workflow() const noexcept { return *state().workflow; }
-  const Ref<Value>& metadata() const noexcept { return state().metadata; }
+  const Ref<Value>& metadata() const noexcept { return top().state().metadata; }
   Runtime& runtime() const noexcept { return *runtime_; }
   // In a child of the process that made it: nothing can be done with it.
   bool is_inherited() const noexcept { return runtime_->is_inherited(); }
@@ -189,6 +192,18 @@ class Run final : public Object, public RunEntry {
   void enter() noexcept;
   void leave() noexcept;
 
+  // A run inside this one, by the text of its id.
+  Result<Ref<Run>> find_child(std::string_view run_id);
+  // Of the tree that it is in; itself, where it is no child. Nothing changes that.
+  Run& top() noexcept {
+    const Kinship* kin = kinship();
+    return kin == nullptr ? *this : top_beside(*kin);
+  }
+  const Run& top() const noexcept { return const_cast<Run*>(this)->top(); }
+  bool is_child() const noexcept { return &top() != this; }
+  // Null: it is no child.
+  Ref<EventPath> path() const noexcept;
+
   // For the runtime.
   void on_time() noexcept override;
   void cancel(std::string_view why) noexcept override;
@@ -217,7 +232,10 @@ class Run final : public Object, public RunEntry {
   };
 
   const RunState& state() const noexcept { return locked_state_.read(); }
-  Lock& lock() const noexcept { return locked_state_.lock(); }
+  // That of its tree.
+  Lock& lock() const noexcept { return top().locked_state_.lock(); }
+  Kinship* kinship() const noexcept { return kinship_.load(std::memory_order_acquire); }
+  Run& top_beside(const Kinship& kin) noexcept;
   Outcome outcome() const noexcept override { return {state().phase, state().event_id_last}; }
 
   static constexpr const char* kGoesOn = "; the run goes on";
@@ -226,6 +244,7 @@ class Run final : public Object, public RunEntry {
   class CoarseClock;
   class Pieces;
   Run(RuntimeStay&& runtime, Workflow& workflow) noexcept;
+  Run(Run& parent, Workflow& workflow) noexcept;
 
   // One tick, and what follows from it. False: no memory, and nothing has changed.
   bool tick(Locked locked, Tick& tick, Commands& commands, Notifications& notifications) noexcept;
@@ -246,6 +265,38 @@ class Run final : public Object, public RunEntry {
   bool apply_grant(Locked locked, PoolSeat& seat, bool dispatches, Commands& commands,
                    Notifications& notifications) noexcept;
   void hand_out() noexcept;
+  // Children: run_children.cpp.
+  Kinship& need_kinship();
+  Result<Ref<Run>> make_child(Locked locked, const Invocation& invocation);
+  static void join_tree(Locked, Ref<Run> child, Invocation& host) noexcept;
+  void host(Locked locked, Invocation& invocation, Commands& commands, Notifications& notifications) noexcept;
+  void fail_host(Locked locked, Invocation& invocation, Ref<Error> cause, Commands& commands,
+                 Notifications& notifications) noexcept;
+  void begin_child(Locked locked, Output& first, LeftOver& left, Notifications& notifications) noexcept;
+  static void leave_over(std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept;
+  void note_in_tree(Locked locked) noexcept;
+  void put_among_ready(Locked) noexcept;
+  void take_from_ready(Locked) noexcept;
+  void change_asking(Locked) noexcept;
+  void leave_tree(Locked locked) noexcept;
+  size_t tree_startable(Locked) const noexcept;
+  const Run* next_of_tree(Locked locked) const noexcept;
+  Ref<Run> take_ready(Locked locked) noexcept;
+  void tell_parent(Locked locked, Notifications& notifications) noexcept;
+  bool tell_parent_again() noexcept;
+  void end_child(Locked locked, Notifications& notifications) noexcept;
+  void cut_off_left(Locked locked, Notifications& notifications) noexcept;
+  void cut_off(Locked locked, Notifications& notifications) noexcept;
+  void tear_down() noexcept;
+  void let_go_of_left_over(Notifications& notifications) noexcept;
+  template <class Each>
+  void for_each_below(Locked locked, const Each& each);
+  void steer_below(Locked locked, const Tick& tick, Notifications& notifications) noexcept;
+  void watch_below(Locked locked, bool watched) noexcept;
+  void arm_in_tree(Locked locked, int64_t due_ms, Notifications& notifications) noexcept;
+  int64_t first_due_below(Locked) const noexcept;
+  void tell_time() noexcept;
+  void tell_time_below() noexcept;
   // Where ticks are recorded: run_commits.cpp.
   bool reserve_record(Locked locked, const Tick& tick) noexcept;
   void record(Locked, Commands& commands) noexcept;
@@ -257,13 +308,14 @@ class Run final : public Object, public RunEntry {
   bool is_seen_ended(Locked) const noexcept {
     return commits_ ? is_end(committed_status()) : has_ended(state());
   }
+  bool is_recorded() const noexcept { return top().commits_ != nullptr; }
   RunStatus committed_status() const noexcept;
   static bool is_end(RunStatus status) noexcept {
     return status == RunStatus::completed || status == RunStatus::failed || status == RunStatus::cancelled;
   }
   void after_tick(Locked locked, Commands& commands, Notifications& notifications) noexcept;
   // What a tick, or a step, has for those who listen.
-  void append_to_streams(Locked locked, Commands& commands) noexcept;
+  void append_to_streams(Locked locked, Commands& commands, const Run& from) noexcept;
   // Somebody has subscribed, or gone.
   void change_flag(Locked locked, Tick& tick) noexcept;
   void look_at_listeners(Locked) noexcept;
@@ -283,6 +335,7 @@ class Run final : public Object, public RunEntry {
   void hand_out_requests(Locked locked, Notifications& notifications) noexcept;
   void hand_over_answer(Locked locked, const Invocation& invocation, Notifications& notifications) noexcept;
   Ref<Error> answer_question(Tick& tick, std::string_view request_id);
+  Ref<Run> asked_in(std::string_view& request_id);
   void call_input(const Event& request) noexcept;
   // For the log, where it wants to hear it.
   void note_for_log(LogLevel level, const Ref<Error>& error, const char* what,
@@ -353,9 +406,15 @@ class Run final : public Object, public RunEntry {
   void tell_cancelled(Notifications& notifications) noexcept;
   void notify(Notifications& notifications) noexcept;
 
+  // Whether its parent has to hear of a tick.
+  bool has_parent() const noexcept { return kinship() != nullptr && is_child(); }
+
   // Who works: a thread that waits starts only what is known to be quick.
   enum class Worker : uint8_t { anybody, waiter };
   uint64_t work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept;
+  uint64_t work_here(Worker worker, Hand hand, uint64_t steps_max) noexcept;
+  uint64_t work_on_tree(Worker worker, Hand hand, uint64_t steps_max) noexcept;
+  Status call_part(Call& call, Ref<Error>& error) noexcept;
   bool next_is_quick(Locked) const noexcept;
   bool is_quick(const Call& call) const noexcept;
   StepIndex index_of(const StepDefinition& step) const noexcept;
@@ -365,6 +424,7 @@ class Run final : public Object, public RunEntry {
   // The invocation that a tick has dispatched gets its call. False: there is none.
   bool take_next(Locked locked, Call*& call, Call::PendingRelease& pending_release, Commands& commands,
                  Notifications& notifications) noexcept;
+  bool hosts(const Commands& commands) const noexcept;
   bool may_be_held(Locked) const noexcept { return listeners_.stream && listeners_.stream->may_hold(); }
   int64_t dispatch_ms() const noexcept { return bodies_.has_timeouts ? begin_ms() : time_.looked_ms; }
   void fail_without_memory(Locked locked, Invocation* invocation, bool dispatches_next, Commands& commands,
@@ -423,6 +483,7 @@ class Run final : public Object, public RunEntry {
   void cancel_if_lost() noexcept;
 
   LockedState locked_state_;
+  std::atomic<Kinship*> kinship_{nullptr};  // null: it is no child, and has none; made once, under the lock
   std::unique_ptr<Commits> commits_;   // null: no log; what a tick leads to takes effect at once
   std::unique_ptr<PoolSeat[]> seats_;  // by the numbers of the workflow's pools; null: it uses none
 
@@ -474,6 +535,7 @@ class Run final : public Object, public RunEntry {
     uint32_t tasks = 0;          // steps that a host's scheduler was told of and has not run yet
     bool helpers_know = false;   // those that sleep and would rather work: that something can be started
     const bool has_timeouts;     // a step has one
+    const bool has_parts;        // a step is a workflow, or a part of such a step
     const bool shares_work;      // as the executor says
   } bodies_;
 

@@ -24,18 +24,19 @@ std::string words_for(const StepDefinition& step, uint32_t attempt) {
 }  // namespace
 
 void Run::add_worker(Locked, AtWork& worker) noexcept {
-  worker.next = bodies_.at_work;
-  if (bodies_.at_work != nullptr) bodies_.at_work->previous = &worker;
-  bodies_.at_work = &worker;
+  AtWork*& first = top().bodies_.at_work;  // those of a tree are together
+  worker.next = first;
+  if (first != nullptr) first->previous = &worker;
+  first = &worker;
 }
 
 void Run::remove_worker(Locked, AtWork& worker) noexcept {
-  (worker.previous != nullptr ? worker.previous->next : bodies_.at_work) = worker.next;
+  (worker.previous != nullptr ? worker.previous->next : top().bodies_.at_work) = worker.next;
   if (worker.next != nullptr) worker.next->previous = worker.previous;
 }
 
 Run::AtWork* Run::find_at_work(Locked, const Call& call) const noexcept {
-  AtWork* worker = bodies_.at_work;
+  AtWork* worker = top().bodies_.at_work;
   while (worker != nullptr && worker->call != &call) worker = worker->next;
   return worker;
 }
@@ -45,7 +46,7 @@ void Run::keep_body(Locked locked, Call& call, Notifications& notifications) noe
   const AtWork* worker = find_at_work(locked, call);
   if (worker == nullptr || call.is_kept_) return;
   call.is_kept_ = true;
-  kept_.fetch_add(1, std::memory_order_relaxed);
+  top().kept_.fetch_add(1, std::memory_order_relaxed);
   runtime_->count_kept(1);
   call.keeps_hand_ = worker->hand == Hand::own;
   if (call.keeps_hand_) runtime_->executor().hand_kept();
@@ -55,15 +56,16 @@ void Run::keep_body(Locked locked, Call& call, Notifications& notifications) noe
 
 // Under the lock: the run has ended.
 void Run::keep_bodies(Locked locked, Notifications& notifications) noexcept {
-  for (AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
-    if (worker->call != nullptr && !worker->call->returned_) keep_body(locked, *worker->call, notifications);
+  for (AtWork* worker = top().bodies_.at_work; worker != nullptr; worker = worker->next) {
+    Call* const call = worker->call;
+    if (call != nullptr && call->run_ == this && !call->returned_) keep_body(locked, *call, notifications);
   }
 }
 
 // Under the lock: the body has returned.
 void Run::come_back(Locked, Call& call, Notifications& notifications) noexcept {
   call.is_kept_ = false;
-  kept_.fetch_sub(1, std::memory_order_relaxed);
+  top().kept_.fetch_sub(1, std::memory_order_relaxed);
   runtime_->count_kept(-1);
   if (std::exchange(call.keeps_hand_, false)) runtime_->executor().hand_came_back();
   notifications.came_back = true;
@@ -107,6 +109,7 @@ void Run::let_go_abandoned(Locked locked, Call& call, Commands& commands,
 void Run::tell_kept() const noexcept {
   for (;;) {
     const StepDefinition* step = nullptr;
+    Ref<Run> run;  // its workflow has the step
     uint32_t attempt = 0;
     bool is_late = false;
     bool is_told_to_stop = false;
@@ -116,10 +119,12 @@ void Run::tell_kept() const noexcept {
       if (call == nullptr) return;
       call->is_told_ = true;
       step = call->step_;
+      run = Ref<Run>::share(call->run_);
       attempt = call->attempt_;
       is_late = call->abandoned_.load(std::memory_order_relaxed);
-      is_told_to_stop = is_late || state().phase == Phase::cancelled ||
-                        (state().error && state().error->status == Status::run_timeout);
+      const RunState& its = run->state();
+      is_told_to_stop = is_late || its.phase == Phase::cancelled ||
+                        (its.error && its.error->status == Status::run_timeout);
     }
     const LogLevel level = is_told_to_stop ? LogLevel::warning : LogLevel::info;
     try {
@@ -143,7 +148,11 @@ Call* Run::find_untold(Locked) const noexcept {
 }
 
 void Run::add_stuck(StuckBodies& bodies) const {
-  std::vector<AbandonedBody> mine;
+  struct Stuck {
+    Ref<Run> run;
+    AbandonedBody body;
+  };
+  std::vector<Stuck> mine;
   {
     Guard guard(lock());
     const int64_t now = now_ms();
@@ -151,11 +160,12 @@ void Run::add_stuck(StuckBodies& bodies) const {
       if (worker->call == nullptr || !worker->call->is_kept_) continue;
       const Call& call = *worker->call;
       const uint32_t began_ms = call.invocation_ == nullptr ? call.began_ms_ : call.invocation_->began_ms;
-      mine.push_back({call.invocation_id_, index_of(*call.step_), call.attempt_,
-                      Ref<Event>::share(call.event_), passed_since(began_ms, now), true, call.keeps_permit_});
+      mine.push_back({Ref<Run>::share(call.run_),
+                      {call.invocation_id_, call.run_->index_of(*call.step_), call.attempt_,
+                       Ref<Event>::share(call.event_), passed_since(began_ms, now), true, call.keeps_permit_}});
     }
   }
-  for (const AbandonedBody& body : mine) bodies.add(id(), workflow(), body);
+  for (const Stuck& stuck : mine) bodies.add(stuck.run->id(), stuck.run->workflow(), stuck.body);
 }
 
 // Under the lock.
@@ -167,8 +177,8 @@ uint64_t Run::put_abandoned(Locked, std::vector<AbandonedBody>& bodies) const {
     bodies.push_back({call.invocation_id_, index_of(*call.step_), call.attempt_, call.event_kept_,
                       passed_since(call.began_ms_, now), is_at_work, call.keeps_permit_});
   };
-  for (const AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
-    if (worker->call == nullptr || !worker->call->is_kept_) continue;
+  for (const AtWork* worker = top().bodies_.at_work; worker != nullptr; worker = worker->next) {
+    if (worker->call == nullptr || !worker->call->is_kept_ || worker->call->run_ != this) continue;
     if (worker->call->abandoned_.load(std::memory_order_relaxed)) put(*worker->call, true);
   }
   for (const Call* call = bodies_.lingering; call != nullptr; call = call->next_listed_) put(*call, false);

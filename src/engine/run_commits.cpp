@@ -9,6 +9,7 @@
 namespace blazen {
 
 HeldEffects::~HeldEffects() {
+  Ref<Run>::adopt(run).reset();
   while (notifications.cancelled_calls != nullptr) {
     const Ref<Call> call = Ref<Call>::adopt(notifications.cancelled_calls);
     notifications.cancelled_calls = std::exchange(call->next_cancelled_, nullptr);
@@ -37,8 +38,9 @@ void Run::record_in(CommitLog& log) {
   listeners_.is_observed = true;
 }
 
+// Of a tree, its top has all ticks in one row.
 [[gnu::cold]] bool Run::reserve_record(Locked, const Tick& tick) noexcept {
-  return commits_->reserve(tick.kind == Tick::Kind::end ||
+  return top().commits_->reserve(tick.kind == Tick::Kind::end ||
                            (tick.error && tick.error->status == Status::out_of_memory));
 }
 
@@ -46,19 +48,24 @@ void Run::record_in(CommitLog& log) {
 
 // Its number. Where the run has another state by it, others will see that.
 [[gnu::cold]] void Run::record(Locked, Commands& commands) noexcept {
-  ++commits_->number_last;
-  const RunStatus now = status_of(state());
-  if (std::exchange(commits_->status_last, now) != now) commands.more = true;
-  commits_->log.record(*commits_, commits_->number_last);
+  Commits& commits = *top().commits_;
+  ++commits.number_last;
+  const RunStatus now = status_of(top().state());
+  if (std::exchange(commits.status_last, now) != now) commands.more = true;
+  commits.log.record(commits, commits.number_last);
 }
 
 // In the place of release_effects(): what only this process has to know is done now.
 [[gnu::cold]] void Run::hold_effects(Locked locked, Commands& commands,
                                      Notifications& notifications) noexcept {
+  Commits& commits = *top().commits_;
+  const bool settled = commands.settled;
   follow(locked, commands, notifications);
-  std::unique_ptr<HeldEffects> entry = commits_->take();
-  entry->number = commits_->number_last;
-  entry->status = status_of(state());
+  std::unique_ptr<HeldEffects> entry = commits.take();
+  entry->number = commits.number_last;
+  entry->run = this;
+  retain(static_cast<Object*>(this));
+  entry->status = status_of(top().state());
   Commands& shows = entry->shows;
   shows.more = true;
   shows.settled = std::exchange(commands.settled, false);
@@ -70,8 +77,9 @@ void Run::record_in(CommitLog& log) {
     commands.cold().lifecycle.clear();
   }
   entry->notifications.take_callbacks(notifications);
-  commits_->push(std::move(entry));
+  commits.push(std::move(entry));
   if (std::exchange(commands.clock, false) && life_.started) set_clock(locked, commands, notifications);
+  if (settled && has_parent()) tell_parent(locked, notifications);
 }
 
 // One thread at a time, so that they come in order; without the lock where the host is called.
@@ -94,7 +102,7 @@ void Run::release_committed(uint64_t number) noexcept {
       }
       entry = commits_->pop();
       commits_->seen = entry->status;
-      show(guard, entry->shows, entry->notifications);
+      entry->run->show(guard, entry->shows, entry->notifications);
     }
     entry->shows.clear();
     notify(entry->notifications);

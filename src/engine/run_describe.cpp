@@ -2,6 +2,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/kinship.hpp"
 #include "engine/run.hpp"
 #include "run/run_description.hpp"
 
@@ -27,6 +28,17 @@ RunDescription Run::description(Locked locked) const {
   return description;
 }
 
+namespace {
+
+// Of runs that are kept for elsewhere, wherever in the tree.
+void add_kept(const RunState& state, int64_t date_ms, QuestionList& questions) {
+  if (!state.kin) return;
+  for (const auto& [id, kept] : state.kin->kept) questions.add_kept(kept, date_ms);
+  for (const auto& [id, child] : state.kin->children) add_kept(*child.state, date_ms, questions);
+}
+
+}  // namespace
+
 std::string Run::questions() const {
   const int64_t now = now_ms();
   const int64_t date = date_ms();
@@ -34,6 +46,10 @@ std::string Run::questions() const {
   {
     Guard guard(lock());
     questions.emplace(state(), now, date);
+    const Kinship* family = kinship();
+    const Run* asking = family == nullptr ? nullptr : family->first_asking;
+    for (; asking != nullptr; asking = asking->kinship()->next_asking) questions->add(asking->state(), now, date);
+    add_kept(state(), date, *questions);
   }
   return questions->json();
 }
@@ -42,7 +58,7 @@ void Run::count(RuntimeCounters& counters) const noexcept {
   Guard guard(lock());
   counters.events_routed += state().event_id_last;
   // One that has ended may be in the list a moment longer: what is in flight there counts no more.
-  if (!has_ended(state())) counters.in_flight += state().in_flight.size();
+  if (!has_ended(state())) counters.in_flight += state().in_flight.size() - hosting(state());
   counters.queued +=
       state().open - state().in_flight.size() - retrying_count(state()) - state().asking.size();
   if (!life_.started && !has_ended(state())) {

@@ -6,6 +6,7 @@
 
 #include "base/scope.hpp"
 #include "engine/commits.hpp"
+#include "engine/kinship.hpp"
 #include "engine/lifecycle.hpp"
 #include "engine/run.hpp"
 
@@ -20,14 +21,15 @@ bool Run::tick(Locked locked, Tick& tick, Commands& commands, Notifications& not
 
 inline bool Run::apply_tick(Locked locked, Tick& tick, Commands& commands,
                             Notifications& notifications) noexcept {
-  if (commits_ && !reserve_record(locked, tick)) [[unlikely]]
+  const bool is_recorded = commits_ != nullptr || (kinship() != nullptr && this->is_recorded());
+  if (is_recorded && !reserve_record(locked, tick)) [[unlikely]]
     return false;
   try {
     locked_state_.apply(locked, tick, commands);
   } catch (const std::bad_alloc&) {
     return false;
   }
-  if (commits_) [[unlikely]]
+  if (is_recorded) [[unlikely]]
     record(locked, commands);
   after_tick(locked, commands, notifications);
   return true;
@@ -35,25 +37,29 @@ inline bool Run::apply_tick(Locked locked, Tick& tick, Commands& commands,
 
 inline void Run::after_tick(Locked locked, Commands& commands, Notifications& notifications) noexcept {
   if (commands.more) release_effects(locked, commands, notifications);
+  if (kinship() != nullptr) [[unlikely]]
+    note_in_tree(locked);
   if (waiting_.helpers != 0) [[unlikely]]
     wake_helpers(locked);
 }
 
 // Those who would start what can be started now, or would look after a while whether others have.
 [[gnu::noinline]] void Run::wake_helpers(Locked locked) noexcept {
-  if (startable_now(state()) == 0 || (bodies_.shares_work && bodies_.helpers_know && !next_is_quick(locked)))
-    return;
+  const Run* next = next_of_tree(locked);
+  if (next == nullptr || (bodies_.shares_work && bodies_.helpers_know && !next->next_is_quick(locked))) return;
   bodies_.helpers_know = true;
   waiting_.changed.wake_all();
 }
 
 [[gnu::noinline]] void Run::release_effects(Locked locked, Commands& commands,
                                             Notifications& notifications) noexcept {
-  if (commits_) [[unlikely]]
+  if (is_recorded()) [[unlikely]]
     return hold_effects(locked, commands, notifications);
   if (std::exchange(commands.clock, false) && life_.started) set_clock(locked, commands, notifications);
+  const bool settled = commands.settled;
   follow(locked, commands, notifications);
   show(locked, commands, notifications);
+  if (settled && has_parent()) tell_parent(locked, notifications);
 }
 
 // The clock of the run stops, or goes on.
@@ -72,20 +78,27 @@ inline void Run::follow(Locked locked, Commands& commands, Notifications& notifi
   if (commands.asked) hand_out_requests(locked, notifications);
   if (const Invocation* answered = std::exchange(commands.answered, nullptr))
     hand_over_answer(locked, *answered, notifications);
+  if (state().kin && !state().kin->left.empty()) cut_off_left(locked, notifications);
   if (life_.started && !has_ended(state())) rearm(locked, notifications);
 }
 
-// What others see: the stream, the status, the end.
+// What others see: the stream, the status, the end. They see the top alone.
 inline void Run::show(Locked locked, Commands& commands, Notifications& notifications) noexcept {
+  Run& top = this->top();
   const bool appended =
       commands.unreported || (commands.has_cold() && (commands.appended < commands.cold().published.size() ||
                                                       commands.reported < commands.cold().lifecycle.size()));
   const bool is_seen = commands.settled || appended;
   if (appended) {
-    append_to_streams(locked, commands);
-    look_at_hold(locked, notifications);
+    top.append_to_streams(locked, commands, *this);
+    top.look_at_hold(locked, notifications);
   }
-  if (commands.settled) {
+  if (commands.settled && &top != this) {
+    if (has_ended(state())) {
+      life_.ended.store(true, std::memory_order_release);
+      keep_bodies(locked, notifications);
+    }
+  } else if (commands.settled) {
     notifications.more = true;
     notifications.status = seen_status(locked);
     notifications.ended = is_seen_ended(locked);
@@ -96,16 +109,18 @@ inline void Run::show(Locked locked, Commands& commands, Notifications& notifica
   }
   if (!is_seen) {
     // A body of a paused run is back: was it the last one that a wait had hopes of?
-    if (waiting_.sleepers != 0 && state().last_status == RunStatus::paused) waiting_.changed.wake_all();
+    if (top.waiting_.sleepers != 0 && state().last_status == RunStatus::paused)
+      top.waiting_.changed.wake_all();
     return;
   }
-  collect_ready(locked, notifications);
-  if (waiting_.sleepers != 0) waiting_.changed.wake_all();
+  top.collect_ready(locked, notifications);
+  if (top.waiting_.sleepers != 0) top.waiting_.changed.wake_all();
 }
 
-// Both rows, each lifecycle item in its place among what was published.
-void Run::append_to_streams(Locked, Commands& commands) noexcept {
+// Both rows, each lifecycle item in its place among what was published. from: this, or a run inside it.
+void Run::append_to_streams(Locked, Commands& commands, const Run& from) noexcept {
   Commands::Cold& cold = commands.cold();
+  const Ref<EventPath> path = from.path();
   if (!listeners_.stream) {
     const Limits& limits = workflow().policy().limits;
     try {
@@ -117,26 +132,26 @@ void Run::append_to_streams(Locked, Commands& commands) noexcept {
   }
   if (listeners_.stream) {
     for (size_t i = commands.appended; i < cold.published.size(); ++i)
-      listeners_.stream->append(cold.published[i], cold.dropped_events);
+      listeners_.stream->append(cold.published[i], path, cold.dropped_events);
   }
   commands.appended = cold.published.size();
   if (state().watched) {
     for (size_t i = commands.reported; i < cold.lifecycle.size(); ++i) {
       const LifecycleRecord& record = cold.lifecycle[i];
       if (record.shows && listeners_.stream->shows_routed())
-        listeners_.stream->append_lifecycle(record.shows, record.after, cold.dropped_events, true);
+        listeners_.stream->append_lifecycle(record.shows, record.after, path, cold.dropped_events, true);
       if (!listeners_.stream->shows_lifecycle()) continue;
       Ref<Event> item;
       try {
-        item = make_lifecycle(record, workflow());
+        item = make_lifecycle(record, from.workflow());
       } catch (const std::bad_alloc&) {
         item.reset();  // missed, and the listeners are told
       }
-      listeners_.stream->append_lifecycle(item, record.after, cold.dropped_events);
+      listeners_.stream->append_lifecycle(item, record.after, path, cold.dropped_events);
     }
     // Behind what was reported: the row never goes back.
     if (std::exchange(commands.unreported, false))
-      listeners_.stream->append_lifecycle(nullptr, state().stream_last, cold.dropped_events);
+      listeners_.stream->append_lifecycle(nullptr, state().stream_last, nullptr, cold.dropped_events);
   }
   commands.reported = cold.lifecycle.size();
 }
@@ -153,6 +168,7 @@ void Run::look_at_listeners(Locked locked) noexcept {
     Tick tick{Tick::Kind::watch};
     tick.watches = watched;
     change_flag(locked, tick);
+    if (kinship() != nullptr) watch_below(locked, watched);
   }
   listeners_.is_observed =
       watched || listeners_.stream->may_hold() || commits_ != nullptr || seats_ != nullptr;
@@ -168,7 +184,7 @@ void Run::look_at_hold(Locked locked, Notifications& notifications) noexcept {
     change_flag(locked, tick);
     if (seats_) ask_pools(locked, notifications);
   }
-  if (!was_held || state().held || startable_now(state()) == 0) return;
+  if (!was_held || state().held || tree_startable(locked) == 0) return;
   if (waiting_.helpers != 0) wake_helpers(locked);
   if (EngineScope::works_on(this) && !runtime_->executor().wants_each_step()) {
     if (bodies_.shares_work) offer_rest(locked, notifications);
@@ -204,11 +220,12 @@ void Run::collect_done(Locked locked, Notifications& notifications) noexcept {
 }
 
 void Run::begin_callback_round(Locked, Notifications& notifications) noexcept {
-  if (!std::exchange(notifications.is_callback_round, true)) ++listeners_.callback_rounds;
+  if (!std::exchange(notifications.is_callback_round, true)) ++top().listeners_.callback_rounds;
 }
 
-void Run::offer(Locked, Notifications& notifications) noexcept {
-  const size_t hands = life_.started ? startable_now(state()) : 0;
+void Run::offer(Locked locked, Notifications& notifications) noexcept {
+  if (has_parent()) return top().offer(locked, notifications);
+  const size_t hands = life_.started ? tree_startable(locked) : 0;
   if (hands == 0) return;
   if (runtime_->executor().wants_each_step()) {
     if (hands <= bodies_.tasks) return;
@@ -223,8 +240,9 @@ void Run::offer(Locked, Notifications& notifications) noexcept {
 // This thread goes on with one invocation, which may take long: the others are for whoever has a hand free.
 // Whoever takes the run off the queue looks under the lock after that, so that nothing is missed while the
 // run is still queued.
-void Run::offer_rest(Locked, Notifications& notifications) noexcept {
-  if (startable_now(state()) == 0) return;
+void Run::offer_rest(Locked locked, Notifications& notifications) noexcept {
+  if (has_parent()) return top().offer_rest(locked, notifications);
+  if (tree_startable(locked) == 0) return;
   if (queued.load(std::memory_order_relaxed)) return;
   notifications.hands = 1;
   notifications.more = true;
@@ -240,14 +258,21 @@ void Run::offer_from_inside(Locked locked, Notifications& notifications) noexcep
   }
 }
 
+// Of all that the lock was held for: whichever run it was, its top has to do with it.
 void Run::notify(Notifications& notifications) noexcept {
   if (!std::exchange(notifications.more, false)) return;
+  if (has_parent()) {
+    notifications.more = true;
+    return top().notify(notifications);
+  }
   // First, so that whoever is called back finds what there is to do, and when.
   if (const size_t hands = std::exchange(notifications.hands, 0)) runtime_->executor().submit(*this, hands);
   if (is_inherited()) return;
   if (const int64_t due_ms = std::exchange(notifications.due_ms, INT64_MAX); due_ms != INT64_MAX)
     runtime_->arm(*this, due_ms);
   if (std::exchange(notifications.sets_alarm, false)) runtime_->set_alarm();
+  if (is_inherited()) return;
+  if (notifications.left_over || notifications.cut_off != nullptr) let_go_of_left_over(notifications);
   if (is_inherited()) return;
   if ((notifications.came_back | notifications.kept | notifications.hands_out) &&
       !notify_others(notifications))

@@ -79,10 +79,12 @@ Ref<Error> Run::progress(const Ref<Event>& item) noexcept {
   Transaction transaction(*this);
   if (has_ended(state())) return ended_before();
   if (!state().watched) return nullptr;
-  listeners_.stream->append_lifecycle(item, state().stream_last, transaction.commands.cold().dropped_events);
-  look_at_hold(transaction.locked(), transaction.notifications);
-  collect_ready(transaction.locked(), transaction.notifications);
-  if (waiting_.sleepers != 0) waiting_.changed.wake_all();
+  Run& top = this->top();
+  top.listeners_.stream->append_lifecycle(item, top.state().stream_last, path(),
+                                          transaction.commands.cold().dropped_events);
+  top.look_at_hold(transaction.locked(), transaction.notifications);
+  top.collect_ready(transaction.locked(), transaction.notifications);
+  if (top.waiting_.sleepers != 0) top.waiting_.changed.wake_all();
   transaction.commands.more = true;
   return transaction.leave();
 }

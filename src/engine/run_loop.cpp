@@ -5,7 +5,9 @@
 
 #include "base/scope.hpp"
 #include "base/steady.hpp"
+#include "engine/kinship.hpp"
 #include "engine/nested_json.hpp"
+#include "engine/part_bodies.hpp"
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "run/step_failed.hpp"
@@ -50,10 +52,17 @@ uint64_t Run::work(uint64_t steps_max, Hand hand) noexcept {
 }
 
 uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
+  return bodies_.has_parts ? work_on_tree(worker, hand, steps_max) : work_here(worker, hand, steps_max);
+}
+
+// On this run alone, whatever there is inside it.
+uint64_t Run::work_here(Worker worker, Hand hand, uint64_t steps_max) noexcept {
   if (is_inherited()) return 0;
   EngineScope scope(*this, true);
   Commands commands;
   Notifications notifications;
+  const bool is_in_tree = bodies_.has_parts || has_parent();  // whose thread offers what is left
+  notifications.works_on = is_in_tree;
   Call* call = nullptr;  // the one that this thread uses for one body after the other
   Ref<Call> left;        // one that somebody else completes, or has completed
   Call::PendingRelease pending_release;
@@ -62,13 +71,24 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
   AtWork at_work(hand, scope);
   Guard guard(lock());
   add_worker(guard, at_work);
-  if (bodies_.tasks > 0) --bodies_.tasks;
+  if (bodies_.tasks > 0 && !is_in_tree) --bodies_.tasks;
   bool dispatches_next = life_.started;
   CoarseClock watch(runtime_->clock(), std::exchange(life_.has_just_looked, false) ? time_.looked_ms : 0);
   time_.looked_ms = watch.now();
   if (dispatches_next && (worker == Worker::anybody || next_is_quick(guard)))
     dispatch(guard, commands, notifications);
-  while (take_next(guard, call, pending_release, commands, notifications)) {
+  for (;;) {
+    if (bodies_.has_parts && hosts(commands)) [[unlikely]] {
+      host(guard, *std::exchange(commands.start, nullptr), commands, notifications);
+      guard.unlock();
+      pending_release.let_go();
+      commands.clear();
+      if (notifications.any() && !notify_unforked(notifications)) break;
+      guard.lock();
+      if (worker == Worker::anybody || next_is_quick(guard)) dispatch(guard, commands, notifications);
+      continue;
+    }
+    if (!take_next(guard, call, pending_release, commands, notifications)) break;
     at_work.call = call;
     guard.unlock();
     // Call out, with nothing of the last tick left behind.
@@ -80,8 +100,9 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     if (notifications.any() && !notify_unforked(notifications)) break;
     Ref<Error> error;
     scope.keep(call);
-    const Status status =
-        bodies_.shares_work && !is_quick(*call) ? call_slow_body(*call, error) : call_body(*call, error);
+    const Status status = bodies_.has_parts && call->step_->part != StepPart::body ? call_part(*call, error)
+                          : bodies_.shares_work && !is_quick(*call)             ? call_slow_body(*call, error)
+                                                                                : call_body(*call, error);
     scope.keep(nullptr);
     ++steps;
     dispatches_next = steps_max == 0 || steps < steps_max;
@@ -106,7 +127,7 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
   }
   if (is_inherited()) return steps;  // without the lock, which may be held for ever
   remove_worker(guard, at_work);
-  offer(guard, notifications);
+  if (!is_in_tree) offer(guard, notifications);
   if (call != nullptr && call->is_clean() && !notifications.ended) keep_clean_call(guard, call);
   guard.unlock();
   if (left) clear_left(left, left_is_done);
@@ -120,7 +141,7 @@ uint64_t Run::work_as(Worker worker, Hand hand, uint64_t steps_max) noexcept {
   notify(notifications);
   if (is_inherited()) return steps;
   if (call != nullptr) keep_call(call);
-  cancel_if_lost();
+  if (!is_in_tree) cancel_if_lost();
   return steps;
 }
 
@@ -214,30 +235,59 @@ void Run::dispatch(Locked locked, Commands& commands, Notifications& notificatio
   tick(locked, out_of_memory, commands, notifications);
 }
 
+// Those of a tree take that of its top.
 Call* Run::take_call(Locked) noexcept {
-  if (bodies_.spare_call != nullptr) return std::exchange(bodies_.spare_call, nullptr);
+  Call*& spare = top().bodies_.spare_call;
+  if (spare != nullptr) return std::exchange(spare, nullptr);
   return new (std::nothrow) Call;
 }
 
 // As keep_call() does, in the hold of the lock that there is, where the call has nothing to let go of.
 void Run::keep_clean_call(Locked, Call*& call) noexcept {
-  if (bodies_.spare_call != nullptr || state().last_status == RunStatus::asking) return;
+  Run& top = this->top();
+  if (top.bodies_.spare_call != nullptr || top.state().last_status == RunStatus::asking) return;
   call->check_keeps_nothing();
-  bodies_.spare_call = std::exchange(call, nullptr);
+  if (&top != this) call->run_ = nullptr;  // it may be gone before the next one has it
+  top.bodies_.spare_call = std::exchange(call, nullptr);
 }
 
 // For the next thread that works on this run, unless another was quicker. A run that waits for an answer may do
 // so for long: other runs get what it does not need meanwhile.
 void Run::keep_call(Call* call) noexcept {
   call->check_keeps_nothing();
+  Run& top = this->top();
+  if (&top != this) call->run_ = nullptr;
   Call* unneeded = nullptr;
   {
     Guard guard(lock());
-    if (bodies_.spare_call == nullptr) bodies_.spare_call = std::exchange(call, nullptr);
-    if (state().last_status == RunStatus::asking) unneeded = std::exchange(bodies_.spare_call, nullptr);
+    Call*& spare = top.bodies_.spare_call;
+    if (spare == nullptr) spare = std::exchange(call, nullptr);
+    if (top.state().last_status == RunStatus::asking) unneeded = std::exchange(spare, nullptr);
   }
   if (call != nullptr) Ref<Call>::adopt(call).reset();
   if (unneeded != nullptr) runtime_->keep_spare(*this, unneeded);
+}
+
+// What the engine does itself, or what the host decides.
+[[gnu::noinline]] Status Run::call_part(Call& call, Ref<Error>& error) noexcept {
+  const StepPart part = call.step_->part;
+  call.is_special_ = true;
+  if (part == StepPart::branches || part == StepPart::gather) {
+    try {
+      Context context(call);
+      error = part == StepPart::branches ? open_branches(context, call) : gather_branches(context, call);
+    } catch (const std::bad_alloc&) {
+      error = Error::out_of_memory();
+    }
+    if (error) return error->status;
+    if (!call.step_->body) return Status::ok;
+  }
+  return bodies_.shares_work && !is_quick(call) ? call_slow_body(call, error) : call_body(call, error);
+}
+
+// What this tick has dispatched is a step that is a workflow.
+bool Run::hosts(const Commands& commands) const noexcept {
+  return commands.start != nullptr && workflow().steps()[commands.start->step].is_child();
 }
 
 Status Run::call_body(Call& call, Ref<Error>& error) noexcept {
@@ -360,6 +410,9 @@ void Run::finish(Locked locked, Call& call, Ref<Error> failure, bool dispatches_
   }
   if (call.timed_) stop_timer(locked, call);
   Output handled;
+  if (!failure && call.step_->part == StepPart::input && call.outputs_.empty() && !has_ended(state()))
+    failure = Error::make(Status::wrong_state,
+                          "it has to answer with a value: blazen_context_answer says what the child is given");
   if (has_ended(state())) {
     if (call.is_kept_) come_back(locked, call, notifications);
     done.kind = Tick::Kind::discard;
@@ -408,13 +461,18 @@ void Run::fail_step(const Call& call, Tick& tick, Ref<Error> cause, Output& hand
   make_step_failed(*call.invocation_, tick, handled);
 }
 
-// The event for the step that handles failures, where the workflow has one.
+// The event for the step that handles failures, where the workflow has one; or for the join of the branches that it is one
+// of.
 void Run::make_step_failed(const Invocation& failed, Tick& tick, Output& output) const noexcept {
-  if (workflow().acceptors(kStepFailedType).empty() || !tick.error) return;
+  const StepDefinition& step = workflow().steps()[failed.step];
+  const std::string_view type = step.fails_as.empty() ? kStepFailed : std::string_view(step.fails_as);
+  const TypeId number = step.fails_as.empty() ? kStepFailedType : workflow().find_type(type);
+  if (workflow().acceptors(number).empty() || !tick.error) return;
   try {
-    output.event = step_failed_event(*tick.error, workflow().steps()[failed.step].name, failed.attempt,
-                                     failed.id, *failed.event, detail_member(*tick.error));
-    output.type = kStepFailedType;
+    output.event =
+        step_failed_event(type, *tick.error, step.branch.empty() ? step.name : step.branch, failed.attempt,
+                          failed.id, *failed.event, detail_member(*tick.error));
+    output.type = number;
     tick.outputs = {&output, 1};
   } catch (const std::bad_alloc&) {
     tick.error = Error::out_of_memory();

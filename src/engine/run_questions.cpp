@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "base/quotes.hpp"
+#include "base/uuid.hpp"
+#include "engine/kinship.hpp"
 #include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
@@ -59,7 +61,23 @@ Ref<Error> Run::ask(Call& call, Tick& tick, AnswerCallbacks::node_type callback,
   return transaction.leave();
 }
 
+// A question of a run inside this one has the id of that run, a slash, and its own id. Null: it is one of this run's own.
+Ref<Run> Run::asked_in(std::string_view& request_id) {
+  RunId id;
+  if (is_child() || request_id.size() <= kUuidTextLength || request_id[kUuidTextLength] != '/' ||
+      !parse_uuid(request_id.substr(0, kUuidTextLength), id))
+    return nullptr;
+  Guard guard(lock());
+  const Kinship* family = kinship();
+  if (family == nullptr) return nullptr;
+  const auto known = family->runs.find(id);
+  if (known == family->runs.end()) return nullptr;
+  request_id.remove_prefix(kUuidTextLength + 1);
+  return Ref<Run>::share(known->second);
+}
+
 Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer, bool early) {
+  if (const Ref<Run> child = asked_in(request_id)) return child->respond(request_id, std::move(answer), early);
   if (answer->tag() == Tag::json) {
     if (Ref<Error> error = check_nested("answer", answer->data())) return error;
   }
@@ -71,6 +89,7 @@ Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer, bool ear
 }
 
 Ref<Error> Run::withdraw_question(std::string_view request_id) {
+  if (const Ref<Run> child = asked_in(request_id)) return child->withdraw_question(request_id);
   Output question{Event::make(kInputResponse, Value::null(), {}, request_id), kInputResponseType};
   Tick tick{Tick::Kind::withdraw, false, nullptr, {&question, 1}};
   return answer_question(tick, request_id);
@@ -89,6 +108,7 @@ Ref<Error> Run::answer_question(Tick& tick, std::string_view request_id) {
 }
 
 Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
+  if (const Ref<Run> child = asked_in(request_id)) return child->fail_question(request_id, std::move(cause));
   Tick last{Tick::Kind::end};
   last.phase = Phase::failed;
   last.error = std::move(cause);
@@ -103,8 +123,15 @@ Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
 bool Run::wants_input() const noexcept {
   Guard guard(lock());
   if (has_ended(state()) || (listeners_.input && !life_.started)) return false;  // the start hands them out
-  const Question* last = state().questions.last();
-  return last != nullptr && !last->handed_out;
+  const auto wants = [](const Run& run) {
+    const Question* last = run.state().questions.last();
+    return last != nullptr && !last->handed_out;
+  };
+  if (wants(*this)) return true;
+  const Kinship* family = kinship();
+  const Run* asking = family == nullptr ? nullptr : family->first_asking;
+  while (asking != nullptr && !wants(*asking)) asking = asking->kinship()->next_asking;
+  return asking != nullptr;
 }
 
 // The callback of the body that waits for it.
@@ -127,16 +154,30 @@ void Run::hand_over_answer(Locked locked, const Invocation& invocation,
 
 // What was asked in this tick, or all of it where the run has just begun in this process.
 void Run::hand_out_requests(Locked locked, Notifications& notifications) noexcept {
-  if (!listeners_.input || !life_.started) return;
+  if (!top().listeners_.input || !life_.started) return;
+  std::vector<Ref<Event>>& requests = notifications.requests;
   Tick tick{Tick::Kind::hand_out};
-  tick.requests = &notifications.requests;
+  std::vector<Ref<Event>> here;
+  tick.requests = is_child() ? &here : &requests;
   Commands none;
   try {
-    locked_state_.apply(locked, tick, none);
+    if (is_child()) {  // as they are known outside, and room for them
+      const Ref<EventPath> path = this->path();
+      for (const Question* at = state().questions.last(); at != nullptr && !at->handed_out; at = at->previous())
+        here.push_back(seen_from_outside(*at->request, path));
+      std::reverse(here.begin(), here.end());
+      requests.reserve(requests.size() + here.size());
+      const size_t count = here.size();
+      here.reserve(2 * count);
+      locked_state_.apply(locked, tick, none);
+      for (size_t i = 0; i < count; ++i) requests.push_back(std::move(here[i]));
+    } else {
+      locked_state_.apply(locked, tick, none);
+    }
   } catch (const std::bad_alloc&) {
     return;  // they stay open, and are handed out with the next one
   }
-  if (!notifications.requests.empty()) begin_callback_round(locked, notifications);
+  if (!requests.empty()) begin_callback_round(locked, notifications);
   notifications.more = true;
 }
 

@@ -38,6 +38,7 @@ int64_t Run::next_due(Locked) const noexcept {
 
 // A run whose time-out is far away begins by the coarse clock, and its time is up so much later.
 int64_t Run::slack_ms() const noexcept {
+  if (is_child()) return 0;
   const bool is_far = workflow().policy().timeout_ms >= Runtime::kFarMs;
   return is_far && !runtime_->clock().is_hosts() ? Clock::kCoarseLagMs : 0;
 }
@@ -93,7 +94,8 @@ void Run::rearm(Locked locked, Notifications& notifications) noexcept {
   arm(locked, next_due(locked), notifications);
 }
 
-void Run::arm(Locked, int64_t due_ms, Notifications& notifications) noexcept {
+void Run::arm(Locked locked, int64_t due_ms, Notifications& notifications) noexcept {
+  if (has_parent()) return arm_in_tree(locked, due_ms, notifications);
   if (due_ms >= time_.known_due_ms) return;
   time_.known_due_ms = due_ms;
   notifications.due_ms = due_ms;
@@ -105,6 +107,17 @@ void Run::on_time() noexcept {
   const EngineScope scope(*this);
   while (bodies_.has_timeouts && !is_inherited() && expire_step()) continue;
   if (is_inherited()) return;
+  if (is_child() && tell_parent_again()) return;
+  tell_time();
+  if (is_inherited() || is_child()) return;
+  if (kinship() != nullptr) tell_time_below();
+  if (is_inherited()) return;
+  if (life_.handles.load(std::memory_order_relaxed) == 0) runtime_->hand_over_time();
+  cancel_if_lost();
+}
+
+// Of this run alone.
+void Run::tell_time() noexcept {
   Transaction transaction(*this);
   time_.known_due_ms = INT64_MAX;
   far_due_ms_.store(INT64_MAX, std::memory_order_relaxed);
@@ -119,15 +132,13 @@ void Run::on_time() noexcept {
     transaction.notifications.due_ms = time_.known_due_ms = now + kOnceMoreMs;
     transaction.notifications.more = true;
   }
-  if (!has_ended(state()))
-    arm(transaction.locked(),
-        std::min(next_due(transaction.locked()),
-                 bodies_.has_timeouts ? next_step_due(transaction.locked()) : INT64_MAX),
+  if (!has_ended(state())) {
+    const int64_t step_due_ms = bodies_.has_timeouts ? next_step_due(transaction.locked()) : INT64_MAX;
+    arm(transaction.locked(), std::min(next_due(transaction.locked()), step_due_ms),
         transaction.notifications);
+  }
   offer(transaction.locked(), transaction.notifications);
   transaction.leave(true);
-  if (life_.handles.load(std::memory_order_relaxed) == 0) runtime_->hand_over_time();
-  cancel_if_lost();
 }
 
 // An attempt whose time is up has failed, and its body is left to itself. One at a time: what each lets go of
@@ -173,7 +184,7 @@ void Run::fail_from_outside(Transaction& transaction, Invocation& failed, Call* 
 // Of an invocation in flight: its body is at work, or has returned and left it to somebody else. As many are
 // looked at as threads are at work; of those that are listed, an index is made by whoever asks first.
 Call* Run::find_call(Locked, const Invocation& invocation) {
-  for (const AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
+  for (const AtWork* worker = top().bodies_.at_work; worker != nullptr; worker = worker->next) {
     if (worker->call != nullptr && worker->call->invocation_ == &invocation) return worker->call;
   }
   if (!bodies_.listed_index) {
@@ -223,9 +234,10 @@ Ref<Error> Run::step_timed_out(const StepDefinition& step, uint32_t attempt) noe
 void Run::abandon_cancelled(Locked locked, Commands& commands, Notifications& notifications) noexcept {
   for (Commands::Cold::CancelledBody& body : commands.cold().cancelled) {
     Call* call = body.call;
-    for (const AtWork* worker = bodies_.at_work; call == nullptr && worker != nullptr;
+    for (const AtWork* worker = top().bodies_.at_work; call == nullptr && worker != nullptr;
          worker = worker->next) {
-      if (worker->call != nullptr && worker->call->invocation_id_ == body.invocation_id &&
+      if (worker->call != nullptr && worker->call->run_ == this &&
+          worker->call->invocation_id_ == body.invocation_id &&
           worker->call->is_open())
         call = worker->call;
     }

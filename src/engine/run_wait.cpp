@@ -50,14 +50,15 @@ bool Run::wait_until(Guard& guard, int64_t timeout_ms, bool can_come_early,
 
 // Whether a thread that waits starts the next invocation itself. Where others can, it leaves to them what may
 // take long, unless none of them has come in a while: then they may all be waiting for this one.
-bool Run::takes_next(Locked, LeftLying& left_lying) noexcept {
-  const Invocation* next = life_.started ? next_startable(state()) : nullptr;
+bool Run::takes_next(Locked locked, LeftLying& left_lying) noexcept {
+  const Run* run = life_.started ? next_of_tree(locked) : nullptr;
+  const Invocation* next = run == nullptr ? nullptr : next_startable(run->state());
   bodies_.helpers_know = next != nullptr;
   if (next == nullptr) {
     left_lying = {};
     return false;
   }
-  if (!bodies_.shares_work || workflow().is_quick(next->step)) return true;
+  if (!bodies_.shares_work || run->workflow().is_quick(next->step)) return true;
   if (left_lying.id != next->id) {
     constexpr int64_t kLongMs = 1000;
     left_lying = {next->id, deadline_after(kLongMs), false};
@@ -101,8 +102,9 @@ bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
     const int64_t due_ms = runtime_->next_due();
     const int64_t left_ms = due_ms == INT64_MAX ? INT64_MAX : due_ms - clock.now_ms();
     is_due = left_ms <= 0;
-    if (!is_due && clock.is_hosts() && (has_timers(state()) || !state().deadlines.empty()) &&
-        busy(state()) == 0)
+    if (!is_due && clock.is_hosts() &&
+        (has_timers(state()) || !state().deadlines.empty() || first_due_below(guard) != INT64_MAX) &&
+        busy(state()) == 0 && bodies_.at_work == nullptr)
       return false;
     if (!is_due && !clock.is_hosts() && left_ms != INT64_MAX) {
       const int64_t wake_ms = add_ms(steady_ms(), left_ms);
@@ -132,6 +134,7 @@ bool Run::rests_in_pause(Locked locked) const noexcept {
   for (const AtWork* worker = bodies_.at_work; worker != nullptr; worker = worker->next) {
     if (worker->call != nullptr && worker->call->invocation_ != nullptr) return false;
   }
+  if (first_due_below(locked) != INT64_MAX) return false;
   return !bodies_.has_timeouts || next_step_due(locked) == INT64_MAX;
 }
 

@@ -5,7 +5,25 @@
 #include <optional>
 #include <utility>
 
+#include "base/utf8.hpp"
+#include "run/request_reader.hpp"
+
 namespace blazen {
+
+Ref<Event> seen_from_outside(const Event& event, const Ref<EventPath>& path) {
+  std::string source = path->text + "/";
+  source.append(event.source());
+  if (source.size() > UINT16_MAX) source.resize(utf8_valid_prefix(source.data(), UINT16_MAX));  // the path itself is whole
+  Ref<Value> value = event.value();
+  std::string id(event.correlation());
+  if (event.type() == kInputRequest) {
+    id = path->run_id + "/" + id;
+    value = Value::copy(Tag::json, with_request_id(value->data(), id));
+  }
+  Ref<Event> seen = Event::make_at(event.type(), std::move(value), source, id, path);
+  seen->id = event.id;
+  return seen;
+}
 
 template <class Each>
 void StreamLog::for_each_that_wants(const Wants& wants, std::string_view type, Each each) noexcept {
@@ -111,13 +129,13 @@ void StreamLog::miss_one(uint64_t sequence) noexcept {
   for (Stream* stream : subscribers()) arrive(*stream, sequence);
 }
 
-void StreamLog::append(const Published& item, EndedEvents& dropped) noexcept {
+void StreamLog::append(const Published& item, const Ref<EventPath>& path, EndedEvents& dropped) noexcept {
   if (retained_max() == 0 && subscribers().empty()) {
     first_ = item.sequence + 1;
     return;
   }
   try {
-    items_.push_back(item.event);
+    items_.push_back({item.event, path});
   } catch (const std::bad_alloc&) {
     while (!items_.empty()) pop(dropped);
     first_ = item.sequence + 1;
@@ -125,6 +143,7 @@ void StreamLog::append(const Published& item, EndedEvents& dropped) noexcept {
   }
   if (readers_) {
     for_each_that_wants(readers_->wants, item.event->type(), [&](Stream& stream) {
+      if (path && stream.options_.own_level) return;
       if (stream.options_.holds) set_waiting(stream, stream.waiting_ + 1);
       arrive(stream, item.sequence);
     });
@@ -133,12 +152,12 @@ void StreamLog::append(const Published& item, EndedEvents& dropped) noexcept {
   trim(dropped);
 }
 
-void StreamLog::append_lifecycle(const Ref<Event>& event, uint64_t after, EndedEvents& dropped,
-                                 bool is_routed) noexcept {
+void StreamLog::append_lifecycle(const Ref<Event>& event, uint64_t after, const Ref<EventPath>& path,
+                                 EndedEvents& dropped, bool is_routed) noexcept {
   if (readers_->listeners == 0) return;
   auto kept = static_cast<bool>(event);
   try {
-    if (kept) readers_->lifecycle.push_back({event, after, is_routed});
+    if (kept) readers_->lifecycle.push_back({event, after, is_routed, path});
   } catch (const std::bad_alloc&) {
     kept = false;
   }
@@ -152,6 +171,7 @@ void StreamLog::append_lifecycle(const Ref<Event>& event, uint64_t after, EndedE
   }
   for_each_that_wants(is_routed ? readers_->routed_wants : readers_->lifecycle_wants, event->type(),
                       [&](Stream& stream) {
+                        if (path && stream.options_.own_level) return;
                         if (stream.options_.holds) set_waiting(stream, stream.waiting_ + 1);
                         arrive_lifecycle(stream, lifecycle_end() - 1);
                       });
@@ -165,7 +185,7 @@ bool StreamLog::has_item(const Stream& stream) const noexcept {
 // Both cursors, or behind what the stream does not want, as far as that is there. An item that is passed by
 // is looked at once by each subscriber.
 void StreamLog::stand_at(Stream& stream, uint64_t at, uint64_t lifecycle) noexcept {
-  while (at >= first_ && at < end() && !stream.wants(*items_[at - first_])) ++at;
+  while (at >= first_ && at < end() && !stream.wants(*items_[at - first_].event, items_[at - first_].path.get())) ++at;
   if (at < end()) {
     readers_->cursors.wait_at(stream.cursor_, at);
   } else {
@@ -186,7 +206,7 @@ void StreamLog::count_waiting(Stream& stream) noexcept {
   if (!stream.options_.holds) return;
   uint64_t waiting = 0;
   for (uint64_t i = std::max(stream.cursor_.at_or(end()), first_); i < end(); ++i)
-    waiting += stream.wants(*items_[i - first_]) ? 1 : 0;
+    waiting += stream.wants(*items_[i - first_].event, items_[i - first_].path.get()) ? 1 : 0;
   if (stream.options_.listens()) {
     for (uint64_t i = std::max(stream.lifecycle_.at_or(lifecycle_end()), readers_->lifecycle_first);
          i < lifecycle_end(); ++i)
@@ -232,12 +252,14 @@ StreamLog::Item StreamLog::take(Stream& stream, EndedEvents& dropped) {
   Item item;
   if (lifecycle_first) {
     item = lifecycle_at(lifecycle);
+    if (item.path) item.event = seen_from_outside(*item.event, item.path);
     stand_at(stream, at, lifecycle + 1);
   } else if (take_gap(stream, item)) {
     trim(dropped);
     return item;
   } else {
-    item = {items_[at - first_], at};
+    const Entry& entry = items_[at - first_];
+    item = {entry.path ? seen_from_outside(*entry.event, entry.path) : entry.event, at};
     stand_at(stream, at + 1, lifecycle);
   }
   if (stream.waiting_ > 0) set_waiting(stream, stream.waiting_ - 1);
@@ -255,7 +277,7 @@ void StreamLog::trim(EndedEvents& dropped) noexcept {
 }
 
 void StreamLog::pop(EndedEvents& dropped) noexcept {
-  dropped.add(std::move(items_.front()));
+  dropped.add(std::move(items_.front().event));
   items_.pop_front();
   ++first_;
 }
@@ -266,7 +288,8 @@ void StreamLog::pop_lifecycle(EndedEvents& dropped) noexcept {
   ++readers_->lifecycle_first;
 }
 
-bool Stream::wants(const Event& event) const noexcept {
+bool Stream::wants(const Event& event, const EventPath* path) const noexcept {
+  if (path != nullptr && options_.own_level) return false;
   return options_.types.empty() ||
          std::binary_search(options_.types.begin(), options_.types.end(), event.type(), std::less<>());
 }

@@ -37,10 +37,15 @@ struct StreamOptions {
   uint64_t capacity = 0;           // 0: the workflow's bound
   bool lifecycle = false;
   bool routed = false;
+  bool own_level = false;  // nothing of runs inside the run
 
   // Whether it gets anything of the row that has no numbers.
   bool listens() const noexcept { return lifecycle || routed; }
 };
+
+// An event of a run inside another, as the outside knows it: with its path, and a question with the id that it has there.
+// Throws std::bad_alloc.
+Ref<Event> seen_from_outside(const Event& event, const Ref<EventPath>& path);
 
 class StreamLog {
  public:
@@ -49,10 +54,16 @@ class StreamLog {
       : first_(next_sequence),
         retained_max_(static_cast<uint32_t>(std::min<uint64_t>(limits.stream_retained, UINT32_MAX))) {}
 
+  // A published event, and the run inside that it comes from; null: the run itself.
+  struct Entry {
+    Ref<Event> event;
+    Ref<EventPath> path;
+  };
   struct Item {
     Ref<Event> event;
     uint64_t sequence;
     bool is_routed = false;  // an event that went its way, for those who want to see them all
+    Ref<EventPath> path{};   // until it is taken, and then the event has it
   };
 
   std::span<Stream* const> subscribers() const noexcept {
@@ -73,9 +84,10 @@ class StreamLog {
   void remove(Stream* stream) noexcept;
   // Neither fails: an item that memory does not suffice for is missed by all, and they are told. Items that
   // leave the log go to `dropped`, to be let go of outside the lock. No event: that memory failed already.
-  void append(const Published& item, EndedEvents& dropped) noexcept;
-  void append_lifecycle(const Ref<Event>& event, uint64_t after, EndedEvents& dropped,
-                        bool is_routed = false) noexcept;
+  // path: null where the run itself publishes.
+  void append(const Published& item, const Ref<EventPath>& path, EndedEvents& dropped) noexcept;
+  void append_lifecycle(const Ref<Event>& event, uint64_t after, const Ref<EventPath>& path,
+                        EndedEvents& dropped, bool is_routed = false) noexcept;
   bool has_item(const Stream& stream) const noexcept;
   // The next item, or gap, of a stream that has one. Throws std::bad_alloc, and has changed nothing then.
   Item take(Stream& stream, EndedEvents& dropped);
@@ -113,7 +125,7 @@ class StreamLog {
   uint64_t retained_max() const noexcept { return retained_max_; }
 
   uint64_t first_;  // the number of the first item in the log, or of the next one to come
-  [[no_unique_address]] Ring<Ref<Event>> items_;
+  [[no_unique_address]] Ring<Entry> items_;
   const uint32_t retained_max_;
   // Of those that subscribe; most logs only retain.
   struct Readers {
@@ -152,10 +164,10 @@ class Stream final : public Object {
   friend class Run;
   friend class StreamLog;
 
-  bool wants(const Event& event) const noexcept;
+  bool wants(const Event& event, const EventPath* path) const noexcept;
   // Of the row that has no numbers.
   bool wants_unnumbered(const StreamLog::Item& item) const noexcept {
-    return (item.is_routed ? options_.routed : options_.lifecycle) && wants(*item.event);
+    return (item.is_routed ? options_.routed : options_.lifecycle) && wants(*item.event, item.path.get());
   }
   bool holds() const noexcept { return options_.holds && waiting_ >= options_.capacity; }
 

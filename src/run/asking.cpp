@@ -17,6 +17,7 @@ namespace blazen {
 [[gnu::noinline]] Question& open_question(RunState& state, const Ref<Event>& request, Invocation* asker,
                                           int64_t now_ms, Commands& commands) noexcept {
   publish(state, request, commands);
+  if (is_child(state)) ++top_of(state).kin->questions;
   commands.asked = true;
   return state.questions.add(request, asker, commands.date_ms, now_ms);
 }
@@ -26,13 +27,16 @@ void close_question(RunState& state, Question& question) noexcept {
   leave_scope(state, question.membership);
   if (question.deadline)
     state.deadlines.remove({question.deadline->due_ms, DeadlineClass::question, question.request->id});
+  if (is_child(state)) --top_of(state).kin->questions;
   state.questions.remove(question);
 }
 
 namespace {
 
 Ref<Error> refuse_count(const RunState& state, size_t count) noexcept {
-  if (state.questions.size() + count <= state.workflow->policy().limits.questions) return nullptr;
+  const RunState& top = top_of(state);
+  const uint64_t open = top.questions.size() + (top.kin ? top.kin->questions : 0);
+  if (open + count <= top.workflow->policy().limits.questions) return nullptr;
   return Error::make(Status::limit, "BLAZEN_LIMIT_QUESTIONS is reached");
 }
 
@@ -110,7 +114,7 @@ void attach(RunState& state, Question& question, Tick& tick, Commands& commands)
   if (!std::exchange(question.calls_back, true)) {
     const bool was_asking = is_asking_in_flight(*tick.invocation);
     ++journal.called_back;
-    if (!was_asking && is_asking_in_flight(*tick.invocation)) ++state.in_flight_asking;
+    if (!was_asking && is_asking_in_flight(*tick.invocation)) ++state.in_flight_idle;
   }
 }
 
@@ -151,15 +155,16 @@ void ask_anew(RunState& state, Tick& tick, bool is_another, Commands& commands) 
 // False: nobody has answered it yet.
 bool take_early_answer(RunState& state, const Tick& tick, Commands& commands) {
   const std::string_view id = tick.outputs.front().event->correlation();
-  const auto early = state.early_answers->find(id);
-  if (early == state.early_answers->end()) return false;
+  EarlyAnswers& all = *early_answers(state);
+  const auto early = all.find(id);
+  if (early == all.end()) return false;
   Journal& journal = *tick.invocation->journal;
   journal.note_question(id, tick.question->digest);
   journal.add_answer(id, early->second);
   commands.more = true;
   commands.cold().answer = std::move(early->second);
-  state.early_answers->erase(early);
-  if (state.early_answers->empty()) state.early_answers.reset();
+  all.erase(early);
+  if (all.empty()) state.rare->early_answers.reset();
   return true;
 }
 
@@ -181,7 +186,7 @@ void ask(RunState& state, Tick& tick, Commands& commands) {
   }
   Question* known = state.questions.find(id);
   if (known == nullptr) {
-    if (!is_another && state.early_answers && take_early_answer(state, tick, commands)) return;
+    if (!is_another && early_answers(state) != nullptr && take_early_answer(state, tick, commands)) return;
     return ask_anew(state, tick, is_another, commands);
   }
   if (known->asker != &invocation) return refuse_with(commands, question_is_open(id));
@@ -235,7 +240,7 @@ void answer_body(RunState& state, Question& question, const Ref<Value>& value, i
     asker->began_ms = static_cast<uint32_t>(now_ms);  // its time begins again
     const bool was_asking = is_asking_in_flight(*asker);
     --journal.called_back;
-    if (was_asking && !is_asking_in_flight(*asker)) --state.in_flight_asking;
+    if (was_asking && !is_asking_in_flight(*asker)) --state.in_flight_idle;
   } else if (asker->place == Place::asking) {
     state.asking.remove(asker);
     requeue(state, asker);
@@ -259,8 +264,9 @@ void respond(RunState& state, Tick& tick, Commands& commands) {
 void respond_early(RunState& state, Tick& tick, Commands& commands) {
   const std::string_view id = tick.outputs.front().event->correlation();
   if (state.questions.find(id) != nullptr) return respond(state, tick, commands);
-  if (!state.early_answers) state.early_answers = std::make_unique<EarlyAnswers>();
-  EarlyAnswers& early = *state.early_answers;
+  if (!state.rare) state.rare = std::make_unique<RareQueues>();
+  if (!state.rare->early_answers) state.rare->early_answers = std::make_unique<EarlyAnswers>();
+  EarlyAnswers& early = *state.rare->early_answers;
   if (early.find(id) != early.end()) {
     const Ref<Error> known = question_conflict("an answer to '", id, "' is kept already");
     return refuse_with(commands, known);

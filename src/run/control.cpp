@@ -9,8 +9,8 @@ namespace {
 // Whatever is queued will never run. What is in flight stays until its body has returned.
 void drop_queued(RunState& state, Commands& commands) noexcept {
   const bool has_queued = state.open != state.in_flight.size();
-  state.in_flight_asking = 0;
-  if (state.early_answers) commands.cold().dropped_early = std::move(state.early_answers);
+  state.in_flight_idle = 0;
+  if (early_answers(state) != nullptr) commands.cold().dropped_early = std::move(state.rare->early_answers);
   state.deadlines.clear();
   if (state.collects) commands.cold().dropped_collects = std::move(state.collects);
   if (state.scopes) commands.cold().dropped_scopes = std::move(state.scopes);
@@ -61,6 +61,7 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
   state.error = std::move(error);
   if (state.abandoned != 0) forget_abandoned(state);
   if (state.permitted.has_pools()) free_abandoned(state);
+  if (state.kin) leave_children(state, commands);
   drop_queued(state, commands);
 }
 

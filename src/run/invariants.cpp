@@ -293,7 +293,7 @@ class Checker {
       ++deadlines;
     });
     require(deadlines == timed, 10, "deadlines lost count");
-    require(asking == state_.in_flight_asking && expected == called_back, 10, "in_flight_asking lost count");
+    require(asking == state_.in_flight_idle && expected == called_back, 10, "in_flight_idle lost count");
   }
 
   void check_tables() {

@@ -498,7 +498,7 @@ void fail_join(RunState& state, Scope& scope, ScopeJoin& join, int64_t now_ms, C
   Output output;
   bool is_handled = false;
   if (error->status == Status::step_timeout && !state.workflow->acceptors(kStepFailedType).empty()) {
-    output.event = step_failed_event(*error, step.name, 1, 0, *join.group->empty_event);
+    output.event = step_failed_event(kStepFailed, *error, step.name, 1, 0, *join.group->empty_event);
     output.type = kStepFailedType;
     for (const StepIndex handler : state.workflow->acceptors(kStepFailedType))
       is_handled = is_handled || takes(state, handler, scope.parent, kNoOpener);

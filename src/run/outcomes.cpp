@@ -14,7 +14,7 @@ void withdraw_questions(RunState& state, Invocation* invocation) noexcept {
   const bool was_asking = is_asking_in_flight(*invocation);
   journal.called_back = 0;
   if (has_ended(state)) return;  // they went with the end
-  if (was_asking) --state.in_flight_asking;
+  if (was_asking) --state.in_flight_idle;
   while (Question* newest = journal.questions) close_question(state, *newest);
 }
 
@@ -179,7 +179,7 @@ void fail(RunState& state, Tick& tick, Commands& commands) {
 // The body has returned, and somebody completes it later.
 void body_returned(RunState& state, Invocation* invocation) noexcept {
   invocation->has_returned = true;
-  if (is_asking_in_flight(*invocation)) ++state.in_flight_asking;
+  if (is_asking_in_flight(*invocation)) ++state.in_flight_idle;
 }
 
 // The body has asked and returned.

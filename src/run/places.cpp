@@ -95,6 +95,8 @@ void hand_on_permit(RunState& state, StepIndex index) noexcept {
 // Its body is back, and its permit free; or it keeps its permit.
 void end_execution(RunState& state, Invocation* invocation, bool keeps_permit) noexcept {
   StepState& step = state.steps[invocation->step];
+  if (invocation->has_returned) [[unlikely]]
+    leave_child(state, *invocation);
   state.in_flight.remove(invocation);
   --step.admitted;
   if (keeps_permit) {
@@ -187,7 +189,7 @@ void put_in_flight(RunState& state, Invocation* invocation) noexcept {
 }  // namespace
 
 void dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
-  if (state.held || state.pause != Pause::none) return;
+  if (is_held(state) || state.pause != Pause::none) return;
   Invocation* next = nullptr;
   if (state.interrupted.empty() && state.permitted.granted() == 0) [[likely]] {
     next = take_lowest_id(state);

@@ -48,13 +48,16 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
                        "BLAZEN_LIMIT_SESSION_BYTES", tick.writes.front(), commands);
     case Tick::Kind::hold: state.held = tick.holds; return;
     case Tick::Kind::watch: state.watched = tick.watches; return;
+    case Tick::Kind::host: return host(state, tick);
+    case Tick::Kind::note_child: return note_child(state, tick);
+    case Tick::Kind::cut_off: return cut_off(state, tick);
     case Tick::Kind::hand_out: return hand_out(state, tick);
   }
 }
 
 bool is_stalled(const RunState& state) noexcept {
   return state.open == 0 && state.timers.empty() && state.questions.empty() && state.pause == Pause::none &&
-         state.workflow->policy().idle == Idle::fail;
+         (state.workflow->policy().idle == Idle::fail || (is_child(state) && !state.kin->may_wait));
 }
 
 // Phase 2: has the run come to rest here, or does it move again? One that can make no progress ends, unless
@@ -87,6 +90,7 @@ bool goes_on(const RunState& state) noexcept {
 
 void check([[maybe_unused]] const RunState& state) noexcept {
 #ifdef BLAZEN_INVARIANTS
+  if (state.kin && state.kin->is_cut_off) return;  // what is left in it is about to go
   check_invariants(state);
 #endif
 }

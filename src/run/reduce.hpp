@@ -58,7 +58,7 @@
 //   8. An invocation has repeated at most as many effects as it has; one that is not in flight has repeated none.
 //   9. Versions of state keys are unique and at most write_last; LIVE values stand in the session only.
 //  10. Ids of open questions are unique; who asked one is in flight, asking, or queued again, and knows what it has
-//      asked under each id. in_flight_asking counts those in flight that have called_back, and whose bodies have
+//      asked under each id. in_flight_idle counts those in flight that have called_back, and whose bodies have
 //      returned.
 //  11. What scopes.hpp says of scopes; `collected` is the number of events in their groups, delivered ones too.
 //  12. What is collected has an event and its scope; what is whole, its invocation; `count` is the number of all these.

@@ -6,6 +6,7 @@
 //   places.cpp        where does an invocation stand, and which one starts next?
 //   outcomes.cpp      what becomes of one that was started?
 //   joining.cpp       which scope does it belong to, and what do the joins take?
+//   hosting.cpp       the runs that are parts of it
 //   step_effects.cpp  what does a step do while it runs?
 //   asking.cpp        questions and answers
 //   time.cpp          what is due?
@@ -111,6 +112,15 @@ void drop_collected(RunState& state, const Scope& scope, Commands& commands) noe
 void settle_scopes(RunState& state, Commands& commands) noexcept;
 // The deadline that is first is that of a join, and is over.
 void close_at_deadline(RunState& state, int64_t now_ms, Commands& commands);
+
+// ---- hosting.cpp ----
+
+void host(RunState& state, const Tick& tick);
+void note_child(RunState& state, const Tick& tick) noexcept;
+// Of an invocation that may host one.
+void leave_child(RunState& state, const Invocation& host) noexcept;
+void leave_children(RunState& state, Commands& commands) noexcept;
+void cut_off(RunState& state, Tick& tick) noexcept;
 
 // ---- step_effects.cpp ----
 

@@ -91,7 +91,7 @@ void deliver(RunState& state, Ref<Event> event, StepIndex step) noexcept {
 
 void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept {
   commands.more = true;
-  commands.cold().published.push_back({++state.stream_last, std::move(event)});  // reserved
+  commands.cold().published.push_back({++top_of(state).stream_last, std::move(event)});  // reserved
 }
 
 namespace {

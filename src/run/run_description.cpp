@@ -5,6 +5,7 @@
 
 #include "base/uuid.hpp"
 #include "run/json_writer.hpp"
+#include "run/request_reader.hpp"
 
 namespace blazen {
 namespace {
@@ -25,8 +26,7 @@ const char* name_of(RunStatus status) noexcept {
 }
 
 // The members of the request, without the braces.
-std::string_view members_of(const Event& request) noexcept {
-  const std::string_view json = request.value()->data();
+std::string_view members_of(std::string_view json) noexcept {
   const size_t first = json.find('{') + 1;
   return json.substr(first, json.rfind('}') - first);
 }
@@ -34,13 +34,28 @@ std::string_view members_of(const Event& request) noexcept {
 }  // namespace
 
 QuestionList::QuestionList(const RunState& state, int64_t now_ms, int64_t date_ms, size_t most) {
-  questions_.reserve(std::min(most, state.questions.size()));
+  take(state, now_ms, date_ms, most);
+}
+
+void QuestionList::add(const RunState& state, int64_t now_ms, int64_t date_ms) {
+  take(state, now_ms, date_ms, SIZE_MAX);
+}
+
+void QuestionList::add_kept(const KeptChild& child, int64_t date_ms) {
+  for (const KeptChild::Question& question : child.questions)
+    kept_.push_back({question, std::max<int64_t>(0, date_ms - question.asked_ms)});
+}
+
+void QuestionList::take(const RunState& state, int64_t now_ms, int64_t date_ms, size_t most) {
+  questions_.reserve(questions_.size() + std::min(most, state.questions.size()));
+  most += questions_.size() < SIZE_MAX - most ? questions_.size() : 0;
+  const Ref<EventPath> path = is_child(state) ? state.kin->path : nullptr;
   for (const Question& question : state.questions) {
     if (questions_.size() == most) break;
     questions_.push_back(
         {question.request, question.asker == nullptr ? 0 : question.asker->id, question.asked_ms,
          question.age_ms(now_ms, date_ms),
-         question.deadline ? add_ms(date_ms, question.deadline->due_ms - state.deadlines.at(now_ms)) : 0});
+         question.deadline ? add_ms(date_ms, question.deadline->due_ms - state.deadlines.at(now_ms)) : 0, path});
   }
 }
 
@@ -54,8 +69,17 @@ void QuestionList::put(JsonWriter& json, bool dates) const {
   json.open('[');
   for (const Asked& question : questions_) {
     json.open('{');
-    json.raw(members_of(*question.request));
-    json.member("step", question.request->source());
+    const std::string_view request = question.request->value()->data();
+    if (question.path) {
+      const std::string id = question.path->run_id + "/" + std::string(question.request->correlation());
+      json.raw(members_of(with_request_id(request, id)));
+      json.member("step", question.path->text + "/" + std::string(question.request->source()));
+      json.key("path");
+      json.raw(question.path->json);
+    } else {
+      json.raw(members_of(request));
+      json.member("step", question.request->source());
+    }
     if (question.invocation_id != 0) json.count("invocation_id", question.invocation_id);
     if (dates) {
       json.member("asked_ms", question.asked_ms);
@@ -64,11 +88,34 @@ void QuestionList::put(JsonWriter& json, bool dates) const {
     }
     json.close('}');
   }
+  for (const Kept& kept : kept_) put_kept(kept, json, dates);
   json.close(']');
 }
 
+void QuestionList::put_kept(const Kept& kept, JsonWriter& json, bool dates) {
+  json.open('{');
+  json.raw(members_of(with_request_id(kept.question.request, kept.question.request_id)));
+  json.member("step", kept.question.step);
+  if (dates) {
+    json.member("asked_ms", kept.question.asked_ms);
+    json.member("age_ms", kept.age_ms);
+  }
+  json.close('}');
+}
+
+// What is in a run that one of its invocations hosts.
+struct RunDescription::ChildPart {
+  StepIndex step;
+  uint64_t invocation_id;
+  const Workflow* workflow;  // that of the run around it has a reference
+  std::unique_ptr<RunDescription> run;
+};
+
+RunDescription::~RunDescription() = default;
+RunDescription::RunDescription(RunDescription&& other) noexcept = default;
+
 RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t now_ms, int64_t date_ms,
-                               For whom)
+                               For whom, size_t* nested_left)
     : whom_(whom),
       id_(state.id),
       status_(status),
@@ -109,10 +156,45 @@ RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t 
   }
   timeout_ms_ = state.workflow->policy().timeout_ms;
   error_ = state.error;
+  size_t left = kListedMax;
+  if (state.kin) copy_children(state, date_ms, nested_left == nullptr ? left : *nested_left);
+}
+
+void RunDescription::copy_children(const RunState& state, int64_t date_ms, size_t& nested_left) {
+  child_count_ = state.kin->children.size();
+  for (const auto& [id, child] : state.kin->children) {
+    if (nested_left == 0) return;
+    --nested_left;
+    children_.push_back({child.host->step, id, child.state->workflow.get(),
+                         std::unique_ptr<RunDescription>(new RunDescription(
+                             *child.state, child.status, now_ms_, date_ms, whom_, &nested_left))});
+  }
+}
+
+void RunDescription::put_children(const Workflow& workflow, JsonWriter& json) const {
+  json.key("children");
+  json.open('[');
+  for (const ChildPart& child : children_) {
+    const StepDefinition& step = workflow.steps()[child.step];
+    json.open('{');
+    json.member("step", step.part_of.empty() ? step.name : step.part_of);
+    json.count("invocation_id", child.invocation_id);
+    if (!step.branch.empty()) json.member("branch", step.branch);
+    json.key("run");
+    child.run->put(*child.workflow, json);
+    json.close('}');
+  }
+  json.close(']');
+  json.count("child_count", child_count_);
 }
 
 std::string RunDescription::json(const Workflow& workflow) const {
   JsonWriter json;
+  put(workflow, json);
+  return json.take();
+}
+
+void RunDescription::put(const Workflow& workflow, JsonWriter& json) const {
   json.open('{');
   if (whom_ == For::anybody) json.member("run_id", std::string_view(uuid_text(id_).data(), kUuidTextLength));
   json.member("workflow", workflow.name());
@@ -133,9 +215,9 @@ std::string RunDescription::json(const Workflow& workflow) const {
   put_scopes(workflow, json);
   if (!pools_.empty()) put_pools(workflow, json);
   if (!collects_.empty()) put_collects(workflow, json);
+  if (child_count_ != 0) put_children(workflow, json);
   put_counters(json);
   json.close('}');
-  return json.take();
 }
 
 Ref<Error> RunDescription::added_to(Ref<Error> error, const Workflow& workflow) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ class QuestionList {
   // The first `most` of them. Throws std::bad_alloc.
   // Times as in RunDescription.
   QuestionList(const RunState& state, int64_t now_ms, int64_t date_ms, size_t most = SIZE_MAX);
+  // Those of a run inside it, as they are known outside, and those of runs that are kept for elsewhere.
+  void add(const RunState& state, int64_t now_ms, int64_t date_ms);
+  void add_kept(const KeptChild& child, int64_t date_ms);
   // A JSON array. Throws std::bad_alloc.
   std::string json() const;
   void put(JsonWriter& json, bool dates) const;
@@ -29,8 +33,17 @@ class QuestionList {
     int64_t asked_ms;
     int64_t age_ms;
     int64_t deadline_ms;  // the date; 0: none
+    Ref<EventPath> path;  // null: it is the run's own
   };
+  struct Kept {
+    KeptChild::Question question;
+    int64_t age_ms;
+  };
+  void take(const RunState& state, int64_t now_ms, int64_t date_ms, size_t most);
+  static void put_kept(const Kept& kept, JsonWriter& json, bool dates);
+
   std::vector<Asked> questions_;
+  std::vector<Kept> kept_;
 };
 
 // What is done for an attempt that is over: by a body at work, or by whoever has its invocation.
@@ -52,9 +65,11 @@ class RunDescription {
   // between.
   enum class For { anybody, its_end };
   // status: as its callers see it. now_ms: of the runtime's clock, and date_ms, for ages.
-  // Throws std::bad_alloc.
+  // nested_left: so many runs inside others are described; null: kListedMax. Throws std::bad_alloc.
   RunDescription(const RunState& state, RunStatus status, int64_t now_ms, int64_t date_ms,
-                 For whom = For::anybody);
+                 For whom = For::anybody, size_t* nested_left = nullptr);
+  ~RunDescription();
+  RunDescription(RunDescription&& other) noexcept;
   // What the state does not know, since their attempts are over: of so many bodies, the first. Throws
   // std::bad_alloc.
   void add(std::vector<AbandonedBody> bodies, uint64_t count);
@@ -107,6 +122,9 @@ class RunDescription {
   };
 
   static uint64_t arrived_at(const ScopeJoin& join) noexcept;
+  void copy_children(const RunState& state, int64_t date_ms, size_t& nested_left);
+  void put_children(const Workflow& workflow, JsonWriter& json) const;
+  void put(const Workflow& workflow, JsonWriter& json) const;
   void copy_scopes(const RunState& state);
   void copy_work(const RunState& state);
   void copy_left(const RunState& state);
@@ -138,6 +156,9 @@ class RunDescription {
   std::vector<ScopePicture> scopes_;
   std::vector<PoolPart> pools_;  // as the workflow numbers them
   std::vector<Collected> collects_;
+  struct ChildPart;
+  std::vector<ChildPart> children_;  // of all that are inside it, so many in all
+  uint64_t child_count_ = 0;
   uint64_t delayed_count_ = 0;
   uint64_t scope_count_ = 0;
   uint64_t in_flight_count_ = 0;

@@ -319,11 +319,12 @@ Scopes::Arrived Scopes::arrive(Scope& scope, ScopeJoin& join, Ref<Event>& event)
              : routing.base == 0     ? event->id
                                      : memberships_[routing.base].origin;
   }
+  const bool is_enough = (definition.wanted != 0 && group->arrived.size() + 1 >= definition.wanted) ||
+                         (!definition.enough_at.empty() && event->type() == definition.enough_at);
   group->last = event;
   group->arrived.push_back({std::move(event), origin});
   ++collected;
-  return definition.wanted != 0 && group->arrived.size() >= definition.wanted ? Arrived::enough
-                                                                              : Arrived::collected;
+  return is_enough ? Arrived::enough : Arrived::collected;
 }
 
 namespace {

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -20,8 +19,10 @@
 #include "run/deadlines.hpp"
 #include "run/invocation.hpp"
 #include "run/key_table.hpp"
+#include "run/kin.hpp"
 #include "run/permits.hpp"
 #include "run/questions.hpp"
+#include "run/run_status.hpp"
 #include "run/scopes.hpp"
 #include "run/timers.hpp"
 #include "run/workflow.hpp"
@@ -29,28 +30,6 @@
 #include "value/event.hpp"
 
 namespace blazen {
-
-// Stored in snapshots: never renumber. (3 and 4 are the public states that are derived: waiting, elsewhere.)
-// 8 and 9 too.
-enum class Phase : uint32_t { created = 1, running = 2, completed = 5, failed = 6, cancelled = 7 };
-
-// What a caller sees: a phase, or what a running run waits for.
-enum class RunStatus : int32_t {
-  created = 1,
-  running = 2,
-  waiting = 3,
-  elsewhere = 4,
-  completed = 5,
-  failed = 6,
-  cancelled = 7,
-  paused = 8,
-  asking = 9,
-};
-
-// Stored in snapshots: never renumber.
-enum class Pause : uint32_t { none = 0, now = 1, drain = 2 };
-
-using RunId = std::array<uint8_t, 16>;
 
 // What a newer library has put into the snapshot that this run comes from, and this one does not know: it goes into
 // the next one as it came.
@@ -69,14 +48,15 @@ struct Heritage {
 // By the ids of the questions. The logarithm of their number.
 using EarlyAnswers = std::map<std::string, Ref<Value>, std::less<>>;
 
-// Queues in which nothing ever stands in most runs: of workflows with steps elsewhere, and of runs that come from a
-// snapshot with invocations in flight.
+// Queues in which nothing ever stands in most runs: of workflows with steps elsewhere, of runs that come from a
+// snapshot with invocations in flight, and what was answered early.
 struct RareQueues {
   InvocationQueue<ById> parked;  // of steps elsewhere
   // In flight in the snapshot that this run comes from, of steps that have fewer permits here.
   InvocationTree<ByStepAndStart> interrupted_waiting;
   InvocationList interrupted_parked;  // the same, of steps elsewhere, by start
   uint32_t interrupted_waiting_count = 0;
+  std::unique_ptr<EarlyAnswers> early_answers;  // for questions that are not asked yet; null: none
 };
 
 // Small members lie side by side: there may be a million runs that wait for somebody.
@@ -113,14 +93,14 @@ struct RunState {
   InvocationQueue<ById> asking;      // left the body to wait for an answer
   std::unique_ptr<RareQueues> rare;  // null: see rare_queues()
   uint64_t open = 0;                 // invocations in any of these lists and in `waiting`
-  uint32_t in_flight_asking = 0;     // of those in flight, which wait for an answer
+  uint32_t in_flight_idle = 0;       // of those in flight, which wait for an answer, or host a child
   uint32_t abandoned = 0;            // the sum over the steps; not stored
   Timers timers;                     // attempts that begin again, and events that are delayed
   Questions questions;
   Deadlines deadlines;             // of open questions and of joins
   std::unique_ptr<Scopes> scopes;  // of a workflow with joins, from the first that is opened on; null: none
   std::unique_ptr<Collects> collects;           // what bodies collect; null: nothing was
-  std::unique_ptr<EarlyAnswers> early_answers;  // for questions that are not asked yet; null: none
+  std::unique_ptr<Kin> kin;                     // null: it is no child, and never had one
   [[no_unique_address]] RunClock clock;
   // The engine's, and not stored: no step is started while a subscriber holds the run back; what happens is
   // reported while somebody listens.
@@ -131,6 +111,17 @@ struct RunState {
       RunStatus::running;  // as of the last tick: status_of(), or running where nobody asked
   InvocationPool pool;
 };
+
+// Of the tree that it is in.
+inline RunState& top_of(RunState& state) noexcept {
+  return state.kin && state.kin->top != nullptr ? *state.kin->top : state;
+}
+inline const RunState& top_of(const RunState& state) noexcept { return top_of(const_cast<RunState&>(state)); }
+inline bool is_child(const RunState& state) noexcept { return state.kin && state.kin->top != nullptr; }
+// How many of its invocations host one.
+inline size_t hosting(const RunState& state) noexcept { return state.kin ? state.kin->children.size() : 0; }
+// A subscriber holds the tree back.
+inline bool is_held(const RunState& state) noexcept { return top_of(state).held; }
 
 // Of a workflow in which some step has permits, or uses a pool.
 [[gnu::noinline]] inline void make_permits(RunState& state) {
@@ -163,6 +154,11 @@ inline const RareQueues& rare_queues(const RunState& state) noexcept {
   return state.rare ? *state.rare : none;
 }
 
+// Null: none was given.
+inline EarlyAnswers* early_answers(const RunState& state) noexcept {
+  return state.rare ? state.rare->early_answers.get() : nullptr;
+}
+
 inline const std::vector<std::string>& dropped_of(const RunState& state) noexcept {
   static const std::vector<std::string> none;
   return state.heritage ? state.heritage->dropped : none;
@@ -183,7 +179,7 @@ inline size_t startable(const RunState& state) noexcept {
 }
 
 // The same, for whoever would start them.
-inline size_t startable_now(const RunState& state) noexcept { return state.held ? 0 : startable(state); }
+inline size_t startable_now(const RunState& state) noexcept { return is_held(state) ? 0 : startable(state); }
 // The one that is started next, and the pool whose permit it gets.
 struct Startable {
   Invocation* invocation = nullptr;  // null: there is none
@@ -217,7 +213,7 @@ inline const Invocation* next_startable(const RunState& state) noexcept {
   return startable_now(state) == 0 ? nullptr : find_startable(state).invocation;
 }
 // How many bodies are at work.
-inline size_t busy(const RunState& state) noexcept { return state.in_flight.size() - state.in_flight_asking; }
+inline size_t busy(const RunState& state) noexcept { return state.in_flight.size() - state.in_flight_idle; }
 
 inline size_t delayed_count(const RunState& state) noexcept { return state.timers.count(TimerClass::delay); }
 // Of the invocations that are open: those that wait for their next attempt.
@@ -262,13 +258,14 @@ inline bool has_timers(const RunState& state) noexcept { return !state.timers.em
 // Something will move by itself, sooner or later.
 inline bool is_moving(const RunState& state) noexcept {
   return startable(state) + busy(state) != 0 || has_timers(state) ||
+         (state.kin && state.kin->running != 0) ||
          (state.abandoned != 0 && waits_for_abandoned(state)) ||
          (state.permitted.any() && waits_for_pool(state));
 }
 
 // Whether the run starts whatever it has a permit for.
 inline bool starts_steps(const RunState& state) noexcept {
-  return state.phase == Phase::running && state.pause == Pause::none && !state.held;
+  return state.phase == Phase::running && state.pause == Pause::none && !is_held(state);
 }
 
 // How many permits of a pool it waits for, beside those that it was granted.
@@ -280,22 +277,33 @@ inline uint64_t wanted_of(const RunState& state, PoolIndex pool) noexcept {
 
 inline RunStatus status_of(const RunState& state) noexcept {
   if (state.phase != Phase::running) return static_cast<RunStatus>(state.phase);
-  if (state.pause == Pause::now || (state.pause == Pause::drain && busy(state) == 0))
+  const Kin* kin = state.kin.get();
+  if (state.pause == Pause::now ||
+      (state.pause == Pause::drain && busy(state) == 0 && (kin == nullptr || kin->running == 0)))
     return RunStatus::paused;
   if (is_moving(state)) return RunStatus::running;
-  if (state.rare && (!state.rare->parked.empty() || !state.rare->interrupted_parked.empty()))
+  if ((state.rare && (!state.rare->parked.empty() || !state.rare->interrupted_parked.empty())) ||
+      (kin != nullptr && kin->elsewhere != 0))
     return RunStatus::elsewhere;
-  return state.questions.empty() ? RunStatus::waiting : RunStatus::asking;
+  return state.questions.empty() && (kin == nullptr || kin->asking == 0) ? RunStatus::waiting
+                                                                         : RunStatus::asking;
 }
 
 inline bool clock_should_run(RunStatus status) noexcept {
   return status == RunStatus::running || status == RunStatus::waiting;
 }
 
+// The same, when that of the step is that a child is.
+inline int64_t step_deadline_of(const RunState& state) noexcept {
+  if (!is_child(state) || state.kin->step->timeout_ms == 0) return INT64_MAX;
+  return state.kin->step->timeout_ms;
+}
+
 // By the clock of the run, when its time is up; INT64_MAX: never.
 inline int64_t deadline_of(const RunState& state) noexcept {
   const int64_t timeout_ms = state.workflow->policy().timeout_ms;
-  return timeout_ms == 0 ? INT64_MAX : timeout_ms;
+  const int64_t own_ms = timeout_ms == 0 ? INT64_MAX : timeout_ms;
+  return std::min(own_ms, step_deadline_of(state));
 }
 
 // Nothing is due further back: so far, it is all the same.

@@ -77,6 +77,9 @@ struct Tick {
     cancel,              // invocation, which is not in flight, has failed with error; outputs as of fail
     hold,                // holds: a subscriber holds the run back, or does so no more
     watch,               // watches: somebody listens to lifecycle items, or does so no more
+    host,                // invocation, in flight, hosts child, which stands at child_status
+    note_child,          // the child that invocation hosts stands at child_status
+    cut_off,             // of a child: its invocation is gone, with error
     hand_out,            // the questions that the input handler has not seen are its
   };
   Kind kind;
@@ -115,6 +118,8 @@ struct Tick {
   Pause pause = Pause::none;
   Ref<Value> value{};
   int64_t duration_ms = -1;  // complete, fail: how long the body took; negative: not known
+  RunState* child = nullptr;                      // host
+  RunStatus child_status = RunStatus::running;    // host, note_child
   uint64_t scope = 0;        // post: the id of the scope that it belongs to; 0: none
 };
 
@@ -159,6 +164,9 @@ inline constexpr TickTraits kTickTraits[] = {
     {Tick::Kind::cancel, "cancel", true, true, false},
     {Tick::Kind::hold, "hold", false, false, false},
     {Tick::Kind::watch, "watch", false, false, false},
+    {Tick::Kind::host, "host", true, false, false},
+    {Tick::Kind::note_child, "note_child", true, false, false},
+    {Tick::Kind::cut_off, "cut_off", false, false, false},
     {Tick::Kind::hand_out, "hand_out", false, false, false},
 };
 constexpr const TickTraits& traits_of(Tick::Kind kind) noexcept {

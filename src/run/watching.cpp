@@ -61,7 +61,7 @@ void put_late(const RunState& state, Commands& commands, size_t others) noexcept
   try {
     lifecycle.reserve(lifecycle.size() + late.size() + others);
     for (LifecycleRecord& record : late) {
-      record.after = state.stream_last;
+      record.after = top_of(state).stream_last;
       lifecycle.push_back(std::move(record));
     }
   } catch (const std::bad_alloc&) {
@@ -80,7 +80,7 @@ void put_late(const RunState& state, Commands& commands, size_t others) noexcept
   std::vector<LifecycleRecord>& lifecycle = commands.cold().lifecycle;
   const size_t before = lifecycle.size();
   const uint64_t events_before = state.event_id_last;
-  const uint64_t after = state.stream_last;
+  const uint64_t after = top_of(state).stream_last;
   const RunStatus status_before = state.last_status;
   const Pause pause_before = state.pause;
   const size_t published_before = commands.cold().published.size();
@@ -129,15 +129,16 @@ void put_late(const RunState& state, Commands& commands, size_t others) noexcept
     return;
   }
   const auto note = [&](LifecycleRecord::Kind kind, const Invocation* item) {  // reserved
-    lifecycle.push_back({kind, state.stream_last, item == nullptr ? kNoStep : item->step,
+    lifecycle.push_back({kind, top_of(state).stream_last, item == nullptr ? kNoStep : item->step,
                          item == nullptr ? 0 : item->id, item == nullptr ? 0 : item->attempt, -1,
                          item == nullptr ? nullptr : item->event, nullptr, nullptr});
   };
   if (fails && tick.invocation->place == Place::backing_off)
     note(LifecycleRecord::Kind::step_retrying, tick.invocation);
-  if (status_before != RunStatus::paused && state.last_status == RunStatus::paused)
+  const bool is_top = !is_child(state);  // a pause is that of the whole tree
+  if (is_top && status_before != RunStatus::paused && state.last_status == RunStatus::paused)
     note(LifecycleRecord::Kind::run_paused, nullptr);
-  if (pause_before != Pause::none && state.pause == Pause::none && !has_ended(state))
+  if (is_top && pause_before != Pause::none && state.pause == Pause::none && !has_ended(state))
     note(LifecycleRecord::Kind::run_resumed, nullptr);
   Invocation* const begun = std::exchange(start, nullptr);
   if (commands.start == nullptr) {

@@ -7,6 +7,7 @@
 #include "base/digest.hpp"
 #include "base/quotes.hpp"
 #include "base/text_hash.hpp"
+#include "run/parts.hpp"
 #include "value/event.hpp"
 
 namespace blazen {
@@ -223,15 +224,39 @@ bool StepDefinition::accepts_type(std::string_view type) const noexcept {
   return std::find(accepts.begin(), accepts.end(), type) != accepts.end();
 }
 
-Result<Ref<Workflow>> Workflow::build(std::string_view name, const Steps& steps,
+ChildWorkflow::ChildWorkflow(Workflow* workflow) noexcept : workflow_(workflow) {
+  if (workflow_ != nullptr) retain(workflow_);
+}
+ChildWorkflow::ChildWorkflow(const ChildWorkflow& other) noexcept : ChildWorkflow(other.workflow_) {}
+ChildWorkflow::~ChildWorkflow() { Ref<Workflow>::adopt(workflow_).reset(); }
+
+Result<Ref<Workflow>> Workflow::build(std::string_view name, const Steps& given,
                                       const WorkflowPolicy& policy) {
+  for (const StepDefinition& step : given) {
+    if (!step.hosts) continue;
+    if (std::string fault = find_bad_parts(step); !fault.empty())
+      return Error::make(Status::invalid_workflow,
+                         "workflow " + in_quotes(name) + " can never work: " + fault);
+  }
+  Steps steps = write_out_parts(given);
+  uint32_t nesting = 1;
+  for (const StepDefinition& step : steps) {
+    if (step.child.get() != nullptr) nesting = std::max(nesting, step.child.get()->nesting() + 1);
+  }
+  if (steps.size() > kStepsMax)
+    return Error::make(Status::limit, "BLAZEN_STEPS_MAX (" + std::to_string(kStepsMax) +
+                                          ") is reached, with the parts of steps that are workflows");
+  if (nesting > kChildDepthMax)
+    return Error::make(Status::limit, "workflow " + in_quotes(name) + " has more than BLAZEN_CHILD_DEPTH_MAX (" +
+                                          std::to_string(kChildDepthMax) + ") workflows inside one another");
   if (std::string fault = find_fault(steps, policy); !fault.empty()) {
     return Error::make(Status::invalid_workflow, "workflow " + in_quotes(name) + " can never work: " + fault);
   }
   Ref<Workflow> workflow = Ref<Workflow>::adopt(new Workflow);
   workflow->name_ = name;
   workflow->policy_ = policy;
-  workflow->steps_ = steps;
+  workflow->nesting_ = nesting;
+  workflow->steps_ = std::move(steps);
   workflow->index();
   workflow->fingerprint_ = workflow->compute_fingerprint();
   return workflow;
@@ -272,13 +297,20 @@ void Workflow::index() {
     intern(type);
   paces_ = std::make_unique<Pace[]>(steps_.size());
   for (StepIndex step = 0; step < steps_.size(); ++step) {
-    step_index_.emplace(steps_[step].name, step);
-    const StepBody* body = steps_[step].body.get();
-    times_steps_ =
-        times_steps_ || steps_[step].timeout_ms != 0 || (body != nullptr && body->cancelled != nullptr);
-    slow_count_ += steps_[step].elsewhere() ? 0 : 1;
-    for (const std::string& type : steps_[step].accepts) acceptors_[intern(type)].push_back(step);
-    for (const std::string& type : steps_[step].emits) intern(type);
+    const StepDefinition& definition = steps_[step];
+    const StepBody* body = definition.body.get();
+    step_index_.emplace(definition.name, step);
+    has_parts_ = has_parts_ || definition.part != StepPart::body;
+    if (body == nullptr) {
+      paces_[step].trust();  // what the engine does itself is quick
+    } else {
+      ++slow_count_;
+      times_steps_ = times_steps_ || definition.timeout_ms != 0 || body->cancelled != nullptr;
+    }
+    for (const std::string& type : definition.accepts) acceptors_[intern(type)].push_back(step);
+    for (const std::string& type : definition.emits) intern(type);
+    for (const std::string& type : definition.answers) intern(type);
+    if (!definition.fails_as.empty()) intern(definition.fails_as);
   }
   index_joins();
   index_pools();

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/apart.hpp"
@@ -84,6 +85,58 @@ struct JoinDefinition {
   bool is_ordered = false;
   bool by_event = false;  // one group for each correlation
   bool skips_empty = false;
+  std::string enough_at{};  // an arrival of this type is enough; empty: none is by its type
+};
+
+class Workflow;
+// A reference to a workflow that a step of another one is.
+class ChildWorkflow {
+ public:
+  ChildWorkflow() noexcept = default;
+  explicit ChildWorkflow(Workflow* workflow) noexcept;
+  ChildWorkflow(const ChildWorkflow& other) noexcept;
+  ChildWorkflow(ChildWorkflow&& other) noexcept : workflow_(std::exchange(other.workflow_, nullptr)) {}
+  ChildWorkflow& operator=(ChildWorkflow other) noexcept {
+    std::swap(workflow_, other.workflow_);
+    return *this;
+  }
+  ~ChildWorkflow();
+  // Null: the workflow that the step is a part of.
+  Workflow* get() const noexcept { return workflow_; }
+
+ private:
+  Workflow* workflow_ = nullptr;
+};
+
+// A step that is a workflow, or several at once: as the host says it. parts.hpp writes it out.
+struct HostDefinition {
+  struct Branch {
+    std::string name;  // empty: it is the only one
+    ChildWorkflow workflow;
+    bool is_elsewhere = false;
+  };
+  // A body of the host's that answers with one value. Without a body: elsewhere.
+  struct Decision {
+    bool is_wanted = false;
+    Ref<StepBody> body;
+  };
+  bool is_parallel = false;
+  bool takes_first = false;  // the first success is enough; else all have to succeed
+  std::vector<Branch> branches;
+  std::string output_type;  // empty: <name>::output
+  Decision input;
+  Decision output;
+};
+std::string branch_step_name(std::string_view step, std::string_view branch);
+
+// What a step is, or which part of one.
+enum class StepPart : uint8_t {
+  body,      // a step of the host's
+  child,     // its invocations host runs of a workflow
+  branches,  // opens the scope in which children run at once
+  gather,    // joins them
+  input,     // decides what the child is given
+  output,    // decides what is made of its result
 };
 
 struct StepDefinition {
@@ -98,10 +151,22 @@ struct StepDefinition {
   std::vector<std::string> emits;
   std::optional<JoinDefinition> join;  // none: each event that it accepts starts it
   std::string pool;                    // a body of it runs only with a permit of that; empty: it uses none
+  std::optional<HostDefinition> hosts;  // before parts.hpp has written it out
+  // And as it is written out.
+  StepPart part = StepPart::body;
+  std::string part_of;               // the name of the step that it is a part of; empty: it stands for itself
+  ChildWorkflow child;               // StepPart::child
+  std::string branch;                // the same, of several at once
+  std::string fails_as;              // the type of the event that its failure is, for its join; empty: StepFailedEvent
+  std::vector<std::string> answers;  // of a decision: the type of the event that its answer is
+  bool takes_first = false;          // StepPart::gather
+  bool is_elsewhere = false;         // of a part: it has nothing here
 
   // Of whatever kind.
   bool needs_permit() const noexcept { return concurrency_max != 0 || !pool.empty(); }
-  bool elsewhere() const noexcept { return !body; }
+  bool elsewhere() const noexcept { return part == StepPart::body ? !body : is_elsewhere || (is_decision() && !body); }
+  bool is_decision() const noexcept { return part == StepPart::input || part == StepPart::output; }
+  bool is_child() const noexcept { return part == StepPart::child; }
   bool accepts_type(std::string_view type) const noexcept;
 };
 
@@ -174,6 +239,15 @@ class Workflow final : public Object {
   }
   // The steps that accept a type, in the order in which they were added.
   const std::vector<StepIndex>& acceptors(TypeId type) const noexcept { return acceptors_[type]; }
+  // Whether some step is a workflow, or a part of such a step.
+  bool has_parts() const noexcept { return has_parts_; }
+  // That a step runs.
+  Workflow& child_of(StepIndex step) const noexcept {
+    Workflow* child = steps_[step].child.get();
+    return child == nullptr ? const_cast<Workflow&>(*this) : *child;
+  }
+  // How many workflows are inside one another here, without those that are themselves.
+  uint32_t nesting() const noexcept { return nesting_; }
   // Whether there are scopes at all; what follows is for workflows that have.
   bool has_joins() const noexcept { return !openers_.empty(); }
   const std::vector<Opener>& openers() const noexcept { return openers_; }
@@ -216,6 +290,8 @@ class Workflow final : public Object {
   std::string fingerprint_;
   WorkflowPolicy policy_;
   bool times_steps_ = false;
+  bool has_parts_ = false;
+  uint32_t nesting_ = 1;
   std::vector<StepDefinition> steps_;
   std::unique_ptr<Pace[]> paces_;               // of each step
   mutable std::atomic<int32_t> slow_count_{0};  // steps that have a body here and are not known to be quick

@@ -888,8 +888,8 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   if (state.heritage) cut.kept_sections = &state.heritage->kept_sections;
   // What a body still does after the end of its run counts no more.
   if (has_ended(state)) return cut;
-  if (state.early_answers) {
-    for (const auto& [request_id, value] : *state.early_answers)
+  if (const EarlyAnswers* early = early_answers(state)) {
+    for (const auto& [request_id, value] : *early)
       cut.early_answers.push_back({request_id, value});
   }
   cut.elapsed_ms = state.clock.at(now_ms);

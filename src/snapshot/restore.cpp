@@ -715,7 +715,10 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
   Heritage heritage{revival.dropped(), restore_sections(document)};
   if (!heritage.dropped.empty() || !heritage.kept_sections.empty())
     out.heritage = std::make_unique<const Heritage>(std::move(heritage));
-  out.early_answers = restore_early_answers(document);
+  if (std::unique_ptr<EarlyAnswers> early = restore_early_answers(document)) {
+    if (!out.rare) out.rare = std::make_unique<RareQueues>();
+    out.rare->early_answers = std::move(early);
+  }
   out.collects = restore_collects(document, steps, events);
   out.result = std::move(result);
   out.error = std::move(outcome);

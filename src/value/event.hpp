@@ -13,6 +13,7 @@
 
 #include "base/limits.hpp"
 #include "base/object.hpp"
+#include "value/event_path.hpp"
 #include "value/value.hpp"
 
 namespace blazen {
@@ -81,7 +82,12 @@ class Event final : public Object {
     void* memory = cache.take(bytes);
     return Ref<Event>::adopt(new (memory) Event(bytes, type, std::move(value), source, correlation));
   }
+  // One that comes from a run inside another. Throws std::bad_alloc.
+  static Ref<Event> make_at(std::string_view type, Ref<Value> value, std::string_view source,
+                            std::string_view correlation, Ref<EventPath> path);
   static void destroy(Event* event) noexcept;
+  // Null: it comes from the run itself.
+  const EventPath* path() const noexcept { return has_path_ ? path_place()->get() : nullptr; }
 
   std::string_view type() const noexcept { return {texts(), type_size_}; }
   std::string_view source() const noexcept { return {texts() + type_size_ + 1, source_size_}; }
@@ -137,8 +143,11 @@ class Event final : public Object {
     return to + size + 1;
   }
   const char* texts() const noexcept { return reinterpret_cast<const char*>(this + 1); }
+  // Behind the texts.
+  Ref<EventPath>* path_place() const noexcept;
 
   bool has_block_;  // its memory is of kBlockBytes, and not of more
+  bool has_path_ = false;  // has no block then
   static_assert(kNameBytesMax <= UINT16_MAX);
   uint16_t type_size_ = 0;
   uint16_t source_size_ = 0;

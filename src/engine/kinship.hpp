@@ -1,0 +1,69 @@
+// What a run has to do with the other runs of its tree, beside what their states say (run/kin.hpp).
+//
+// A tree has one lock, that of its top, and one place in the executor, in the clock of the runtime and in the streams: the
+// top's. So a thread that works on the top takes invocations of whichever run has some, and whoever tells the top what time
+// it is tells the others.
+//
+// Invariants, under the lock: a child is in `runs` from its beginning until it has ended, or its invocation is gone; then
+// nobody finds it any more. `startable` is the sum of what the children could start; those that could start something are in
+// the row of the ready. Those that have something due are in `due`, and those that ask in the list of the asking.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "base/object.hpp"
+#include "engine/notifications.hpp"
+#include "run/run_status.hpp"
+#include "run/tick.hpp"
+
+namespace blazen {
+
+class Run;
+
+// What a tick of one run of the tree has let go of because of another run's: it goes with the next opening of the lock.
+struct LeftOver {
+  Commands commands;
+  Run* run = nullptr;  // a child that has ended, with its reference; null: none
+  std::unique_ptr<LeftOver> next;
+};
+
+struct Kinship {
+  using Runs = std::map<RunId, Run*>;
+  using Due = std::set<std::pair<int64_t, Run*>>;
+
+  // ---- of a child ----
+  Run* top = nullptr;  // it has a reference; null: this is the top
+  Run* parent = nullptr;  // null: it has ended, or its invocation is gone
+  Invocation* host = nullptr;
+  RunStatus told = RunStatus::running;  // as its parent knows
+  bool is_untold = false;               // without memory: it has ended, and its parent is told in a while
+  bool is_ready = false;
+  bool is_asking = false;
+  size_t counted = 0;  // of `startable`
+  Run* next_ready = nullptr;
+  Run* previous_ready = nullptr;
+  Run* next_asking = nullptr;
+  Run* previous_asking = nullptr;
+  Run* next_cut_off = nullptr;  // in Notifications
+  int64_t due_ms = INT64_MAX;   // in `due`; INT64_MAX: it is not there
+  Due::node_type due_node;      // while it is not
+  Runs::node_type run_node;
+
+  // ---- of a top ----
+  // A look-up, an addition and a removal cost the logarithm of the number of children.
+  Runs runs;
+  Due due;
+  size_t startable = 0;
+  Run* first_ready = nullptr;
+  Run* last_ready = nullptr;
+  Run* first_asking = nullptr;
+  Run* last_asking = nullptr;
+  std::unique_ptr<LeftOver> spare;  // so that the end of one child needs no memory
+};
+
+}  // namespace blazen

@@ -1,0 +1,592 @@
+// Children: the runs of steps that are workflows, and how the runs of a tree work, wait and end together. See kinship.hpp.
+#include <algorithm>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/digest.hpp"
+#include "base/quotes.hpp"
+#include "base/scope.hpp"
+#include "base/uuid.hpp"
+#include "engine/kinship.hpp"
+#include "engine/refusals.hpp"
+#include "engine/run.hpp"
+#include "engine/transaction.hpp"
+
+namespace blazen {
+
+Notifications::Notifications() noexcept = default;
+Notifications::~Notifications() = default;
+
+namespace {
+
+// RFC 9562: version 8, variant 10. The same for the same attempt of the same invocation of the same run.
+RunId id_of_child(const RunId& parent, uint64_t invocation_id, uint32_t attempt) noexcept {
+  RunId id{};
+  for (uint64_t half = 0; half < 2; ++half) {
+    Digest digest;
+    digest.add(parent.data(), parent.size()).add_number(invocation_id).add_number(attempt).add_number(half);
+    const uint64_t sum = digest.finish();
+    for (size_t i = 0; i < 8; ++i) id[half * 8 + i] = static_cast<uint8_t>(sum >> (8 * i));
+  }
+  id[6] = static_cast<uint8_t>((id[6] & 0x0f) | 0x80);
+  id[8] = static_cast<uint8_t>((id[8] & 0x3f) | 0x80);
+  return id;
+}
+
+std::string pointer_escaped(std::string_view name) {
+  std::string text;
+  for (const char c : name) {
+    if (c == '~') {
+      text += "~0";
+    } else if (c == '/') {
+      text += "~1";
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
+Ref<EventPath> path_of_child(const EventPath* parent, const StepDefinition& step, uint64_t invocation_id,
+                             const RunId& id) {
+  Ref<EventPath> path = Ref<EventPath>::adopt(new EventPath);
+  path->run_id = uuid_text(id).data();
+  if (parent != nullptr) path->text = parent->text + "/";
+  path->text.append(pointer_escaped(step.name)).append("#").append(std::to_string(invocation_id));
+  path->json = parent == nullptr ? "[" : parent->json.substr(0, parent->json.size() - 1) + ",";
+  const auto text = [](std::string_view content) { return nlohmann::json(content).dump(); };
+  path->json.append("{\"step\":").append(text(step.part_of.empty() ? step.name : step.part_of));
+  path->json.append(",\"invocation_id\":").append(std::to_string(invocation_id));
+  if (!step.branch.empty()) path->json.append(",\"branch\":").append(text(step.branch));
+  path->json.append(",\"run_id\":\"").append(path->run_id).append("\"}]");
+  return path;
+}
+
+// Of the step whose run it was.
+Ref<Error> error_of_child(const RunState& child) noexcept {
+  if (child.error) return child.error;
+  return Error::make(Status::cancelled, "its run was cancelled");
+}
+
+}  // namespace
+
+// A child. Nobody holds a handle of it, and the runtime does not list it.
+Run::Run(Run& parent, Workflow& workflow) noexcept
+    : Object(Kind::run),
+      RunEntry(RuntimeStay(*parent.runtime_), workflow),
+      bodies_{.has_timeouts = workflow.times_steps(),
+              .has_parts = workflow.has_parts(),
+              .shares_work = parent.bodies_.shares_work} {
+  locked_state_.unshared().workflow = Ref<Workflow>::adopt(&workflow);  // counted by the entry
+  life_.handles.store(0, std::memory_order_relaxed);
+  life_.delisted = true;
+  listeners_.is_observed = true;
+}
+
+// Under the lock of a top. Throws std::bad_alloc.
+Kinship& Run::need_kinship() {
+  if (Kinship* known = kinship()) return *known;
+  auto made = std::make_unique<Kinship>();
+  kinship_.store(made.get(), std::memory_order_release);
+  return *made.release();
+}
+
+Ref<EventPath> Run::path() const noexcept {
+  return is_child() ? state().kin->path : nullptr;
+}
+
+// The run of the step of this invocation, which knows its place in the tree, and is not in it yet.
+Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
+  Run& top = this->top();
+  Kinship& family = top.need_kinship();
+  const Limits& limits = top.workflow().policy().limits;
+  const StepDefinition& step = workflow().steps()[invocation.step];
+  const uint32_t depth = state().kin && state().kin->top != nullptr ? state().kin->depth + 1 : 1;
+  if (depth > limits.child_depth)
+    return Error::make(Status::limit, "BLAZEN_LIMIT_CHILD_DEPTH (" + std::to_string(limits.child_depth) +
+                                          ") is reached: so many workflows are inside one another");
+  if (family.runs.size() >= limits.children)
+    return Error::make(Status::limit, "BLAZEN_LIMIT_CHILDREN (" + std::to_string(limits.children) +
+                                          ") is reached: so many runs of workflows are inside this one");
+  Ref<Run> child = Ref<Run>::adopt(new Run(*this, workflow().child_of(invocation.step)));
+  auto kin = std::make_unique<Kinship>();
+  RunState& inner = child->locked_state_.unshared();
+  inner.id = id_of_child(state().id, invocation.id, invocation.attempt);
+  inner.kin = std::make_unique<Kin>();
+  inner.kin->top = &top.locked_state_.unshared();
+  inner.kin->run = child.get();
+  inner.kin->step = &step;
+  inner.kin->attempt = invocation.attempt;
+  inner.kin->depth = depth;
+  inner.kin->may_wait = top.workflow().policy().idle == Idle::wait;
+  inner.watched = top.state().watched;
+  inner.kin->path = path_of_child(this->path().get(), step, invocation.id, inner.id);
+  Kinship::Runs run;
+  run.emplace(inner.id, child.get());
+  kin->run_node = run.extract(run.begin());
+  Kinship::Due due;
+  due.emplace(0, child.get());
+  kin->due_node = due.extract(due.begin());
+  kin->top = &top;
+  kin->parent = this;
+  retain(static_cast<Object*>(&top));
+  child->kinship_.store(kin.release(), std::memory_order_release);
+  return child;
+}
+
+// The tree has its reference from now on, until it has left.
+void Run::join_tree(Locked, Ref<Run> child, Invocation& host) noexcept {
+  Kinship& kin = *child->kinship();
+  kin.host = &host;
+  kin.top->kinship()->runs.insert(std::move(kin.run_node));
+  (void)child.take();
+}
+
+// The step of this invocation, in flight, is a workflow, and its run begins.
+void Run::host(Locked locked, Invocation& invocation, Commands& commands,
+               Notifications& notifications) noexcept {
+  std::unique_ptr<LeftOver> left;
+  Ref<Run> child;
+  Output first;
+  Ref<Error> failure;
+  try {
+    left = std::make_unique<LeftOver>();
+    Result<Ref<Run>> made = make_child(locked, invocation);
+    if (made) {
+      child = std::move(*made);
+      make_steps(child->locked_state_.unshared());
+      if (child->state().permitted.has_pools()) failure = child->take_seats();
+      first = {Event::make(kStartEvent, invocation.event->value()), kStartType};
+    } else {
+      failure = made.error();
+    }
+  } catch (const std::bad_alloc&) {
+    failure = Error::out_of_memory();
+  }
+  if (!failure) {
+    Tick host{Tick::Kind::host, false, &invocation};
+    host.child = &child->locked_state_.unshared();
+    if (!tick(locked, host, commands, notifications)) failure = Error::out_of_memory();
+  }
+  if (!failure) {
+    Run& begun = *child;
+    join_tree(locked, std::move(child), invocation);
+    begun.begin_child(locked, first, *left, notifications);
+  } else {
+    commands.more = true;
+    commands.cold().dropped_events.add(std::move(commands.released));
+    fail_host(locked, invocation, std::move(failure), commands, notifications);
+    if (left) left->run = child.take();
+  }
+  if (left && (left->run != nullptr || left->commands.any() || !left->commands.keeps_nothing())) {
+    leave_over(std::move(left), notifications);
+  } else if (left && !top().kinship()->spare) {
+    top().kinship()->spare = std::move(left);
+  }
+}
+
+// What is made of its result, or of its failure, is routed.
+void Run::fail_host(Locked locked, Invocation& invocation, Ref<Error> cause, Commands& commands,
+                    Notifications& notifications) noexcept {
+  const StepDefinition& step = workflow().steps()[invocation.step];
+  Tick failed{Tick::Kind::fail, false, &invocation};
+  failed.now_ms = begin_ms();
+  failed.date_ms = date_ms();
+  failed.rounded_ms = runtime_->clock().rounded_ms();
+  failed.error = Error::step_failed(step.name, invocation.attempt, std::move(cause));
+  Output handled;
+  make_step_failed(invocation, failed, handled);
+  if (!tick(locked, failed, commands, notifications))
+    fail_without_memory(locked, &invocation, false, commands, notifications);
+  if (commands.has_cold() && commands.cold().late_error)
+    note_for_log(LogLevel::info, commands.cold().late_error, kGoesOn, notifications);
+}
+
+void Run::begin_child(Locked locked, Output& first, LeftOver& left, Notifications& notifications) noexcept {
+  life_.started = true;
+  Tick start{Tick::Kind::start, false, nullptr, {&first, 1}};
+  start.now_ms = begin_ms();
+  start.date_ms = date_ms();
+  if (!tick(locked, start, left.commands, notifications)) {
+    Tick end{Tick::Kind::end};
+    end.phase = Phase::failed;
+    end.error = Error::out_of_memory();
+    tick(locked, end, left.commands, notifications);
+  }
+  if (!has_ended(state())) rearm(locked, notifications);
+}
+
+void Run::leave_over(std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept {
+  left->next = std::move(notifications.left_over);
+  notifications.left_over = std::move(left);
+  notifications.more = true;
+}
+
+// A child, or a run with children, after a tick: what the tree has of it.
+[[gnu::noinline]] void Run::note_in_tree(Locked locked) noexcept {
+  Kinship& kin = *kinship();
+  if (kin.parent == nullptr) return;  // the top; or it has left
+  Run& top = *kin.top;
+  Kinship& family = *top.kinship();
+  const size_t startable_here = has_ended(state()) ? 0 : startable(state());
+  family.startable += startable_here - std::exchange(kin.counted, startable_here);
+  if (startable_here != 0) put_among_ready(locked);
+  if (kin.is_asking == state().questions.empty()) change_asking(locked);
+  if (top.waiting_.helpers != 0) top.wake_helpers(locked);
+}
+
+// At the end of the row, unless it stands there.
+void Run::put_among_ready(Locked) noexcept {
+  Kinship& kin = *kinship();
+  if (std::exchange(kin.is_ready, true)) return;
+  Kinship& family = *kin.top->kinship();
+  kin.next_ready = nullptr;
+  kin.previous_ready = family.last_ready;
+  (family.last_ready != nullptr ? family.last_ready->kinship()->next_ready : family.first_ready) = this;
+  family.last_ready = this;
+}
+
+void Run::take_from_ready(Locked) noexcept {
+  Kinship& kin = *kinship();
+  if (!std::exchange(kin.is_ready, false)) return;
+  Kinship& family = *kin.top->kinship();
+  (kin.previous_ready != nullptr ? kin.previous_ready->kinship()->next_ready : family.first_ready) =
+      kin.next_ready;
+  (kin.next_ready != nullptr ? kin.next_ready->kinship()->previous_ready : family.last_ready) =
+      kin.previous_ready;
+}
+
+void Run::change_asking(Locked) noexcept {
+  Kinship& kin = *kinship();
+  Kinship& family = *kin.top->kinship();
+  kin.is_asking = !kin.is_asking;
+  if (kin.is_asking) {
+    kin.next_asking = nullptr;
+    kin.previous_asking = family.last_asking;
+    (family.last_asking != nullptr ? family.last_asking->kinship()->next_asking : family.first_asking) = this;
+    family.last_asking = this;
+    return;
+  }
+  (kin.previous_asking != nullptr ? kin.previous_asking->kinship()->next_asking : family.first_asking) =
+      kin.next_asking;
+  (kin.next_asking != nullptr ? kin.next_asking->kinship()->previous_asking : family.last_asking) =
+      kin.previous_asking;
+}
+
+// Nobody finds it any more.
+void Run::leave_tree(Locked locked) noexcept {
+  Kinship& kin = *kinship();
+  Kinship& family = *kin.top->kinship();
+  family.startable -= std::exchange(kin.counted, 0);
+  take_from_ready(locked);
+  if (kin.is_asking) change_asking(locked);
+  if (kin.due_ms != INT64_MAX)
+    kin.due_node = family.due.extract(family.due.find({std::exchange(kin.due_ms, INT64_MAX), this}));
+  kin.run_node = family.runs.extract(state().id);
+  kin.parent = nullptr;
+  kin.host = nullptr;
+}
+
+// Of what the runs of the tree could start now.
+size_t Run::tree_startable(Locked) const noexcept {
+  const Kinship* family = kinship();
+  if (family == nullptr) return startable_now(state());
+  if (is_held(state()) || state().pause != Pause::none) return 0;
+  return startable(state()) + family->startable;
+}
+
+// Who starts something next: this one, or the child that has waited longest. Null: nobody can.
+const Run* Run::next_of_tree(Locked locked) const noexcept {
+  if (tree_startable(locked) == 0) return nullptr;
+  if (startable(state()) != 0) return this;
+  const Run* next = kinship()->first_ready;
+  while (next != nullptr && startable(next->state()) == 0) next = next->kinship()->next_ready;
+  return next;
+}
+
+// For a thread that is about to work on it: with a reference.
+Ref<Run> Run::take_ready(Locked locked) noexcept {
+  if (tree_startable(locked) == 0) return nullptr;
+  Kinship& family = *kinship();
+  // Children first: what has begun comes to its end, and this run has waited least.
+  while (Run* next = family.first_ready) {
+    next->take_from_ready(locked);
+    if (startable(next->state()) != 0) return Ref<Run>::share(next);
+  }
+  return startable(state()) == 0 ? nullptr : Ref<Run>::share(this);
+}
+
+// So many bodies of one run, before those of the next have their turn.
+[[gnu::noinline]] uint64_t Run::work_on_tree(Worker worker, Hand hand, uint64_t steps_max) noexcept {
+  constexpr uint64_t kTurn = 64;
+  if (is_inherited()) return 0;
+  {
+    Guard guard(lock());
+    if (bodies_.tasks > 0) --bodies_.tasks;
+  }
+  uint64_t steps = 0;
+  while (!is_inherited() && (steps_max == 0 || steps < steps_max)) {
+    Ref<Run> next;
+    {
+      Guard guard(lock());
+      if (worker == Worker::waiter) {
+        const Run* first = next_of_tree(guard);
+        if (first != nullptr && !first->next_is_quick(guard)) break;
+      }
+      next = take_ready(guard);
+      // Another thread may come for the rest of it.
+      if (next && next.get() != this && startable(next->state()) > 1) next->put_among_ready(guard);
+    }
+    if (!next) break;
+    const uint64_t left = steps_max == 0 ? kTurn : std::min(steps_max - steps, kTurn);
+    const uint64_t done = next->work_here(worker, hand, left);
+    steps += done;
+    if (is_inherited()) return steps;
+    Guard guard(lock());
+    if (next.get() != this) next->note_in_tree(guard);
+    if (done == 0 && worker == Worker::waiter) break;  // nothing that is quick
+  }
+  if (is_inherited()) return steps;
+  Notifications notifications;
+  {
+    Guard guard(lock());
+    offer(guard, notifications);
+  }
+  if (notifications.any()) {
+    const EngineScope scope(*this);
+    notify(notifications);
+  }
+  if (!is_inherited()) cancel_if_lost();
+  return steps;
+}
+
+// Where what is in this child stands has changed: its parent hears of it, in the same hold of the lock.
+[[gnu::noinline]] void Run::tell_parent(Locked locked, Notifications& notifications) noexcept {
+  Kinship& kin = *kinship();
+  if (kin.parent == nullptr) return;
+  if (has_ended(state())) return end_child(locked, notifications);
+  const RunStatus now = status_of(state());
+  if (std::exchange(kin.told, now) == now) return;
+  Tick moved{Tick::Kind::note_child, false, kin.host};
+  moved.child_status = now;
+  Commands flags;  // there is nothing to let go of
+  kin.parent->tick(locked, moved, flags, notifications);
+}
+
+// It has ended by itself: its step has, with its result or its error.
+void Run::end_child(Locked locked, Notifications& notifications) noexcept {
+  Kinship& kin = *kinship();
+  Run& top = *kin.top;
+  std::unique_ptr<LeftOver> left = std::move(top.kinship()->spare);
+  if (!left) left.reset(new (std::nothrow) LeftOver);
+  if (!left) {
+    constexpr int64_t kOnceMoreMs = 100;
+    kin.is_untold = true;
+    time_.known_due_ms = INT64_MAX;
+    arm(locked, now_ms() + kOnceMoreMs, notifications);
+    return;
+  }
+  Run& parent = *kin.parent;
+  Invocation& host = *kin.host;
+  leave_tree(locked);
+  left->run = this;
+  Commands& commands = left->commands;
+  const StepDefinition& step = *state().kin->step;
+  Ref<Error> failure = state().phase == Phase::completed ? nullptr : error_of_child(state());
+  Output output;
+  if (!failure) {
+    try {
+      output.event = Event::make(step.emits.front(), state().result ? state().result : Value::null(),
+                                 step.branch.empty() ? step.name : step.branch, host.event->correlation());
+      output.type = parent.workflow().find_type(step.emits.front());
+    } catch (const std::bad_alloc&) {
+      failure = Error::out_of_memory();
+    }
+  }
+  if (failure) {
+    parent.fail_host(locked, host, std::move(failure), commands, notifications);
+  } else {
+    Tick done{Tick::Kind::complete, false, &host, {&output, 1}};
+    done.now_ms = parent.begin_ms();
+    done.date_ms = parent.date_ms();
+    if (!parent.tick(locked, done, commands, notifications))
+      parent.fail_without_memory(locked, &host, false, commands, notifications);
+  }
+  leave_over(std::move(left), notifications);
+  if (!notifications.works_on) top.offer_from_inside(locked, notifications);
+}
+
+// Those whose invocations are gone with a tick. They are told when the lock is open.
+[[gnu::noinline]] void Run::cut_off_left(Locked locked, Notifications& notifications) noexcept {
+  Kin& kin = *locked_state_.unshared().kin;
+  while (!kin.left.empty()) {
+    Run& child = *kin.left.begin()->second.state->kin->run;
+    kin.left.erase(kin.left.begin());
+    child.cut_off(locked, notifications);
+  }
+}
+
+void Run::cut_off(Locked locked, Notifications& notifications) noexcept {
+  leave_tree(locked);
+  Tick gone{Tick::Kind::cut_off};
+  gone.error = Error::make(Status::cancelled, "the step whose run this is was cancelled, or has ended");
+  Commands none;
+  tick(locked, gone, none, notifications);
+  life_.ended.store(true, std::memory_order_release);
+  keep_bodies(locked, notifications);
+  kinship()->next_cut_off = std::exchange(notifications.cut_off, this);
+  notifications.more = true;
+  // What is in it, too.
+  Kin& kin = *locked_state_.unshared().kin;
+  while (!kin.children.empty()) {
+    Run& child = *kin.children.begin()->second.state->kin->run;
+    kin.children.erase(kin.children.begin());
+    child.cut_off(locked, notifications);
+  }
+}
+
+// Without the lock: it lets go of all that is in it.
+void Run::tear_down() noexcept {
+  Ref<Run> kept = Ref<Run>::adopt(this);
+  const EngineScope scope(*this);
+  Tick last{Tick::Kind::end};
+  last.phase = Phase::cancelled;
+  {
+    Transaction transaction(*this);
+    last.error = state().error;
+    tick(transaction.locked(), last, transaction.commands, transaction.notifications);
+    transaction.leave();
+  }
+  if (!is_inherited()) cancel_calls();
+}
+
+// Without the lock, in the order in which it came.
+[[gnu::noinline]] void Run::let_go_of_left_over(Notifications& notifications) noexcept {
+  const EngineScope scope(*this);
+  std::unique_ptr<LeftOver> first;
+  while (notifications.left_over) {
+    std::unique_ptr<LeftOver> next = std::move(notifications.left_over->next);
+    notifications.left_over->next = std::move(first);
+    first = std::move(notifications.left_over);
+    notifications.left_over = std::move(next);
+  }
+  while (first && !is_inherited()) {
+    first->commands.clear();
+    if (first->run != nullptr) {
+      first->run->cancel_calls();
+      Ref<Run>::adopt(first->run).reset();
+    }
+    first = std::move(first->next);
+  }
+  while (notifications.cut_off != nullptr && !is_inherited()) {
+    Run* const child = notifications.cut_off;
+    notifications.cut_off = std::exchange(child->kinship()->next_cut_off, nullptr);
+    child->tear_down();
+  }
+}
+
+// The runs of the tree below this one, parents before their children.
+template <class Each>
+void Run::for_each_below(Locked locked, const Each& each) {
+  if (!state().kin) return;
+  for (const auto& [id, child] : state().kin->children) {
+    each(*child.state->kin->run);
+    child.state->kin->run->for_each_below(locked, each);
+  }
+}
+
+// A pause, or its end, of the whole tree.
+void Run::steer_below(Locked locked, const Tick& tick, Notifications& notifications) noexcept {
+  for_each_below(locked, [&](Run& child) {
+    Tick same{tick.kind};
+    same.pause = tick.pause;
+    same.now_ms = tick.now_ms;
+    same.date_ms = tick.date_ms;
+    if (!tick.clears_session || !child.state().session) {
+      Commands flags;
+      child.tick(locked, same, flags, notifications);
+    } else if (std::unique_ptr<LeftOver> left{new (std::nothrow) LeftOver}) {
+      same.clears_session = true;
+      child.tick(locked, same, left->commands, notifications);
+      leave_over(std::move(left), notifications);
+    }
+    if (!has_ended(child.state())) child.rearm(locked, notifications);
+  });
+}
+
+void Run::watch_below(Locked locked, bool watched) noexcept {
+  for_each_below(locked, [&](Run& child) {
+    Tick tick{Tick::Kind::watch};
+    tick.watches = watched;
+    child.change_flag(locked, tick);
+    child.listeners_.watched.store(watched, std::memory_order_relaxed);
+  });
+}
+
+// What is due in the tree. Under the lock.
+void Run::arm_in_tree(Locked locked, int64_t due_ms, Notifications& notifications) noexcept {
+  Kinship& kin = *kinship();
+  if (kin.parent == nullptr || due_ms >= time_.known_due_ms) return;
+  Kinship& family = *kin.top->kinship();
+  if (kin.due_ms != INT64_MAX) kin.due_node = family.due.extract(family.due.find({kin.due_ms, this}));
+  kin.due_ms = time_.known_due_ms = due_ms;
+  kin.due_node.value() = {due_ms, this};
+  family.due.insert(std::move(kin.due_node));
+  kin.top->arm(locked, due_ms, notifications);
+}
+
+int64_t Run::first_due_below(Locked) const noexcept {
+  const Kinship* family = kinship();
+  return family == nullptr || family->due.empty() ? INT64_MAX : family->due.begin()->first;
+}
+
+// Those whose time has come are told. Without the lock.
+[[gnu::noinline]] void Run::tell_time_below() noexcept {
+  while (!is_inherited()) {
+    Ref<Run> late;
+    {
+      Guard guard(lock());
+      Kinship& family = *kinship();
+      if (family.due.empty() || family.due.begin()->first > now_ms()) break;
+      Run& first = *family.due.begin()->second;
+      Kinship& kin = *first.kinship();
+      kin.due_node = family.due.extract(family.due.begin());
+      kin.due_ms = INT64_MAX;
+      late = Ref<Run>::share(&first);
+    }
+    late->on_time();
+  }
+  if (is_inherited()) return;
+  Notifications notifications;
+  {
+    Guard guard(lock());
+    if (!has_ended(state())) arm(guard, first_due_below(guard), notifications);
+  }
+  if (notifications.any()) notify(notifications);
+}
+
+// Its parent could not be told that it has ended. False: it could.
+bool Run::tell_parent_again() noexcept {
+  Transaction transaction(*this);
+  if (!std::exchange(kinship()->is_untold, false)) return false;
+  tell_parent(transaction.locked(), transaction.notifications);
+  transaction.leave();
+  return true;
+}
+
+Result<Ref<Run>> Run::find_child(std::string_view run_id) {
+  RunId id;
+  if (!parse_uuid(run_id, id))
+    return Error::make(Status::invalid_argument,
+                       "child_run_id is no UUID of 36 characters, such as 123e4567-e89b-82d3-a456-426614174000");
+  Guard guard(lock());
+  const Kinship* family = kinship();
+  const auto known = family == nullptr ? Kinship::Runs::const_iterator() : family->runs.find(id);
+  if (family == nullptr || known == family->runs.end())
+    return Error::make(Status::not_found,
+                       "child_run_id: no run " + in_quotes(run_id) + " is inside this one: it has ended, or never was");
+  return Ref<Run>::share(known->second);
+}
+
+}  // namespace blazen

@@ -1,0 +1,73 @@
+// Children: invocations that host them, and the end of a child with its invocation.
+#include <utility>
+
+#include "run/rooms.hpp"
+
+namespace blazen {
+namespace {
+
+void forget_questions(RunState& child) noexcept {
+  if (is_child(child)) child.kin->top->kin->questions -= child.questions.size();
+}
+
+void count(Kin& kin, RunStatus status, uint32_t change) noexcept {
+  if (uint32_t* counter = kin.count_of(status)) *counter += change;
+}
+
+}  // namespace
+
+// Nobody is at work on it from now on.
+void host(RunState& state, const Tick& tick) {
+  if (!state.kin) state.kin = std::make_unique<Kin>();
+  Kin& kin = *state.kin;
+  kin.children.emplace(tick.invocation->id, Child{tick.child, tick.invocation, tick.child_status});
+  count(kin, tick.child_status, 1);
+  tick.invocation->has_returned = true;
+  ++state.in_flight_idle;
+}
+
+void note_child(RunState& state, const Tick& tick) noexcept {
+  Kin& kin = *state.kin;
+  Child& child = kin.children.find(tick.invocation->id)->second;
+  count(kin, std::exchange(child.status, tick.child_status), UINT32_MAX);
+  count(kin, tick.child_status, 1);
+}
+
+// Its invocation is about to leave the flight. One that has ended by itself the engine knows already.
+[[gnu::noinline]] void leave_child(RunState& state, const Invocation& host) noexcept {
+  if (!state.kin) return;
+  Kin& kin = *state.kin;
+  const auto at = kin.children.find(host.id);
+  if (at == kin.children.end()) return;
+  --state.in_flight_idle;
+  count(kin, at->second.status, UINT32_MAX);
+  Children::node_type node = kin.children.extract(at);
+  if (!has_ended(*node.mapped().state)) kin.left.insert(std::move(node));
+}
+
+// The run has ended, and what hosts its children with it.
+[[gnu::noinline]] void leave_children(RunState& state, Commands& commands) noexcept {
+  if (is_child(state) && !state.kin->is_cut_off) forget_questions(state);
+  while (!state.kin->children.empty()) {
+    Invocation* const host = state.kin->children.begin()->second.host;
+    leave_child(state, *host);
+    state.in_flight.remove(host);
+    --state.steps[host->step].admitted;
+    --state.open;
+    host->place = Place::free;
+    commands.cold().dropped.push_back(host);
+  }
+  state.kin->kept.clear();
+}
+
+// The invocation of this child is gone: nothing that is done in it counts any more, and it ends when the lock was free.
+void cut_off(RunState& state, Tick& tick) noexcept {
+  forget_questions(state);
+  state.kin->is_cut_off = true;
+  state.phase = Phase::cancelled;
+  state.pause = Pause::none;
+  state.clock.runs = false;
+  state.error = std::move(tick.error);
+}
+
+}  // namespace blazen

@@ -1,0 +1,80 @@
+// What a run has to do with others: a step that is a workflow has a run for each of its invocations, which is a part of
+// this one. The invocation hosts it: it is in flight, and nobody is at work on it, until its child has ended.
+//
+// A child is a run like any other, with a state and counters of its own. Of the whole tree there is one numbering of what is
+// published, one pause and one back-pressure: those of the top. What a parent has to know of what is in a child is where it
+// stands (RunStatus), so that where the parent stands is found without a look at more than one level.
+//
+// Invariants: a child is here for as long as its invocation is in flight and hosts it; `count` says how many of them stand
+// where. Those in `left` have lost their invocation: the engine ends them in the same hold of the lock.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "run/run_status.hpp"
+#include "value/error.hpp"
+#include "value/event_path.hpp"
+
+namespace blazen {
+
+class Run;
+struct Invocation;
+struct RunState;
+struct StepDefinition;
+
+struct Child {
+  RunState* state = nullptr;  // the engine keeps it for as long as this is here
+  Invocation* host = nullptr;
+  RunStatus status = RunStatus::created;
+};
+using Children = std::map<uint64_t, Child>;  // by the ids of their invocations
+
+// Of a snapshot, where the step is not hosted here: it goes into the next one as it came, and its time stands still.
+struct KeptChild {
+  struct Question {
+    std::string request_id;  // as it is known outside
+    std::string request;     // JSON
+    std::string step;        // who asks, and the steps around it
+    int64_t asked_ms = 0;    // a date
+  };
+  std::string bytes;
+  std::vector<Question> questions;
+};
+
+struct Kin {
+  // Of a child.
+  RunState* top = nullptr;              // null: it is none
+  Run* run = nullptr;                   // the engine's
+  const StepDefinition* step = nullptr; // that it is
+  Ref<EventPath> path;
+  uint32_t attempt = 1;                 // of its invocation
+  uint32_t depth = 0;                   // how many are around it
+  bool may_wait = false;                // for the outside, where its workflow lets it
+  bool is_cut_off = false;              // its invocation is gone, and it is about to end
+
+  // Of its own children: an addition and a removal cost the logarithm of their number.
+  Children children;
+  Children left;
+  std::map<uint64_t, KeptChild> kept;  // by the ids of their invocations
+  uint64_t questions = 0;              // of a top: that are open in the runs below it
+  uint32_t running = 0;                // of the children, those that stand there
+  uint32_t elsewhere = 0;
+  uint32_t asking = 0;
+
+  uint32_t* count_of(RunStatus status) noexcept {
+    switch (status) {
+      case RunStatus::created:
+      case RunStatus::running: return &running;
+      case RunStatus::elsewhere: return &elsewhere;
+      case RunStatus::asking: return &asking;
+      default: return nullptr;
+    }
+  }
+};
+
+}  // namespace blazen
