@@ -299,7 +299,7 @@ size_t Run::tree_startable(Locked) const noexcept {
 // Who starts something next: this one, or the child that has waited longest. Null: nobody can.
 const Run* Run::next_of_tree(Locked locked) const noexcept {
   if (tree_startable(locked) == 0) return nullptr;
-  if (startable(state()) != 0) return this;
+  if (startable(state()) != 0 || kinship() == nullptr) return this;
   const Run* next = kinship()->first_ready;
   while (next != nullptr && startable(next->state()) == 0) next = next->kinship()->next_ready;
   return next;
@@ -308,9 +308,9 @@ const Run* Run::next_of_tree(Locked locked) const noexcept {
 // For a thread that is about to work on it: with a reference.
 Ref<Run> Run::take_ready(Locked locked) noexcept {
   if (tree_startable(locked) == 0) return nullptr;
-  Kinship& family = *kinship();
+  const Kinship* family = kinship();
   // Children first: what has begun comes to its end, and this run has waited least.
-  while (Run* next = family.first_ready) {
+  while (Run* next = family == nullptr ? nullptr : family->first_ready) {
     next->take_from_ready(locked);
     if (startable(next->state()) != 0) return Ref<Run>::share(next);
   }

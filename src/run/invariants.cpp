@@ -56,6 +56,7 @@ class Checker {
     check_permits();
     check_phase();
     check_questions();
+    check_children();
     check_tables();
     check_scopes();
     check_collects();
@@ -293,7 +294,26 @@ class Checker {
       ++deadlines;
     });
     require(deadlines == timed, 10, "deadlines lost count");
-    require(asking == state_.in_flight_idle && expected == called_back, 10, "in_flight_idle lost count");
+    require(asking + hosting(state_) == state_.in_flight_idle && expected == called_back, 10,
+            "in_flight_idle lost count");
+  }
+
+  void check_children() {
+    if (!state_.kin) return;
+    Kin counted;
+    for (const auto& [id, child] : state_.kin->children) {
+      require(child.host->id == id && child.host->place == Place::in_flight && child.host->has_returned, 14,
+              "a child has no invocation that hosts it");
+      require(child.state->kin && child.state->kin->top == &top_of(state_) &&
+                  child.state->kin->attempt == child.host->attempt,
+              14, "a child is that of another");
+      if (uint32_t* counter = counted.count_of(child.status)) ++*counter;
+    }
+    require(!has_ended(state_) || (state_.kin->children.empty() && state_.kin->kept.empty()), 14,
+            "a run that has ended has children");
+    require(counted.running == state_.kin->running && counted.elsewhere == state_.kin->elsewhere &&
+                counted.asking == state_.kin->asking,
+            14, "children lost count");
   }
 
   void check_tables() {

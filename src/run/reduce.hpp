@@ -62,6 +62,8 @@
 //      returned.
 //  11. What scopes.hpp says of scopes; `collected` is the number of events in their groups, delivered ones too.
 //  12. What is collected has an event and its scope; what is whole, its invocation; `count` is the number of all these.
+//  14. A child is that of the attempt of an invocation in flight, which hosts it; `running`, `elsewhere` and `asking` count
+//      the children that stand there; a run that has ended has none. in_flight_idle counts these invocations too.
 //  13. The permits of a pool that a run has and nobody uses are no more than the invocations that wait for one, and none
 //      while it starts nothing; the others are as many as bodies of such steps are in flight, or abandoned with a permit.
 #pragma once

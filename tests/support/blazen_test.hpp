@@ -254,6 +254,9 @@ class Ctx {
     const blazen_send_options options = to_step(step);
     return note(blazen_context_emit_event(raw, event(type, text), &options, slot()));
   }
+  // Of a mapper.
+  blazen_status answer(const Value& value) { return note(blazen_context_answer(raw, value, slot())); }
+  blazen_status answer(std::string_view text) { return answer(json(text)); }
   blazen_status stop(std::string_view text = "null") { return emit(BLAZEN_STOP_EVENT, text); }
   blazen_status stop(const Value& value) { return emit(BLAZEN_STOP_EVENT, value); }
   blazen_status send(std::string_view type, std::string_view text = "null") {
@@ -482,6 +485,23 @@ struct Joins {
   }
 };
 
+// A step that is a workflow, or several at once.
+struct Hosts {
+  struct Branch {
+    std::string name;                     // empty: the only one
+    std::shared_ptr<Workflow> workflow{};  // null: the one that is being built
+    bool elsewhere = false;
+  };
+  std::vector<Branch> branches;
+  bool parallel = false;
+  bool first_success = false;
+  std::string output_type{};
+  std::shared_ptr<Body> input{};
+  std::shared_ptr<Body> output{};
+  bool input_elsewhere = false;
+  bool output_elsewhere = false;
+};
+
 struct Step {
   std::string name;
   std::vector<std::string> accepts;
@@ -494,6 +514,7 @@ struct Step {
   blazen_abandoned abandoned = BLAZEN_ABANDONED_KEEPS_PERMIT;
   std::optional<Joins> joins{};
   std::string pool{};  // empty: none
+  std::optional<Hosts> hosts{};
 };
 
 inline blazen_retry_options retries(uint32_t max_attempts, int64_t initial_delay_ms = 0,
@@ -530,6 +551,43 @@ struct Spec {
   Spec& start(Body body) { return step("start", {BLAZEN_START_EVENT}, std::move(body)); }
   Spec& elsewhere(std::string step_name, std::vector<std::string> accepts, uint32_t concurrency_max = 0) {
     steps.push_back({std::move(step_name), std::move(accepts), nullptr, concurrency_max, {}});
+    return *this;
+  }
+  // A step that is this workflow; a null one: this very workflow.
+  Spec& child(std::string step_name, std::vector<std::string> accepts, Workflow workflow) {
+    steps.push_back({std::move(step_name), std::move(accepts), nullptr, 0, {}});
+    steps.back().hosts.emplace().branches.push_back({"", std::make_shared<Workflow>(std::move(workflow))});
+    return *this;
+  }
+  Spec& child(std::string step_name, std::vector<std::string> accepts, const Spec& spec) {
+    return child(std::move(step_name), std::move(accepts), spec.build());
+  }
+  Spec& itself(std::string step_name, std::vector<std::string> accepts) {
+    steps.push_back({std::move(step_name), std::move(accepts), nullptr, 0, {}});
+    steps.back().hosts.emplace().branches.emplace_back();
+    return *this;
+  }
+  // Several at once.
+  Spec& children(std::string step_name, std::vector<std::string> accepts,
+                 const std::vector<std::pair<std::string, Spec>>& branches, bool first_success = false) {
+    steps.push_back({std::move(step_name), std::move(accepts), nullptr, 0, {}});
+    Hosts& hosts = steps.back().hosts.emplace();
+    hosts.parallel = true;
+    hosts.first_success = first_success;
+    for (const auto& [name_of_branch, spec] : branches)
+      hosts.branches.push_back({name_of_branch, std::make_shared<Workflow>(spec.build())});
+    return *this;
+  }
+  Spec& input(Body body) {
+    steps.back().hosts->input = std::make_shared<Body>(std::move(body));
+    return *this;
+  }
+  Spec& output(Body body) {
+    steps.back().hosts->output = std::make_shared<Body>(std::move(body));
+    return *this;
+  }
+  Spec& output_type(std::string type) {
+    steps.back().hosts->output_type = std::move(type);
     return *this;
   }
   // What the step added last declares.
@@ -588,10 +646,41 @@ struct Spec {
   }
 
  private:
+  static blazen_mapper mapper(const std::shared_ptr<Body>& body, bool elsewhere) {
+    if (!body) return {nullptr, nullptr, nullptr, elsewhere ? 1 : 0};
+    Body::alive.fetch_add(1);
+    return {Body::call, new Body(*body), Body::drop, 0};
+  }
+  static void add_hosts(const Builder& builder, const Step& step) {
+    const Hosts& hosts = *step.hosts;
+    blazen_child_options options = BLAZEN_CHILD_OPTIONS_INIT;
+    if (!hosts.output_type.empty()) {
+      options.output_type = hosts.output_type.data();
+      options.output_type_length = hosts.output_type.size();
+    }
+    options.input = mapper(hosts.input, hosts.input_elsewhere);
+    options.output = mapper(hosts.output, hosts.output_elsewhere);
+    options.first_success = hosts.first_success ? 1 : 0;
+    const std::string& first = step.accepts.front();
+    std::vector<blazen_branch> branches;
+    for (const Hosts::Branch& each : hosts.branches)
+      branches.push_back({each.name.data(), each.name.size(),
+                          each.workflow ? static_cast<blazen_workflow*>(*each.workflow) : nullptr,
+                          each.elsewhere ? 1 : 0});
+    if (hosts.parallel) {
+      MUST(blazen_workflow_builder_add_workflows(builder, step.name.data(), step.name.size(), first.data(),
+                                                 first.size(), branches.data(), branches.size(), &options, e));
+    } else {
+      MUST(blazen_workflow_builder_add_workflow(builder, step.name.data(), step.name.size(), first.data(),
+                                                first.size(), branches.front().child, &options, e));
+    }
+  }
   static void add(const Builder& builder, const Step& step) {
     const std::string& name = step.name;
     const std::string& first = step.accepts.front();
-    if (step.body == nullptr) {
+    if (step.hosts) {
+      add_hosts(builder, step);
+    } else if (step.body == nullptr) {
       MUST(blazen_workflow_builder_add_elsewhere(builder, name.data(), name.size(), first.data(),
                                                  first.size(), e));
     } else {
