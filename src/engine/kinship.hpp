@@ -6,7 +6,7 @@
 //
 // Invariants, under the lock: a child is in `runs` from its beginning until it has ended, or its invocation is gone; then
 // nobody finds it any more. `startable` is the sum of what the children could start; those that could start something are in
-// the row of the ready. Those that have something due are in `due`, and those that ask in the list of the asking.
+// the row, as is the top. Those that have something due are in `due`, and those that ask in `asking`.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,31 @@ struct LeftOver {
 
 struct Kinship {
   using Runs = std::map<RunId, Run*>;
-  using Due = std::set<std::pair<int64_t, Run*>>;
+  // By the texts of their paths: in the same order in each process.
+  struct ByPath {
+    bool operator()(const Run* a, const Run* b) const noexcept;
+  };
+  struct DueOrder {
+    bool operator()(const std::pair<int64_t, Run*>& a, const std::pair<int64_t, Run*>& b) const noexcept {
+      return a.first != b.first ? a.first < b.first : ByPath{}(a.second, b.second);
+    }
+  };
+  using Due = std::set<std::pair<int64_t, Run*>, DueOrder>;
+  using Asking = std::set<Run*, ByPath>;
+  // Which is the next to start something: those that were interrupted come first, in the order in which they had started;
+  // then, whose turn it is.
+  struct Turn {
+    bool is_interrupted = false;
+    uint64_t number = 0;
+    Run* run = nullptr;
+    bool operator<(const Turn& other) const noexcept {
+      return is_interrupted != other.is_interrupted ? is_interrupted : number < other.number;
+    }
+  };
+  using Row = std::set<Turn>;
+
+  // Throws std::bad_alloc.
+  void make_row_node();
 
   // ---- of a child ----
   Run* top = nullptr;  // it has a reference; null: this is the top
@@ -42,13 +66,10 @@ struct Kinship {
   Invocation* host = nullptr;
   RunStatus told = RunStatus::running;  // as its parent knows
   bool is_untold = false;               // without memory: it has ended, and its parent is told in a while
-  bool is_ready = false;
-  bool is_asking = false;
   size_t counted = 0;  // of `startable`
-  Run* next_ready = nullptr;
-  Run* previous_ready = nullptr;
-  Run* next_asking = nullptr;
-  Run* previous_asking = nullptr;
+  Turn turn;           // in the row; a number of 0: it is not there
+  Row::node_type row_node;        // while it is not, as what follows
+  Asking::node_type asking_node;
   Run* next_cut_off = nullptr;  // in Notifications
   int64_t due_ms = INT64_MAX;   // in `due`; INT64_MAX: it is not there
   Due::node_type due_node;      // while it is not
@@ -58,11 +79,9 @@ struct Kinship {
   // A look-up, an addition and a removal cost the logarithm of the number of children.
   Runs runs;
   Due due;
-  size_t startable = 0;
-  Run* first_ready = nullptr;
-  Run* last_ready = nullptr;
-  Run* first_asking = nullptr;
-  Run* last_asking = nullptr;
+  Row row;
+  Asking asking;
+  size_t startable = 0;  // below the top
   std::unique_ptr<LeftOver> spare;  // so that the end of one child needs no memory
 };
 

@@ -116,9 +116,8 @@ Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const Sn
                              const Resuming& how, LiveMaker& maker, std::unique_ptr<PendingCallback> input) {
   FirstHandle run(new Run(std::move(runtime), workflow));
   EngineScope scope(*run);  // deserializers are called
-  if (Ref<Error> error = restore_run(snapshot, run->state().workflow, how.allow_changed_workflow,
-                                     run->locked_state_.unshared(), &maker))
-    return error;
+  std::vector<Ref<Run>> inside;
+  if (Ref<Error> error = run->restore(snapshot, how, maker, inside)) return error;
   if (run->is_inherited()) return forked_here();
   if (run->state().permitted.has_pools()) {
     if (Ref<Error> error = run->take_seats()) return error;
@@ -132,6 +131,7 @@ Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const Sn
   RunId* const made = how.forks && how.fork_id == nullptr ? &state.id : nullptr;
   if (Ref<Error> error = run->runtime_->enlist(*run, made, state.pool, run->bodies_.spare_call)) return error;
   if (made != nullptr) mark_as_uuid(*made);
+  if (Ref<Error> error = run->settle_inside(std::move(inside), how.forks)) return error;
   if (!dropped_of(run->state()).empty())
     run->tell_log(LogLevel::warning, "resumed without what could not be kept: ", run->dropped());
   return run.take();
@@ -239,6 +239,7 @@ Ref<Error> Run::start(Ref<Value> input, bool has_input, bool submit) {
     transaction.commands.more = true;
     transaction.commands.asked = !state().questions.empty();
     release_effects(transaction.locked(), transaction.commands, transaction.notifications);
+    if (kinship() != nullptr) start_below(transaction.locked(), start, transaction.notifications);
   }
   if (submit) offer(transaction.locked(), transaction.notifications);
   note_for_log(LogLevel::debug, nullptr, is_new ? "started" : "goes on from a snapshot",

@@ -203,6 +203,7 @@ class Run final : public Object, public RunEntry {
   bool is_child() const noexcept { return &top() != this; }
   // Null: it is no child.
   Ref<EventPath> path() const noexcept;
+  std::string_view path_text() const noexcept;
 
   // For the runtime.
   void on_time() noexcept override;
@@ -267,7 +268,14 @@ class Run final : public Object, public RunEntry {
   void hand_out() noexcept;
   // Children: run_children.cpp.
   Kinship& need_kinship();
+  class RestoredInside;
+  Ref<Run> make_inside(const StepDefinition& step, uint32_t attempt, Workflow& its_workflow);
+  void name_inside(Run& child, const RunId& id, uint64_t invocation_id) const;
   Result<Ref<Run>> make_child(Locked locked, const Invocation& invocation);
+  Ref<Error> restore(const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
+                     std::vector<Ref<Run>>& inside);
+  Ref<Error> settle_inside(std::vector<Ref<Run>> inside, bool is_another);
+  void start_below(Locked locked, const Tick& top_start, Notifications& notifications) noexcept;
   static void join_tree(Locked, Ref<Run> child, Invocation& host) noexcept;
   void host(Locked locked, Invocation& invocation, Commands& commands, Notifications& notifications) noexcept;
   void fail_host(Locked locked, Invocation& invocation, Ref<Error> cause, Commands& commands,
@@ -275,13 +283,12 @@ class Run final : public Object, public RunEntry {
   void begin_child(Locked locked, Output& first, LeftOver& left, Notifications& notifications) noexcept;
   static void leave_over(std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept;
   void note_in_tree(Locked locked) noexcept;
-  void put_among_ready(Locked) noexcept;
-  void take_from_ready(Locked) noexcept;
+  void stand_in_row(Locked) noexcept;
+  bool is_its_turn(Locked locked) noexcept;
   void change_asking(Locked) noexcept;
   void leave_tree(Locked locked) noexcept;
   size_t tree_startable(Locked) const noexcept;
-  const Run* next_of_tree(Locked locked) const noexcept;
-  Ref<Run> take_ready(Locked locked) noexcept;
+  Run* next_of_tree(Locked locked) const noexcept;
   void tell_parent(Locked locked, Notifications& notifications) noexcept;
   bool tell_parent_again() noexcept;
   void end_child(Locked locked, Notifications& notifications) noexcept;

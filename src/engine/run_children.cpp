@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/digest.hpp"
 #include "base/quotes.hpp"
 #include "base/scope.hpp"
 #include "base/uuid.hpp"
@@ -12,6 +11,8 @@
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "engine/transaction.hpp"
+#include "run/child_id.hpp"
+#include "snapshot/restore.hpp"
 
 namespace blazen {
 
@@ -19,20 +20,6 @@ Notifications::Notifications() noexcept = default;
 Notifications::~Notifications() = default;
 
 namespace {
-
-// RFC 9562: version 8, variant 10. The same for the same attempt of the same invocation of the same run.
-RunId id_of_child(const RunId& parent, uint64_t invocation_id, uint32_t attempt) noexcept {
-  RunId id{};
-  for (uint64_t half = 0; half < 2; ++half) {
-    Digest digest;
-    digest.add(parent.data(), parent.size()).add_number(invocation_id).add_number(attempt).add_number(half);
-    const uint64_t sum = digest.finish();
-    for (size_t i = 0; i < 8; ++i) id[half * 8 + i] = static_cast<uint8_t>(sum >> (8 * i));
-  }
-  id[6] = static_cast<uint8_t>((id[6] & 0x0f) | 0x80);
-  id[8] = static_cast<uint8_t>((id[8] & 0x3f) | 0x80);
-  return id;
-}
 
 std::string pointer_escaped(std::string_view name) {
   std::string text;
@@ -88,6 +75,8 @@ Run::Run(Run& parent, Workflow& workflow) noexcept
 Kinship& Run::need_kinship() {
   if (Kinship* known = kinship()) return *known;
   auto made = std::make_unique<Kinship>();
+  made->make_row_node();
+  if (!state().kin) locked_state_.unshared().kin = std::make_unique<Kin>();
   kinship_.store(made.get(), std::memory_order_release);
   return *made.release();
 }
@@ -96,38 +85,30 @@ Ref<EventPath> Run::path() const noexcept {
   return is_child() ? state().kin->path : nullptr;
 }
 
-// The run of the step of this invocation, which knows its place in the tree, and is not in it yet.
-Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
+// As a part of this one: its state, but for its id and its path. Throws std::bad_alloc.
+Ref<Run> Run::make_inside(const StepDefinition& step, uint32_t attempt, Workflow& its_workflow) {
   Run& top = this->top();
-  Kinship& family = top.need_kinship();
-  const Limits& limits = top.workflow().policy().limits;
-  const StepDefinition& step = workflow().steps()[invocation.step];
-  const uint32_t depth = state().kin && state().kin->top != nullptr ? state().kin->depth + 1 : 1;
-  if (depth > limits.child_depth)
-    return Error::make(Status::limit, "BLAZEN_LIMIT_CHILD_DEPTH (" + std::to_string(limits.child_depth) +
-                                          ") is reached: so many workflows are inside one another");
-  if (family.runs.size() >= limits.children)
-    return Error::make(Status::limit, "BLAZEN_LIMIT_CHILDREN (" + std::to_string(limits.children) +
-                                          ") is reached: so many runs of workflows are inside this one");
-  Ref<Run> child = Ref<Run>::adopt(new Run(*this, workflow().child_of(invocation.step)));
+  top.need_kinship();
+  Ref<Run> child = Ref<Run>::adopt(new Run(*this, its_workflow));
   auto kin = std::make_unique<Kinship>();
   RunState& inner = child->locked_state_.unshared();
-  inner.id = id_of_child(state().id, invocation.id, invocation.attempt);
   inner.kin = std::make_unique<Kin>();
   inner.kin->top = &top.locked_state_.unshared();
   inner.kin->run = child.get();
   inner.kin->step = &step;
-  inner.kin->attempt = invocation.attempt;
-  inner.kin->depth = depth;
+  inner.kin->attempt = attempt;
+  inner.kin->depth = blazen::is_child(state()) ? state().kin->depth + 1 : 1;
   inner.kin->may_wait = top.workflow().policy().idle == Idle::wait;
-  inner.watched = top.state().watched;
-  inner.kin->path = path_of_child(this->path().get(), step, invocation.id, inner.id);
   Kinship::Runs run;
-  run.emplace(inner.id, child.get());
+  run.emplace(RunId{}, child.get());
   kin->run_node = run.extract(run.begin());
   Kinship::Due due;
   due.emplace(0, child.get());
   kin->due_node = due.extract(due.begin());
+  Kinship::Asking asking;
+  asking.insert(child.get());
+  kin->asking_node = asking.extract(asking.begin());
+  kin->make_row_node();
   kin->top = &top;
   kin->parent = this;
   retain(static_cast<Object*>(&top));
@@ -135,10 +116,38 @@ Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
   return child;
 }
 
+// Throws std::bad_alloc.
+void Run::name_inside(Run& child, const RunId& id, uint64_t invocation_id) const {
+  RunState& inner = child.locked_state_.unshared();
+  inner.id = id;
+  inner.kin->path = path_of_child(path().get(), *inner.kin->step, invocation_id, id);
+}
+
+// The run of the step of this invocation, which knows its place in the tree, and is not in it yet.
+Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
+  Run& top = this->top();
+  Kinship& family = top.need_kinship();
+  const Limits& limits = top.workflow().policy().limits;
+  const StepDefinition& step = workflow().steps()[invocation.step];
+  const uint32_t depth = blazen::is_child(state()) ? state().kin->depth + 1 : 1;
+  if (depth > limits.child_depth)
+    return Error::make(Status::limit, "BLAZEN_LIMIT_CHILD_DEPTH (" + std::to_string(limits.child_depth) +
+                                          ") is reached: so many workflows are inside one another");
+  if (family.runs.size() >= limits.children)
+    return Error::make(Status::limit, "BLAZEN_LIMIT_CHILDREN (" + std::to_string(limits.children) +
+                                          ") is reached: so many runs of workflows are inside this one");
+  Ref<Run> child = make_inside(step, invocation.attempt, workflow().child_of(invocation.step));
+  child->locked_state_.unshared().watched = top.state().watched;
+  child->listeners_.watched.store(top.state().watched, std::memory_order_relaxed);
+  name_inside(*child, id_of_child(state().id, invocation.id, invocation.attempt), invocation.id);
+  return child;
+}
+
 // The tree has its reference from now on, until it has left.
 void Run::join_tree(Locked, Ref<Run> child, Invocation& host) noexcept {
   Kinship& kin = *child->kinship();
   kin.host = &host;
+  kin.run_node.key() = child->state().id;
   kin.top->kinship()->runs.insert(std::move(kin.run_node));
   (void)child.take();
 }
@@ -223,55 +232,60 @@ void Run::leave_over(std::unique_ptr<LeftOver> left, Notifications& notification
   notifications.more = true;
 }
 
-// A child, or a run with children, after a tick: what the tree has of it.
+void Kinship::make_row_node() {
+  Row one;
+  one.emplace();
+  row_node = one.extract(one.begin());
+}
+
+bool Kinship::ByPath::operator()(const Run* a, const Run* b) const noexcept {
+  return a->path_text() < b->path_text();
+}
+
+std::string_view Run::path_text() const noexcept {
+  return is_child() ? std::string_view(state().kin->path->text) : std::string_view();
+}
+
+// A child, or a top with children, after a tick: what the tree has of it.
 [[gnu::noinline]] void Run::note_in_tree(Locked locked) noexcept {
   Kinship& kin = *kinship();
-  if (kin.parent == nullptr) return;  // the top; or it has left
-  Run& top = *kin.top;
+  Run& top = this->top();
+  if (&top != this && kin.parent == nullptr) return;  // it has left
   Kinship& family = *top.kinship();
-  const size_t startable_here = has_ended(state()) ? 0 : startable(state());
-  family.startable += startable_here - std::exchange(kin.counted, startable_here);
-  if (startable_here != 0) put_among_ready(locked);
-  if (kin.is_asking == state().questions.empty()) change_asking(locked);
+  if (&top != this) {
+    const size_t startable_here = has_ended(state()) ? 0 : startable(state());
+    family.startable += startable_here - std::exchange(kin.counted, startable_here);
+    if (kin.asking_node.empty() == state().questions.empty()) change_asking(locked);
+  }
+  stand_in_row(locked);
   if (top.waiting_.helpers != 0) top.wake_helpers(locked);
 }
 
-// At the end of the row, unless it stands there.
-void Run::put_among_ready(Locked) noexcept {
+// Where the state says.
+void Run::stand_in_row(Locked) noexcept {
   Kinship& kin = *kinship();
-  if (std::exchange(kin.is_ready, true)) return;
-  Kinship& family = *kin.top->kinship();
-  kin.next_ready = nullptr;
-  kin.previous_ready = family.last_ready;
-  (family.last_ready != nullptr ? family.last_ready->kinship()->next_ready : family.first_ready) = this;
-  family.last_ready = this;
-}
-
-void Run::take_from_ready(Locked) noexcept {
-  Kinship& kin = *kinship();
-  if (!std::exchange(kin.is_ready, false)) return;
-  Kinship& family = *kin.top->kinship();
-  (kin.previous_ready != nullptr ? kin.previous_ready->kinship()->next_ready : family.first_ready) =
-      kin.next_ready;
-  (kin.next_ready != nullptr ? kin.next_ready->kinship()->previous_ready : family.last_ready) =
-      kin.previous_ready;
+  Kinship::Row& row = top().kinship()->row;
+  Kinship::Turn now{false, state().kin ? state().kin->turn : 0, this};
+  if (startable(state()) != 0 && !has_ended(state())) {
+    if (const Startable next = find_startable(state()); next.is_interrupted && next.invocation != nullptr)
+      now = {true, next.invocation->start, this};
+  }
+  if (now.number == kin.turn.number && now.is_interrupted == kin.turn.is_interrupted) return;
+  if (kin.turn.number != 0) kin.row_node = row.extract(row.find(kin.turn));
+  kin.turn = now;
+  if (now.number == 0) return;
+  kin.row_node.value() = now;
+  row.insert(std::move(kin.row_node));
 }
 
 void Run::change_asking(Locked) noexcept {
   Kinship& kin = *kinship();
-  Kinship& family = *kin.top->kinship();
-  kin.is_asking = !kin.is_asking;
-  if (kin.is_asking) {
-    kin.next_asking = nullptr;
-    kin.previous_asking = family.last_asking;
-    (family.last_asking != nullptr ? family.last_asking->kinship()->next_asking : family.first_asking) = this;
-    family.last_asking = this;
-    return;
+  Kinship::Asking& asking = kin.top->kinship()->asking;
+  if (kin.asking_node.empty()) {
+    kin.asking_node = asking.extract(asking.find(this));
+  } else {
+    asking.insert(std::move(kin.asking_node));
   }
-  (kin.previous_asking != nullptr ? kin.previous_asking->kinship()->next_asking : family.first_asking) =
-      kin.next_asking;
-  (kin.next_asking != nullptr ? kin.next_asking->kinship()->previous_asking : family.last_asking) =
-      kin.previous_asking;
 }
 
 // Nobody finds it any more.
@@ -279,8 +293,8 @@ void Run::leave_tree(Locked locked) noexcept {
   Kinship& kin = *kinship();
   Kinship& family = *kin.top->kinship();
   family.startable -= std::exchange(kin.counted, 0);
-  take_from_ready(locked);
-  if (kin.is_asking) change_asking(locked);
+  if (kin.turn.number != 0) kin.row_node = family.row.extract(family.row.find(std::exchange(kin.turn, {})));
+  if (kin.asking_node.empty()) change_asking(locked);
   if (kin.due_ms != INT64_MAX)
     kin.due_node = family.due.extract(family.due.find({std::exchange(kin.due_ms, INT64_MAX), this}));
   kin.run_node = family.runs.extract(state().id);
@@ -296,30 +310,19 @@ size_t Run::tree_startable(Locked) const noexcept {
   return startable(state()) + family->startable;
 }
 
-// Who starts something next: this one, or the child that has waited longest. Null: nobody can.
-const Run* Run::next_of_tree(Locked locked) const noexcept {
-  if (tree_startable(locked) == 0) return nullptr;
-  if (startable(state()) != 0 || kinship() == nullptr) return this;
-  const Run* next = kinship()->first_ready;
-  while (next != nullptr && startable(next->state()) == 0) next = next->kinship()->next_ready;
-  return next;
-}
-
-// For a thread that is about to work on it: with a reference.
-Ref<Run> Run::take_ready(Locked locked) noexcept {
+// Who starts something next. Null: nobody can.
+Run* Run::next_of_tree(Locked locked) const noexcept {
   if (tree_startable(locked) == 0) return nullptr;
   const Kinship* family = kinship();
-  // Children first: what has begun comes to its end, and this run has waited least.
-  while (Run* next = family == nullptr ? nullptr : family->first_ready) {
-    next->take_from_ready(locked);
-    if (startable(next->state()) != 0) return Ref<Run>::share(next);
-  }
-  return startable(state()) == 0 ? nullptr : Ref<Run>::share(this);
+  if (family == nullptr) return const_cast<Run*>(this);
+  return family->row.empty() ? nullptr : family->row.begin()->run;
 }
 
-// So many bodies of one run, before those of the next have their turn.
+// Whether what this one of a tree starts is what comes next.
+bool Run::is_its_turn(Locked locked) noexcept { return top().next_of_tree(locked) == this; }
+
+// One invocation of one run, then one of the next: where there is no other, it goes on.
 [[gnu::noinline]] uint64_t Run::work_on_tree(Worker worker, Hand hand, uint64_t steps_max) noexcept {
-  constexpr uint64_t kTurn = 64;
   if (is_inherited()) return 0;
   {
     Guard guard(lock());
@@ -330,22 +333,11 @@ Ref<Run> Run::take_ready(Locked locked) noexcept {
     Ref<Run> next;
     {
       Guard guard(lock());
-      if (worker == Worker::waiter) {
-        const Run* first = next_of_tree(guard);
-        if (first != nullptr && !first->next_is_quick(guard)) break;
-      }
-      next = take_ready(guard);
-      // Another thread may come for the rest of it.
-      if (next && next.get() != this && startable(next->state()) > 1) next->put_among_ready(guard);
+      Run* const first = next_of_tree(guard);
+      if (first == nullptr || (worker == Worker::waiter && !first->next_is_quick(guard))) break;
+      next = Ref<Run>::share(first);
     }
-    if (!next) break;
-    const uint64_t left = steps_max == 0 ? kTurn : std::min(steps_max - steps, kTurn);
-    const uint64_t done = next->work_here(worker, hand, left);
-    steps += done;
-    if (is_inherited()) return steps;
-    Guard guard(lock());
-    if (next.get() != this) next->note_in_tree(guard);
-    if (done == 0 && worker == Worker::waiter) break;  // nothing that is quick
+    steps += next->work_here(worker, hand, steps_max == 0 ? 0 : steps_max - steps);
   }
   if (is_inherited()) return steps;
   Notifications notifications;
@@ -573,6 +565,90 @@ bool Run::tell_parent_again() noexcept {
   tell_parent(transaction.locked(), transaction.notifications);
   transaction.leave();
   return true;
+}
+
+// The runs inside one that is restored, in the order in which they are made: parents first.
+class Run::RestoredInside final : public ChildMaker {
+ public:
+  explicit RestoredInside(Run& top) noexcept : top_(top) {}
+
+  RunState& make(RunState& parent, const StepDefinition& step, uint32_t attempt, Workflow& workflow) override {
+    Run& around = parent.kin && parent.kin->run != nullptr ? *parent.kin->run : top_;
+    made.push_back(around.make_inside(step, attempt, workflow));
+    return made.back()->locked_state_.unshared();
+  }
+
+  std::vector<Ref<Run>> made;
+
+ private:
+  Run& top_;
+};
+
+Ref<Error> Run::restore(const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
+                        std::vector<Ref<Run>>& inside) {
+  RestoredInside children(*this);
+  Ref<Error> error = restore_run(snapshot, state().workflow, how.allow_changed_workflow,
+                                 locked_state_.unshared(), &maker, &children);
+  inside = std::move(children.made);
+  return error;
+}
+
+// The id of this run is known, and nobody else knows the run. is_another: a fork, whose runs inside have ids of their own.
+Ref<Error> Run::settle_inside(std::vector<Ref<Run>> inside, bool is_another) {
+  for (Ref<Run>& child : inside) {
+    Run& parent = *child->kinship()->parent;
+    RunState& inner = child->locked_state_.unshared();
+    const auto is_its = [&](const auto& entry) { return entry.second.state == &inner; };
+    const Children& all = parent.state().kin->children;
+    const Child& place = std::find_if(all.begin(), all.end(), is_its)->second;
+    parent.name_inside(*child,
+                       is_another ? id_of_child(parent.state().id, place.host->id, place.host->attempt) : inner.id,
+                       place.host->id);
+    if (kinship()->runs.contains(inner.id))
+      return Error::make(Status::snapshot_invalid, "two runs inside have the id " + inner.kin->path->run_id);
+    if (inner.permitted.has_pools()) {
+      if (Ref<Error> error = child->take_seats()) return error;
+    }
+    child->kinship()->told = place.status;
+    child->life_.ended.store(has_ended(inner));
+    Run& joined = *child;
+    Guard guard(lock());
+    join_tree(guard, std::move(child), *place.host);
+    joined.note_in_tree(guard);
+  }
+  return nullptr;
+}
+
+// The whole tree goes on, with its top.
+void Run::start_below(Locked locked, const Tick& top_start, Notifications& notifications) noexcept {
+  for_each_below(locked, [&](Run& child) {
+    Tick start{Tick::Kind::resume};
+    start.now_ms = top_start.now_ms;
+    start.date_ms = top_start.date_ms;
+    start.ends_pause = top_start.ends_pause;
+    start.time_has_passed = top_start.time_has_passed;
+    std::unique_ptr<LeftOver> left(new (std::nothrow) LeftOver);
+    Commands none;
+    Commands& commands = left ? left->commands : none;
+    child.life_.started = true;
+    child.tick(locked, start, commands, notifications);
+    if (!blazen::has_ended(child.state())) {
+      commands.asked = !child.state().questions.empty();
+      commands.more = true;
+      child.release_effects(locked, commands, notifications);
+      child.rearm(locked, notifications);
+    }
+    if (left && !left->commands.keeps_nothing()) leave_over(std::move(left), notifications);
+  });
+  // Those that had ended, and whose parents did not know.
+  for (bool again = true; again;) {
+    again = false;
+    for_each_below(locked, [&](Run& child) {
+      if (again || !blazen::has_ended(child.state())) return;
+      again = child.kinship()->parent != nullptr;
+      if (again) child.tell_parent(locked, notifications);
+    });
+  }
 }
 
 Result<Ref<Run>> Run::find_child(std::string_view run_id) {

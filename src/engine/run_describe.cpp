@@ -47,8 +47,9 @@ std::string Run::questions() const {
     Guard guard(lock());
     questions.emplace(state(), now, date);
     const Kinship* family = kinship();
-    const Run* asking = family == nullptr ? nullptr : family->first_asking;
-    for (; asking != nullptr; asking = asking->kinship()->next_asking) questions->add(asking->state(), now, date);
+    if (family != nullptr) {
+      for (const Run* asking : family->asking) questions->add(asking->state(), now, date);
+    }
     add_kept(state(), date, *questions);
   }
   return questions->json();

@@ -75,7 +75,8 @@ uint64_t Run::work_here(Worker worker, Hand hand, uint64_t steps_max) noexcept {
   bool dispatches_next = life_.started;
   CoarseClock watch(runtime_->clock(), std::exchange(life_.has_just_looked, false) ? time_.looked_ms : 0);
   time_.looked_ms = watch.now();
-  if (dispatches_next && (worker == Worker::anybody || next_is_quick(guard)))
+  const auto is_its = [&] { return !is_in_tree || is_its_turn(guard); };  // to start something
+  if (dispatches_next && is_its() && (worker == Worker::anybody || next_is_quick(guard)))
     dispatch(guard, commands, notifications);
   for (;;) {
     if (bodies_.has_parts && hosts(commands)) [[unlikely]] {
@@ -85,7 +86,8 @@ uint64_t Run::work_here(Worker worker, Hand hand, uint64_t steps_max) noexcept {
       commands.clear();
       if (notifications.any() && !notify_unforked(notifications)) break;
       guard.lock();
-      if (worker == Worker::anybody || next_is_quick(guard)) dispatch(guard, commands, notifications);
+      if (is_its() && (worker == Worker::anybody || next_is_quick(guard)))
+        dispatch(guard, commands, notifications);
       continue;
     }
     if (!take_next(guard, call, pending_release, commands, notifications)) break;
@@ -111,7 +113,7 @@ uint64_t Run::work_here(Worker worker, Hand hand, uint64_t steps_max) noexcept {
         (worker == Worker::waiter || status != Status::ok || call->deferred_ || !call->stops()))
       look(watch, *call);
     // Bring back, and take the next: one that waits takes those that are quick.
-    const bool picks = worker == Worker::waiter && !workflow().is_quick();
+    const bool picks = is_in_tree || (worker == Worker::waiter && !workflow().is_quick());
     if (is_inherited()) {  // forked by the body, and this is the child: it leaves all as it is
       (void)error.take();
       break;
@@ -122,7 +124,8 @@ uint64_t Run::work_here(Worker worker, Hand hand, uint64_t steps_max) noexcept {
         bring_back(guard, *call, status, error, dispatches_next && !picks, commands, notifications);
     if (!left_is_done || (call->is_shared_ && !call->is_ours_alone()))
       left = Ref<Call>::adopt(std::exchange(call, nullptr));
-    if (picks ? dispatches_next && next_is_quick(guard) : !left_is_done && dispatches_next)
+    if (picks ? dispatches_next && is_its() && (worker == Worker::anybody || next_is_quick(guard))
+              : !left_is_done && dispatches_next)
       dispatch(guard, commands, notifications);
   }
   if (is_inherited()) return steps;  // without the lock, which may be held for ever

@@ -26,7 +26,26 @@ Ref<Value> response_value(std::string_view request_id, const Ref<Value>& answer)
   return Value::copy(Tag::json, text.append(data).append("}"));
 }
 
-Ref<Error> no_question(std::string_view request_id) {
+// The step of this run, or of one inside it, that is elsewhere and whose run has asked it; empty: there is none.
+std::string find_kept(const RunState& state, std::string_view request_id, const std::string& before) {
+  if (!state.kin) return {};
+  for (const auto& [id, kept] : state.kin->kept) {
+    for (const KeptChild::Question& question : kept.questions) {
+      if (question.request_id == request_id) return before + question.step;
+    }
+  }
+  for (const auto& [id, child] : state.kin->children) {
+    std::string found = find_kept(*child.state, request_id, child.state->kin->path->text + "/");
+    if (!found.empty()) return found;
+  }
+  return {};
+}
+
+Ref<Error> no_question(std::string_view request_id, const RunState& state) {
+  if (const std::string step = find_kept(state, request_id, {}); !step.empty())
+    return Error::make(Status::wrong_state,
+                       "request_id: " + in_quotes(request_id) + " was asked by " + in_quotes(step) +
+                           ", inside a step that is elsewhere: who has that workflow answers it");
   return Error::make(Status::not_found, "request_id: no question " + in_quotes(request_id) +
                                             " is open: it is unknown, or was answered");
 }
@@ -102,7 +121,7 @@ Ref<Error> Run::answer_question(Tick& tick, std::string_view request_id) {
   tick.date_ms = date_ms();
   if (!this->tick(transaction.locked(), tick, transaction.commands, transaction.notifications))
     return Error::out_of_memory();
-  if (transaction.commands.status == Status::not_found) return no_question(request_id);
+  if (transaction.commands.status == Status::not_found) return no_question(request_id, state());
   offer(transaction.locked(), transaction.notifications);
   return transaction.leave();
 }
@@ -114,7 +133,7 @@ Ref<Error> Run::fail_question(std::string_view request_id, Ref<Error> cause) {
   last.error = std::move(cause);
   Transaction transaction(*this);
   if (has_ended(state())) return ended_before();
-  if (state().questions.find(request_id) == nullptr) return no_question(request_id);
+  if (state().questions.find(request_id) == nullptr) return no_question(request_id, state());
   tick(transaction.locked(), last, transaction.commands, transaction.notifications);
   return transaction.leave();
 }
@@ -129,9 +148,8 @@ bool Run::wants_input() const noexcept {
   };
   if (wants(*this)) return true;
   const Kinship* family = kinship();
-  const Run* asking = family == nullptr ? nullptr : family->first_asking;
-  while (asking != nullptr && !wants(*asking)) asking = asking->kinship()->next_asking;
-  return asking != nullptr;
+  return family != nullptr &&
+         std::any_of(family->asking.begin(), family->asking.end(), [&](const Run* run) { return wants(*run); });
 }
 
 // The callback of the body that waits for it.

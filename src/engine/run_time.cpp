@@ -159,7 +159,8 @@ bool Run::expire_step() noexcept {
 void Run::fail_from_outside(Transaction& transaction, Invocation& failed, Call* call, Ref<Error> error,
                             bool retries) noexcept {
   const Locked locked = transaction.locked();
-  Tick tick{call != nullptr ? Tick::Kind::fail : Tick::Kind::cancel};
+  // One in flight has a call, or hosts a child.
+  Tick tick{failed.place == Place::in_flight ? Tick::Kind::fail : Tick::Kind::cancel};
   tick.invocation = &failed;
   tick.now_ms = begin_ms();
   tick.rounded_ms = runtime_->clock().rounded_ms();

@@ -96,7 +96,10 @@ void resume(RunState& state, const Tick& tick) {
   if (tick.time_has_passed) pass_time(state, tick.date_ms);
   if (tick.time_has_passed && state.pause == Pause::none) state.deadlines.pass_until(tick.date_ms);
   if (tick.ends_pause) state.pause = Pause::none;
-  state.clock.set(tick.now_ms, tick.date_ms, clock_should_run(status_of(state)));
+  // One that stands still has stood since it did in the snapshot.
+  const bool runs = clock_should_run(status_of(state));
+  const bool keeps_date = !runs && !tick.time_has_passed;
+  state.clock.set(tick.now_ms, keeps_date ? state.clock.set_date_ms : tick.date_ms, runs);
   state.deadlines.set_clock(tick.now_ms, state.pause == Pause::none);
 }
 

@@ -4,6 +4,22 @@
 #include "run/rooms.hpp"
 
 namespace blazen {
+
+// At the end, where it could not start anything before. Those that were interrupted have no turn: they come before.
+[[gnu::noinline]] void note_turn(RunState& state) noexcept {
+  Kin& kin = *state.kin;
+  if (state.phase != Phase::running || startable(state) == state.interrupted.size()) {
+    kin.turn = 0;
+  } else if (kin.turn == 0) {
+    take_turn(state);
+  }
+}
+
+// It starts something, and the others have their turn before it starts the next.
+[[gnu::noinline]] void take_turn(RunState& state) noexcept {
+  state.kin->turn = ++top_of(state).kin->turn_last;
+}
+
 namespace {
 
 void forget_questions(RunState& child) noexcept {
@@ -24,6 +40,18 @@ void host(RunState& state, const Tick& tick) {
   count(kin, tick.child_status, 1);
   tick.invocation->has_returned = true;
   ++state.in_flight_idle;
+}
+
+void restore_hosting(RunState& state, Invocation* invocation, RunState& child) {
+  Tick hosting{Tick::Kind::host, false, invocation};
+  hosting.child = &child;
+  hosting.child_status = status_of(child);
+  host(state, hosting);
+  ++state.open;
+  ++state.steps[invocation->step].admitted;
+  if (invocation->start == 0) invocation->start = ++top_of(state).start_last;
+  invocation->place = Place::in_flight;
+  state.in_flight.push_back(invocation);
 }
 
 void note_child(RunState& state, const Tick& tick) noexcept {

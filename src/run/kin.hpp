@@ -57,6 +57,11 @@ struct Kin {
   bool may_wait = false;                // for the outside, where its workflow lets it
   bool is_cut_off = false;              // its invocation is gone, and it is about to end
 
+  // Of a run that could start something: its place in the row of the tree, where each has its turn for one invocation; 0: it
+  // could not. So which one is next is a function of the states, and a snapshot has it.
+  uint64_t turn = 0;
+  uint64_t turn_last = 0;  // of a top
+
   // Of its own children: an addition and a removal cost the logarithm of their number.
   Children children;
   Children left;

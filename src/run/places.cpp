@@ -162,8 +162,9 @@ Invocation* take_lowest_id(RunState& state) noexcept {
 
 // Where it is started for the first time, it gets its place among those that were started.
 void put_in_flight(RunState& state, Invocation* invocation) noexcept {
-  invocation->start = ++state.start_last;
+  invocation->start = ++top_of(state).start_last;
   state.in_flight.push_back(invocation);
+  if (state.kin) take_turn(state);
 }
 
 // The same, of all there are, and in flight. Null: nobody can start.
@@ -297,7 +298,7 @@ void restore_in_flight(RunState& state, Invocation* invocation) noexcept {
   const StepDefinition& definition = state.workflow->steps()[invocation->step];
   StepState& step = state.steps[invocation->step];
   ++state.open;
-  invocation->start = ++state.start_last;
+  if (invocation->start == 0) invocation->start = ++top_of(state).start_last;
   if (definition.elsewhere()) {
     invocation->place = Place::interrupted_parked;
     state.rare->interrupted_parked.push_back(invocation);

@@ -105,6 +105,7 @@ void check([[maybe_unused]] const RunState& state) noexcept {
   complete(state, done, commands);
   if (!goes_on(state)) settle(state, Tick::Kind::complete, done.now_ms, commands);
   if (done.dispatches_next) dispatch(state, done.now_ms, commands);
+  if (state.kin) note_turn(state);
   check(state);
   return true;
 }
@@ -112,6 +113,7 @@ void check([[maybe_unused]] const RunState& state) noexcept {
 void reduce_dispatch(RunState& state, int64_t now_ms, Commands& commands) noexcept {
   dispatch(state, now_ms, commands);
   if (!goes_on(state)) settle(state, Tick::Kind::dispatch, now_ms, commands);
+  if (state.kin) note_turn(state);
   check(state);
 }
 
@@ -128,6 +130,7 @@ void reduce(RunState& state, Tick& tick, Commands& commands) {
   if (!goes_on(state) || traits.may_settle) settle(state, tick.kind, tick.now_ms, commands);
   if (tick.dispatches_next)
     dispatch(state, tick.now_ms, commands);  // Phase 3: a free hand takes the next one
+  if (state.kin) note_turn(state);
   check(state);
 }
 

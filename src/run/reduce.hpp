@@ -95,6 +95,8 @@ void reduce_dispatch(RunState& state, int64_t now_ms, Commands& commands) noexce
 void restore_queued(RunState& state, Invocation* invocation) noexcept;
 void restore_in_flight(RunState& state, Invocation* invocation) noexcept;
 void restore_asking(RunState& state, Invocation* invocation) noexcept;
+// One that was in flight, and hosts this run, which is restored. Throws std::bad_alloc.
+void restore_hosting(RunState& state, Invocation* invocation, RunState& child);
 
 // Aborts with the number of the invariant that does not hold.
 void check_invariants(const RunState& state) noexcept;

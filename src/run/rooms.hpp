@@ -116,6 +116,7 @@ void close_at_deadline(RunState& state, int64_t now_ms, Commands& commands);
 // ---- hosting.cpp ----
 
 void host(RunState& state, const Tick& tick);
+void take_turn(RunState& state) noexcept;
 void note_child(RunState& state, const Tick& tick) noexcept;
 // Of an invocation that may host one.
 void leave_child(RunState& state, const Invocation& host) noexcept;

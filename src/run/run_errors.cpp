@@ -79,6 +79,15 @@ Ref<Error> stalled(const RunState& state, int64_t now_ms) noexcept {
 
 Ref<Error> timed_out(const RunState& state, int64_t now_ms) noexcept {
   try {
+    if (step_deadline_of(state) <= state.clock.at(now_ms)) {
+      const StepDefinition& step = *state.kin->step;
+      Ref<Error> error =
+          Error::make(Status::step_timeout,
+                      "step " + in_quotes(step.name) + " timed out: its workflow did not end within its " +
+                          std::to_string(step.timeout_ms) + " ms, attempt " + std::to_string(state.kin->attempt) +
+                          "; open: " + summarize(state));
+      return with_description(std::move(error), state, now_ms);
+    }
     return with_description(
         Error::make(Status::run_timeout, "the run timed out: it did not end within its " +
                                              std::to_string(state.workflow->policy().timeout_ms) +

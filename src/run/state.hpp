@@ -123,6 +123,9 @@ inline size_t hosting(const RunState& state) noexcept { return state.kin ? state
 // A subscriber holds the tree back.
 inline bool is_held(const RunState& state) noexcept { return top_of(state).held; }
 
+// After a tick: where it stands in the row of its tree.
+[[gnu::noinline]] void note_turn(RunState& state) noexcept;
+
 // Of a workflow in which some step has permits, or uses a pool.
 [[gnu::noinline]] inline void make_permits(RunState& state) {
   const std::vector<StepDefinition>& definitions = state.workflow->steps();

@@ -1,7 +1,8 @@
 // Reads a snapshot in the order of its bytes and believes none of them.
 //
 // Invariants: no count makes memory larger before the bytes left were found to suffice for it; nothing
-// recurses; the first fault ends the reading, with the byte and the path to it.
+// recurses but runs inside runs, whose depth is looked at before; the first fault ends the reading, with the byte and the
+// path to it.
 #include "snapshot/decode.hpp"
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 
 #include "base/limits.hpp"
 #include "codec/json_check.hpp"
+#include "run/child_id.hpp"
 #include "snapshot/scopes_cut.hpp"
 
 namespace blazen {
@@ -62,14 +64,23 @@ bool is_error_status(uint64_t status) noexcept {
 
 class Decoder {
  public:
-  explicit Decoder(std::span<const uint8_t> bytes) noexcept : bytes_(bytes), reader_(bytes) {}
+  explicit Decoder(std::span<const uint8_t> bytes) noexcept
+      : bytes_(bytes), whole_(bytes), reader_(whole_), start_(0) {}
+  // Of a run inside another, where the reader of that stands. path: to it.
+  Decoder(const Decoder& outer, CborReader& reader, std::string path)
+      : bytes_(outer.bytes_),
+        whole_(bytes_),
+        reader_(reader),
+        start_(reader.offset()),
+        depth_(outer.depth_ + 1),
+        path_(std::move(path)) {}
 
   // The document, with views into the bytes; it does not own them yet.
   Result<SnapshotDocument> decode() {
     const bool sound = read_head() && read_identity() && read_counters() && read_metadata() &&
                        read_tables() && read_steps() && read_events() && read_in_flight() && read_queued() &&
                        read_outcome() && read_dropped() && read_waiting() && read_sections() &&
-                       check_scopes_live() && check_events_used() && read_end();
+                       check_scopes_live() && check_events_used() && (depth_ != 0 || (check_turns() && read_end()));
     if (!sound) return std::move(error_);
     return std::move(document_);
   }
@@ -83,9 +94,10 @@ class Decoder {
   // ------------------------------------------------------------------------------------------ the sections
 
   bool read_head() {
-    if (bytes_.empty()) return refuse(0, "", "there are no bytes");
-    if (std::memcmp(bytes_.data(), kFormatHead, std::min(bytes_.size(), sizeof kFormatHead)) != 0) {
-      return refuse(0, "",
+    const std::span<const uint8_t> here = bytes_.subspan(start_);
+    if (here.empty()) return refuse(start_, "", "there are no bytes");
+    if (std::memcmp(here.data(), kFormatHead, std::min(here.size(), sizeof kFormatHead)) != 0) {
+      return refuse(start_, "",
                     "these bytes are something else: a snapshot begins with d9 d9 f7, the CBOR tag 55799");
     }
     uint64_t tag = 0;
@@ -691,7 +703,7 @@ class Decoder {
     if (!fields("", kSectionFields) || !name("since", section.since)) return false;
     const size_t at = reader_.offset();
     if (!number_in("required", 0, 1, "a section is required, or it is not", required)) return false;
-    const bool is_known = found <= static_cast<uint64_t>(SectionKey::counter);
+    const bool is_known = found <= static_cast<uint64_t>(SectionKey::turns);
     if (is_known) return read_known_section(at, static_cast<SectionKey>(found), section.since, required);
     if (required == 1) {
       error_ = Error::at(Status::snapshot_newer,
@@ -720,8 +732,133 @@ class Decoder {
       case SectionKey::collects: return read_collects();
       case SectionKey::whole: return read_whole();
       case SectionKey::counter: return read_counter();
+      case SectionKey::children: return read_children();
+      case SectionKey::turns: return read_turns();
     }
     return false;
+  }
+
+  bool read_children() {
+    uint64_t count = 0;
+    if (!section_list("children", kChildBytesMin, count)) return false;
+    document_.children.reserve(count);
+    std::vector<std::pair<uint64_t, size_t>> flying;  // by id
+    flying.reserve(document_.in_flight.size());
+    for (size_t i = 0; i < document_.in_flight.size(); ++i) flying.emplace_back(document_.in_flight[i].id, i);
+    std::sort(flying.begin(), flying.end());
+    for (index_ = 0; index_ < count; ++index_) {
+      Document::Child& child = document_.children.emplace_back();
+      if (!fields("", kChildFields)) return false;
+      const size_t at = reader_.offset();
+      if (!number_in("id", index_ == 0 ? 1 : document_.children[index_ - 1].id + 1,
+                     document_.invocation_id_last, "invocation_id_last", child.id))
+        return false;
+      const auto host = std::lower_bound(flying.begin(), flying.end(), std::pair(child.id, size_t{0}));
+      if (host == flying.end() || host->first != child.id)
+        return refuse(at, "id", to_text(child.id) + " is no invocation in flight");
+      const Document::Queued& invocation = document_.in_flight[host->second];
+      child.step = invocation.step;
+      child.attempt = invocation.attempt;
+      if (!read_child(child, invocation.attempt)) return false;
+    }
+    return true;
+  }
+
+  // attempt: of the invocation.
+  bool read_child(Document::Child& child, uint32_t attempt) {
+    const size_t at = reader_.offset();
+    if (depth_ + 1 > kChildDepthMax)
+      return refuse(at, "run", "more than " + to_text(kChildDepthMax) + " runs are inside one another");
+    const auto inside = std::make_unique<Decoder>(*this, reader_, path_of("run") + ": ");
+    Result<SnapshotDocument> run = inside->decode();
+    if (!run) {
+      error_ = run.error();
+      return false;
+    }
+    if (run->id != id_of_child(document_.id, child.id, attempt))
+      return refuse(at, "run", "its id is not that of the run of this attempt of its invocation");
+    if (run->phase == Phase::created || run->metadata || run->stream_last != 0)
+      return refuse(at, "run", "it was started, and neither publishes by itself nor has metadata");
+    child.bytes = bytes_.subspan(at, reader_.offset() - at);
+    child.run = std::make_unique<SnapshotDocument>(std::move(*run));
+    return true;
+  }
+
+  bool run_id(const char* field, RunId& out) {
+    const size_t at = reader_.offset();
+    std::span<const uint8_t> id;
+    if (!reader_.bytes(id)) return fault(field);
+    if (id.size() != kRunIdBytes) return refuse(at, field, to_text(id.size()) + " bytes instead of 16");
+    std::copy(id.begin(), id.end(), out.begin());
+    return true;
+  }
+
+  bool read_turns() {
+    section_ = "turns";
+    index_ = kNoIndex;
+    uint64_t count = 0;
+    turns_at_ = reader_.offset();
+    if (depth_ != 0 || document_.children.empty())
+      return refuse(turns_at_, "", "only a run that others are inside of has turns");
+    if (!fields("", kTurnsFields) || !list(kTurnBytesMin, count, "row")) return false;
+    document_.row.reserve(count);
+    for (uint64_t i = 0; i < count; ++i) {
+      if (!run_id("row", document_.row.emplace_back())) return false;
+    }
+    if (!list(kStartBytesMin, count, "starts")) return false;
+    document_.starts.reserve(count);
+    for (uint64_t i = 0; i < count; ++i) {
+      Document::Started& start = document_.starts.emplace_back();
+      if (!fields("starts", kStartFields) || !run_id("starts.run", start.run) ||
+          !number("starts.invocation", start.invocation))
+        return false;
+    }
+    return true;
+  }
+
+  // A run of the tree, and how many of what it has in flight were found among the starts.
+  struct Member {
+    RunId id;
+    const Document* run;
+    size_t started = 0;
+    bool stands = false;
+  };
+  static void collect_members(const Document& document, std::vector<Member>& members) {
+    members.push_back({document.id, &document});
+    for (const Document::Child& child : document.children) collect_members(*child.run, members);
+  }
+
+  bool check_turns() {
+    if (document_.children.empty()) return true;
+    section_ = "turns";
+    index_ = kNoIndex;
+    std::vector<Member> members;
+    collect_members(document_, members);
+    const auto by_id = [](const Member& a, const Member& b) { return a.id < b.id; };
+    std::sort(members.begin(), members.end(), by_id);
+    for (size_t i = 1; i < members.size(); ++i) {
+      if (members[i - 1].id == members[i].id) return refuse(turns_at_, "", "two runs of the tree have one id");
+    }
+    const auto find = [&](const RunId& id) -> Member* {
+      const auto at = std::lower_bound(members.begin(), members.end(), Member{id, nullptr}, by_id);
+      return at == members.end() || at->id != id ? nullptr : &*at;
+    };
+    for (const RunId& id : document_.row) {
+      Member* member = find(id);
+      if (member == nullptr || std::exchange(member->stands, true))
+        return refuse(turns_at_, "row", "each is a run of the tree, once");
+    }
+    for (const Document::Started& start : document_.starts) {
+      Member* member = find(start.run);
+      if (member == nullptr || member->started == member->run->in_flight.size() ||
+          member->run->in_flight[member->started++].id != start.invocation)
+        return refuse(turns_at_, "starts", "each run has what it has in flight, in its own order");
+    }
+    for (const Member& member : members) {
+      if (member.started != 0 && member.started != member.run->in_flight.size())
+        return refuse(turns_at_, "starts", "of a run that is among them, all that is in flight is");
+    }
+    return true;
   }
 
   // A section that is there is not empty.
@@ -1358,19 +1495,27 @@ class Decoder {
   bool fault(const char* field) { return refuse(reader_.offset(), field, reader_.reason()); }
 
   bool refuse(size_t offset, const char* field, const std::string& what) {
-    std::string path = section_;
-    if (index_ != kNoIndex) path += "[" + to_text(index_) + "]";
-    path += causes_;
-    if (*field != '\0') path.append(".").append(field);
-    path.append(kept_).append(part_);
-    error_ = Error::at(Status::snapshot_invalid, path + ": " + what, offset);
+    error_ = Error::at(Status::snapshot_invalid, path_of(field) + ": " + what, offset);
     return false;
   }
 
+  std::string path_of(const char* field) const {
+    std::string path = path_ + section_;
+    if (index_ != kNoIndex) path += "[" + to_text(index_) + "]";
+    path += causes_;
+    if (*field != '\0') path.append(".").append(field);
+    return path.append(kept_).append(part_);
+  }
+
   std::span<const uint8_t> bytes_;
-  CborReader reader_;
+  CborReader whole_;
+  CborReader& reader_;  // that of the outermost
+  const size_t start_;
+  const uint32_t depth_ = 0;
+  const std::string path_;  // to a run inside another
   SnapshotDocument document_;
   Ref<Error> error_;
+  size_t turns_at_ = 0;
   uint64_t keys_ = 0;  // how many the map says it has
   std::vector<uint64_t> versions_;
   std::vector<bool> event_is_used_;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -250,6 +251,21 @@ struct SnapshotDocument {
   std::vector<Member> members;
   std::vector<Delivered> delivered;
   std::vector<uint32_t> delivered_events;
+  // A run inside this one, and the invocation that hosts it.
+  struct Child {
+    uint64_t id;
+    uint32_t step;  // of the invocation, and its attempt
+    uint32_t attempt;
+    std::unique_ptr<SnapshotDocument> run;
+    std::span<const uint8_t> bytes;
+  };
+  std::vector<Child> children;         // ascending
+  struct Started {
+    RunId run;
+    uint64_t invocation;
+  };
+  std::vector<RunId> row;              // of a top
+  std::vector<Started> starts;
   std::vector<Section> kept_sections;  // optional ones, which this library does not know
 };
 

@@ -142,19 +142,57 @@ size_t error_bound(const Error* error) noexcept {
 
 class Encoder {
  public:
-  // sink: null, where take() has all of it in the end.
-  Encoder(CborSink* sink, SnapshotCut& cut, SerializeCall serialize) noexcept
-      : cut_(cut), policy_(cut.workflow->policy().session), serialize_(serialize), writer_(sink) {}
+  Encoder(CborWriter& writer, SnapshotCut& cut, SerializeCall serialize) noexcept
+      : cut_(cut), policy_(cut.workflow->policy().session), serialize_(serialize), writer_(writer), top_(*this) {}
+  // Of a run inside: the policy is that of the top, which has what is refused and what is dropped.
+  Encoder(SnapshotCut& cut, Encoder& top)
+      : cut_(cut),
+        policy_(top.policy_),
+        serialize_(top.serialize_),
+        writer_(top.writer_),
+        top_(top),
+        prefix_(cut.path->text + ": ") {}
 
   // Null: all of it is written, or the writer has stopped.
   Ref<Error> encode() {
+    prepare();
+    if (!inside_.empty()) collect_turns(cut_);
+    if (has_dropped_) drop_repeated(cut_.dropped);
+    if (!refused_.empty()) return refusal();
+    writer_.reserve(bound());
+    put();
+    if (!refused_.empty()) return refusal();
+    writer_.flush();
+    return nullptr;
+  }
+
+ private:
+  // Everything that may be refused, here and inside, before a byte is written.
+  void prepare() {
     sort_invocations();
     collect_events();
     make_orders();
     choose_session();
     keep_live();
-    if (!refused_.empty()) return refusal();
-    writer_.reserve(bound());
+    for (SnapshotCut::Child& child : cut_.children) {
+      if (child.run) inside_.emplace_back(std::make_unique<Encoder>(*child.run, top_))->prepare();
+    }
+  }
+
+  // Of the whole tree.
+  void collect_turns(const SnapshotCut& cut) {
+    if (cut.turn != 0) row_.push_back({cut.turn, &cut, 0});
+    for (const SnapshotCut::InFlight& item : cut.in_flight) starts_.push_back({item.start, &cut, item.work.id});
+    for (const SnapshotCut::Child& child : cut.children) {
+      if (child.run) collect_turns(*child.run);
+    }
+    if (&cut != &cut_) return;
+    const auto in_order = [](const Turn& a, const Turn& b) { return a.number < b.number; };
+    std::sort(row_.begin(), row_.end(), in_order);
+    std::sort(starts_.begin(), starts_.end(), in_order);
+  }
+
+  void put() {
     put_head();
     put_table(SnapshotKey::state, cut_.state, cut_.state_order);
     put_session();
@@ -166,13 +204,8 @@ class Encoder {
     put_dropped();
     put_waiting();
     put_sections();
-    if (!refused_.empty()) return refusal();
-    writer_.flush();
-    return nullptr;
   }
-  CborBuffer take() noexcept { return writer_.take(); }
 
- private:
   // The lists that a cut comes from are ascending each, and mostly only one of them has many.
   void sort_invocations() {
     const auto by_start = [](const auto& a, const auto& b) { return a.start < b.start; };
@@ -208,9 +241,9 @@ class Encoder {
   }
 
   // What is kept of a value that cannot stay as it is; null: nothing.
-  Ref<Value> keep(const Value& value, std::string place) {
+  Ref<Value> keep(const Value& value, const std::string& place) {
     if (policy_ == SessionPolicy::hard_error) return refuse(place, {});
-    if (policy_ == SessionPolicy::warn_drop) return drop(std::move(place));
+    if (policy_ == SessionPolicy::warn_drop) return drop(place);
     Ref<Value> kept;
     Ref<Error> failure;
     const bool has_serializer = value.serialize() != nullptr && serialize_ != nullptr;
@@ -218,9 +251,9 @@ class Encoder {
     if (kept) return kept;
     // Nobody meant this one to be left out.
     if (failure && failure->status == Status::out_of_memory) throw std::bad_alloc();
-    if (policy_ == SessionPolicy::pickle_or_serialize) return drop(std::move(place));
+    if (policy_ == SessionPolicy::pickle_or_serialize) return drop(place);
     refuse(place, has_serializer ? "its serializer failed: " + failure->message : "it has no serializer");
-    if (!cause_) cause_ = std::move(failure);
+    if (!top_.cause_) top_.cause_ = std::move(failure);
     return nullptr;
   }
 
@@ -245,21 +278,21 @@ class Encoder {
     for (SnapshotCut::Answer& item : cut_.answers) {
       if (is_live(item.value)) item.kept = keep(*item.value, answer_place(item.request_id));
     }
-    if (has_dropped_) drop_repeated(cut_.dropped);
   }
 
   static bool is_live(const Ref<Value>& value) noexcept { return value && value->tag() == Tag::live; }
 
-  std::nullptr_t drop(std::string place) {
-    cut_.dropped.push_back(std::move(place));
-    has_dropped_ = true;
+  std::nullptr_t drop(const std::string& place) {
+    top_.cut_.dropped.push_back(prefix_ + place);
+    top_.has_dropped_ = true;
     return nullptr;
   }
 
   std::nullptr_t refuse(std::string_view place, std::string_view reason) {
-    if (!refused_.empty()) refused_ += ", ";
-    refused_ += place;
-    if (!reason.empty()) refused_.append(" (").append(reason).append(")");
+    std::string& refused = top_.refused_;
+    if (!refused.empty()) refused += ", ";
+    refused.append(prefix_).append(place);
+    if (!reason.empty()) refused.append(" (").append(reason).append(")");
     return nullptr;
   }
 
@@ -336,6 +369,9 @@ class Encoder {
                                all.delivered_events.size());
       for (const ScopesCut::Group& group : all.groups) bytes += group.correlation.size();
     }
+    for (const SnapshotCut::Child& child : cut_.children) bytes += 3 * kHeadSizeMax + child.kept.size();
+    for (const std::unique_ptr<Encoder>& inside : inside_) bytes += inside->bound();
+    bytes += 4 * kHeadSizeMax + (kRunIdBytes + 3 * kHeadSizeMax) * (row_.size() + starts_.size());
     if (cut_.kept_sections != nullptr) {
       for (const KeptSection& section : *cut_.kept_sections)
         bytes += 4 * kHeadSizeMax + text_bound(section.since) + section.content.size();
@@ -531,7 +567,7 @@ class Encoder {
   }
 
   uint64_t section_count() const noexcept {
-    return (has_counter() ? 1 : 0) + (cut_.deadlines.empty() ? 0 : 1) + (cut_.withdrawn.empty() ? 0 : 1) +
+    return (has_counter() ? 1 : 0) + (cut_.children.empty() ? 0 : 1) + (starts_.empty() ? 0 : 1) + (cut_.deadlines.empty() ? 0 : 1) + (cut_.withdrawn.empty() ? 0 : 1) +
            (cut_.early_answers.empty() ? 0 : 1) + (cut_.scopes ? 1 : 0) +
            (cut_.collects && !cut_.collects->groups.empty() ? 1 : 0) +
            (cut_.collects && !cut_.collects->whole.empty() ? 1 : 0) +
@@ -563,6 +599,8 @@ class Encoder {
     if (cut_.scopes) put_scopes(*cut_.scopes);
     if (cut_.collects) put_collects(*cut_.collects);
     if (has_counter()) put_counter();
+    put_children();
+    if (!starts_.empty()) put_turns();
     if (cut_.kept_sections == nullptr) return;
     for (const KeptSection& section : *cut_.kept_sections) {
       writer_.unsigned_int(section.key);
@@ -570,6 +608,33 @@ class Encoder {
       writer_.text(section.since);
       writer_.unsigned_int(0);
       writer_.encoded({reinterpret_cast<const uint8_t*>(section.content.data()), section.content.size()});
+    }
+  }
+
+  void put_children() {
+    if (!begin_section(SectionKey::children, cut_.children)) return;
+    auto inside = inside_.begin();
+    for (const SnapshotCut::Child& child : cut_.children) {
+      writer_.array(kChildFields);
+      writer_.unsigned_int(child.id);
+      if (child.run) {
+        (*inside++)->put();
+      } else {
+        writer_.encoded({reinterpret_cast<const uint8_t*>(child.kept.data()), child.kept.size()});
+      }
+    }
+  }
+
+  void put_turns() {
+    begin_section(SectionKey::turns);
+    writer_.array(kTurnsFields);
+    writer_.array(row_.size());
+    for (const Turn& turn : row_) writer_.bytes(turn.run->id.data(), turn.run->id.size());
+    writer_.array(starts_.size());
+    for (const Turn& start : starts_) {
+      writer_.array(kStartFields);
+      writer_.bytes(start.run->id.data(), start.run->id.size());
+      writer_.unsigned_int(start.invocation);
     }
   }
 
@@ -844,7 +909,17 @@ class Encoder {
   SnapshotCut& cut_;
   const SessionPolicy policy_;
   const SerializeCall serialize_;
-  CborWriter writer_;
+  CborWriter& writer_;
+  Encoder& top_;
+  const std::string prefix_;  // of what is inside: before the names of its places
+  std::vector<std::unique_ptr<Encoder>> inside_;
+  struct Turn {
+    uint64_t number;
+    const SnapshotCut* run;
+    uint64_t invocation;
+  };
+  std::vector<Turn> row_;  // of a top with runs inside: whose turn it is
+  std::vector<Turn> starts_;
   std::vector<const Event*> events_;  // by id, each once
   size_t found_ = 0;                  // where find_event was last
   std::vector<uint8_t> bytes_;        // effects on their way to the writer
@@ -868,8 +943,22 @@ void keep_order(const Ref<KeyTable>& cut, const Ref<KeyTable>& now,
 
 }  // namespace
 
+namespace {
+
+void cut_children(const RunState& state, int64_t now_ms, int64_t date_ms, SnapshotCut& cut) {
+  cut.children.reserve(state.kin->children.size() + state.kin->kept.size());
+  for (const auto& [id, child] : state.kin->children)
+    cut.children.push_back(
+        {id, std::make_unique<SnapshotCut>(cut_snapshot(*child.state, now_ms, date_ms)), {}});
+  for (const auto& [id, kept] : state.kin->kept) cut.children.push_back({id, nullptr, kept.bytes});
+  std::sort(cut.children.begin(), cut.children.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+}
+
+}  // namespace
+
 SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms) {
   SnapshotCut cut;
+  if (is_child(state)) cut.path = state.kin->path;
   cut.workflow = state.workflow;
   cut.id = state.id;
   cut.phase = state.phase;
@@ -908,22 +997,32 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   cut_waiting(state, cut);
   cut.counter_ms = state.deadlines.at(now_ms);
   cut.counter_date_ms = state.deadlines.date_at(date_ms);
+  if (!state.kin) return cut;
+  cut.turn = state.kin->turn;
+  cut_children(state, now_ms, date_ms, cut);
   return cut;
 }
 
 Result<CborBuffer> encode_snapshot(SnapshotCut& cut, SerializeCall serialize) {
-  Encoder encoder(nullptr, cut, serialize);
-  if (Ref<Error> refused = encoder.encode()) return refused;
-  return encoder.take();
+  CborWriter writer(nullptr);
+  if (Ref<Error> refused = Encoder(writer, cut, serialize).encode()) return refused;
+  return writer.take();
 }
 
 Ref<Error> encode_snapshot_to(CborSink& sink, SnapshotCut& cut, SerializeCall serialize) {
-  return Encoder(&sink, cut, serialize).encode();
+  CborWriter writer(&sink);
+  return Encoder(writer, cut, serialize).encode();
 }
 
 void keep_orders(SnapshotCut& cut, const RunState& state) noexcept {
   keep_order(cut.state, state.state, cut.state_order);
   keep_order(cut.session, state.session, cut.session_order);
+  for (SnapshotCut::Child& child : cut.children) {
+    if (!child.run || !state.kin) continue;
+    const auto now = state.kin->children.find(child.id);
+    if (now != state.kin->children.end() && now->second.state->id == child.run->id)
+      keep_orders(*child.run, *now->second.state);
+  }
 }
 
 }  // namespace blazen

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -116,7 +117,17 @@ struct SnapshotCut {
   Pause pause = Pause::none;
   const std::vector<KeptSection>* kept_sections = nullptr;  // of the run, for as long as it lives
 
-  // Names; encode_snapshot adds those of what it leaves out.
+  // Of the runs inside it, by the ids of their invocations, ascending: a cut of what is hosted here, or what was kept.
+  struct Child {
+    uint64_t id;
+    std::unique_ptr<SnapshotCut> run;  // null: it was kept
+    std::string kept;
+  };
+  std::vector<Child> children;
+  Ref<EventPath> path;  // of a run inside another
+  uint64_t turn = 0;    // as Kin has it
+
+  // Names; encode_snapshot adds those of what it leaves out, here and inside.
   std::vector<std::string> dropped;
 
   // Made by encode_snapshot where the order was not known.

@@ -32,13 +32,13 @@
 //   run that is to go on from it (restore.cpp) has room for as many again: its counters are at most
 //   kCounterMax / 2, and its clock is at most kElapsedMsRoom, so that what it comes to stays within these
 //   bounds and its own snapshots are sound.
-//   12. Ids of scopes ascend strictly, up to id_last; a parent stands before what is inside. A scope has the joins of its
-//   opener, each once; one that is closed has no group, one that was given no arrivals, and of a join that tells no
-//   correlation apart there is one group at most, without. Who has opened a scope has opened one, and is in flight or
-//   queued. Members ascend strictly by (kind, id); each is there, and its scope too. In a scope that is there something is
-//   left: a member, its opener, or a scope inside. Who has a group that was delivered is in flight or queued.
 //   13. What is collected ascends strictly by (scope, step, key), and within one by its types; there is an event in each.
 //   What is whole ascends strictly by (id, position), and its invocation is in flight or queued.
+//   14. Children ascend strictly by the ids of their invocations, which are in flight. A child is a snapshot of a run that
+//   was started; what it has published and what it was given as metadata is its top's; there are at most kChildDepthMax
+//   inside one another.
+//   15. Turns are there where a run is inside, and at the top alone. Each run stands in the row once; of each run of which
+//   something stands among what was started, all that is in flight does, in its own order.
 //   11. Keys from kSectionKeyMin on are sections: what came after this format was fixed, each with the version of
 //      the library that brought it. A run that has nothing for a section has none. A reader that does not know
 //      one refuses the snapshot where the section is required, since the run could not go on as it was; an
@@ -124,6 +124,10 @@ enum class SectionKey : uint64_t {
   collects = 38,   // [* [id of the scope or 0, step, key or null, [* [type, wanted, [* event]]]]], ascending
   whole = 39,      // [* [id of the invocation, position, [* event]]], ascending
   counter = 40,    // [milliseconds, date of the snapshot], of the second counter: where 32 or 35 is there
+  children = 41,   // [* [id of the invocation in flight that hosts it, a snapshot]], by id: the run of a step that is a workflow
+  // of the top of a tree: [[* run id], [* [run id, id of an invocation in flight]]]: the runs that could start something, in
+  // the order of their turns; and what was started, in that order
+  turns = 42,
 };
 inline constexpr std::string_view kSectionsSince = "0.2.0";
 inline constexpr uint64_t kDeadlineFields = 4;
@@ -140,6 +144,10 @@ inline constexpr uint64_t kDeliveredFields = 5;
 inline constexpr uint64_t kCollectFields = 4;
 inline constexpr uint64_t kCollectKindFields = 3;
 inline constexpr uint64_t kWholeFields = 3;
+inline constexpr uint64_t kChildFields = 2;
+inline constexpr uint64_t kTurnsFields = 2;
+inline constexpr uint64_t kStartFields = 2;
+inline constexpr size_t kChildBytesMin = 64;
 inline constexpr size_t kCollectBytesMin = 5;
 inline constexpr size_t kCollectKindBytesMin = 5;
 inline constexpr size_t kWholeBytesMin = 4;
@@ -193,6 +201,8 @@ inline constexpr size_t kDroppedBytesMin = 2;
 inline constexpr size_t kDroppedBytesMax = 4096;  // a name has others in it
 inline constexpr size_t kFingerprintDigits = 16;
 inline constexpr size_t kRunIdBytes = 16;
+inline constexpr size_t kTurnBytesMin = kRunIdBytes + 1;
+inline constexpr size_t kStartBytesMin = kRunIdBytes + 3;
 inline constexpr size_t kEffectBytes = 24;  // identity, payload and reported, each big-endian
 
 // Of a release build on a processor of 2020: tens of nanoseconds are usual. The sorting is in it, since there

@@ -192,17 +192,52 @@ Ref<Error> check_workflow(const SnapshotDocument& document, const Workflow& work
                                 "; set allow_changed_workflow to resume it all the same");
 }
 
+// Which one of a run's parts it is about.
+Ref<Error> inside_of(const SnapshotDocument::Child& child, std::string_view step, Ref<Error> error) {
+  const Status status = error->status;
+  Ref<Error> whole = Error::make(status, "inside step " + in_quotes(step) + ", invocation " +
+                                             std::to_string(child.id) + ": " + error->message);
+  if (whole->status == status) whole->cause = std::move(error->cause);
+  return whole;
+}
+
+// Null: the document, and the runs inside that are hosted here, can go on as runs of their workflows.
+Ref<Error> check_tree(const SnapshotDocument& document, const Workflow& workflow, bool allow_changed_workflow) {
+  const std::vector<StepIndex> steps = find_steps(document, workflow);
+  if (Ref<Error> error = check_room(document)) return error;
+  if (Ref<Error> error = check_workflow(document, workflow, steps, allow_changed_workflow)) return error;
+  for (const SnapshotDocument::Child& child : document.children) {
+    const StepDefinition& step = workflow.steps()[steps[child.step]];
+    if (step.elsewhere()) continue;
+    if (!step.is_child())
+      return mismatch(document, "has a run inside step " + in_quotes(step.name) +
+                                    ", which is no workflow in this one, and not elsewhere");
+    if (Ref<Error> error = check_tree(*child.run, workflow.child_of(steps[child.step]), allow_changed_workflow))
+      return inside_of(child, step.name, std::move(error));
+  }
+  return nullptr;
+}
+
 // --------------------------------------------------------------------------------------------- what was LIVE
+
+// Of a whole tree.
+struct RevivedNames {
+  std::vector<std::string> skipped;  // and what was dropped before
+  size_t known = 0;                  // of these, so many were
+  std::string unknown;
+  Ref<Error> failure;
+};
 
 // Makes the values that were LIVE again, in the order of the document. After a failure it makes no more.
 class Revival {
  public:
-  Revival(const SnapshotDocument& document, LiveMaker* maker)
-      : document_(document), maker_(maker), skipped_(document.dropped.begin(), document.dropped.end()) {}
+  // prefix: of the places of a run inside another.
+  Revival(const SnapshotDocument& document, LiveMaker* maker, RevivedNames& names, std::string prefix = {})
+      : document_(document), maker_(maker), names_(names), prefix_(std::move(prefix)) {}
 
-  // Null: every label is known, or skipped.
-  Ref<Error> check_labels() {
-    if (!document_.has_live || (maker_ != nullptr && maker_->skips_unknown())) return nullptr;
+  // Notes every label that is neither known nor skipped.
+  void check_labels() {
+    if (!document_.has_live || (maker_ != nullptr && maker_->skips_unknown())) return;
     for (const SnapshotDocument::Entry& entry : document_.session)
       check_label(entry.value, [&] { return session_place(entry.key); });
     for (const SnapshotDocument::Event& event : document_.events)
@@ -212,8 +247,6 @@ class Revival {
     check_label(document_.result, [] { return std::string(kResultPlace); });
     for (const SnapshotDocument::LiveDetail& detail : document_.live_details)
       check_label(detail.value, [&] { return detail_place(detail.depth); });
-    if (unknown_.empty()) return nullptr;
-    return Error::make(Status::not_serializable, "LIVE values have no deserializer: " + unknown_);
   }
 
   // The value; null: it is left out.
@@ -222,14 +255,7 @@ class Revival {
     return value.was_live() ? make_live(value, place()) : document_.make(value);
   }
 
-  bool has_failed() const noexcept { return static_cast<bool>(failure_); }
-  Ref<Error> failure() noexcept { return std::move(failure_); }
-
-  // The names of what is gone: before, and now.
-  std::vector<std::string> dropped() {
-    if (skipped_.size() > document_.dropped.size()) drop_repeated(skipped_);
-    return std::move(skipped_);
-  }
+  bool has_failed() const noexcept { return static_cast<bool>(names_.failure); }
 
  private:
   bool knows(const SnapshotValue& value) const noexcept {
@@ -239,35 +265,37 @@ class Revival {
   template <class Place>
   void check_label(const SnapshotValue& value, Place place) {
     if (!value.was_live() || knows(value)) return;
-    if (!unknown_.empty()) unknown_ += ", ";
-    unknown_.append(place()).append(" (label ").append(in_quotes(value.label())).append(")");
+    std::string& unknown = names_.unknown;
+    if (!unknown.empty()) unknown += ", ";
+    unknown.append(prefix_).append(place()).append(" (label ").append(in_quotes(value.label())).append(")");
   }
 
-  Ref<Value> make_live(const SnapshotValue& value, std::string place) {
-    if (failure_) return nullptr;
+  Ref<Value> make_live(const SnapshotValue& value, const std::string& its_place) {
+    if (names_.failure) return nullptr;
+    const std::string place = prefix_ + its_place;
     if (!knows(value)) {
-      skipped_.push_back(std::move(place));
+      names_.skipped.push_back(place);
       return nullptr;
     }
     Ref<Value> live;
     Ref<Error> cause = maker_->make(value.label(), document_.make(value), live);
     if (!cause) {
-      if (!live) skipped_.push_back(std::move(place));
+      if (!live) names_.skipped.push_back(place);
       return live;
     }
     if (cause->status == Status::out_of_memory) throw std::bad_alloc();
-    failure_ =
+    Ref<Error>& failure = names_.failure;
+    failure =
         Error::make(Status::not_serializable, place + " cannot be made again: the deserializer of label " +
                                                   in_quotes(value.label()) + " failed: " + cause->message);
-    if (failure_->status == Status::not_serializable) failure_->cause = std::move(cause);
+    if (failure->status == Status::not_serializable) failure->cause = std::move(cause);
     return nullptr;
   }
 
   const SnapshotDocument& document_;
   LiveMaker* maker_;
-  std::vector<std::string> skipped_;
-  std::string unknown_;
-  Ref<Error> failure_;
+  RevivedNames& names_;
+  const std::string prefix_;
 };
 
 Ref<KeyTable> restore_session(const std::vector<SnapshotDocument::Entry>& entries, Revival& revival) {
@@ -551,10 +579,42 @@ class ScopeRestoration {
   size_t arrival_ = 0;
 };
 
+// When what was in flight in the runs of a tree had started, and whose turn it was.
+class Order {
+ public:
+  explicit Order(const SnapshotDocument& top) {
+    for (const SnapshotDocument::Started& start : top.starts)
+      starts_.emplace_back(std::pair(start.run, start.invocation), starts_.size() + 1);
+    for (const RunId& id : top.row) row_.emplace_back(id, row_.size() + 1);
+    std::sort(starts_.begin(), starts_.end());
+    std::sort(row_.begin(), row_.end());
+  }
+  // 0: that is not known.
+  uint64_t start_of(const RunId& run, uint64_t invocation) const { return find(starts_, std::pair(run, invocation)); }
+  uint64_t turn_of(const RunId& run) const { return find(row_, run); }
+  uint64_t starts() const noexcept { return starts_.size(); }
+  uint64_t turns() const noexcept { return row_.size(); }
+
+ private:
+  template <class Key>
+  static uint64_t find(const std::vector<std::pair<Key, uint64_t>>& all, const Key& key) {
+    const auto at = std::lower_bound(all.begin(), all.end(), std::pair(key, uint64_t{0}));
+    return at == all.end() || at->first != key ? 0 : at->second;
+  }
+  std::vector<std::pair<std::pair<RunId, uint64_t>, uint64_t>> starts_;
+  std::vector<std::pair<RunId, uint64_t>> row_;
+};
+
+// An invocation in flight, and the run that it hosts.
+struct Hosted {
+  uint64_t id;
+  RunState* run;
+};
+
 // Those in flight first: they hold their permits already.
 void restore_invocations(const SnapshotDocument& document, const std::vector<StepIndex>& steps,
                          const std::vector<Ref<Event>>& events, const std::vector<Ref<Value>>& answers,
-                         RunState& state) {
+                         const std::vector<Hosted>& hosted, const Order& order, RunState& state) {
   Waiting waiting(document);
   Invocations invocations;
   const bool finds = !document.questions.empty() || !document.asked.empty() || document.has_scopes;
@@ -571,7 +631,17 @@ void restore_invocations(const SnapshotDocument& document, const std::vector<Ste
   };
   state.pool.reserve(document.in_flight.size() + document.queued.size());
   if (!document.in_flight.empty() && !state.rare) state.rare = std::make_unique<RareQueues>();
-  for (const SnapshotDocument::Queued& item : document.in_flight) restore_in_flight(state, take(item));
+  for (const SnapshotDocument::Queued& item : document.in_flight) {
+    const auto child = std::lower_bound(hosted.begin(), hosted.end(), item.id,
+                                        [](const Hosted& each, uint64_t id) { return each.id < id; });
+    Invocation* invocation = take(item);
+    invocation->start = order.start_of(document.id, item.id);
+    if (child == hosted.end() || child->id != item.id) {
+      restore_in_flight(state, invocation);
+    } else {
+      restore_hosting(state, invocation, *child->run);
+    }
+  }
   for (const SnapshotDocument::Queued& item : document.queued)
     restore_queued_or_waiting(state, take(item), waiting);
   invocations.sort();
@@ -692,57 +762,172 @@ std::vector<KeptSection> restore_sections(const SnapshotDocument& document) {
 
 }  // namespace
 
+namespace {
+
+// The questions of a run that is kept, and of those inside it, as they are known outside.
+void keep_questions(const SnapshotDocument& document, const std::string& path, KeptChild& kept) {
+  for (const SnapshotDocument::Question& question : document.questions) {
+    const SnapshotDocument::Event& request = document.events[question.event];
+    kept.questions.push_back({std::string(uuid_text(document.id).data()).append("/").append(request.correlation),
+                              std::string(request.value.data),
+                              path + "/" + std::string(request.source), question.asked_ms});
+  }
+  for (const SnapshotDocument::Child& child : document.children)
+    keep_questions(*child.run,
+                   path + "/" + std::string(document.steps[child.step]) + "#" + std::to_string(child.id), kept);
+}
+
+// Goes through a document and those of the runs inside it.
+class TreeRestoration {
+ public:
+  TreeRestoration(const SnapshotDocument& top, LiveMaker* maker, ChildMaker* children, RevivedNames& names)
+      : maker_(maker), children_(children), names_(names), order_(top) {}
+
+  void check_labels(const SnapshotDocument& document, const Workflow& workflow, const std::string& prefix) {
+    Revival(document, maker_, names_, prefix).check_labels();
+    for (const SnapshotDocument::Child& child : document.children) {
+      const StepIndex step = workflow.find_step(document.steps[child.step]);
+      if (is_hosted(workflow, step))
+        check_labels(*child.run, workflow.child_of(step), prefix_of(prefix, document, child));
+    }
+  }
+
+  // False: a value could not be made.
+  bool restore(const SnapshotDocument& document, RunState& out, const std::string& prefix) {
+    const std::vector<StepIndex> steps = find_steps(document, *out.workflow);
+    Revival revival(document, maker_, names_, prefix);
+    // Whatever the host may refuse comes first.
+    Ref<KeyTable> session = restore_session(document.session, revival);
+    const std::vector<Ref<Event>> events = restore_events(document, revival);
+    const std::vector<Ref<Value>> answers = restore_answers(document, revival);
+    Ref<Value> result = restore_result(document, revival);
+    Ref<Error> outcome = restore_error(document, revival);
+    if (revival.has_failed()) return false;
+    make_steps(out);
+    restore_counters(document, out);
+    if (!is_child(out)) out.start_last = order_.starts();  // what is not among them comes behind
+    out.state = restore_state(document);
+    out.session = std::move(session);
+    out.metadata = document.metadata;
+    if (std::unique_ptr<EarlyAnswers> early = restore_early_answers(document)) {
+      if (!out.rare) out.rare = std::make_unique<RareQueues>();
+      out.rare->early_answers = std::move(early);
+    }
+    out.collects = restore_collects(document, steps, events);
+    out.result = std::move(result);
+    out.error = std::move(outcome);
+    std::vector<Hosted> hosted;
+    for (const SnapshotDocument::Child& child : document.children) {
+      if (!restore_child(document, child, steps[child.step], prefix, out, hosted)) return false;
+    }
+    restore_invocations(document, steps, events, answers, hosted, order_, out);
+    if (out.kin) {
+      out.kin->turn = order_.turn_of(document.id);
+      out.kin->turn_last = order_.turns();
+    }
+    restore_time(document, steps, events, out);
+    if (out.scopes) {
+      out.pool.reserve(out.scopes->may_deliver());
+      out.scopes->prepare_memberships(out.scopes->may_deliver() + 2);
+    }
+    if (is_child(out)) {
+      out.kin->top->kin->questions += out.questions.size();
+      Heritage heritage{{document.dropped.begin(), document.dropped.end()}, restore_sections(document)};
+      if (!heritage.dropped.empty() || !heritage.kept_sections.empty())
+        out.heritage = std::make_unique<const Heritage>(std::move(heritage));
+    }
+    out.last_status = status_of(out);
+    return true;
+  }
+
+ private:
+  bool is_hosted(const Workflow& workflow, StepIndex step) const noexcept {
+    return children_ != nullptr && step != kNoStep && workflow.steps()[step].is_child() &&
+           !workflow.steps()[step].elsewhere();
+  }
+
+  static std::string prefix_of(const std::string& prefix, const SnapshotDocument& document,
+                               const SnapshotDocument::Child& child) {
+    const std::string around = prefix.empty() ? prefix : prefix.substr(0, prefix.size() - 2) + "/";
+    return around + std::string(document.steps[child.step]) + "#" + std::to_string(child.id) + ": ";
+  }
+
+  bool restore_child(const SnapshotDocument& document, const SnapshotDocument::Child& child, StepIndex step,
+                     const std::string& prefix, RunState& out, std::vector<Hosted>& hosted) {
+    if (!out.kin) out.kin = std::make_unique<Kin>();
+    const std::string its_prefix = prefix_of(prefix, document, child);
+    if (!is_hosted(*out.workflow, step)) {
+      KeptChild kept;
+      kept.bytes.assign(reinterpret_cast<const char*>(child.bytes.data()), child.bytes.size());
+      keep_questions(*child.run, its_prefix.substr(0, its_prefix.size() - 2), kept);
+      out.kin->kept.emplace(child.id, std::move(kept));
+      return true;
+    }
+    RunState& inner = children_->make(out, out.workflow->steps()[step], child.attempt,
+                                      out.workflow->child_of(step));
+    hosted.push_back({child.id, &inner});
+    return restore(*child.run, inner, its_prefix);
+  }
+
+  LiveMaker* maker_;
+  ChildMaker* children_;
+  RevivedNames& names_;
+  const Order order_;
+};
+
+}  // namespace
+
 Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& workflow,
-                       bool allow_changed_workflow, RunState& out, LiveMaker* maker) {
-  const std::vector<StepIndex> steps = find_steps(document, *workflow);
-  if (Ref<Error> error = check_room(document)) return error;
-  if (Ref<Error> error = check_workflow(document, *workflow, steps, allow_changed_workflow)) return error;
-  // Whatever the host may refuse comes first.
-  Revival revival(document, maker);
-  if (Ref<Error> error = revival.check_labels()) return error;
-  Ref<KeyTable> session = restore_session(document.session, revival);
-  const std::vector<Ref<Event>> events = restore_events(document, revival);
-  const std::vector<Ref<Value>> answers = restore_answers(document, revival);
-  Ref<Value> result = restore_result(document, revival);
-  Ref<Error> outcome = restore_error(document, revival);
-  if (revival.has_failed()) return revival.failure();
-  if (!out.workflow) out.workflow = workflow;  // a run has it, and counts it
-  make_steps(out);
-  restore_counters(document, out);
-  out.state = restore_state(document);
-  out.session = std::move(session);
-  out.metadata = document.metadata;
-  Heritage heritage{revival.dropped(), restore_sections(document)};
+                       bool allow_changed_workflow, RunState& out, LiveMaker* maker, ChildMaker* children) {
+  if (Ref<Error> error = check_tree(document, *workflow, allow_changed_workflow)) return error;
+  RevivedNames names;
+  names.skipped.assign(document.dropped.begin(), document.dropped.end());
+  TreeRestoration tree(document, maker, children, names);
+  tree.check_labels(document, *workflow, {});
+  if (!names.unknown.empty())
+    return Error::make(Status::not_serializable, "LIVE values have no deserializer: " + names.unknown);
+  const bool is_given = !out.workflow;  // else a run has it, and counts it
+  if (is_given) out.workflow = workflow;
+  if (!tree.restore(document, out, {})) {
+    if (is_given) out.workflow.reset();
+    return std::move(names.failure);
+  }
+  if (names.skipped.size() > document.dropped.size()) drop_repeated(names.skipped);
+  Heritage heritage{std::move(names.skipped), restore_sections(document)};
   if (!heritage.dropped.empty() || !heritage.kept_sections.empty())
     out.heritage = std::make_unique<const Heritage>(std::move(heritage));
-  if (std::unique_ptr<EarlyAnswers> early = restore_early_answers(document)) {
-    if (!out.rare) out.rare = std::make_unique<RareQueues>();
-    out.rare->early_answers = std::move(early);
-  }
-  out.collects = restore_collects(document, steps, events);
-  out.result = std::move(result);
-  out.error = std::move(outcome);
-  restore_invocations(document, steps, events, answers, out);
-  restore_time(document, steps, events, out);
-  if (out.scopes) {
-    out.pool.reserve(out.scopes->may_deliver());
-    out.scopes->prepare_memberships(out.scopes->may_deliver() + 2);
-  }
-  out.last_status = status_of(out);
   return nullptr;
 }
+
+namespace {
+
+// With the steps of the runs inside, behind those that host them. How many of these there are.
+size_t put_steps_needed(const SnapshotDocument& document, const std::string& before,
+                        std::vector<std::string>& names) {
+  const std::vector<uint64_t> work = count_work(document);
+  for (size_t i = 0; i < work.size(); ++i) {
+    if (work[i] != 0) names.push_back(before + std::string(document.steps[i]));
+  }
+  size_t count = document.children.size();
+  const size_t first = names.size();
+  for (const SnapshotDocument::Child& child : document.children)
+    count += put_steps_needed(*child.run, before + std::string(document.steps[child.step]) + "/", names);
+  const auto begin = names.begin() + static_cast<ptrdiff_t>(first);
+  std::sort(begin, names.end());
+  names.erase(std::unique(begin, names.end()), names.end());
+  return count;
+}
+
+}  // namespace
 
 std::string describe_snapshot(const SnapshotDocument& document) {
   // Only the strings are nlohmann's: its arrays and objects allocate when they are destroyed, and a process
   // that runs out of memory there ends.
   const auto text = [](std::string_view content) { return nlohmann::json(content).dump(); };
-  const std::vector<uint64_t> work = count_work(document);
+  std::vector<std::string> needed;
+  const size_t children = put_steps_needed(document, {}, needed);
   std::string steps_needed;
-  for (size_t i = 0; i < work.size(); ++i) {
-    if (work[i] == 0) continue;
-    if (!steps_needed.empty()) steps_needed += ",";
-    steps_needed += text(document.steps[i]);
-  }
+  for (const std::string& name : needed) steps_needed += (steps_needed.empty() ? "" : ",") + text(name);
   std::string dropped;
   for (const std::string_view name : document.dropped) dropped += (dropped.empty() ? "" : ",") + text(name);
   return "{\"format\":" + std::to_string(document.format) + ",\"engine\":" + text(document.engine) +
@@ -753,6 +938,7 @@ std::string describe_snapshot(const SnapshotDocument& document) {
          ",\"delayed\":" + std::to_string(document.delayed.size()) +
          ",\"retrying\":" + std::to_string(document.backing_off.size()) +
          ",\"questions\":" + std::to_string(document.questions.size()) +
+         ",\"children\":" + std::to_string(children) +
          ",\"paused\":" + (document.pause == Pause::none ? "false" : "true") + ",\"steps_needed\":[" +
          steps_needed + "],\"state_keys\":" + std::to_string(document.state.size()) +
          ",\"stream_sequence\":" + std::to_string(document.stream_last) +

@@ -9,6 +9,17 @@
 
 namespace blazen {
 
+// Makes the runs inside a run that is restored.
+class ChildMaker {
+ public:
+  // The state of a run that an invocation of parent hosts, at this step of its workflow: fresh, but for its kin. Throws
+  // std::bad_alloc.
+  virtual RunState& make(RunState& parent, const StepDefinition& step, uint32_t attempt, Workflow& workflow) = 0;
+
+ protected:
+  ~ChildMaker() = default;
+};
+
 // Fills `out`, which is fresh, with the run of the document as a run of `workflow`. Null: it is. Otherwise
 // `out` is as it was, and the error is Status::snapshot_mismatch: the workflow has another name; it lacks a
 // step for which events wait; or its steps are not those of the snapshot, and allow_changed_workflow is not
@@ -16,9 +27,12 @@ namespace blazen {
 // look whether it knows every label (null: it knows none): Status::not_serializable names all that it does
 // not know and does not skip, or the one that it failed to make, with its failure as the cause. The limits of
 // the workflow are not checked, and an event goes to its step even where that does not accept the type any
-// more. Throws std::bad_alloc; `out` is good for nothing but its destructor then.
+// more. A run inside it is restored where its step is a workflow here, which is checked first; where it is elsewhere, or
+// children is null, it is kept as it came. Throws std::bad_alloc; `out` is good for nothing but its destructor then, as
+// where a value of a run inside could not be made.
 Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& workflow,
-                       bool allow_changed_workflow, RunState& out, LiveMaker* maker = nullptr);
+                       bool allow_changed_workflow, RunState& out, LiveMaker* maker = nullptr,
+                       ChildMaker* children = nullptr);
 
 // A JSON object: format, engine, workflow, fingerprint, run_id, state (created, running, paused, completed,
 // failed, cancelled), queued, in_flight, delayed, retrying, questions (counts), paused (true, false),

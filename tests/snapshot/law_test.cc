@@ -39,6 +39,16 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << 
 
 using Key = std::pair<std::string, uint64_t>;  // step and event id
 
+// The run has the same id in each test, so that the runs inside it have the same ids too.
+constexpr std::string_view kRunId = "00000000-0000-4000-8000-000000000001";
+
+Key key_of(const Ctx& ctx) {
+  size_t length = 0;
+  const char* id = blazen_context_run_id(ctx.raw, &length);
+  const std::string run = text_of(id, length);
+  return {run == kRunId ? ctx.step() : run + "/" + ctx.step(), ctx.event_id()};
+}
+
 // What lifecycle so far, over all lives of a run.
 struct Trace {
   std::map<Key, uint64_t> invocations;  // started, with their ids
@@ -49,7 +59,7 @@ struct Trace {
   std::vector<std::string> faults;
 
   void started(const Ctx& ctx) {
-    const Key key(ctx.step(), ctx.event_id());
+    const Key key = key_of(ctx);
     if (done.contains(key))
       faults.push_back("ran again: " + key.first + " on event " + std::to_string(key.second));
     const auto [known, is_new] = invocations.emplace(key, ctx.id());
@@ -83,7 +93,11 @@ class Life {
 
   void create() {
     const Value metadata = json("{\"law\":true}");
-    run_ = bt::create(engine_, workflow_, metadata);
+    blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+    options.metadata = metadata;
+    options.run_id = kRunId.data();
+    options.run_id_length = kRunId.size();
+    MUST(blazen_run_create(engine_.runtime(), workflow_, &options, run_.out(), e));
     stream_ = subscribe(run_);
   }
   void start() { MUST(blazen_run_start(run_, json(shape_.input), e)); }
@@ -102,7 +116,7 @@ class Life {
   Body track(Body body) {
     return [this, body = std::move(body)](Ctx& ctx) -> blazen_status {
       trace_.started(ctx);
-      const Key key(ctx.step(), ctx.event_id());
+      const Key key = key_of(ctx);
       if (ticks_ != nullptr) after_each_call = &tick_;
       const blazen_status status = body.run(ctx);
       after_each_call = nullptr;
@@ -158,7 +172,7 @@ class Life {
     const Invocation invocation = std::move(pending_.front());
     pending_.pop_front();
     Ctx ctx(invocation);
-    const Key key(ctx.step(), ctx.event_id());
+    const Key key = key_of(ctx);
     if (ticks_ != nullptr) after_each_call = &tick_;
     if (shape_.finish) shape_.finish(ctx);
     after_each_call = nullptr;
@@ -1118,8 +1132,136 @@ Shape collecting() {
        }});
 }
 
+// Three children of one step, with a state, sends and streams of their own.
+Shape children() {
+  return {"Children", [](Life& life) {
+            Spec inner("inner");
+            inner.start(life.track([](Ctx& ctx) {
+              ctx.set_once("got", ctx.input());
+              ctx.publish("Inner", ctx.input());
+              ctx.emit("A", "1");
+              ctx.emit("B", "2");
+            }));
+            inner.step("a", {"A"}, life.track([](Ctx& ctx) { ctx.send("Join", "\"a" + ctx.text("got") + "\""); }));
+            inner.step("b", {"B"}, life.track([](Ctx& ctx) { ctx.emit("Join", "\"b\""); }));
+            inner.step("end", {"Join"}, life.track([](Ctx& ctx) -> blazen_status {
+              if (ctx.collect("", {{"Join", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
+              return ctx.stop("[" + ctx.events() + "]");
+            }));
+            Spec spec("outer");
+            spec.start(life.track([](Ctx& ctx) {
+              for (int i = 0; i < 3; ++i) ctx.emit("Part", std::to_string(i));
+            }));
+            spec.child("inner", {"Part"}, inner);
+            return spec.step("join", {"inner::output"}, life.track([](Ctx& ctx) {
+              ctx.set_once("done." + ctx.input(), "true");
+              if (ctx.count("done.") == 3) ctx.stop("\"" + std::to_string(ctx.keys().size()) + "\"");
+            }));
+          }};
+}
+
+// Children in a child, that ask, are deferred, and are tried again; with mappers around them.
+Shape children_that_wait() {
+  return timed("5 json ", {.name = "ChildrenThatWait",
+                           .spec =
+                               [](Life& life) {
+                                 Spec leaf("leaf");
+                                 leaf.start(life.track([&life](Ctx& ctx) -> blazen_status {
+                                   if (ctx.input() == "1") return life.pend(ctx);
+                                   if (ctx.input() == "2" && ctx.attempt() == 1) return ctx.fail(3, "once more");
+                                   const std::string answer = ctx.ask("who?");
+                                   if (answer.empty()) return BLAZEN_PENDING;
+                                   return ctx.emit_in(1000, "Later", "1");
+                                 }));
+                                 leaf.retry(retries(2, 500));
+                                 leaf.step("later", {"Later"}, life.track([](Ctx& ctx) { ctx.stop(ctx.input()); }));
+                                 Spec middle("middle");
+                                 middle.start(life.track([](Ctx& ctx) {
+                                   ctx.emit("Leaf", ctx.input());
+                                   ctx.emit("Leaf", "1");
+                                 }));
+                                 middle.child("leaf", {"Leaf"}, leaf).input(life.track([](Ctx& ctx) { ctx.answer(ctx.input()); }));
+                                 middle.step("end", {"leaf::output"}, life.track([](Ctx& ctx) -> blazen_status {
+                                   if (ctx.collect("", {{"leaf::output", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
+                                   return ctx.stop("[" + ctx.events() + "]");
+                                 }));
+                                 Spec spec("waiting");
+                                 spec.start(life.track([](Ctx& ctx) {
+                                   ctx.emit("Middle", "2");
+                                   ctx.emit("Middle", "3");
+                                 }));
+                                 spec.child("middle", {"Middle"}, middle).output(life.track([](Ctx& ctx) { ctx.answer("[" + ctx.input() + "]"); }));
+                                 return spec.step("end", {"middle::output"}, life.track([](Ctx& ctx) -> blazen_status {
+                                   if (ctx.collect("", {{"middle::output", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
+                                   return ctx.stop("[" + ctx.events() + "]");
+                                 }));
+                               },
+                           .finish = [](Ctx& ctx) { ctx.stop("\"deferred\""); }});
+}
+
+// Several at once: all, and the first success, where others are cut off.
+Shape children_at_once(bool first_success) {
+  return timed(first_success ? "5 json 2" : "5 json {\"one\":1,\"two\":2}",
+               {first_success ? "FirstSuccess" : "AllOfSeveral", [first_success](Life& life) {
+                  Spec one("one");
+                  one.start(life.track([](Ctx& ctx) { ctx.emit_in(2000, "Later"); }));
+                  one.step("later", {"Later"}, life.track([](Ctx& ctx) { ctx.stop("1"); }));
+                  Spec two("two");
+                  two.start(life.track([](Ctx& ctx) -> blazen_status {
+                    if (ctx.attempt() == 1) return ctx.fail(1, "once more");
+                    ctx.publish("Two", "2");
+                    return ctx.stop("2");
+                  }));
+                  two.retry(retries(2, 100));
+                  Spec three("three");
+                  three.start(life.track([](Ctx& ctx) -> blazen_status { return ctx.fail(2, "never"); }));
+                  Spec spec("at_once");
+                  if (first_success) {
+                    spec.children("both", {BLAZEN_START_EVENT}, {{"one", one}, {"three", three}, {"two", two}}, true);
+                  } else {
+                    spec.children("both", {BLAZEN_START_EVENT}, {{"one", one}, {"two", two}});
+                  }
+                  spec.retry(retries(2, 50));
+                  return spec.step("end", {"both::output"}, life.track([](Ctx& ctx) { ctx.stop(ctx.input()); }));
+                }});
+}
+
+// A child whose inner step is at the other site.
+Shape children_elsewhere() {
+  return {.name = "ChildrenElsewhere",
+          .spec = [](Life& life) {
+            Spec inner("inner");
+            inner.start(life.track([](Ctx& ctx) {
+              ctx.set_once("begun", "true");
+              ctx.emit("There", ctx.input());
+            }));
+            if (life.site() == 1) {
+              inner.step("there", {"There"}, life.track([](Ctx& ctx) { ctx.emit("Back", "[" + ctx.input() + "]"); }));
+              inner.elsewhere("back", {"Back"});
+            } else {
+              inner.elsewhere("there", {"There"});
+              inner.step("back", {"Back"}, life.track([](Ctx& ctx) { ctx.stop(ctx.input()); }));
+            }
+            Spec spec("outer");
+            spec.start(life.track([](Ctx& ctx) {
+              ctx.emit("Part", "1");
+              ctx.emit("Part", "2");
+            }));
+            spec.child("inner", {"Part"}, inner);
+            return spec.step("end", {"inner::output"}, life.track([](Ctx& ctx) -> blazen_status {
+              if (ctx.collect("", {{"inner::output", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
+              return ctx.stop("[" + ctx.events() + "]");
+            }));
+          }};
+}
+
 const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> all = {collecting(),
+  static const std::vector<Shape> all = {children(),
+                                         children_that_wait(),
+                                         children_at_once(false),
+                                         children_at_once(true),
+                                         children_elsewhere(),
+                                         collecting(),
                                          joins_nested(),
                                          joins_first_n(),
                                          joins_cancel(),
