@@ -237,7 +237,8 @@ class Model {
   static Closing closing_of(const bt::Joins& joins, const Line& line, Moment due) {
     Closing closing{line.over,
                     wanted_by(joins) == 0 ? BLAZEN_JOIN_REASON_COMPLETE : BLAZEN_JOIN_REASON_SHORT};
-    if (due < closing.at) closing = {due, BLAZEN_JOIN_REASON_DEADLINE};
+    // At one moment, the outer scope comes first.
+    if (due <= closing.at) closing = {due, BLAZEN_JOIN_REASON_DEADLINE};
     const size_t wanted = wanted_by(joins);
     if (joins.by_event || wanted == 0 || line.arrivals.size() < wanted) return closing;
     const Moment enough = line.arrivals[wanted - 1].at;

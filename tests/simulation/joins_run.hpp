@@ -16,7 +16,26 @@ struct Outcome {
   std::string problem;         // empty, or what went wrong on the way
 };
 
-// trace: what the host does, and when; null: nobody wants to know.
-Outcome run(const Tree& tree, uint64_t seed, bool cuts, std::string* trace = nullptr);
+// Serves all the trees.
+struct Machine {
+  bt::FakeClock clock;
+  bt::Engine engine{bt::Way::pump, &clock};
+};
+
+struct World;
+
+// Runs one tree, one run after another.
+class Runner {
+ public:
+  Runner(Machine& machine, const Tree& tree);
+  // trace: what the host does, and when; null: nobody wants to know.
+  Outcome run(uint64_t seed, bool cuts, std::string* trace = nullptr);
+
+ private:
+  Machine& machine_;
+  const Tree& tree_;
+  World* world_ = nullptr;  // of the run that there is now
+  bt::Workflow workflows_[2];
+};
 
 }  // namespace sim::joins

@@ -46,11 +46,12 @@ const char* const kJoinFeatures[] = {
 };
 
 // Empty, or what to print.
-std::string simulate_tree(uint64_t seed) {
+std::string simulate_tree(sim::joins::Machine& machine, uint64_t seed) {
   const Tree tree = sim::joins::make_tree(seed);
   const Expected expected = sim::joins::expect(tree);
+  sim::joins::Runner runner(machine, tree);
   for (const bool cuts : {false, true}) {
-    const Outcome outcome = sim::joins::run(tree, seed, cuts);
+    const Outcome outcome = runner.run(seed, cuts);
     std::string problem = outcome.problem;
     if (problem.empty() && outcome.root != expected.root)
       problem = "the root has " + outcome.root + "\n  instead of " + expected.root;
@@ -64,7 +65,7 @@ std::string simulate_tree(uint64_t seed) {
     }
     if (problem.empty()) continue;
     std::string trace;
-    (void)sim::joins::run(tree, seed, cuts, &trace);
+    (void)runner.run(seed, cuts, &trace);
     return "tree " + std::to_string(seed) + (cuts ? ", cut: " : ": ") + problem + "\n" +
            sim::joins::say(tree) + trace +
            "again: BLAZEN_JOIN_SEEDS=1 BLAZEN_FIRST_SEED=" + std::to_string(seed) +
@@ -84,11 +85,12 @@ TEST(SimulatedJoins, GetWhatTheModelSays) {
       number_of("BLAZEN_JOIN_SEEDS", std::max(kEnough, number_of("BLAZEN_SEEDS", kEnough)));
   const uint64_t first = number_of("BLAZEN_FIRST_SEED", 1);
   const uint64_t failures_max = number_of("BLAZEN_FAILURES", 1);
+  sim::joins::Machine machine;
   uint64_t failures = 0;
   for (uint64_t i = 0; i < seeds && failures < failures_max; ++i) {
     const auto* const result = testing::UnitTest::GetInstance()->current_test_info()->result();
     const int before = result->total_part_count();
-    const std::string problem = simulate_tree(first + i);
+    const std::string problem = simulate_tree(machine, first + i);
     if (problem.empty() && result->total_part_count() == before) continue;
     ADD_FAILURE() << (problem.empty() ? "tree " + std::to_string(first + i) : problem);
     ++failures;

@@ -16,6 +16,7 @@ class Grower {
     tree_.retries_only = rng_.percent(30);
     tree_.pieces = static_cast<uint32_t>(rng_.from_to(2, 3));
     tree_.collector_fails = rng_.percent(30);
+    tree_.pieces_percent = rng_.percent(30) ? 45 : 0;
     for (size_t kind : {0, 1}) tree_.how[kind] = make_how(kind);
     if (tree_.travels) {
       for (const char* step :
@@ -95,7 +96,9 @@ class Grower {
     node.after_ms = rng_.percent(40) ? rng_.from_to(1, 3) : rng_.from_to(1, 40);
     if (node.kind == Kind::asks && node.end != End::by_default && rng_.percent(20)) node.after_ms = 0;
     node.delay_ms = rng_.percent(25) ? rng_.from_to(1, 30) : 0;
-    node.correlation = rng_.percent(50) ? std::string(1, static_cast<char>('a' + rng_.below(2))) : "";
+    node.correlation = rng_.percent(node.kind == Kind::piece ? 25 : 50)
+                           ? std::string(1, static_cast<char>('a' + rng_.below(2)))
+                           : "";
     tree_.nodes.push_back(std::move(node));
     if (tree_.nodes[at].opens()) open(at, depth + 1);
     return at;
@@ -103,13 +106,12 @@ class Grower {
 
   Kind make_kind(size_t scope) {
     const int chance = rng_.below(100);
+    // Which of them makes a group whole, time tells.
+    if (chance < tree_.pieces_percent && !tree_.has_order(scope)) return Kind::piece;
     if (chance < 50) return Kind::leaf;
-    if (chance < 65) return Kind::asks;
-    if (chance < 75) return Kind::holds;
-    if (chance < 83) return Kind::question;
-    if (chance < 90) return Kind::direct;
-    return tree_.has_order(scope) ? Kind::leaf
-                                  : Kind::piece;  // which of them makes a group whole, time tells
+    if (chance < 67) return Kind::asks;
+    if (chance < 78) return Kind::holds;
+    return chance < 89 ? Kind::question : Kind::direct;
   }
 
   End make_end(const Node& node) {

@@ -67,6 +67,7 @@ struct Tree {
   bool retries_only = false;  // what is cancelled is not tried again: of another code than those that are
   uint32_t pieces = 2;        // of one group
   bool collector_fails = false;
+  int pieces_percent = 0;
   std::vector<std::string> near;  // steps that only the first process has
 
   bool has_order(size_t kind) const {  // by event, the groups come in an order that only time tells
