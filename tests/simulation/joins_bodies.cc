@@ -28,7 +28,7 @@ std::string type_for(const Node& node) {
     case Kind::question: return BLAZEN_INPUT_REQUEST_EVENT;
     case Kind::piece: return "Piece";
     case Kind::direct: return done_type(node.scope);
-    default: return node.is_far ? "Far" : node.kind == Kind::holds ? "Hold" : "Leaf";
+    default: return node.is_far ? "Far" : node.kind == Kind::holds || node.calls_back ? "Hold" : "Leaf";
   }
 }
 
@@ -114,28 +114,71 @@ blazen_status run_opener(World& world, Ctx& ctx) {
   return ctx.failed;
 }
 
+// The answer has come; empty: the question was withdrawn.
+blazen_status use_answer(World& world, Ctx& ctx, size_t at, const std::string& answer) {
+  const Node& node = world.node(at);
+  if (answer.empty()) {
+    count("questions of a body withdrawn in a scope");
+    give_answer(world, ctx, at, "\"w" + std::to_string(at) + "\"");
+  } else if (answer == "\"by hand\"" && node.end != End::by_default) {
+    give_answers(world, ctx, at);
+  } else if (answer == "\"by default\"" && node.end == End::by_default) {
+    count("answers by default in a scope");
+    if (!node.is_far && world.now_ms != world.waits_since[at] + node.after_ms)
+      world.fail("a default answer is not in time");
+    give_answer(world, ctx, at, "\"d" + std::to_string(at) + "\"");
+  } else {
+    world.fail("another answer: " + answer);
+  }
+  return ctx.failed;
+}
+
+struct Asked {
+  World& world;
+  size_t at;
+};
+
+// The body has returned, and is told now.
+void hear_answer(void* self, blazen_context*, const char*, size_t, blazen_value* answer) {
+  const Asked& asked = *static_cast<Asked*>(self);
+  Invocation held = std::move(asked.world.held[asked.at]);
+  if (held == nullptr) return asked.world.fail("an answer to nobody");
+  count("answers by callback in a scope");
+  Ctx ctx(held);
+  (void)use_answer(asked.world, ctx, asked.at, answer == nullptr ? "" : data_of(answer));
+  MUST(blazen_invocation_complete(held, e));
+}
+
 blazen_status run_asking(World& world, Ctx& ctx, size_t at) {
   const Node& node = world.node(at);
   const bool is_by_default = node.end == End::by_default;
-  const std::string answer =
-      ctx.ask("?", "q" + std::to_string(at), is_by_default ? node.after_ms : 0, "\"by default\"");
-  const int64_t since_ms = world.waits_since.try_emplace(at, world.now_ms).first->second;
-  if (ctx.failed == BLAZEN_ERROR_CANCELLED) {
-    count("questions of a body withdrawn in a scope");
-    ctx.failed = BLAZEN_OK;
-    give_answer(world, ctx, at, "\"w" + std::to_string(at) + "\"");
-    return ctx.failed;
+  const std::string id = "q" + std::to_string(at);
+  const Value default_answer = json("\"by default\"");
+  blazen_question question = BLAZEN_QUESTION_INIT;
+  question.request_id = id.data();
+  question.request_id_length = id.size();
+  if (is_by_default) question.deadline_ms = node.after_ms;
+  if (is_by_default) question.default_answer = default_answer;
+  if (node.calls_back) {
+    world.held[at] = ctx.defer();
+    question.answered = hear_answer;
+    question.user_data = new Asked{world, at};
+    question.drop = [](void* self) { delete static_cast<Asked*>(self); };
   }
-  if (!answer.empty()) {
-    if (answer != (is_by_default ? "\"by default\"" : "\"by hand\"")) world.fail("another answer: " + answer);
-    if (!is_by_default) return give_answers(world, ctx, at), ctx.failed;
-    count("answers by default in a scope");
-    if (!node.is_far && world.now_ms != since_ms + node.after_ms)
-      world.fail("a default answer is not in time");
-    give_answer(world, ctx, at, "\"d" + std::to_string(at) + "\"");
-    return ctx.failed;
+  Value answer;
+  const blazen_status status = blazen_context_ask(ctx.raw, &question, answer.out(), nullptr);
+  if (after_each_call != nullptr) (*after_each_call)();
+  const auto [since, is_first] = world.waits_since.try_emplace(at, world.now_ms);
+  if (status == BLAZEN_OK || status == BLAZEN_ERROR_CANCELLED) {
+    const blazen_status used = use_answer(world, ctx, at, answer == nullptr ? "" : data_of(answer));
+    if (!node.calls_back) return used;
+    const Invocation held = std::move(world.held[at]);
+    MUST(blazen_invocation_complete(held, e));
+    return BLAZEN_PENDING;
   }
-  if (!is_by_default) world.plan({Action::What::end, at, since_ms + node.after_ms, 0});
+  if (status != BLAZEN_PENDING) world.fail("it cannot ask: " + std::string(blazen_status_name(status)));
+  if (!is_by_default) world.plan({Action::What::end, at, since->second + node.after_ms, 0});
+  if (node.calls_back && !is_first) --world.progress;  // it only waits again
   return BLAZEN_PENDING;
 }
 

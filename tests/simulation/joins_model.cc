@@ -25,6 +25,8 @@ struct Arrival {
   std::string correlation;
   std::string text;
   size_t order = 0;  // which of the opener's outputs it comes of
+  bool is_told =
+      false;  // a default answer by callback: it is there before a deadline of that moment, or behind it
 };
 
 // What comes of one node, or of several: to the scope that they are in.
@@ -57,6 +59,7 @@ class Model {
     Line line = line_of(0, 0, kNever);
     Expected expected;
     expected.root = texts_of(line.arrivals, false);
+    expected.is_open = is_open_;
     if (!line.is_vague) expected.late = line.late.size() + line.dropped;
     return expected;
   }
@@ -128,7 +131,7 @@ class Model {
         if (course.failed) return one(line, {line.over, node.correlation, quoted("-", at), 0});
         if (course.how == End::withdrawn) return one(line, {line.over, node.correlation, quoted("w", at), 0});
         if (course.how == End::by_default)
-          return one(line, {line.over, node.correlation, quoted("d", at), 0});
+          return one(line, {line.over, node.correlation, quoted("d", at), 0, node.calls_back});
       }
     }
     if (node.kind == Kind::question && node.end == End::withdrawn) return line;
@@ -234,9 +237,11 @@ class Model {
 
   static size_t wanted_by(const bt::Joins& joins) { return joins.mode == BLAZEN_JOIN_ANY ? 1 : joins.n; }
 
-  static Closing closing_of(const bt::Joins& joins, const Line& line, Moment due) {
+  Closing closing_of(const bt::Joins& joins, const Line& line, Moment due) const {
     Closing closing{line.over,
                     wanted_by(joins) == 0 ? BLAZEN_JOIN_REASON_COMPLETE : BLAZEN_JOIN_REASON_SHORT};
+    for (const Arrival& arrival : line.arrivals)
+      is_open_ = is_open_ || (arrival.is_told && ms_of(arrival.at) == ms_of(due));
     // At one moment, the outer scope comes first.
     if (due <= closing.at) closing = {due, BLAZEN_JOIN_REASON_DEADLINE};
     const size_t wanted = wanted_by(joins);
@@ -360,6 +365,7 @@ class Model {
   }
 
   const Tree& tree_;
+  mutable bool is_open_ = false;  // what the root gets depends on the order within a moment
 };
 
 }  // namespace

@@ -11,6 +11,7 @@ namespace sim::joins {
 
 struct Expected {
   std::string root;            // what comes to the root, as text
+  bool is_open = false;        // or something else: it depends on the order within a moment
   std::optional<size_t> late;  // how many events come late; none: it depends on the order within a moment
 };
 

@@ -172,7 +172,8 @@ class Host {
 
   void interrupt() {
     if (rng_.percent(60)) return cut(process_);
-    MUST(blazen_run_pause(run_, BLAZEN_PAUSE_NOW, e));
+    MUST(blazen_run_pause(
+        run_, world_.held.empty() && rng_.percent(50) ? BLAZEN_PAUSE_DRAIN : BLAZEN_PAUSE_NOW, e));
     count("pauses in a scope");
     say("paused");
     for (int i = rng_.below(3); i >= 0; --i) {
@@ -285,7 +286,7 @@ class Host {
         cancel(invocation, node.end == End::cancelled_once);
         break;
       }
-      if (node.is_held()) complete_in_vain(at);
+      if (node.is_held() || node.calls_back) complete_in_vain(at);
     } else if (node.is_held()) {
       complete(at);
     } else if (node.end == End::withdrawn) {

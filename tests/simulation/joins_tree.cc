@@ -85,6 +85,7 @@ class Grower {
     if (from_outside && node.kind == Kind::question) node.kind = Kind::leaf;  // only steps ask
     node.answers = node.kind == Kind::direct || rng_.percent(70) ? 1 : rng_.below(4);
     node.waits = node.opens() && rng_.percent(10);
+    node.calls_back = node.kind == Kind::asks && rng_.percent(30);
     if (node.has_body()) {
       node.fails_once = rng_.percent(15);
       node.fails = rng_.percent(7);
@@ -165,6 +166,7 @@ std::string say(const Tree& tree) {
     if (node.fails_once) text += std::string(", retried: ") + name_of(node.back_off);
     if (node.is_far) text += std::string(", far: ") + name_of(node.parked);
     if (node.fails) text += ", fails";
+    if (node.calls_back) text += ", by callback";
     if (node.kind == Kind::asks || node.kind == Kind::question || node.is_held())
       text += std::string(", waits: ") + name_of(node.end) + " after " + std::to_string(node.after_ms);
     if (node.delay_ms != 0) text += ", delayed " + std::to_string(node.delay_ms);
