@@ -22,12 +22,15 @@ void begin(World& world, Ctx& ctx, size_t at) {
   world.is_in_steps = world.node(at).opens() || world.node(at).kind == Kind::piece;
 }
 
+// Joins of both kinds take what is shared, each of the innermost scope of its own.
+std::string answer_type(const Node& node) { return node.is_shared ? "Shared" : done_type(node.scope); }
+
 std::string type_for(const Node& node) {
   switch (node.kind) {
     case Kind::opener: return node.scope == 0 ? "Open1" : "Open0";
     case Kind::question: return BLAZEN_INPUT_REQUEST_EVENT;
     case Kind::piece: return "Piece";
-    case Kind::direct: return done_type(node.scope);
+    case Kind::direct: return answer_type(node);
     default: return node.is_far ? "Far" : node.kind == Kind::holds || node.calls_back ? "Hold" : "Leaf";
   }
 }
@@ -65,7 +68,9 @@ void give_answer(World& world, Ctx& ctx, size_t at, const std::string& text) {
 }
 
 void give_answers(World& world, Ctx& ctx, size_t at) {
-  for (int i = 0; i < world.node(at).answers; ++i) give_answer(world, ctx, at, std::to_string(at));
+  const Node& node = world.node(at);
+  for (int i = 0; i < node.answers; ++i)
+    ctx.emit(event(answer_type(node), json(std::to_string(at)), node.correlation));
 }
 
 }  // namespace
@@ -314,7 +319,7 @@ Workflow build(const Tree& tree, World* const& world, bool is_far) {
     const How& how = tree.how[kind];
     add(how.joins.of, {kind == 0 ? "Open0" : "Open1"}, calls(run_opener), how.opener_is_far);
     add(
-        kind == 0 ? "join0" : "join1", {done_type(kind)},
+        kind == 0 ? "join0" : "join1", {done_type(kind), "Shared"},
         [&world, kind](Ctx& ctx) { return run_join(*world, ctx, kind); }, how.join_is_far);
     spec.joins(how.joins);
     spec.retry(retries(3, kBackOff_ms));

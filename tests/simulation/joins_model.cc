@@ -25,6 +25,7 @@ struct Arrival {
   std::string correlation;
   std::string text;
   size_t order = 0;  // which of the opener's outputs it comes of
+  bool is_shared = false;
   bool is_told =
       false;  // a default answer by callback: it is there before a deadline of that moment, or behind it
 };
@@ -32,6 +33,7 @@ struct Arrival {
 // What comes of one node, or of several: to the scope that they are in.
 struct Line {
   std::vector<Arrival> arrivals;
+  std::vector<Arrival> around;  // to the scope around that
   std::vector<Arrival> pieces;
   Moment last_piece = -1;
   std::vector<Moment> late;  // in scopes inside
@@ -57,6 +59,8 @@ class Model {
 
   Expected expect() {
     Line line = line_of(0, 0, kNever);
+    std::erase_if(line.arrivals,
+                  [](const Arrival& arrival) { return arrival.is_shared; });  // not for the root
     Expected expected;
     expected.root = texts_of(line.arrivals, false);
     expected.is_open = is_open_;
@@ -131,12 +135,13 @@ class Model {
         if (course.failed) return one(line, {line.over, node.correlation, quoted("-", at), 0});
         if (course.how == End::withdrawn) return one(line, {line.over, node.correlation, quoted("w", at), 0});
         if (course.how == End::by_default)
-          return one(line, {line.over, node.correlation, quoted("d", at), 0, node.calls_back});
+          return one(line, {line.over, node.correlation, quoted("d", at), 0, false, node.calls_back});
       }
     }
     if (node.kind == Kind::question && node.end == End::withdrawn) return line;
     for (int i = 0; i < node.answers; ++i)
-      line.arrivals.push_back({line.over, node.correlation, std::to_string(at), 0});
+      line.arrivals.push_back({line.over, node.correlation, std::to_string(at), 0, node.is_shared});
+    if (node.is_shared) line.around = line.arrivals;
     return line;
   }
 
@@ -168,6 +173,10 @@ class Model {
     for (Arrival& arrival : line.arrivals) {
       arrival.order = order;
       if (arrival.at <= inside.limit) inside.line.arrivals.push_back(std::move(arrival));
+    }
+    for (Arrival& arrival : line.around) {
+      if (arrival.at == inside.limit) is_open_ = true;  // is it cancelled, or not yet?
+      if (arrival.at <= inside.limit) inside.line.around.push_back(std::move(arrival));
     }
     for (const Arrival& piece : line.pieces) {
       if (!inside.is_within(piece.at)) continue;
@@ -318,7 +327,8 @@ class Model {
       const size_t more = course.failed ? 1 : sends ? opener.children.size() - 1 : 0;
       line.late.insert(line.late.end(), more, done);
     }
-    line.arrivals.clear();
+    line.arrivals = std::move(line.around);
+    line.around.clear();
     line.over = std::max(done, closing.at);
     give(how, closing, groups, line);
     return line;

@@ -89,12 +89,16 @@ class Host {
     const std::function<void()> cut = [&] {
       if (calls-- == 0 && !(counts_late_ && world_.is_in_steps)) bytes = snapshot_bytes(run_);
     };
+    const auto planned = world_.planned;
+    const auto actions = world_.actions;
     after_each_call = &cut;
     MUST(blazen_runtime_poll(engine_.runtime(), 1, &steps, e));
     after_each_call = nullptr;
     if (bytes.empty()) return steps;
     count("cut inside a body");
     say("cut inside a body");
+    world_.planned = planned;
+    world_.actions = actions;
     stream_ = Stream();
     leave(process_);
     go_on(bytes, 0, false, false);
@@ -170,20 +174,25 @@ class Host {
     go_on(bytes, rng_.percent(40) ? rng_.from_to(1, 50) : 0, false, false);
   }
 
+  // Time passes, but not for the run.
+  void stand_still() {
+    for (int i = rng_.below(3); i >= 0; --i) {
+      clock_.now_ms += rng_.from_to(1, 60);
+      uint64_t steps = 0;
+      MUST(blazen_runtime_poll(engine_.runtime(), 0, &steps, e));
+      if (steps != 0) world_.fail("a body runs in a pause");
+      (void)act();
+    }
+    if (blazen_run_state_now(run_) != BLAZEN_RUN_PAUSED) world_.fail("it is not paused");
+  }
+
   void interrupt() {
     if (rng_.percent(60)) return cut(process_);
     MUST(blazen_run_pause(
         run_, world_.held.empty() && rng_.percent(50) ? BLAZEN_PAUSE_DRAIN : BLAZEN_PAUSE_NOW, e));
     count("pauses in a scope");
     say("paused");
-    for (int i = rng_.below(3); i >= 0; --i) {
-      clock_.now_ms += rng_.from_to(1, 60);  // not for the run
-      uint64_t steps = 0;
-      MUST(blazen_runtime_poll(engine_.runtime(), 0, &steps, e));
-      if (steps != 0) world_.fail("a body runs in a pause");
-      (void)act();
-    }
-    if (blazen_run_state_now(run_) != BLAZEN_RUN_PAUSED) return world_.fail("it is not paused");
+    stand_still();
     if (rng_.percent(50)) {
       say("goes on in place");
       MUST(blazen_run_resume_in_place(run_, e));
@@ -195,7 +204,9 @@ class Host {
     const bool stays_paused = rng_.percent(50);
     leave(process_);
     go_on(bytes, rng_.percent(50) ? rng_.from_to(1, 50) : 0, false, stays_paused);
-    if (stays_paused) MUST(blazen_run_resume_in_place(run_, e));
+    if (!stays_paused) return;
+    stand_still();
+    MUST(blazen_run_resume_in_place(run_, e));
   }
 
   // ---- the other process ----

@@ -85,6 +85,7 @@ class Grower {
     if (from_outside && node.kind == Kind::question) node.kind = Kind::leaf;  // only steps ask
     node.answers = node.kind == Kind::direct || rng_.percent(70) ? 1 : rng_.below(4);
     node.waits = node.opens() && rng_.percent(10);
+    node.is_shared = (node.kind == Kind::leaf || node.kind == Kind::direct) && rng_.percent(10);
     node.calls_back = node.kind == Kind::asks && rng_.percent(30);
     if (node.has_body()) {
       node.fails_once = rng_.percent(15);
@@ -97,6 +98,9 @@ class Grower {
     node.after_ms = rng_.percent(40) ? rng_.from_to(1, 3) : rng_.from_to(1, 40);
     if (node.kind == Kind::asks && node.end != End::by_default && rng_.percent(20)) node.after_ms = 0;
     node.delay_ms = rng_.percent(25) ? rng_.from_to(1, 30) : 0;
+    // At the moment of the deadline, where its opener sends it at once.
+    if (node.kind == Kind::direct && tree_.how[kind].passes() && rng_.percent(50))
+      node.delay_ms = tree_.how[kind].joins.deadline_ms;
     node.correlation = rng_.percent(node.kind == Kind::piece ? 25 : 50)
                            ? std::string(1, static_cast<char>('a' + rng_.below(2)))
                            : "";
@@ -166,6 +170,7 @@ std::string say(const Tree& tree) {
     if (node.fails_once) text += std::string(", retried: ") + name_of(node.back_off);
     if (node.is_far) text += std::string(", far: ") + name_of(node.parked);
     if (node.fails) text += ", fails";
+    if (node.is_shared) text += ", shared";
     if (node.calls_back) text += ", by callback";
     if (node.kind == Kind::asks || node.kind == Kind::question || node.is_held())
       text += std::string(", waits: ") + name_of(node.end) + " after " + std::to_string(node.after_ms);

@@ -35,6 +35,7 @@ struct Node {
   bool fails_once = false;
   bool fails = false;        // for good
   bool waits = false;        // an opener is deferred, too
+  bool is_shared = false;    // its answers are for the join of the scope around, too
   bool calls_back = false;   // one that asks is deferred, and its answer comes by callback
   bool is_far = false;       // its step is in the other process
   End back_off = End::done;  // done: it goes on by itself
