@@ -23,7 +23,10 @@ void begin(World& world, Ctx& ctx, size_t at) {
 }
 
 // Joins of both kinds take what is shared, each of the innermost scope of its own.
-std::string answer_type(const Node& node) { return node.is_shared ? "Shared" : done_type(node.scope); }
+std::string answer_type(const Node& node) {
+  if (node.is_other) return node.scope == 0 ? "Other0" : "Other1";
+  return node.is_shared ? "Shared" : done_type(node.scope);
+}
 
 std::string type_for(const Node& node) {
   switch (node.kind) {
@@ -52,7 +55,9 @@ void give_child(World& world, Ctx& ctx, size_t at, bool sends) {
   later.delay_ms = node.delay_ms;
   const auto send = sends ? blazen_context_send_event : blazen_context_emit_event;
   const blazen_status status = send(ctx.raw, event_for(world, at), &later, nullptr);
-  if (status != BLAZEN_OK) world.fail("a child cannot be sent: " + std::string(blazen_status_name(status)));
+  // What it has sent may have closed the scope around, which has cancelled it.
+  if (status != BLAZEN_OK && !ctx.cancelled())
+    world.fail("a child cannot be sent: " + std::string(blazen_status_name(status)));
   if (after_each_call != nullptr) (*after_each_call)();
   if (node.kind == Kind::question)
     world.plan({Action::What::end, at, world.now_ms + node.delay_ms + node.after_ms});
@@ -249,12 +254,13 @@ std::vector<std::string> arrived(Ctx& ctx, bool has_order) {
   return texts;
 }
 
-blazen_status run_join(World& world, Ctx& ctx, size_t kind) {
+blazen_status run_join(World& world, Ctx& ctx, size_t kind, bool is_second) {
   const How& how = world.tree.how[kind];
   const blazen_join_info info = ctx.joined();
   ++world.progress;
   world.is_in_steps = false;
-  if (!how.joins.by_event || info.reason != BLAZEN_JOIN_REASON_CONDITION) world.closed.insert(info.scope_id);
+  if (!how.second && (!how.joins.by_event || info.reason != BLAZEN_JOIN_REASON_CONDITION))
+    world.closed.insert(info.scope_id);
   if (how.fails_once && ctx.attempt() == 1) {
     if (how.back_off != End::done) {
       world.plan({Action::What::cancel, 0, world.now_ms + kCancelBackOff_ms, ctx.id(),
@@ -264,9 +270,11 @@ blazen_status run_join(World& world, Ctx& ctx, size_t kind) {
   }
   static const char* const kReasons[] = {"none", "complete", "condition", "short", "a deadline"};
   count(std::string("joins invoked by: ") + kReasons[info.reason]);
-  std::string text = "[" + std::to_string(info.reason) + "," + std::to_string(info.arrived);
+  if (is_second) count("second joins of a scope");
+  std::string text =
+      (is_second ? "[\"second\"," : "[") + std::to_string(info.reason) + "," + std::to_string(info.arrived);
   if (info.reason != BLAZEN_JOIN_REASON_CONDITION)
-    text += "," + texts_of(arrived(ctx, world.tree.has_order(kind)));
+    text += "," + texts_of(arrived(ctx, !is_second && world.tree.has_order(kind)));
   return ctx.emit(type_around(ctx, kind), text + "]");
 }
 
@@ -274,10 +282,10 @@ void mend(World& world, Ctx& ctx) {
   const Json failed = Json::parse(ctx.input());
   const std::string step = failed.at("step");
   ++world.progress;
-  if (step == "join0" || step == "join1") {
+  if (step.starts_with("join") || step.starts_with("second")) {
     const bool is_late = failed.at("status") == "BLAZEN_ERROR_STEP_TIMEOUT";
     count(is_late ? "joins failed by a deadline" : "cancelled joins");
-    ctx.emit(type_around(ctx, step == "join0" ? 0 : 1), "\"!\"");
+    ctx.emit(type_around(ctx, step.ends_with("0") ? 0 : 1), "\"!\"");
     return;
   }
   const size_t at = world.node_of.at(failed.at("invocation_id"));
@@ -320,8 +328,14 @@ Workflow build(const Tree& tree, World* const& world, bool is_far) {
     add(how.joins.of, {kind == 0 ? "Open0" : "Open1"}, calls(run_opener), how.opener_is_far);
     add(
         kind == 0 ? "join0" : "join1", {done_type(kind), "Shared"},
-        [&world, kind](Ctx& ctx) { return run_join(*world, ctx, kind); }, how.join_is_far);
+        [&world, kind](Ctx& ctx) { return run_join(*world, ctx, kind, false); }, how.join_is_far);
     spec.joins(how.joins);
+    spec.retry(retries(3, kBackOff_ms));
+    if (!how.second) continue;
+    add(
+        kind == 0 ? "second0" : "second1", {kind == 0 ? "Other0" : "Other1"},
+        [&world, kind](Ctx& ctx) { return run_join(*world, ctx, kind, true); }, how.join_is_far);
+    spec.joins(*how.second);
     spec.retry(retries(3, kBackOff_ms));
   }
   add("leaf", {"Leaf"}, calls(run_leaf), false, 3);

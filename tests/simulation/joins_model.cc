@@ -1,6 +1,7 @@
 #include "simulation/joins_model.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 #include <vector>
@@ -26,6 +27,8 @@ struct Arrival {
   std::string text;
   size_t order = 0;  // which of the opener's outputs it comes of
   bool is_shared = false;
+  bool is_other = false;
+  bool is_loose = false;  // from a scope inside that was closed, and so keeps this one open no more
   bool is_told =
       false;  // a default answer by callback: it is there before a deadline of that moment, or behind it
 };
@@ -135,12 +138,14 @@ class Model {
         if (course.failed) return one(line, {line.over, node.correlation, quoted("-", at), 0});
         if (course.how == End::withdrawn) return one(line, {line.over, node.correlation, quoted("w", at), 0});
         if (course.how == End::by_default)
-          return one(line, {line.over, node.correlation, quoted("d", at), 0, false, node.calls_back});
+          return one(line,
+                     {line.over, node.correlation, quoted("d", at), 0, false, false, false, node.calls_back});
       }
     }
     if (node.kind == Kind::question && node.end == End::withdrawn) return line;
     for (int i = 0; i < node.answers; ++i)
-      line.arrivals.push_back({line.over, node.correlation, std::to_string(at), 0, node.is_shared});
+      line.arrivals.push_back(
+          {line.over, node.correlation, std::to_string(at), 0, node.is_shared, node.is_other});
     if (node.is_shared) line.around = line.arrivals;
     return line;
   }
@@ -246,16 +251,39 @@ class Model {
 
   static size_t wanted_by(const bt::Joins& joins) { return joins.mode == BLAZEN_JOIN_ANY ? 1 : joins.n; }
 
-  Closing closing_of(const bt::Joins& joins, const Line& line, Moment due) const {
-    Closing closing{line.over,
-                    wanted_by(joins) == 0 ? BLAZEN_JOIN_REASON_COMPLETE : BLAZEN_JOIN_REASON_SHORT};
-    for (const Arrival& arrival : line.arrivals)
-      is_open_ = is_open_ || (arrival.is_told && ms_of(arrival.at) == ms_of(due));
-    // At one moment, the outer scope comes first.
-    if (due <= closing.at) closing = {due, BLAZEN_JOIN_REASON_DEADLINE};
-    const size_t wanted = wanted_by(joins);
-    if (joins.by_event || wanted == 0 || line.arrivals.size() < wanted) return closing;
-    const Moment enough = line.arrivals[wanted - 1].at;
+  // What one of the joins of a scope has to do with it.
+  struct Part {
+    const bt::Joins& joins;
+    bool is_second;
+    Closing closing{};
+
+    std::vector<Arrival> arrivals_of(const Line& line) const {
+      std::vector<Arrival> arrivals;
+      std::copy_if(line.arrivals.begin(), line.arrivals.end(), std::back_inserter(arrivals),
+                   [&](const Arrival& arrival) { return arrival.is_other == is_second; });
+      return arrivals;
+    }
+    bool is_early() const {
+      return closing.reason == BLAZEN_JOIN_REASON_CONDITION || closing.reason == BLAZEN_JOIN_REASON_DEADLINE;
+    }
+  };
+
+  Closing closing_of(const Part& part, const Line& line, int64_t opened_ms) const {
+    const size_t wanted = wanted_by(part.joins);
+    Closing closing{line.over, wanted == 0 ? BLAZEN_JOIN_REASON_COMPLETE : BLAZEN_JOIN_REASON_SHORT};
+    if (part.joins.deadline_ms != 0) {
+      const int64_t due_ms = opened_ms + part.joins.deadline_ms;
+      for (const Arrival& arrival : line.arrivals)
+        is_open_ = is_open_ || (arrival.is_told && ms_of(arrival.at) == due_ms);
+      // At one moment, the outer scope comes first.
+      if (closed_at(due_ms) <= closing.at) closing = {closed_at(due_ms), BLAZEN_JOIN_REASON_DEADLINE};
+    }
+    for (const Arrival& arrival : line.arrivals) {
+      if (arrival.is_loose && arrival.at == closing.at) is_open_ = true;  // is it there before the end?
+    }
+    const std::vector<Arrival> arrivals = part.arrivals_of(line);
+    if (part.joins.by_event || wanted == 0 || arrivals.size() < wanted) return closing;
+    const Moment enough = arrivals[wanted - 1].at;
     return enough <= closing.at ? Closing{enough, BLAZEN_JOIN_REASON_CONDITION} : closing;
   }
 
@@ -267,9 +295,11 @@ class Model {
   };
 
   // The groups of a scope. What comes late to them is noted.
-  static std::vector<Group> groups_of(const bt::Joins& joins, Line& line, const Closing& closing) {
+  static std::vector<Group> groups_of(const Part& part, Line& line) {
+    const bt::Joins& joins = part.joins;
+    const Closing& closing = part.closing;
     std::map<std::string, std::vector<Arrival>> sorted;
-    for (const Arrival& arrival : line.arrivals)
+    for (const Arrival& arrival : part.arrivals_of(line))
       sorted[joins.by_event ? arrival.correlation : ""].push_back(arrival);
     const size_t wanted = wanted_by(joins);
     std::vector<Group> groups;
@@ -295,55 +325,64 @@ class Model {
   Line scope_of(size_t at, int64_t ms, Moment bound) const {
     const Node& opener = tree_.nodes[at];
     const How& how = tree_.how[1 - opener.scope];
-    const bt::Joins& joins = how.joins;
     const Course course = course_of(opener, ms);
     const bool sends = !opener.children.empty();
-    const Moment due = joins.deadline_ms == 0
-                           ? kNever
-                           : closed_at((sends ? course.began_ms : course.over_ms) + joins.deadline_ms);
+    std::vector<Part> parts{{how.joins, false}};
+    if (how.second) parts.push_back({*how.second, true});
     Line line = gather(at, course, bound, kNever);
-    Closing closing = closing_of(joins, line, due);
-    const bool is_tie = closing.at == bound;
-    if (closing.at > bound) closing = {bound, BLAZEN_JOIN_REASON_NONE};  // it was cancelled before
-    const bool is_early =
-        closing.reason == BLAZEN_JOIN_REASON_CONDITION || closing.reason == BLAZEN_JOIN_REASON_DEADLINE;
-    const bool cancels = is_early && joins.cancel_rest;
-    line = gather(at, course, cancels ? closing.at : bound, is_early ? closing.at : kNever);
+    Moment closed = 0;  // by the last of them
+    bool is_early = true;
+    bool is_tie = false;
+    for (Part& part : parts) {
+      part.closing = closing_of(part, line, sends ? course.began_ms : course.over_ms);
+      is_tie = is_tie || part.closing.at == bound;
+      if (part.closing.at > bound)
+        part.closing = {bound, BLAZEN_JOIN_REASON_NONE};  // it was cancelled before
+      is_early = is_early && part.is_early();
+      closed = std::max(closed, part.closing.at);
+    }
+    const bool is_cancelled = std::any_of(parts.begin(), parts.end(), [](const Part& part) {
+      return part.closing.reason == BLAZEN_JOIN_REASON_NONE;
+    });
+    const bool cancels = is_early && how.joins.cancel_rest;
+    line = gather(at, course, cancels ? closed : bound, is_early ? closed : kNever);
     line.is_vague = line.is_vague || is_tie;
     const size_t late_before = line.late.size();
-    const std::vector<Group> groups = groups_of(joins, line, closing);
+    std::vector<std::vector<Group>> groups;
+    for (const Part& part : parts) groups.push_back(groups_of(part, line));
     if (cancels && line.late.size() != late_before) line.is_vague = true;  // or are they cancelled?
     // What was collected in vain; what comes later begins another group.
-    if (is_early && line.last_piece >= closing.at) line.is_vague = true;
-    if (closing.reason == BLAZEN_JOIN_REASON_NONE) {
+    if (is_early && line.last_piece >= closed) line.is_vague = true;
+    if (is_cancelled) {
       line.dropped += line.pieces.size();
     } else {
-      line.late.insert(line.late.end(), line.pieces.size(), closing.at);
+      line.late.insert(line.late.end(), line.pieces.size(), closed);
     }
     line.pieces.clear();
     const Moment done = done_at(course.over_ms);
-    if (cancels && done == closing.at) line.is_vague = true;
-    if (cancels && done > closing.at) {
+    if (cancels && done == closed) line.is_vague = true;
+    if (cancels && done > closed) {
       const size_t more = course.failed ? 1 : sends ? opener.children.size() - 1 : 0;
       line.late.insert(line.late.end(), more, done);
     }
+    for (Arrival& arrival : line.around) arrival.is_loose = is_early && arrival.at >= closed;
     line.arrivals = std::move(line.around);
     line.around.clear();
-    line.over = std::max(done, closing.at);
-    give(how, closing, groups, line);
+    line.over = std::max(done, closed);
+    for (size_t i = 0; i < parts.size(); ++i) give(how, parts[i], groups[i], line);
     return line;
   }
 
   // What the join makes of its groups.
-  void give(const How& how, const Closing& closing, const std::vector<Group>& groups, Line& line) const {
-    const bt::Joins& joins = how.joins;
+  void give(const How& how, const Part& part, const std::vector<Group>& groups, Line& line) const {
+    const bt::Joins& joins = part.joins;
     const auto add = [&](int64_t ms, std::string text) {
       line.over = std::max(line.over, done_at(ms));
       line.arrivals.push_back({done_at(ms), "", std::move(text), 0});
     };
     const bool fails =
-        closing.reason == BLAZEN_JOIN_REASON_DEADLINE && joins.at_deadline == BLAZEN_JOIN_DEADLINE_FAIL;
-    if (fails) add(ms_of(closing.at), "\"!\"");
+        part.closing.reason == BLAZEN_JOIN_REASON_DEADLINE && joins.at_deadline == BLAZEN_JOIN_DEADLINE_FAIL;
+    if (fails) add(ms_of(part.closing.at), "\"!\"");
     for (const Group& group : groups) {
       if (fails && group.reason != BLAZEN_JOIN_REASON_CONDITION) continue;
       if (group.reason == BLAZEN_JOIN_REASON_NONE) continue;
@@ -357,10 +396,12 @@ class Model {
         ms += how.back_off == End::done ? kBackOff_ms : kCancelBackOff_ms + 2 * kBackOff_ms;
         ms = visited_at(ms, how.join_is_far);
       }
-      std::string text = "[" + std::to_string(group.reason) + "," + std::to_string(group.arrivals.size());
+      std::string text = (part.is_second ? "[\"second\"," : "[") + std::to_string(group.reason) + "," +
+                         std::to_string(group.arrivals.size());
       // Which ones are first, nobody knows.
       if (group.reason != BLAZEN_JOIN_REASON_CONDITION)
-        text += "," + texts_of(group.arrivals, tree_.has_order(&how == &tree_.how[0] ? 0 : 1));
+        text +=
+            "," + texts_of(group.arrivals, !part.is_second && tree_.has_order(&how == &tree_.how[0] ? 0 : 1));
       add(ms, text + "]");
     }
   }

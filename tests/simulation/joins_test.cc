@@ -43,6 +43,7 @@ const char* const kJoinFeatures[] = {
     "refused by a scope that is over",
     "refused from outside",
     "resumed from a pause in a scope",
+    "second joins of a scope",
     "sent from outside into a scope",
     "time has passed between two processes",
 };

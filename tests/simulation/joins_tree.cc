@@ -34,24 +34,35 @@ class Grower {
  private:
   How make_how(size_t kind) {
     How how;
-    bt::Joins& joins = how.joins;
-    joins.of = "open" + std::to_string(kind);
-    joins.mode = rng_.percent(45) ? BLAZEN_JOIN_ALL : rng_.from_to(1, 2);
-    joins.n = joins.mode == BLAZEN_JOIN_FIRST_N ? static_cast<uint32_t>(rng_.from_to(1, 3)) : 0;
-    joins.by_event = rng_.percent(20);
-    if (rng_.percent(10)) joins.deadline_ms = 1'000'000;  // never reached, and always kept
-    if (rng_.percent(40)) {
-      joins.deadline_ms = rng_.from_to(1, 60);
-      if (rng_.percent(35)) joins.at_deadline = BLAZEN_JOIN_DEADLINE_FAIL;
+    how.joins = make_joins(kind);
+    if (rng_.percent(15)) {
+      how.second = make_joins(kind);
+      how.second->by_event = false;
+      for (bt::Joins* joins : {&how.joins, &*how.second}) joins->cancel_rest = false;
     }
-    joins.cancel_rest = how.may_close_early() && !joins.by_event && rng_.percent(50);
-    joins.ordered = rng_.percent(50);
-    joins.skip_empty = rng_.percent(25);
     how.fails_once = rng_.percent(20);
     if (how.fails_once && rng_.percent(40)) how.back_off = either_cancelled();
     how.join_is_far = tree_.travels && rng_.percent(20);
     how.opener_is_far = tree_.travels && rng_.percent(20);
     return how;
+  }
+
+  bt::Joins make_joins(size_t kind) {
+    bt::Joins joins;
+    joins.of = "open" + std::to_string(kind);
+    joins.mode = rng_.percent(45) ? BLAZEN_JOIN_ALL : rng_.from_to(1, 2);
+    joins.n = joins.mode == BLAZEN_JOIN_FIRST_N ? static_cast<uint32_t>(rng_.from_to(1, 3)) : 0;
+    joins.by_event = rng_.percent(20);
+    if (rng_.percent(10)) joins.deadline_ms = kNeverReached_ms;  // and always kept
+    if (rng_.percent(40)) {
+      joins.deadline_ms = rng_.from_to(1, 60);
+      if (rng_.percent(35)) joins.at_deadline = BLAZEN_JOIN_DEADLINE_FAIL;
+    }
+    const bool may_close_early = joins.mode != BLAZEN_JOIN_ALL || joins.deadline_ms != 0;
+    joins.cancel_rest = may_close_early && !joins.by_event && rng_.percent(50);
+    joins.ordered = rng_.percent(50);
+    joins.skip_empty = rng_.percent(25);
+    return joins;
   }
 
   End either_cancelled() { return rng_.percent(50) ? End::cancelled : End::cancelled_once; }
@@ -85,7 +96,10 @@ class Grower {
     if (from_outside && node.kind == Kind::question) node.kind = Kind::leaf;  // only steps ask
     node.answers = node.kind == Kind::direct || rng_.percent(70) ? 1 : rng_.below(4);
     node.waits = node.opens() && rng_.percent(10);
-    node.is_shared = (node.kind == Kind::leaf || node.kind == Kind::direct) && rng_.percent(10);
+    node.is_other =
+        (node.kind == Kind::leaf || node.kind == Kind::direct) && tree_.how[kind].second && rng_.percent(50);
+    node.is_shared =
+        !node.is_other && (node.kind == Kind::leaf || node.kind == Kind::direct) && rng_.percent(10);
     node.calls_back = node.kind == Kind::asks && rng_.percent(30);
     if (node.has_body()) {
       node.fails_once = rng_.percent(15);
@@ -137,17 +151,21 @@ const char* name_of(End end) {
   return kNames[static_cast<int>(end)];
 }
 
-std::string say(const How& how) {
-  const bt::Joins& joins = how.joins;
+std::string say(const bt::Joins& joins) {
   std::string text = "mode " + std::to_string(joins.mode) + " n " + std::to_string(joins.n);
   if (joins.deadline_ms != 0) {
     text += " within " + std::to_string(joins.deadline_ms) +
             (joins.at_deadline == BLAZEN_JOIN_DEADLINE_FAIL ? " or fails" : " or gives");
   }
-  text += std::string(joins.cancel_rest ? ", cancels" : "") + (joins.ordered ? ", ordered" : "") +
-          (joins.by_event ? ", by event" : "") + (joins.skip_empty ? ", skips" : "") +
-          (how.join_is_far ? ", far" : "") + (how.opener_is_far ? ", of a far opener" : "");
-  if (how.fails_once) text += std::string(", retried: ") + name_of(how.back_off);
+  return text + (joins.cancel_rest ? ", cancels" : "") + (joins.ordered ? ", ordered" : "") +
+         (joins.by_event ? ", by event" : "") + (joins.skip_empty ? ", skips" : "");
+}
+
+std::string say(const How& how) {
+  std::string text = say(how.joins);
+  if (how.second) text += "; and " + say(*how.second);
+  text += std::string(how.join_is_far ? "; far" : "") + (how.opener_is_far ? "; of a far opener" : "");
+  if (how.fails_once) text += std::string("; retried: ") + name_of(how.back_off);
   return text + "\n";
 }
 
@@ -170,6 +188,7 @@ std::string say(const Tree& tree) {
     if (node.fails_once) text += std::string(", retried: ") + name_of(node.back_off);
     if (node.is_far) text += std::string(", far: ") + name_of(node.parked);
     if (node.fails) text += ", fails";
+    if (node.is_other) text += ", other";
     if (node.is_shared) text += ", shared";
     if (node.calls_back) text += ", by callback";
     if (node.kind == Kind::asks || node.kind == Kind::question || node.is_held())

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ enum class Kind {
 // How what a body has asked, or its deferral, ends; or how its back-off does.
 enum class End { done, withdrawn, by_default, cancelled, cancelled_once };
 
+inline constexpr int64_t kNeverReached_ms = 1'000'000;
+
 struct Node {
   Kind kind = Kind::leaf;
   size_t scope = 0;              // in: 0 or 1, which kind of opener has opened it
@@ -35,6 +38,7 @@ struct Node {
   bool fails_once = false;
   bool fails = false;        // for good
   bool waits = false;        // an opener is deferred, too
+  bool is_other = false;     // its answers are for the second join of its scope
   bool is_shared = false;    // its answers are for the join of the scope around, too
   bool calls_back = false;   // one that asks is deferred, and its answer comes by callback
   bool is_far = false;       // its step is in the other process
@@ -53,13 +57,14 @@ struct Node {
 // Of the joins of one kind.
 struct How {
   bt::Joins joins;
+  std::optional<bt::Joins> second{};  // of the same openers: it takes other events
   bool fails_once = false;
   End back_off = End::done;
   bool join_is_far = false;
   bool opener_is_far = false;
 
   bool may_close_early() const { return joins.mode != BLAZEN_JOIN_ALL || passes(); }
-  bool passes() const { return joins.deadline_ms != 0 && joins.deadline_ms < 1000; }
+  bool passes() const { return joins.deadline_ms != 0 && joins.deadline_ms < kNeverReached_ms; }
 };
 
 struct Tree {
@@ -72,8 +77,10 @@ struct Tree {
   int pieces_percent = 0;
   std::vector<std::string> near;  // steps that only the first process has
 
-  bool has_order(size_t kind) const {  // by event, the groups come in an order that only time tells
-    return how[kind].joins.ordered && !how[0].joins.by_event && !how[1].joins.by_event;
+  // By event, the groups come in an order that only time tells; so do those of two joins inside.
+  bool has_order(size_t kind) const {
+    return how[kind].joins.ordered && !how[0].joins.by_event && !how[1].joins.by_event &&
+           !how[1 - kind].second;
   }
   bool cancels() const { return how[0].joins.cancel_rest || how[1].joins.cancel_rest; }
 };
