@@ -19,7 +19,7 @@ size_t node_in(const Ctx& ctx) { return std::stoul(input_of(ctx.trigger())); }
 void begin(World& world, Ctx& ctx, size_t at) {
   ++world.progress;
   world.node_of[ctx.id()] = at;
-  world.is_in_steps = world.node(at).opens() || world.node(at).kind == Kind::piece;
+  world.is_sending = world.node(at).opens() || world.node(at).kind == Kind::piece;
 }
 
 // Joins of both kinds take what is shared, each of the innermost scope of its own.
@@ -258,7 +258,7 @@ blazen_status run_join(World& world, Ctx& ctx, size_t kind, bool is_second) {
   const How& how = world.tree.how[kind];
   const blazen_join_info info = ctx.joined();
   ++world.progress;
-  world.is_in_steps = false;
+  world.is_sending = false;
   if (!how.second && (!how.joins.by_event || info.reason != BLAZEN_JOIN_REASON_CONDITION))
     world.closed.insert(info.scope_id);
   if (how.fails_once && ctx.attempt() == 1) {

@@ -29,8 +29,7 @@ struct Arrival {
   bool is_shared = false;
   bool is_other = false;
   bool is_loose = false;  // from a scope inside that was closed, and so keeps this one open no more
-  bool is_told =
-      false;  // a default answer by callback: it is there before a deadline of that moment, or behind it
+  bool is_told = false;   // a default answer by callback: before a deadline of that moment, or behind it
 };
 
 // What comes of one node, or of several: to the scope that they are in.

@@ -62,7 +62,7 @@ std::string compare(const Expected& expected, const Outcome& outcome) {
 }
 
 // Empty, or what to print. One in so many trees is run without cuts, too.
-constexpr uint64_t kUncut = 4;
+constexpr uint64_t kUncut = 6;
 std::string simulate_tree(sim::joins::Machine& machine, uint64_t seed) {
   const Tree tree = sim::joins::make_tree(seed);
   const Expected expected = sim::joins::expect(tree);

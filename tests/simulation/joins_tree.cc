@@ -12,7 +12,7 @@ class Grower {
   explicit Grower(uint64_t seed) : rng_(mix(seed, 11)) {}
 
   Tree grow() {
-    tree_.travels = rng_.percent(25);
+    tree_.travels = rng_.percent(20);
     tree_.retries_only = rng_.percent(30);
     tree_.pieces = static_cast<uint32_t>(rng_.from_to(2, 3));
     tree_.collector_fails = rng_.percent(30);

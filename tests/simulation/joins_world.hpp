@@ -24,17 +24,17 @@ struct Action {
 // What the host knows beside the run: it outlives each of its processes.
 struct World {
   const Tree& tree;
-  int64_t now_ms = 0;                    // without pauses
-  uint64_t progress = 0;                 // bodies begun, and what the outside did
-  std::map<uint64_t, size_t> node_of{};  // by the invocation
-  std::map<size_t, uint64_t> scope_of{};
+  int64_t now_ms = 0;                     // without pauses
+  uint64_t progress = 0;                  // bodies begun, and what the outside did
+  std::map<uint64_t, size_t> node_of{};   // by the invocation
+  std::map<size_t, uint64_t> scope_of{};  // by the node, from here on
   std::map<size_t, int64_t> waits_since{};
-  std::map<size_t, bt::Invocation> held{};  // in this process
-  std::set<size_t> ended{};                 // the outside has ended what it waited for
-  std::set<uint64_t> closed{};              // scopes of which nothing is taken any more
-  std::set<std::pair<size_t, uint64_t>> planned{};
+  std::map<size_t, bt::Invocation> held{};          // in this process
+  std::set<size_t> ended{};                         // the outside has ended what it waited for
+  std::set<uint64_t> closed{};                      // scopes of which nothing is taken any more
+  std::set<std::pair<size_t, uint64_t>> planned{};  // and what was done since
   std::vector<Action> actions{};
-  bool is_in_steps = false;  // the body that runs last sends
+  bool is_sending = false;  // what the body that was begun last does is there before it has returned
   std::string problem{};
 
   const Node& node(size_t at) const { return tree.nodes[at]; }
