@@ -72,8 +72,10 @@ class Grower {
     const size_t kind = 1 - tree_.nodes[at].scope;
     const int count = rng_.below(depth == 0 ? 5 : 4);
     bool has_gate = false;
+    bool has_shared = false;
     for (int i = 0; i < count; ++i) {
       const size_t child = add(kind, depth, false);
+      limit_shared(child, has_shared);
       tree_.nodes[at].children.push_back(child);
       Node& node = tree_.nodes[child];
       // In an ordered scope, what comes from outside stands behind all that its opener gives.
@@ -83,9 +85,18 @@ class Grower {
       has_gate = true;
       for (int more = rng_.from_to(1, 2); more > 0; --more) {
         const size_t sent = add(kind, depth, true);
+        limit_shared(sent, has_shared);
         tree_.nodes[child].outside.push_back(sent);
       }
     }
+  }
+
+  // For an ordered join around, all that comes of one scope is one: what comes of it at one moment has no order.
+  void limit_shared(size_t at, bool& has_shared) {
+    Node& node = tree_.nodes[at];
+    if (!node.is_shared || !tree_.has_order(1 - node.scope)) return;
+    node.is_shared = !has_shared && !tree_.how[node.scope].may_close_early();
+    has_shared = has_shared || node.is_shared;
   }
 
   size_t add(size_t kind, int depth, bool from_outside) {
