@@ -339,6 +339,21 @@ TEST_P(Joining, ADeadlineGivesWhatHasCome) {
   held.clear();
 }
 
+// However many moments have passed at once; at the same one, an event comes before a deadline.
+TEST_P(Joining, WhatIsOverdueComesInTheOrderOfItsMoments) {
+  Engine engine(GetParam(), &clock_);
+  for (const auto& [delay_ms, joined] :
+       {std::pair(9, R"(["7",1,1,0])"), std::pair(10, R"(["7",1,1,0])"), std::pair(11, R"(["",4,0,0])")}) {
+    Spec spec;
+    spec.start([delay = delay_ms](Ctx& ctx) { ctx.emit_in(delay, "Done", "7"); });
+    spec.step("join", {"Done"}, stop_joined).joins({.of = "start", .deadline_ms = 10});
+    RunHandle run = start(engine, spec.build());
+    ASSERT_TRUE(engine.until(run, [&] { return describe_run(run).at("delayed").size() == 1; }));
+    engine.pass(30);
+    EXPECT_EQ(finish(engine, run).text(), std::string("5 json ") + joined) << delay_ms;
+  }
+}
+
 TEST_P(Joining, ADeadlineFailsTheJoin) {
   Engine engine(GetParam(), &clock_);
   for (const bool is_handled : {false, true}) {

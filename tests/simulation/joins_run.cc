@@ -31,7 +31,10 @@ class Host {
         rng_(mix(seed, 12)),
         cuts_(cuts),
         counts_late_(rng_.percent(40)),
-        looks_(rng_.percent(25)) {}
+        looks_(rng_.percent(25)),
+        leaps_(cuts && rng_.percent(5)) {
+    world_.leaps = leaps_;
+  }
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
@@ -43,6 +46,7 @@ class Host {
     Outcome outcome;
     if (world_.problem.empty()) finish(outcome);
     outcome.problem = world_.problem;
+    outcome.leapt = leaps_;
     MUST(blazen_run_abort(run_, e));
     return outcome;
   }
@@ -119,6 +123,7 @@ class Host {
     if (ahead_ms < 0)
       return world_.fail("nothing is due, and its state is " + std::to_string(blazen_run_state_now(run_)));
     if (ahead_ms < 1 || rng_.percent(20)) ahead_ms = 1;
+    if (leaps_ && rng_.percent(30)) ahead_ms += rng_.from_to(1, 80);
     time_came_ = true;
     if (cuts_ && rng_.percent(15)) {
       count("time has passed between two processes");
@@ -276,7 +281,7 @@ class Host {
   }
 
   void expect(blazen_status status, const char* what) {
-    if (status == BLAZEN_OK || (status == BLAZEN_ERROR_NOT_FOUND && tree_.cancels())) return;
+    if (status == BLAZEN_OK || (status == BLAZEN_ERROR_NOT_FOUND && (leaps_ || tree_.cancels()))) return;
     world_.fail(std::string(what) + ": " + blazen_status_name(status));
   }
   void cancel(uint64_t invocation, bool retries) {
@@ -389,6 +394,7 @@ class Host {
   const bool cuts_;
   const bool counts_late_;
   const bool looks_;
+  const bool leaps_;
   RunHandle run_;
   Stream stream_;
   int process_ = 0;

@@ -14,6 +14,7 @@ struct Outcome {
   std::string root;            // what came to the root, as text
   std::optional<size_t> late;  // where it was counted
   std::string problem;         // empty, or what went wrong on the way
+  bool leapt = false;          // several moments have passed at once: that it ends is all that one can say
 };
 
 // Serves all the trees.

@@ -37,6 +37,7 @@ const char* const kJoinFeatures[] = {
     "journeys to the other process",
     "late events",
     "late events counted",
+    "leaps of time",
     "pauses in a scope",
     "questions of a body withdrawn in a scope",
     "questions of an event withdrawn in a scope",
@@ -51,7 +52,8 @@ const char* const kJoinFeatures[] = {
 // Empty, or how the outcome is another one.
 std::string compare(const Expected& expected, const Outcome& outcome) {
   if (expected.is_open) sim::count("trees of which the model does not tell");
-  if (!outcome.problem.empty() || expected.is_open) return outcome.problem;
+  if (outcome.leapt) sim::count("leaps of time");
+  if (!outcome.problem.empty() || expected.is_open || outcome.leapt) return outcome.problem;
   if (outcome.root != expected.root)
     return "the root has " + outcome.root + "\n  instead of " + expected.root;
   if (!outcome.late || !expected.late) return {};

@@ -35,6 +35,7 @@ struct World {
   std::set<std::pair<size_t, uint64_t>> planned{};  // and what was done since
   std::vector<Action> actions{};
   bool is_sending = false;  // what the body that was begun last does is there before it has returned
+  bool leaps = false;       // moments are missed
   std::string problem{};
 
   const Node& node(size_t at) const { return tree.nodes[at]; }
