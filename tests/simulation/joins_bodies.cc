@@ -257,6 +257,9 @@ std::vector<std::string> arrived(Ctx& ctx, bool has_order) {
 blazen_status run_join(World& world, Ctx& ctx, size_t kind, bool is_second) {
   const How& how = world.tree.how[kind];
   const blazen_join_info info = ctx.joined();
+  const size_t count_of_events = arrived(ctx, false).size();
+  if (count_of_events != info.arrived || (info.arrived == 0) != (ctx.type() == BLAZEN_EMPTY_JOIN_EVENT))
+    world.fail("a join is told of " + std::to_string(info.arrived) + " events, with " + ctx.type());
   ++world.progress;
   world.is_sending = false;
   if (!how.second && (!how.joins.by_event || info.reason != BLAZEN_JOIN_REASON_CONDITION))

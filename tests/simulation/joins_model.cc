@@ -198,7 +198,10 @@ class Model {
     const Course course = course_of(node, sent_ms + node.delay_ms);
     if (course.gate_ms < 0) return;
     const Moment gate = done_at(course.gate_ms);
-    if (gate == inside.closed) inside.line.is_vague = true;
+    if (gate == inside.closed) {  // is it refused, or late?
+      inside.line.is_vague = true;
+      for (const size_t sent : node.outside) is_open_ = is_open_ || tree_.nodes[sent].is_shared;
+    }
     if (gate > inside.closed) return;  // it is refused
     for (size_t i = 0; i < node.outside.size(); ++i)
       add(inside, node.outside[i], course.gate_ms, inside.opener.children.size() + 1 + i);
