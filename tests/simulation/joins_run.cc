@@ -272,7 +272,7 @@ class Host {
       ++world_.progress;
       if (action.what == Action::What::end) {
         end(action.at);
-      } else {
+      } else if (action.due_ms == world_.now_ms) {  // else it was begun again since
         cancel(action.invocation, action.retries);
         count("cancelled while they back off in a scope");
       }
