@@ -250,7 +250,7 @@ std::vector<std::string> arrived(Ctx& ctx, bool has_order) {
   MUST(blazen_context_events(ctx.raw, &all, &count, e));
   std::vector<std::string> texts;
   for (size_t i = 0; i < count; ++i) texts.push_back(input_of(all[i]));
-  if (!has_order) std::stable_sort(texts.begin(), texts.end());
+  if (!has_order) std::sort(texts.begin(), texts.end());
   return texts;
 }
 

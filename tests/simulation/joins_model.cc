@@ -32,6 +32,13 @@ struct Arrival {
   bool is_told = false;   // a default answer by callback: before a deadline of that moment, or behind it
 };
 
+// As std::stable_sort, of which compilers warn. The lists are short.
+template <class Less>
+void sort_stably(std::vector<Arrival>& list, Less less) {
+  for (auto next = list.begin(); next != list.end(); ++next)
+    std::rotate(std::upper_bound(list.begin(), next, *next, less), next, next + 1);
+}
+
 // What comes of one node, or of several: to the scope that they are in.
 struct Line {
   std::vector<Arrival> arrivals;
@@ -222,8 +229,7 @@ class Model {
     }
     collect(line);
     std::erase_if(line.arrivals, [limit](const Arrival& arrival) { return arrival.at > limit; });
-    std::stable_sort(line.arrivals.begin(), line.arrivals.end(),
-                     [](const Arrival& a, const Arrival& b) { return a.at < b.at; });
+    sort_stably(line.arrivals, [](const Arrival& a, const Arrival& b) { return a.at < b.at; });
     return std::move(inside.line);
   }
 
@@ -233,8 +239,7 @@ class Model {
     for (Arrival& piece : line.pieces) kinds[piece.correlation].push_back(std::move(piece));
     line.pieces.clear();
     for (auto& [correlation, pieces] : kinds) {
-      std::stable_sort(pieces.begin(), pieces.end(),
-                       [](const Arrival& a, const Arrival& b) { return a.at < b.at; });
+      sort_stably(pieces, [](const Arrival& a, const Arrival& b) { return a.at < b.at; });
       size_t next = 0;
       for (; next + tree_.pieces <= pieces.size(); next += tree_.pieces) {
         const int64_t ms = ms_of(pieces[next + tree_.pieces - 1].at);
@@ -409,7 +414,7 @@ class Model {
   }
 
   static std::string texts_of(std::vector<Arrival> arrivals, bool has_order) {
-    std::stable_sort(arrivals.begin(), arrivals.end(), [has_order](const Arrival& a, const Arrival& b) {
+    sort_stably(arrivals, [has_order](const Arrival& a, const Arrival& b) {
       return has_order ? a.order < b.order : a.text < b.text;
     });
     std::string text;
