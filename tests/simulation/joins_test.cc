@@ -1,9 +1,12 @@
 // Random trees of scopes, whose joins must get what a model says that shares nothing with the engine: it knows of no event,
-// scope or tick, but of what each node of the tree does, and when. Children answer not at all, once or thrice, late, after
-// retries, after a question (answered, withdrawn, or by default), in another process, or fail, or are cancelled, and are
-// handled; bodies collect; deadlines pass; the outside sends into open scopes; openers stand within openers; a run is paused,
-// and cut, and goes on from its snapshot at any moment. BLAZEN_JOIN_SEEDS (2,000, or BLAZEN_SEEDS, where those are more) trees
-// from BLAZEN_FIRST_SEED (1) on.
+// scope or tick, but of what each node of the tree does, and when.
+//
+// Children answer not at all, once or thrice, late, after retries, after a question (answered, withdrawn, or by default), or
+// in another process; they fail, or are cancelled wherever they are, and are handled; bodies collect; deadlines pass; the
+// outside sends into open scopes, and is refused by others; openers stand within openers; a run is paused, and cut, and goes
+// on from its snapshot at any moment.
+//
+// BLAZEN_JOIN_SEEDS (2,000, or BLAZEN_SEEDS where that is more) trees from BLAZEN_FIRST_SEED (1) on.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -63,8 +66,9 @@ std::string compare(const Expected& expected, const Outcome& outcome) {
   return std::to_string(*outcome.late) + " events came late, and not " + std::to_string(*expected.late);
 }
 
-// Empty, or what to print. One in so many trees is run without cuts, too.
-constexpr uint64_t kUncut = 6;
+constexpr uint64_t kUncut = 6;  // one in so many trees is run without cuts, too
+
+// Empty, or what to print.
 std::string simulate_tree(sim::joins::Machine& machine, uint64_t seed) {
   const Tree tree = sim::joins::make_tree(seed);
   const Expected expected = sim::joins::expect(tree);
