@@ -339,6 +339,21 @@ TEST_P(Joining, ADeadlineGivesWhatHasCome) {
   held.clear();
 }
 
+// However many moments have passed at once; at the same one, an event comes before a deadline.
+TEST_P(Joining, WhatIsOverdueComesInTheOrderOfItsMoments) {
+  Engine engine(GetParam(), &clock_);
+  for (const auto& [delay_ms, joined] :
+       {std::pair(9, R"(["7",1,1,0])"), std::pair(10, R"(["7",1,1,0])"), std::pair(11, R"(["",4,0,0])")}) {
+    Spec spec;
+    spec.start([delay = delay_ms](Ctx& ctx) { ctx.emit_in(delay, "Done", "7"); });
+    spec.step("join", {"Done"}, stop_joined).joins({.of = "start", .deadline_ms = 10});
+    RunHandle run = start(engine, spec.build());
+    ASSERT_TRUE(engine.until(run, [&] { return describe_run(run).at("delayed").size() == 1; }));
+    engine.pass(30);
+    EXPECT_EQ(finish(engine, run).text(), std::string("5 json ") + joined) << delay_ms;
+  }
+}
+
 TEST_P(Joining, ADeadlineFailsTheJoin) {
   Engine engine(GetParam(), &clock_);
   for (const bool is_handled : {false, true}) {
@@ -501,6 +516,38 @@ TEST_P(Joining, ADeadlineCountsFromTheSendThatOpensTheScope) {
 }
 
 // In a snapshot there is one of an event, however many have it; whoever belongs to another scope has a copy again.
+// A body that was deferred may open it while the run is paused.
+TEST_P(Joining, ADeadlineDoesNotBeginInAPause) {
+  Engine engine(GetParam(), &clock_);
+  Invocation held;
+  std::atomic<bool> is_held{false};
+  Spec spec;
+  spec.start([](Ctx& ctx) { ctx.emit("Open"); });
+  spec.step("open", {"Open"}, [&](Ctx& ctx) -> blazen_status {
+    held = ctx.defer();
+    is_held = true;
+    return BLAZEN_PENDING;
+  });
+  spec.elsewhere("far", {"Part"});
+  spec.step("join", {"Done"}, stop_joined).joins({.of = "open", .deadline_ms = 100});
+  RunHandle run = start(engine, spec.build());
+  ASSERT_TRUE(engine.until(run, [&] { return is_held.load(); }));
+  MUST(blazen_run_pause(run, BLAZEN_PAUSE_NOW, e));
+  Ctx ctx(held);
+  ctx.emit("Part");
+  MUST(blazen_invocation_complete(held, e));
+  const auto left_ms = [&] { return describe_run(run).at("scopes").at(0).at("joins").at(0).at("due_in_ms"); };
+  ASSERT_TRUE(engine.until(run, [&] { return describe_run(run).at("scopes").size() == 1; }));
+  engine.pass(1000);
+  EXPECT_EQ(left_ms(), 100);
+  MUST(blazen_run_resume_in_place(run, e));
+  engine.pass(99);
+  EXPECT_EQ(left_ms(), 1);
+  engine.pass(1);
+  ASSERT_TRUE(engine.until(run, [&] { return is_ended(blazen_run_state_now(run)); }));
+  EXPECT_EQ(outcome(run).text(), R"(5 json ["",4,0,0])");
+}
+
 TEST_P(Joining, AnEventThatTwoJoinsTookBelongsToEachAfterAResume) {
   Engine engine(GetParam());
   std::vector<Invocation> outer(2);
