@@ -986,8 +986,9 @@ BLAZEN_API const char *blazen_workflow_name(const blazen_workflow *workflow, siz
 BLAZEN_API const char *blazen_workflow_fingerprint(const blazen_workflow *workflow, size_t *length);
 /** Describes the workflow as a JSON object, always of these members in this order: {name, fingerprint, steps: [{name, accepts,
  * emits, elsewhere, max_concurrency, timeout_ms, atomic, abandoned, retry: {max_attempts, initial_delay_ms, multiplier,
- * max_delay_ms, jitter_percent, only, never}, join, opens, reachable}], policies: {unhandled, idle, session,
- * session_on_pause, timeout_ms}, limits: {queued_events, ...}, dead_ends: [{step, kind, event_type?}]}. Steps, types and
+ * max_delay_ms, jitter_percent, only, never}, join, opens, reachable, pool, part, part_of, child}], policies: {unhandled, idle,
+ * session, session_on_pause, timeout_ms}, limits: {queued_events, ...}, dead_ends: [{step, kind, event_type?}], children: [the
+ * workflows that are steps here, or in one another, each once, as this one but without children]}. Steps, types and
  * limits stand in the order in which they were added, or are numbered; what was not set has its default; a value of an enum
  * is its name in lower case, as "keeps_permit". Later versions add members.
  *   emits       null: it declares none, and may emit anything
@@ -995,6 +996,10 @@ BLAZEN_API const char *blazen_workflow_fingerprint(const blazen_workflow *workfl
  *   join        null, or {of, mode, n, deadline_ms, at_deadline, cancel_rest, ordered, correlation, empty}
  *   opens       the joins of the scopes that it opens
  *   reachable   false: by what all steps declare, no run comes to it but by an event from outside
+ *   part        "body"; of a step that is a workflow, or several, which stands here as its parts: "input", "branches", "child",
+ *               "gather", "output"
+ *   part_of     null, or the step that it is a part of
+ *   child       null, or {branch (null: the only one), workflow, index (in children; null: "self", the workflow itself)}
  *   dead_ends   "no_acceptor": no step takes this type where this step emits it (of an InputRequestEvent, its answer);
  *               "no_stop": failures aside, nothing that comes of this step can emit the StopEvent. What is not declared is not
  *               known, and is no dead end; nor is the latter with BLAZEN_IDLE_WAIT

@@ -1,6 +1,8 @@
 #include "run/workflow_description.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "run/json_writer.hpp"
 #include "run/workflow_paths.hpp"
@@ -92,7 +94,52 @@ void put_opened(JsonWriter& json, const Workflow& workflow, StepIndex step) {
   json.close(']');
 }
 
-void put_step(JsonWriter& json, const Workflow& workflow, const WorkflowPaths& paths, StepIndex index) {
+const char* word_for(StepPart part) noexcept {
+  switch (part) {
+    case StepPart::body: return "body";
+    case StepPart::child: return "child";
+    case StepPart::branches: return "branches";
+    case StepPart::gather: return "gather";
+    case StepPart::input: return "input";
+    case StepPart::output: return "output";
+  }
+  return "unknown";
+}
+
+// The workflows that are steps of others, each once, in the order in which they are met.
+using Workflows = std::vector<const Workflow*>;
+
+void collect_children(const Workflow& workflow, Workflows& all) {
+  for (const StepDefinition& step : workflow.steps()) {
+    const Workflow* child = step.child.get();
+    if (child == nullptr || std::find(all.begin(), all.end(), child) != all.end()) continue;
+    all.push_back(child);
+    collect_children(*child, all);
+  }
+}
+
+void put_child(JsonWriter& json, const StepDefinition& step, const Workflows& children) {
+  if (!step.is_child() || step.elsewhere()) return json.null("child");
+  json.key("child");
+  json.open('{');
+  if (step.branch.empty()) {
+    json.null("branch");
+  } else {
+    json.member("branch", step.branch);
+  }
+  if (step.child.get() == nullptr) {
+    json.member("workflow", "self");
+    json.null("index");
+  } else {
+    json.member("workflow", step.child.get()->name());
+    json.count("index", static_cast<uint64_t>(std::find(children.begin(), children.end(), step.child.get()) -
+                                              children.begin()));
+  }
+  json.close('}');
+}
+
+void put_step(JsonWriter& json, const Workflow& workflow, const WorkflowPaths& paths,
+              const Workflows& children, StepIndex index) {
   const StepDefinition& step = workflow.steps()[index];
   json.open('{');
   json.member("name", step.name);
@@ -111,6 +158,18 @@ void put_step(JsonWriter& json, const Workflow& workflow, const WorkflowPaths& p
   put_join(json, step.join);
   put_opened(json, workflow, index);
   json.flag("reachable", paths.is_reachable(index));
+  if (step.pool.empty()) {
+    json.null("pool");
+  } else {
+    json.member("pool", step.pool);
+  }
+  json.member("part", word_for(step.part));
+  if (step.part_of.empty()) {
+    json.null("part_of");
+  } else {
+    json.member("part_of", step.part_of);
+  }
+  put_child(json, step, children);
   json.close('}');
 }
 
@@ -139,6 +198,8 @@ void put_limits(JsonWriter& json, const Limits& limits) {
   json.count("questions", limits.questions);
   json.count("scopes", limits.scopes);
   json.count("scope_depth", limits.scope_depth);
+  json.count("child_depth", limits.child_depth);
+  json.count("children", limits.children);
   json.close('}');
 }
 
@@ -169,19 +230,38 @@ void put_dead_ends(JsonWriter& json, const Workflow& workflow, const WorkflowPat
 
 }  // namespace
 
-std::string describe_workflow(const Workflow& workflow) {
+namespace {
+
+void put_workflow(JsonWriter& json, const Workflow& workflow, const Workflows& children) {
   const WorkflowPaths paths(workflow);
-  JsonWriter json;
-  json.open('{');
   json.member("name", workflow.name());
   json.member("fingerprint", workflow.fingerprint());
   json.key("steps");
   json.open('[');
-  for (StepIndex step = 0; step < workflow.steps().size(); ++step) put_step(json, workflow, paths, step);
+  for (StepIndex step = 0; step < workflow.steps().size(); ++step)
+    put_step(json, workflow, paths, children, step);
   json.close(']');
   put_policies(json, workflow.policy());
   put_limits(json, workflow.policy().limits);
   put_dead_ends(json, workflow, paths);
+}
+
+}  // namespace
+
+std::string describe_workflow(const Workflow& workflow) {
+  Workflows children;
+  collect_children(workflow, children);
+  JsonWriter json;
+  json.open('{');
+  put_workflow(json, workflow, children);
+  json.key("children");
+  json.open('[');
+  for (const Workflow* child : children) {
+    json.open('{');
+    put_workflow(json, *child, children);
+    json.close('}');
+  }
+  json.close(']');
   json.close('}');
   return json.take();
 }

@@ -243,6 +243,13 @@ void put_class(std::string& text, const Graph& graph, const char* name, const ch
   text.append("  class ").append(members).append(" ").append(name).append("\n");
 }
 
+// Of a step that is a workflow, with the name of that.
+std::string label_of(const StepDefinition& step) {
+  if (!step.is_child() || step.elsewhere()) return step.name;
+  const Workflow* child = step.child.get();
+  return step.name + (child == nullptr ? std::string(": itself") : ": " + child->name());
+}
+
 bool is_elsewhere(const Graph& graph, StepIndex step) { return graph.workflow().steps()[step].elsewhere(); }
 bool is_unreachable(const Graph& graph, StepIndex step) { return !graph.paths().is_reachable(step); }
 
@@ -253,7 +260,7 @@ std::string draw_mermaid(const Graph& graph) {
     const bool is_join = steps[step].join.has_value();
     const char* const open = is_join ? "{{" : steps[step].elsewhere() ? "[[" : "[";
     const char* const close = is_join ? "}}" : steps[step].elsewhere() ? "]]" : "]";
-    text.append("  ").append(id_of(node_of(step))).append(open).append(mermaid_text(steps[step].name));
+    text.append("  ").append(id_of(node_of(step))).append(open).append(mermaid_text(label_of(steps[step])));
     text.append(close).append("\n");
   }
   for (const BesideNode& node : kBeside) {
@@ -296,7 +303,7 @@ std::string draw_dot(const Graph& graph) {
   std::string text = "digraph {\n  label=" + dot_text(graph.workflow().name()) + ";\n  node [shape=box];\n";
   const std::vector<StepDefinition>& steps = graph.workflow().steps();
   for (StepIndex step = 0; step < steps.size(); ++step) {
-    text.append("  ").append(id_of(node_of(step))).append(" [label=").append(dot_text(steps[step].name));
+    text.append("  ").append(id_of(node_of(step))).append(" [label=").append(dot_text(label_of(steps[step])));
     if (steps[step].join) text.append(", shape=hexagon");
     if (steps[step].elsewhere()) text.append(", peripheries=2");
     if (is_unreachable(graph, step)) text.append(", style=dashed");
