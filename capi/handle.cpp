@@ -22,6 +22,7 @@ const char* kind_name(Kind kind) noexcept {
     case Kind::invocation: return "a blazen_invocation";
     case Kind::stream: return "a blazen_stream";
     case Kind::snapshot: return "a blazen_snapshot";
+    case Kind::pipeline_builder: return "a blazen_pipeline_builder";
   }
   return "no handle of this library";
 }

@@ -28,6 +28,7 @@ namespace blazen::capi {
 struct Keys;
 struct Batch;
 struct WorkflowBuilder;
+struct PipelineBuilder;
 struct Snapshot;
 
 template <class T>
@@ -43,6 +44,7 @@ BLAZEN_HANDLE(Error, blazen_error, error);
 BLAZEN_HANDLE(Value, blazen_value, value);
 BLAZEN_HANDLE(Event, blazen_event, event);
 BLAZEN_HANDLE(WorkflowBuilder, blazen_workflow_builder, workflow_builder);
+BLAZEN_HANDLE(PipelineBuilder, blazen_pipeline_builder, pipeline_builder);
 BLAZEN_HANDLE(Workflow, blazen_workflow, workflow);
 BLAZEN_HANDLE(Runtime, blazen_runtime, runtime);
 BLAZEN_HANDLE(Task, blazen_task, task);

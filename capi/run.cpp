@@ -457,6 +457,18 @@ blazen_status blazen_run_describe(const blazen_run* run, blazen_value** descript
   });
 }
 
+blazen_status blazen_run_stages(const blazen_run* run, blazen_value** stages, blazen_error** error) {
+  return guarded(error, [&]() -> Ref<Error> {
+    Ref<Run> object;
+    if (Ref<Error> failure = need_run(run, object)) return failure;
+    if (Ref<Error> failure = need_out("stages", stages)) return failure;
+    Result<std::string> text = object->stages();
+    if (!text) return text.error();
+    *stages = handle_of(Value::copy(Tag::json, *text).take());
+    return nullptr;
+  });
+}
+
 blazen_run_state blazen_run_state_now(const blazen_run* run) {
   const Run* object = object_of<Run>(run);
   return object == nullptr || object->is_inherited() ? BLAZEN_RUN_NONE

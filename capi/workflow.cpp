@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/text_index.hpp"
+#include "capi/builders.hpp"
 #include "capi/handle.hpp"
 #include "run/workflow_description.hpp"
 #include "run/workflow_drawing.hpp"
@@ -106,29 +107,6 @@ Ref<Error> read_codes(const char* name, const int64_t* codes, size_t count, std:
   return nullptr;
 }
 
-Ref<Error> read_retry(const blazen_retry_options* given, RetryPolicy& policy) {
-  blazen_retry_options all = BLAZEN_RETRY_OPTIONS_INIT;
-  if (Ref<Error> failure = read_options(given, all)) return failure;
-  if (all.max_attempts > kAttemptsMax)
-    return invalid("options.max_attempts is more than BLAZEN_ATTEMPTS_MAX");
-  if (all.jitter_percent > 100) return invalid("options.jitter_percent is more than 100");
-  if (Ref<Error> failure = check_ms("options.initial_delay_ms", all.initial_delay_ms, kTimeMsMax))
-    return failure;
-  if (Ref<Error> failure = check_ms("options.max_delay_ms", all.max_delay_ms, kTimeMsMax)) return failure;
-  if (!(all.multiplier == 0 || (all.multiplier >= 1 && all.multiplier <= 1e9)))
-    return invalid("options.multiplier is neither 0 nor from 1 to 1,000,000,000");
-  RetryPolicy read;
-  if (Ref<Error> failure = read_codes("options.only", all.only, all.only_count, read.only)) return failure;
-  if (Ref<Error> failure = read_codes("options.never", all.never, all.never_count, read.never))
-    return failure;
-  read.attempts_max = all.max_attempts == 0 ? 1 : all.max_attempts;
-  read.delay_ms = all.initial_delay_ms;
-  if (all.multiplier != 0) read.multiplier = all.multiplier;
-  if (all.max_delay_ms != 0) read.delay_max_ms = all.max_delay_ms;
-  read.jitter = all.jitter_percent / 100.0;
-  policy = std::move(read);
-  return nullptr;
-}
 
 // Event types of a step that is being made.
 Ref<Error> read_types(const char* name, const char* const* types, const size_t* lengths, size_t count,
@@ -250,6 +228,101 @@ blazen_status change_policy(blazen_workflow_builder* builder, blazen_error** err
 }
 
 }  // namespace
+
+Ref<Error> read_retry(const blazen_retry_options* given, RetryPolicy& policy) {
+  blazen_retry_options all = BLAZEN_RETRY_OPTIONS_INIT;
+  if (Ref<Error> failure = read_options(given, all)) return failure;
+  if (all.max_attempts > kAttemptsMax)
+    return invalid("options.max_attempts is more than BLAZEN_ATTEMPTS_MAX");
+  if (all.jitter_percent > 100) return invalid("options.jitter_percent is more than 100");
+  if (Ref<Error> failure = check_ms("options.initial_delay_ms", all.initial_delay_ms, kTimeMsMax))
+    return failure;
+  if (Ref<Error> failure = check_ms("options.max_delay_ms", all.max_delay_ms, kTimeMsMax)) return failure;
+  if (!(all.multiplier == 0 || (all.multiplier >= 1 && all.multiplier <= 1e9)))
+    return invalid("options.multiplier is neither 0 nor from 1 to 1,000,000,000");
+  RetryPolicy read;
+  if (Ref<Error> failure = read_codes("options.only", all.only, all.only_count, read.only)) return failure;
+  if (Ref<Error> failure = read_codes("options.never", all.never, all.never_count, read.never))
+    return failure;
+  read.attempts_max = all.max_attempts == 0 ? 1 : all.max_attempts;
+  read.delay_ms = all.initial_delay_ms;
+  if (all.multiplier != 0) read.multiplier = all.multiplier;
+  if (all.max_delay_ms != 0) read.delay_max_ms = all.max_delay_ms;
+  read.jitter = all.jitter_percent / 100.0;
+  policy = std::move(read);
+  return nullptr;
+}
+
+Ref<Error> read_mapper(const char* name, const blazen_mapper& given, DropGuard& guard,
+                       HostDefinition::Decision& decision) {
+  const auto fault = [name](const char* what) {
+    return Error::make(Status::invalid_argument, std::string("options.").append(name).append(what));
+  };
+  if (given.elsewhere != 0 && given.elsewhere != 1) return fault(".elsewhere is neither 0 nor 1");
+  if (given.elsewhere == 1 && given.body != nullptr) return fault(" has a body, and is elsewhere");
+  decision.is_wanted = given.elsewhere == 1 || given.body != nullptr;
+  if (given.body == nullptr) return nullptr;
+  decision.body = Ref<StepBody>::adopt(
+      new StepBody(reinterpret_cast<void (*)()>(given.body), given.user_data, given.drop));
+  guard.taken();
+  return nullptr;
+}
+
+// For the names of its parts, which are longer.
+Ref<Error> check_part_name(const char* what, std::string_view name) {
+  constexpr size_t kMost = kNameBytesMax / 2 - 16;
+  if (name.size() <= kMost) return nullptr;
+  return Error::make(Status::limit, std::string(what) + " has " + std::to_string(name.size()) +
+                                        " bytes; of a step that is a workflow, and of a branch, " +
+                                        std::to_string(kMost) + " are the most");
+}
+
+Ref<Error> read_branches(const blazen_branch* branches, size_t count, HostDefinition& hosts) {
+  if (branches == nullptr && count != 0) return bad_pointer("branches");
+  if (count > kStepsMax)
+    return Error::make(Status::limit, "branch_count is " + std::to_string(count) + "; BLAZEN_STEPS_MAX is " +
+                                          std::to_string(kStepsMax));
+  for (size_t i = 0; i < count; ++i) {
+    const std::string what = "branches[" + std::to_string(i) + "]";
+    HostDefinition::Branch branch;
+    std::string_view name;
+    if (Ref<Error> failure = need_name((what + ".name").c_str(), branches[i].name, branches[i].name_length, name))
+      return failure;
+    if (Ref<Error> failure = check_part_name((what + ".name").c_str(), name)) return failure;
+    if (branches[i].elsewhere != 0 && branches[i].elsewhere != 1)
+      return Error::make(Status::invalid_argument, what + ".elsewhere is neither 0 nor 1");
+    if (branches[i].elsewhere == 1 && branches[i].child != nullptr)
+      return Error::make(Status::invalid_argument, what + " has a child, and is elsewhere");
+    if (branches[i].child != nullptr) {
+      Workflow* child = nullptr;
+      if (Ref<Error> failure = need((what + ".child").c_str(), branches[i].child, child)) return failure;
+      branch.workflow = ChildWorkflow(child);
+    }
+    branch.name = name;
+    branch.is_elsewhere = branches[i].elsewhere == 1;
+    hosts.branches.push_back(std::move(branch));
+  }
+  return nullptr;
+}
+
+Ref<Error> set_limit(WorkflowPolicy& policy, blazen_limit limit, uint64_t bound) {
+  uint64_t* place = limit_of(policy.limits, limit);
+  if (place == nullptr) return invalid("limit is none of the values of blazen_limit");
+  if (bound == 0 && limit != BLAZEN_LIMIT_STREAM_RETAINED) return invalid("bound is 0: the least is 1");
+  if (limit == BLAZEN_LIMIT_CHILD_DEPTH && bound > kChildDepthMax)
+    return Error::make(Status::limit, "bound is " + std::to_string(bound) + "; BLAZEN_CHILD_DEPTH_MAX is " +
+                                          std::to_string(kChildDepthMax));
+  *place = bound;
+  return nullptr;
+}
+
+Ref<Error> set_session_policy(WorkflowPolicy& policy, blazen_session_policy session) {
+  if (session < BLAZEN_SESSION_PICKLE_OR_ERROR || session > BLAZEN_SESSION_HARD_ERROR)
+    return invalid("policy is none of the values of blazen_session_policy");
+  policy.session = static_cast<SessionPolicy>(session);
+  return nullptr;
+}
+
 }  // namespace blazen::capi
 
 blazen_status blazen_workflow_builder_create(const char* name, size_t name_length,
@@ -338,47 +411,13 @@ blazen_status blazen_workflow_builder_add_elsewhere(blazen_workflow_builder* bui
 namespace blazen::capi {
 namespace {
 
-// The user_data of mappers that are refused is dropped all the same, as far as they can be read.
-class MapperDrops {
- public:
+struct MapperDrops {
   explicit MapperDrops(const blazen_child_options* options) noexcept
-      : input(guard(options, offsetof(blazen_child_options, input))),
-        output(guard(options, offsetof(blazen_child_options, output))) {}
+      : input(guard_mapper(options, offsetof(blazen_child_options, input))),
+        output(guard_mapper(options, offsetof(blazen_child_options, output))) {}
   DropGuard input;
   DropGuard output;
-
- private:
-  static DropGuard guard(const blazen_child_options* options, size_t at) noexcept {
-    if (!has_field(options, at + sizeof(blazen_mapper))) return {nullptr, nullptr};
-    const auto* mapper =
-        reinterpret_cast<const blazen_mapper*>(reinterpret_cast<const char*>(options) + at);
-    return {mapper->drop, mapper->user_data};
-  }
 };
-
-Ref<Error> read_mapper(const char* name, const blazen_mapper& given, DropGuard& guard,
-                       HostDefinition::Decision& decision) {
-  const auto fault = [name](const char* what) {
-    return Error::make(Status::invalid_argument, std::string("options.").append(name).append(what));
-  };
-  if (given.elsewhere != 0 && given.elsewhere != 1) return fault(".elsewhere is neither 0 nor 1");
-  if (given.elsewhere == 1 && given.body != nullptr) return fault(" has a body, and is elsewhere");
-  decision.is_wanted = given.elsewhere == 1 || given.body != nullptr;
-  if (given.body == nullptr) return nullptr;
-  decision.body = Ref<StepBody>::adopt(
-      new StepBody(reinterpret_cast<void (*)()>(given.body), given.user_data, given.drop));
-  guard.taken();
-  return nullptr;
-}
-
-// For the names of its parts, which are longer.
-Ref<Error> check_part_name(const char* what, std::string_view name) {
-  constexpr size_t kMost = kNameBytesMax / 2 - 16;
-  if (name.size() <= kMost) return nullptr;
-  return Error::make(Status::limit, std::string(what) + " has " + std::to_string(name.size()) +
-                                        " bytes; of a step that is a workflow, and of a branch, " +
-                                        std::to_string(kMost) + " are the most");
-}
 
 Ref<Error> add_host(blazen_workflow_builder* builder, const char* name, size_t name_length,
                     const char* accepts, size_t accepts_length, const blazen_child_options* options,
@@ -411,33 +450,6 @@ Ref<Error> add_host(blazen_workflow_builder* builder, const char* name, size_t n
   return add_step(*object, std::move(definition));
 }
 
-Ref<Error> read_branches(const blazen_branch* branches, size_t count, HostDefinition& hosts) {
-  if (branches == nullptr && count != 0) return bad_pointer("branches");
-  if (count > kStepsMax)
-    return Error::make(Status::limit, "branch_count is " + std::to_string(count) + "; BLAZEN_STEPS_MAX is " +
-                                          std::to_string(kStepsMax));
-  for (size_t i = 0; i < count; ++i) {
-    const std::string what = "branches[" + std::to_string(i) + "]";
-    HostDefinition::Branch branch;
-    std::string_view name;
-    if (Ref<Error> failure = need_name((what + ".name").c_str(), branches[i].name, branches[i].name_length, name))
-      return failure;
-    if (Ref<Error> failure = check_part_name((what + ".name").c_str(), name)) return failure;
-    if (branches[i].elsewhere != 0 && branches[i].elsewhere != 1)
-      return Error::make(Status::invalid_argument, what + ".elsewhere is neither 0 nor 1");
-    if (branches[i].elsewhere == 1 && branches[i].child != nullptr)
-      return Error::make(Status::invalid_argument, what + " has a child, and is elsewhere");
-    if (branches[i].child != nullptr) {
-      Workflow* child = nullptr;
-      if (Ref<Error> failure = need((what + ".child").c_str(), branches[i].child, child)) return failure;
-      branch.workflow = ChildWorkflow(child);
-    }
-    branch.name = name;
-    branch.is_elsewhere = branches[i].elsewhere == 1;
-    hosts.branches.push_back(std::move(branch));
-  }
-  return nullptr;
-}
 
 }  // namespace
 }  // namespace blazen::capi
@@ -655,24 +667,14 @@ blazen_status blazen_workflow_builder_set_idle(blazen_workflow_builder* builder,
 blazen_status blazen_workflow_builder_set_session_policy(blazen_workflow_builder* builder,
                                                          blazen_session_policy policy, blazen_error** error) {
   return change_policy(builder, error, [&](WorkflowPolicy& whole) -> Ref<Error> {
-    if (policy < BLAZEN_SESSION_PICKLE_OR_ERROR || policy > BLAZEN_SESSION_HARD_ERROR)
-      return invalid("policy is none of the values of blazen_session_policy");
-    whole.session = static_cast<SessionPolicy>(policy);
-    return nullptr;
+    return set_session_policy(whole, policy);
   });
 }
 
 blazen_status blazen_workflow_builder_set_limit(blazen_workflow_builder* builder, blazen_limit limit,
                                                 uint64_t bound, blazen_error** error) {
   return change_policy(builder, error, [&](WorkflowPolicy& policy) -> Ref<Error> {
-    uint64_t* place = limit_of(policy.limits, limit);
-    if (place == nullptr) return invalid("limit is none of the values of blazen_limit");
-    if (bound == 0 && limit != BLAZEN_LIMIT_STREAM_RETAINED) return invalid("bound is 0: the least is 1");
-    if (limit == BLAZEN_LIMIT_CHILD_DEPTH && bound > kChildDepthMax)
-      return Error::make(Status::limit, "bound is " + std::to_string(bound) + "; BLAZEN_CHILD_DEPTH_MAX is " +
-                                            std::to_string(kChildDepthMax));
-    *place = bound;
-    return nullptr;
+    return set_limit(policy, limit, bound);
   });
 }
 

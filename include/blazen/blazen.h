@@ -258,6 +258,7 @@ typedef struct blazen_error blazen_error;
 typedef struct blazen_value blazen_value;
 typedef struct blazen_event blazen_event;
 typedef struct blazen_workflow_builder blazen_workflow_builder;
+typedef struct blazen_pipeline_builder blazen_pipeline_builder;
 typedef struct blazen_workflow blazen_workflow;
 typedef struct blazen_runtime blazen_runtime;
 typedef struct blazen_task blazen_task;
@@ -970,6 +971,99 @@ BLAZEN_API blazen_status blazen_workflow_builder_set_limit(blazen_workflow_build
 BLAZEN_API blazen_status blazen_workflow_builder_build(blazen_workflow_builder *builder, blazen_workflow **workflow,
                                                        blazen_error **error);
 
+/** What a stage of a pipeline is given beside what it runs.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+typedef struct blazen_stage_options {
+    size_t struct_size;
+    blazen_mapper condition; /**< is invoked with an event whose value is the last result, and answers with JSON true, or false:
+                                the stage is skipped, and the last result stays; none: it is never skipped */
+    blazen_mapper input;     /**< the same event, and answers with what the stage is given; none: the last result */
+    blazen_mapper output;    /**< is invoked with the result, and answers with what it is to be (of several at once and no loop:
+                                as blazen_child_options.output); none: it is the result */
+    blazen_mapper until;     /**< of a loop: is invoked with the result of a round, and answers with JSON "again", "done" or
+                                "fail"; none: it goes on to its bound */
+    int64_t timeout_ms;      /**< by the clocks of its runs, all rounds of a loop together; 0: as
+                                blazen_pipeline_builder_set_stage_timeout says */
+    const blazen_retry_options *retry; /**< in?: of each run, of a branch, of a round, and of the decisions; NULL: no retry */
+    int32_t first_success; /**< of several at once: as in blazen_child_options */
+    int32_t done_at_bound; /**< of a loop whose bound is reached while `until` says "again": 1: it is done; 0: it fails with
+                              BLAZEN_ERROR_LIMIT */
+} blazen_stage_options;
+/** Its beginning: `blazen_stage_options x = BLAZEN_STAGE_OPTIONS_INIT;`.
+ * [own: none | thread: any | block: no | calls: none | since: 0.2] */
+#define BLAZEN_STAGE_OPTIONS_INIT \
+    { sizeof(blazen_stage_options), { NULL, NULL, NULL, 0 }, { NULL, NULL, NULL, 0 }, { NULL, NULL, NULL, 0 }, \
+      { NULL, NULL, NULL, 0 }, 0, NULL, 0, 0 }
+/** Sets struct_size (give sizeof *options) and zeroes the rest.
+ * [own: options out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API void blazen_stage_options_init(blazen_stage_options *options, size_t struct_size);
+/** Begins a pipeline: a workflow that runs one stage behind the other, each of them a workflow, and gives each the result of
+ * the one before. The input of the run is the first one's, the last result is the run's. What is built is a workflow like any
+ * other: it is run, streamed, paused, snapshotted and resumed in the middle of any round of any stage, and may be a stage, or a
+ * step, of something larger.
+ *
+ * Its state is shared by the decisions of all stages. Result by result, it stands there under "blazen/pipeline/<stage>", of
+ * several at once also under "blazen/pipeline/<stage>/<branch>" (names with ~0 and ~1 for ~ and /), the input under
+ * "blazen/input"; a LIVE one in the session, under the same key. Keys that begin with "blazen/" only the engine writes.
+ * Progress items {"kind": "pipeline", "current", "total", "percent", "label": the stage, "run_id"} are on streams with
+ * blazen_stream_options.lifecycle: as a stage begins, and when it is behind.
+ * [own: name in, builder out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_pipeline_builder_create(const char *name, size_t name_length,
+                                                        blazen_pipeline_builder **builder, blazen_error **error);
+/** Adds one reference, and gives the same handle. NULL gives NULL. Use a builder in one thread at a time.
+ * [own: builder in, return out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_pipeline_builder *blazen_pipeline_builder_retain(const blazen_pipeline_builder *builder);
+/** Takes one reference back. Workflows that were built of it stay.
+ * [own: builder keep | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API void blazen_pipeline_builder_release(blazen_pipeline_builder *builder);
+/** Adds a stage that runs this workflow.
+ * [own: builder in, name in, workflow in, options in? | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_pipeline_builder_add_stage(blazen_pipeline_builder *builder, const char *name,
+                                                           size_t name_length, blazen_workflow *workflow,
+                                                           const blazen_stage_options *options, blazen_error **error);
+/** Adds a stage that runs several workflows at once, as blazen_workflow_builder_add_workflows does.
+ * [own: builder in, name in, branches in?, options in? | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_pipeline_builder_add_parallel(blazen_pipeline_builder *builder, const char *name,
+                                                              size_t name_length, const blazen_branch *branches,
+                                                              size_t branch_count,
+                                                              const blazen_stage_options *options,
+                                                              blazen_error **error);
+/** Adds a stage that runs a workflow in rounds, at most max_rounds of them, 1 or more: each is given the result of the one
+ * before it. condition and output are asked once for all rounds, input before the first. Only the last result is kept.
+ * [own: builder in, name in, workflow in, options in? | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_pipeline_builder_add_loop(blazen_pipeline_builder *builder, const char *name,
+                                                          size_t name_length, blazen_workflow *workflow,
+                                                          uint32_t max_rounds, const blazen_stage_options *options,
+                                                          blazen_error **error);
+/** The same, with several workflows at once in each round.
+ * [own: builder in, name in, branches in?, options in? | thread: any | block: no | calls: drop | since: 0.2] */
+BLAZEN_API blazen_status blazen_pipeline_builder_add_parallel_loop(blazen_pipeline_builder *builder, const char *name,
+                                                                   size_t name_length, const blazen_branch *branches,
+                                                                   size_t branch_count, uint32_t max_rounds,
+                                                                   const blazen_stage_options *options,
+                                                                   blazen_error **error);
+/** Sets how many milliseconds a run of the pipeline may take; 0 (the default): for ever.
+ * [own: builder in | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_pipeline_builder_set_timeout(blazen_pipeline_builder *builder, int64_t timeout_ms,
+                                                             blazen_error **error);
+/** Sets how many milliseconds each stage may take that says nothing else; 0 (the default): for ever.
+ * [own: builder in | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_pipeline_builder_set_stage_timeout(blazen_pipeline_builder *builder,
+                                                                   int64_t timeout_ms, blazen_error **error);
+/** Sets what a snapshot does with LIVE values, of its stages too: as blazen_workflow_builder_set_session_policy.
+ * [own: builder in | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_pipeline_builder_set_session_policy(blazen_pipeline_builder *builder,
+                                                                    blazen_session_policy policy,
+                                                                    blazen_error **error);
+/** Sets a bound of its runs: as blazen_workflow_builder_set_limit.
+ * [own: builder in | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_pipeline_builder_set_limit(blazen_pipeline_builder *builder, blazen_limit limit,
+                                                           uint64_t bound, blazen_error **error);
+/** Builds the pipeline. BLAZEN_ERROR_INVALID_WORKFLOW where it has no stage, or two of one name.
+ * [own: builder in, workflow out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_pipeline_builder_build(blazen_pipeline_builder *builder, blazen_workflow **workflow,
+                                                       blazen_error **error);
+
 /** Adds one reference, and gives the same handle. NULL gives NULL. A workflow is immutable: any number of runs, on any
  * runtimes, share it.
  * [own: workflow in, return out | thread: any | block: no | calls: none | since: 0.1] */
@@ -988,7 +1082,8 @@ BLAZEN_API const char *blazen_workflow_fingerprint(const blazen_workflow *workfl
  * emits, elsewhere, max_concurrency, timeout_ms, atomic, abandoned, retry: {max_attempts, initial_delay_ms, multiplier,
  * max_delay_ms, jitter_percent, only, never}, join, opens, reachable, pool, part, part_of, child}], policies: {unhandled, idle,
  * session, session_on_pause, timeout_ms}, limits: {queued_events, ...}, dead_ends: [{step, kind, event_type?}], children: [the
- * workflows that are steps here, or in one another, each once, as this one but without children]}. Steps, types and
+ * workflows that are steps here, or in one another, each once, as this one but without children]}, each with stages: [{name,
+ * branches, first_success, max_rounds}] of a pipeline. Steps, types and
  * limits stand in the order in which they were added, or are numbered; what was not set has its default; a value of an enum
  * is its name in lower case, as "keeps_permit". Later versions add members.
  *   emits       null: it declares none, and may emit anything
@@ -1487,6 +1582,12 @@ BLAZEN_API blazen_status blazen_run_compare_and_set(blazen_run *run, const char 
 /** Applies a batch to the state: all of it, or, with BLAZEN_ERROR_CONFLICT or BLAZEN_ERROR_LIMIT, nothing.
  * [own: run in, batch in | thread: any | block: no | calls: drop | since: 0.2] */
 BLAZEN_API blazen_status blazen_run_apply(blazen_run *run, const blazen_batch *batch, blazen_error **error);
+/** Says where the stages of a pipeline stand, as a JSON object: {stages: [{name, status ("pending", "running", "skipped",
+ * "completed", "failed", "cancelled"), round (of a loop: how many are behind), branch (the first success), started_ms (the
+ * date), took_ms, tag (of its result, "none" where there is none), branches: [{name, status}]}], current (how many are behind),
+ * total, percent}. Of a run that is no pipeline, BLAZEN_ERROR_WRONG_STATE.
+ * [own: run in, stages out | thread: any | block: no | calls: none | since: 0.2] */
+BLAZEN_API blazen_status blazen_run_stages(const blazen_run *run, blazen_value **stages, blazen_error **error);
 /** Gives a run inside this one (BLAZEN_ERROR_NOT_FOUND: it has ended, or never was), for blazen_run_send_event,
  * blazen_run_describe, blazen_run_get_value, blazen_run_keys, blazen_run_compare_and_set, blazen_run_apply,
  * blazen_run_cancel_invocation, blazen_run_state_now, blazen_run_result and blazen_run_id. What concerns the whole tree (pause,

@@ -27,6 +27,7 @@ enum class Kind : uint32_t {
   invocation,
   stream,
   snapshot,
+  pipeline_builder,
 };
 
 struct Object {

@@ -95,6 +95,7 @@ class Call final : public Object {
   struct ColdState {
     int64_t retry_after_ms = -1;
     uint32_t questions = 0;   // that were given no id
+    Ref<Error> verdict;       // of a decision that the step has failed
     bool collects = false;    // it was told to wait for the rest of a group: it is done when it returns
     bool is_special = false;  // one of the outputs is an InputRequestEvent, or delayed
     size_t sends = 0;         // of an atomic step: so many of the outputs come first
@@ -190,6 +191,7 @@ class Call final : public Object {
   // While its body is at work, and what it does counts no more: it is counted, keeps a thread of the
   // executor, and the log knows.
   bool is_kept_ = false;
+  bool engine_writes_ = false;  // in the place of the host's body, or before it
   bool keeps_hand_ = false;
   bool is_told_ = false;
   bool keeps_permit_ = false;  // abandoned, and its step counts it still

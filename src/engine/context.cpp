@@ -9,6 +9,8 @@
 #include "engine/lifecycle.hpp"
 #include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
+#include "engine/rounds.hpp"
+#include "run/pipeline_parts.hpp"
 #include "run/request_reader.hpp"
 #include "value/name.hpp"
 
@@ -50,11 +52,56 @@ Ref<Error> Context::answer(Ref<Value> value) {
   if (call_.step_->answers.empty())
     return Error::make(Status::wrong_place, "only a decision of the host's answers: a step emits events");
   if (Ref<Error> error = check_open()) return error;
-  const std::string& type = call_.step_->answers.front();
   for (const Output& output : call_.outputs_) {
-    if (output.event->type() == type) return Error::make(Status::conflict, "it has answered already");
+    for (const std::string& type : call_.step_->answers) {
+      if (output.event->type() == type) return Error::make(Status::conflict, "it has answered already");
+    }
   }
-  return emit(type, std::move(value));
+  if (call_.cold_ && call_.cold_->verdict) return Error::make(Status::conflict, "it has answered already");
+  if (call_.step_->part == StepPart::condition) return answer_condition(*value);
+  if (call_.step_->part == StepPart::until) return answer_until(*value);
+  return emit(call_.step_->answers.front(), std::move(value));
+}
+
+Ref<Error> Context::emit_as(std::string_view type, Ref<Value> value, std::string_view correlation) {
+  if (correlation.empty()) return emit(type, std::move(value));
+  return emit_event(*Event::make(type, std::move(value), {}, correlation), {});
+}
+
+// What it was invoked with goes on, to the stage or past it.
+Ref<Error> Context::answer_condition(const Value& value) {
+  const bool is_true = value.tag() == Tag::json && value.data() == "true";
+  if (!is_true && (value.tag() != Tag::json || value.data() != "false"))
+    return Error::make(Status::wrong_tag, "value: a condition answers with JSON true or false");
+  return emit(call_.step_->answers[is_true ? 0 : 1], call_.event_->value());
+}
+
+Ref<Error> Context::answer_until(const Value& value) {
+  const std::string_view word = value.tag() == Tag::json ? value.data() : std::string_view();
+  if (word == "\"done\"") return end_round(false);
+  const Stage& stage = run().workflow().stages()[call_.step_->stage];
+  const uint32_t round = Round::of(call_.event_->correlation()).number;
+  Ref<Error> verdict;
+  if (word == "\"fail\"") {
+    verdict = Error::make(Status::step_failed, "stage " + in_quotes(stage.name) + " was said to have failed after round " +
+                                                   std::to_string(round));
+  } else if (word != "\"again\"") {
+    return Error::make(Status::wrong_tag, "value: a loop is answered with JSON \"again\", \"done\" or \"fail\"");
+  } else if (round < stage.rounds_max || stage.done_at_bound) {
+    return end_round(round < stage.rounds_max);
+  } else {
+    verdict = Error::make(Status::limit, "stage " + in_quotes(stage.name) + " has had its " +
+                                             std::to_string(stage.rounds_max) + " rounds, and was to go on");
+  }
+  run().cold_state(call_).verdict = std::move(verdict);
+  return nullptr;
+}
+
+Ref<Error> Context::end_round(bool again) {
+  Round round = Round::of(call_.event_->correlation());
+  if (!again) return emit(call_.step_->answers.back(), call_.event_->value());
+  ++round.number;
+  return emit_as(call_.step_->answers.front(), call_.event_->value(), round.text());
 }
 
 Result<Context::Request> Context::make_request(Asks how, std::string_view correlation, const Value& value) {

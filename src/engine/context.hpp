@@ -33,8 +33,14 @@ class Context {
         call_.emitted_last_, kNoStep);
     return true;
   }
+  // With a correlation; of a part that the engine runs.
+  Ref<Error> emit_as(std::string_view type, Ref<Value> value, std::string_view correlation);
   // Of a decision: the one value that it has to give.
   Ref<Error> answer(Ref<Value> value);
+  // Of a loop: another round with its result, or that is what it comes to.
+  Ref<Error> end_round(bool again);
+  // A progress item that is there already.
+  Ref<Error> report(const Ref<Event>& item) { return run().progress(item); }
   Ref<Error> emit_event(const Event& event, const Sending& sending);
   Ref<Error> send_event(const Event& event, const Sending& sending);
   Ref<Error> publish(const Event& event);
@@ -71,6 +77,8 @@ class Context {
     std::string instead_of{};  // see QuestionName
   };
   Run& run() const noexcept { return call_.run(); }
+  Ref<Error> answer_condition(const Value& value);
+  Ref<Error> answer_until(const Value& value);
   Ref<Error> need_group(const Group*& group);
   void show_group(const Group& group);
   Ref<Error> outputs_full(std::string_view type) const;

@@ -73,13 +73,27 @@ Ref<Event> make_lifecycle(const LifecycleRecord& lifecycle, const Workflow& work
   return Event::make(kLifecycle, members.value());
 }
 
-Ref<Event> make_progress(std::string_view label, uint64_t current, uint64_t total, std::string_view run_id,
-                         std::string_view source) {
+namespace {
+
+Ref<Event> make_progress_of(std::string_view kind, std::string_view label, uint64_t current, uint64_t total,
+                            std::string_view run_id, std::string_view source) {
   Members members;
-  members.text("kind", "step").number("current", current);
+  members.text("kind", kind).number("current", current);
   if (total != 0) members.number("total", total).raw("percent", percent_of(current, total));
   members.text("label", label).text("run_id", run_id);
   return Event::make(kProgress, members.value(), source);
+}
+
+}  // namespace
+
+Ref<Event> make_progress(std::string_view label, uint64_t current, uint64_t total, std::string_view run_id,
+                         std::string_view source) {
+  return make_progress_of("step", label, current, total, run_id, source);
+}
+
+Ref<Event> make_pipeline_progress(std::string_view stage, uint64_t behind, uint64_t total, std::string_view run_id,
+                                  std::string_view source) {
+  return make_progress_of("pipeline", stage, behind, total, run_id, source);
 }
 
 }  // namespace blazen

@@ -1,11 +1,16 @@
 #include "engine/part_bodies.hpp"
 
+#include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 
 #include "base/quotes.hpp"
+#include "engine/lifecycle.hpp"
 #include "engine/nested_json.hpp"
+#include "engine/rounds.hpp"
+#include "run/pipeline_parts.hpp"
 
 namespace blazen {
 namespace {
@@ -62,7 +67,7 @@ Ref<Error> all_failed(Results results, const StepDefinition& gather) {
   return error;
 }
 
-const char* name_of(Tag tag) noexcept {
+const char* word_for(Tag tag) noexcept {
   switch (tag) {
     case Tag::bytes: return "BYTES";
     case Tag::native: return "NATIVE";
@@ -72,13 +77,14 @@ const char* name_of(Tag tag) noexcept {
 }
 
 // An object by the names of the branches.
-Ref<Error> emit_all(Context& context, Results results, const StepDefinition& gather) {
+Ref<Error> emit_all(Context& context, Results results, const StepDefinition& gather,
+                    const std::string& correlation) {
   std::string json = "{";
   for (const Event* each : results) {
     if (each->value()->tag() != Tag::json)
       return Error::make(Status::wrong_tag,
                          "the result of branch " + in_quotes(each->source()) + " is " +
-                             name_of(each->value()->tag()) +
+                             word_for(each->value()->tag()) +
                              ", and an object by branch has JSON alone: make something of it with an output "
                              "mapper");
     if (json.size() > 1) json += ",";
@@ -88,19 +94,151 @@ Ref<Error> emit_all(Context& context, Results results, const StepDefinition& gat
   }
   json += "}";
   if (Ref<Error> refused = check_nested("the results of the branches", json)) return refused;
-  return context.emit(gather.emits.front(), Value::copy(Tag::json, json));
+  return context.emit_as(gather.emits.front(), Value::copy(Tag::json, json), correlation);
 }
 
 }  // namespace
 
 Ref<Error> open_branches(Context& context, const Call& call) {
   for (const std::string& type : call.step().emits) {
-    if (Ref<Error> error = context.emit(type, call.event().value())) return error;
+    if (Ref<Error> error = context.emit_as(type, call.event().value(), call.event().correlation())) return error;
   }
   return nullptr;
 }
 
-Ref<Error> gather_branches(Context& context, const Call& call) {
+namespace {
+
+const Stage& stage_of(const Call& call) { return call.run().workflow().stages()[call.step().stage]; }
+
+// A write of the pipeline's own: into the session where the value is LIVE.
+Ref<Error> keep(Call& call, const std::string& key, Ref<Value> value) {
+  const bool is_live = value->tag() == Tag::live;
+  Write write{Write::Kind::set, key, std::move(value)};
+  return is_live ? call.run().write_session(call, std::move(write), nullptr)
+                 : call.run().write(call, {&write, 1}, nullptr, nullptr);
+}
+
+// Where a stage stands, as blazen_run_stages reads it.
+struct StageRecord {
+  std::string status;
+  int64_t started_ms = 0;
+  int64_t took_ms = -1;
+  uint32_t round = 0;
+  std::string branch{};  // the first that succeeded
+
+  std::string json() const {
+    std::string text = "{\"status\":\"" + status + "\",\"started_ms\":" + std::to_string(started_ms);
+    if (took_ms >= 0) text += ",\"took_ms\":" + std::to_string(took_ms);
+    if (round != 0) text += ",\"round\":" + std::to_string(round);
+    if (!branch.empty()) text += ",\"branch\":" + quoted_json(branch);
+    return text + "}";
+  }
+};
+
+// The number behind this member of a record; 0: there is none.
+int64_t number_in(std::string_view record, std::string_view member) noexcept {
+  const size_t at = record.find(member);
+  int64_t number = 0;
+  if (at != std::string_view::npos)
+    std::from_chars(record.data() + at + member.size(), record.data() + record.size(), number);
+  return number;
+}
+
+std::string text_in(std::string_view record, std::string_view member) {
+  const size_t at = record.find(member);
+  if (at == std::string_view::npos) return {};
+  const size_t first = at + member.size();
+  const nlohmann::json text = nlohmann::json::parse(record.substr(first, record.find('"', first + 1) + 1 - first),
+                                                    nullptr, false);
+  return text.is_string() ? text.get<std::string>() : std::string();
+}
+
+std::string record_of(Call& call) {
+  const Ref<Value> known = call.run().find(call, record_key(stage_of(call).name), false).value;
+  return known ? std::string(known->data()) : std::string();
+}
+
+Ref<Error> put_record(Call& call, const StageRecord& record) {
+  return keep(call, record_key(stage_of(call).name), Value::copy(Tag::json, record.json()));
+}
+
+// Of the whole pipeline: so many of its stages are behind it.
+Ref<Error> report(Context& context, Call& call, uint64_t behind) {
+  Run& run = call.run();
+  if (!run.watched()) return nullptr;
+  return context.report(make_pipeline_progress(stage_of(call).name, behind, run.workflow().stages().size(), run.id(),
+                                               call.step().name));
+}
+
+// In a loop that runs several at once, the event has what each of them has used, and the most counts.
+std::string correlation_of_all(Results results) {
+  Round last;
+  for (const Event* each : results) {
+    const Round round = Round::of(each->correlation());
+    last.number = round.number;
+    last.used_ms = std::max(last.used_ms, round.used_ms);
+  }
+  return last.text();
+}
+
+// Of a stage that runs several at once. winner: the first success; null: all have to succeed.
+Ref<Error> keep_branches(Call& call, Results results, const Event* winner) {
+  const Stage& stage = stage_of(call);
+  for (const Event* each : results) {
+    if (winner != nullptr && each != winner) continue;
+    if (Ref<Error> error = keep(call, result_key(stage.name, each->source()), each->value())) return error;
+  }
+  if (winner == nullptr) return nullptr;
+  const std::string before = record_of(call);
+  StageRecord record{"running", number_in(before, "\"started_ms\":")};
+  record.round = static_cast<uint32_t>(number_in(before, "\"round\":"));
+  record.branch = winner->source();
+  return put_record(call, record);
+}
+
+}  // namespace
+
+Ref<Error> begin_stage(Context& context, Call& call) {
+  const StepDefinition& step = call.step();
+  const Ref<Value>& input = call.event().value();
+  if (step.stage == 0) {
+    if (Ref<Error> error = keep(call, std::string(kInputKey), input)) return error;
+  }
+  if (Ref<Error> error = put_record(call, {"running", call.run().date_now_ms()})) return error;
+  if (Ref<Error> error = report(context, call, step.stage)) return error;
+  return context.emit(step.emits.front(), input);
+}
+
+Ref<Error> end_stage(Context& context, Call& call) {
+  const StepDefinition& step = call.step();
+  const Stage& stage = stage_of(call);
+  const bool is_skipped = call.event().type() != step.accepts.front();
+  const std::string before = record_of(call);
+  StageRecord record{is_skipped ? "skipped" : "completed", number_in(before, "\"started_ms\":")};
+  record.round = static_cast<uint32_t>(number_in(before, "\"round\":"));
+  record.took_ms = std::max<int64_t>(0, call.run().date_now_ms() - record.started_ms);
+  record.branch = text_in(before, "\"branch\":");
+  if (!is_skipped) {
+    if (Ref<Error> error = keep(call, result_key(stage.name), call.event().value())) return error;
+  }
+  if (Ref<Error> error = put_record(call, record)) return error;
+  if (Ref<Error> error = report(context, call, step.stage + 1)) return error;
+  return context.emit(step.emits.front(), call.event().value());
+}
+
+Ref<Error> end_round(Context& context, Call& call) {
+  const Stage& stage = stage_of(call);
+  const Round round = Round::of(call.event().correlation());
+  const std::string before = record_of(call);
+  StageRecord record{"running", number_in(before, "\"started_ms\":")};
+  record.round = round.number;
+  record.branch = text_in(before, "\"branch\":");
+  if (Ref<Error> error = put_record(call, record)) return error;
+  if (call.step().body) return nullptr;
+  return context.end_round(round.number < stage.rounds_max);
+}
+
+Ref<Error> gather_branches(Context& context, Call& call) {
   const StepDefinition& gather = call.step();
   const Event* const* first = nullptr;
   size_t count = 0;
@@ -116,9 +254,14 @@ Ref<Error> gather_branches(Context& context, const Call& call) {
     }
   }
   if (gather.takes_first && success == nullptr && count != 0) return all_failed(results, gather);
+  if (gather.stage != UINT32_MAX) {
+    if (Ref<Error> error = keep_branches(call, results, gather.takes_first ? success : nullptr)) return error;
+  }
   if (gather.body) return nullptr;
-  if (gather.takes_first && success != nullptr) return context.emit(gather.emits.front(), success->value());
-  return emit_all(context, results, gather);
+  const std::string correlation = gather.is_round ? correlation_of_all(results) : std::string();
+  if (gather.takes_first && success != nullptr)
+    return context.emit_as(gather.emits.front(), success->value(), correlation);
+  return emit_all(context, results, gather, correlation);
 }
 
 }  // namespace blazen

@@ -194,6 +194,9 @@ class Run final : public Object, public RunEntry {
 
   // A run inside this one, by the text of its id.
   Result<Ref<Run>> find_child(std::string_view run_id);
+  int64_t date_now_ms() const noexcept { return date_ms(); }
+  // Of a pipeline: as a JSON object; an error: it is none. Throws std::bad_alloc.
+  Result<std::string> stages() const;
   // Of the tree that it is in; itself, where it is no child. Nothing changes that.
   Run& top() noexcept {
     const Kinship* kin = kinship();

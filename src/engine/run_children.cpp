@@ -9,6 +9,7 @@
 #include "base/uuid.hpp"
 #include "engine/kinship.hpp"
 #include "engine/refusals.hpp"
+#include "engine/rounds.hpp"
 #include "engine/run.hpp"
 #include "engine/transaction.hpp"
 #include "run/child_id.hpp"
@@ -138,6 +139,8 @@ Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
                                           ") is reached: so many runs of workflows are inside this one");
   Ref<Run> child = make_inside(step, invocation.attempt, workflow().child_of(invocation.step));
   child->locked_state_.unshared().watched = top.state().watched;
+  if (step.is_round)
+    child->locked_state_.unshared().kin->used_ms = Round::of(invocation.event->correlation()).used_ms;
   child->listeners_.watched.store(top.state().watched, std::memory_order_relaxed);
   name_inside(*child, id_of_child(state().id, invocation.id, invocation.attempt), invocation.id);
   return child;
@@ -389,8 +392,14 @@ void Run::end_child(Locked locked, Notifications& notifications) noexcept {
   Output output;
   if (!failure) {
     try {
+      std::string correlation(host.event->correlation());
+      if (step.is_round) {  // its clock ran until now: it has completed
+        Round round = Round::of(correlation);
+        round.used_ms += state().clock.elapsed_ms + std::max<int64_t>(0, now_ms() - state().clock.set_ms);
+        correlation = round.text();
+      }
       output.event = Event::make(step.emits.front(), state().result ? state().result : Value::null(),
-                                 step.branch.empty() ? step.name : step.branch, host.event->correlation());
+                                 step.branch.empty() ? step.name : step.branch, correlation);
       output.type = parent.workflow().find_type(step.emits.front());
     } catch (const std::bad_alloc&) {
       failure = Error::out_of_memory();
@@ -609,6 +618,7 @@ Ref<Error> Run::settle_inside(std::vector<Ref<Run>> inside, bool is_another) {
     if (inner.permitted.has_pools()) {
       if (Ref<Error> error = child->take_seats()) return error;
     }
+    if (inner.kin->step->is_round) inner.kin->used_ms = Round::of(place.host->event->correlation()).used_ms;
     child->kinship()->told = place.status;
     child->life_.ended.store(has_ended(inner));
     Run& joined = *child;

@@ -275,13 +275,21 @@ void Run::keep_call(Call* call) noexcept {
 [[gnu::noinline]] Status Run::call_part(Call& call, Ref<Error>& error) noexcept {
   const StepPart part = call.step_->part;
   call.is_special_ = true;
-  if (part == StepPart::branches || part == StepPart::gather) {
+  if (!call.step_->is_decision()) {
+    call.engine_writes_ = true;
     try {
       Context context(call);
-      error = part == StepPart::branches ? open_branches(context, call) : gather_branches(context, call);
+      switch (part) {
+        case StepPart::branches: error = open_branches(context, call); break;
+        case StepPart::gather: error = gather_branches(context, call); break;
+        case StepPart::stage_begin: error = begin_stage(context, call); break;
+        case StepPart::stage_end: error = end_stage(context, call); break;
+        default: error = end_round(context, call); break;
+      }
     } catch (const std::bad_alloc&) {
       error = Error::out_of_memory();
     }
+    call.engine_writes_ = false;
     if (error) return error->status;
     if (!call.step_->body) return Status::ok;
   }
@@ -413,9 +421,14 @@ void Run::finish(Locked locked, Call& call, Ref<Error> failure, bool dispatches_
   }
   if (call.timed_) stop_timer(locked, call);
   Output handled;
-  if (!failure && call.step_->part == StepPart::input && call.outputs_.empty() && !has_ended(state()))
-    failure = Error::make(Status::wrong_state,
-                          "it has to answer with a value: blazen_context_answer says what the child is given");
+  if (call.cold_ && call.cold_->verdict) {
+    if (!failure) failure = std::move(call.cold_->verdict);
+    done.retries = false;
+  }
+  const StepPart part = call.step_->part;
+  const bool has_to_answer = part == StepPart::input || part == StepPart::condition || part == StepPart::until;
+  if (!failure && has_to_answer && call.outputs_.empty() && !has_ended(state()))
+    failure = Error::make(Status::wrong_state, "it has to answer with a value: blazen_context_answer");
   if (has_ended(state())) {
     if (call.is_kept_) come_back(locked, call, notifications);
     done.kind = Tick::Kind::discard;

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "engine/refusals.hpp"
+#include "base/quotes.hpp"
 #include "engine/run.hpp"
+#include "run/pipeline_parts.hpp"
 
 namespace blazen {
 
@@ -26,7 +28,25 @@ WriteBuffer* Run::write_buffer_of(Call& call) const {
   return call.step_->atomic ? &const_cast<Run*>(this)->cold_state(call).write_buffer : nullptr;
 }
 
+namespace {
+
+// Null, or which key of these is a pipeline's own.
+Ref<Error> refuse_reserved(const Workflow& workflow, std::span<const Write> writes) {
+  if (!workflow.is_pipeline()) return nullptr;
+  for (const Write& write : writes) {
+    if (write.key.starts_with(kPipelinePrefix))
+      return Error::make(Status::invalid_argument,
+                         "key: " + in_quotes(write.key) + " is the pipeline's own, as all that begin with 'blazen/'");
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 Ref<Error> Run::write(Call& call, std::span<Write> writes, uint64_t* version, bool* removed) {
+  if (!call.engine_writes_) {
+    if (Ref<Error> error = refuse_reserved(workflow(), writes)) return error;
+  }
   if (WriteBuffer* write_buffer = write_buffer_of(call))
     return write_buffered(*write_buffer, writes, version, removed);
   Commands& commands = call.commands_;
@@ -83,6 +103,7 @@ Run::Found Run::find(std::string_view key) const {
 }
 
 Ref<Error> Run::write(std::span<Write> writes, uint64_t* version) {
+  if (Ref<Error> error = refuse_reserved(workflow(), writes)) return error;
   Commands commands;
   const LetGoOfValues after(commands);
   Tick tick{Tick::Kind::write};
@@ -98,6 +119,9 @@ Ref<Error> Run::write(std::span<Write> writes, uint64_t* version) {
 }
 
 Ref<Error> Run::clear_state(Call& call) {
+  if (workflow().is_pipeline())
+    return Error::make(Status::wrong_place,
+                       "the results of a pipeline stand in its state: remove the keys of your own one by one");
   if (WriteBuffer* write_buffer = write_buffer_of(call)) {
     write_buffer->clear();
     return nullptr;
@@ -113,6 +137,9 @@ Ref<Error> Run::clear_state(Call& call) {
 }
 
 Ref<Error> Run::write_session(Call& call, Write write, bool* removed) {
+  if (!call.engine_writes_) {
+    if (Ref<Error> error = refuse_reserved(workflow(), {&write, 1})) return error;
+  }
   Commands commands;
   Tick tick{Tick::Kind::session};
   tick.writes = {&write, 1};

@@ -53,6 +53,7 @@ struct Kin {
   const StepDefinition* step = nullptr; // that it is
   Ref<EventPath> path;
   uint32_t attempt = 1;                 // of its invocation
+  int64_t used_ms = 0;                  // of the time of its step, in rounds before
   uint32_t depth = 0;                   // how many are around it
   bool may_wait = false;                // for the outside, where its workflow lets it
   bool is_cut_off = false;              // its invocation is gone, and it is about to end

@@ -299,7 +299,7 @@ inline bool clock_should_run(RunStatus status) noexcept {
 // The same, when that of the step is that a child is.
 inline int64_t step_deadline_of(const RunState& state) noexcept {
   if (!is_child(state) || state.kin->step->timeout_ms == 0) return INT64_MAX;
-  return state.kin->step->timeout_ms;
+  return std::max<int64_t>(0, state.kin->step->timeout_ms - state.kin->used_ms);
 }
 
 // By the clock of the run, when its time is up; INT64_MAX: never.

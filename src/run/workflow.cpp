@@ -8,6 +8,7 @@
 #include "base/quotes.hpp"
 #include "base/text_hash.hpp"
 #include "run/parts.hpp"
+#include "run/pipeline_parts.hpp"
 #include "value/event.hpp"
 
 namespace blazen {
@@ -238,7 +239,22 @@ Result<Ref<Workflow>> Workflow::build(std::string_view name, const Steps& given,
       return Error::make(Status::invalid_workflow,
                          "workflow " + in_quotes(name) + " can never work: " + fault);
   }
-  Steps steps = write_out_parts(given);
+  return build_of(name, write_out_parts(given), policy);
+}
+
+Workflow::Workflow() noexcept : Object(Kind::workflow) {}
+Workflow::~Workflow() = default;
+
+Result<Ref<Workflow>> Workflow::build_pipeline(std::string_view name, const std::vector<StageDefinition>& stages,
+                                               const WorkflowPolicy& policy) {
+  if (std::string fault = find_bad_stages(stages); !fault.empty())
+    return Error::make(Status::invalid_workflow, "pipeline " + in_quotes(name) + " can never work: " + fault);
+  Result<Ref<Workflow>> built = build_of(name, write_out_stages(stages), policy);
+  if (built) (*built)->stages_ = stages_of(stages);
+  return built;
+}
+
+Result<Ref<Workflow>> Workflow::build_of(std::string_view name, Steps steps, const WorkflowPolicy& policy) {
   uint32_t nesting = 1;
   for (const StepDefinition& step : steps) {
     if (step.child.get() != nullptr) nesting = std::max(nesting, step.child.get()->nesting() + 1);

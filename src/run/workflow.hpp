@@ -137,6 +137,11 @@ enum class StepPart : uint8_t {
   gather,    // joins them
   input,     // decides what the child is given
   output,    // decides what is made of its result
+  // Of a stage of a pipeline (pipeline_parts.hpp).
+  stage_begin,
+  condition,  // decides whether it is skipped
+  until,      // decides whether its loop goes on; without a body of the host's, it goes on to its bound
+  stage_end,
 };
 
 struct StepDefinition {
@@ -161,11 +166,18 @@ struct StepDefinition {
   std::vector<std::string> answers;  // of a decision: the type of the event that its answer is
   bool takes_first = false;          // StepPart::gather
   bool is_elsewhere = false;         // of a part: it has nothing here
+  bool is_round = false;             // of a part: what it does is done again in each round of a loop
+  uint32_t stage = UINT32_MAX;       // of a pipeline: the number of the stage that it is a part of
 
   // Of whatever kind.
   bool needs_permit() const noexcept { return concurrency_max != 0 || !pool.empty(); }
-  bool elsewhere() const noexcept { return part == StepPart::body ? !body : is_elsewhere || (is_decision() && !body); }
-  bool is_decision() const noexcept { return part == StepPart::input || part == StepPart::output; }
+  bool elsewhere() const noexcept {
+    return part == StepPart::body ? !body : is_elsewhere || (is_decision() && !body);
+  }
+  // That the host has to make.
+  bool is_decision() const noexcept {
+    return part == StepPart::input || part == StepPart::output || part == StepPart::condition;
+  }
   bool is_child() const noexcept { return part == StepPart::child; }
   bool accepts_type(std::string_view type) const noexcept;
 };
@@ -198,8 +210,18 @@ struct PoolUse {
   uint32_t steps = 0;  // how many use it
 };
 
+struct Stage;
+struct StageDefinition;
+
 class Workflow final : public Object {
  public:
+  // The same of a pipeline.
+  static Result<Ref<Workflow>> build_pipeline(std::string_view name, const std::vector<StageDefinition>& stages,
+                                              const WorkflowPolicy& policy);
+  // Of a pipeline; empty: it is none.
+  const std::vector<Stage>& stages() const noexcept { return stages_; }
+  bool is_pipeline() const noexcept { return !stages_.empty(); }
+
   // Checks that the workflow can work at all; the error says why it cannot. Throws std::bad_alloc.
   static Result<Ref<Workflow>> build(std::string_view name, const std::vector<StepDefinition>& steps,
                                      const WorkflowPolicy& policy);
@@ -276,7 +298,10 @@ class Workflow final : public Object {
  private:
   using Names = std::unordered_map<std::string, uint32_t, TextHash, std::equal_to<>>;
 
-  Workflow() noexcept : Object(Kind::workflow) {}
+  Workflow() noexcept;
+  ~Workflow();
+  static Result<Ref<Workflow>> build_of(std::string_view name, std::vector<StepDefinition> steps,
+                                        const WorkflowPolicy& policy);
   TypeId intern(std::string_view type);
   void index();
   void index_joins();
@@ -293,6 +318,7 @@ class Workflow final : public Object {
   bool has_parts_ = false;
   uint32_t nesting_ = 1;
   std::vector<StepDefinition> steps_;
+  std::vector<Stage> stages_;
   std::unique_ptr<Pace[]> paces_;               // of each step
   mutable std::atomic<int32_t> slow_count_{0};  // steps that have a body here and are not known to be quick
   Names step_index_;

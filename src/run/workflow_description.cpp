@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "run/json_writer.hpp"
+#include "run/pipeline_parts.hpp"
 #include "run/workflow_paths.hpp"
 
 namespace blazen {
@@ -102,6 +103,10 @@ const char* word_for(StepPart part) noexcept {
     case StepPart::gather: return "gather";
     case StepPart::input: return "input";
     case StepPart::output: return "output";
+    case StepPart::stage_begin: return "begin";
+    case StepPart::condition: return "condition";
+    case StepPart::until: return "until";
+    case StepPart::stage_end: return "end";
   }
   return "unknown";
 }
@@ -232,6 +237,21 @@ void put_dead_ends(JsonWriter& json, const Workflow& workflow, const WorkflowPat
 
 namespace {
 
+// Of a pipeline.
+void put_stages(JsonWriter& json, const Workflow& workflow) {
+  json.key("stages");
+  json.open('[');
+  for (const Stage& stage : workflow.stages()) {
+    json.open('{');
+    json.member("name", stage.name);
+    put_texts(json, "branches", stage.branches);
+    json.flag("first_success", stage.takes_first);
+    json.count("max_rounds", stage.rounds_max);
+    json.close('}');
+  }
+  json.close(']');
+}
+
 void put_workflow(JsonWriter& json, const Workflow& workflow, const Workflows& children) {
   const WorkflowPaths paths(workflow);
   json.member("name", workflow.name());
@@ -244,6 +264,7 @@ void put_workflow(JsonWriter& json, const Workflow& workflow, const Workflows& c
   put_policies(json, workflow.policy());
   put_limits(json, workflow.policy().limits);
   put_dead_ends(json, workflow, paths);
+  put_stages(json, workflow);
 }
 
 }  // namespace

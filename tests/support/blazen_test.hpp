@@ -718,6 +718,106 @@ struct Spec {
   }
 };
 
+// A pipeline, stage by stage; what a stage is given beside what it runs is that of the one added last.
+struct PipelineSpec {
+  struct StageSpec {
+    std::string name;
+    std::vector<std::pair<std::string, std::shared_ptr<Workflow>>> branches;
+    bool parallel = false;
+    uint32_t max_rounds = 0;
+    std::shared_ptr<Body> condition{};
+    std::shared_ptr<Body> input{};
+    std::shared_ptr<Body> output{};
+    std::shared_ptr<Body> until{};
+    int64_t timeout_ms = 0;
+    std::optional<blazen_retry_options> retry{};
+    bool first_success = false;
+    bool done_at_bound = false;
+  };
+  std::string name = "pipeline";
+  std::vector<StageSpec> stages;
+  int64_t timeout_ms = -1;
+  int64_t stage_timeout_ms = -1;
+  blazen_session_policy session = BLAZEN_SESSION_PICKLE_OR_ERROR;
+
+  PipelineSpec& stage(const std::string& stage_name, const Workflow& workflow, uint32_t max_rounds = 0) {
+    stages.push_back({stage_name, {{"", std::make_shared<Workflow>(blazen_workflow_retain(workflow))}}});
+    stages.back().max_rounds = max_rounds;
+    return *this;
+  }
+  PipelineSpec& stage(const std::string& stage_name, const Spec& spec, uint32_t max_rounds = 0) {
+    return stage(stage_name, spec.build(), max_rounds);
+  }
+  PipelineSpec& parallel(const std::string& stage_name, const std::vector<std::pair<std::string, Spec>>& branches,
+                         bool first_success = false, uint32_t max_rounds = 0) {
+    stages.push_back({stage_name, {}, true, max_rounds});
+    stages.back().first_success = first_success;
+    for (const auto& [branch, spec] : branches)
+      stages.back().branches.emplace_back(branch, std::make_shared<Workflow>(spec.build()));
+    return *this;
+  }
+  PipelineSpec& condition(Body body) { return set(stages.back().condition, std::move(body)); }
+  PipelineSpec& input(Body body) { return set(stages.back().input, std::move(body)); }
+  PipelineSpec& output(Body body) { return set(stages.back().output, std::move(body)); }
+  PipelineSpec& until(Body body) { return set(stages.back().until, std::move(body)); }
+
+  blazen_status try_build(Workflow& workflow, Error& error) const {
+    Owned<blazen_pipeline_builder, blazen_pipeline_builder_release> builder;
+    MUST(blazen_pipeline_builder_create(name.data(), name.size(), builder.out(), e));
+    if (timeout_ms >= 0) MUST(blazen_pipeline_builder_set_timeout(builder, timeout_ms, e));
+    if (stage_timeout_ms >= 0) MUST(blazen_pipeline_builder_set_stage_timeout(builder, stage_timeout_ms, e));
+    MUST(blazen_pipeline_builder_set_session_policy(builder, session, e));
+    for (const StageSpec& each : stages) {
+      if (const blazen_status status = add(builder, each, error); status != BLAZEN_OK) return status;
+    }
+    return blazen_pipeline_builder_build(builder, workflow.out(), error.out());
+  }
+  Workflow build() const {
+    Workflow workflow;
+    Error error;
+    EXPECT_EQ(try_build(workflow, error), BLAZEN_OK) << error.message();
+    return workflow;
+  }
+
+ private:
+  PipelineSpec& set(std::shared_ptr<Body>& place, Body body) {
+    place = std::make_shared<Body>(std::move(body));
+    return *this;
+  }
+  static blazen_mapper mapper(const std::shared_ptr<Body>& body) {
+    if (!body) return {nullptr, nullptr, nullptr, 0};
+    Body::alive.fetch_add(1);
+    return {Body::call, new Body(*body), Body::drop, 0};
+  }
+  static blazen_status add(blazen_pipeline_builder* builder, const StageSpec& each, Error& error) {
+    blazen_stage_options options = BLAZEN_STAGE_OPTIONS_INIT;
+    options.condition = mapper(each.condition);
+    options.input = mapper(each.input);
+    options.output = mapper(each.output);
+    options.until = mapper(each.until);
+    options.timeout_ms = each.timeout_ms;
+    if (each.retry) options.retry = &*each.retry;
+    options.first_success = each.first_success ? 1 : 0;
+    options.done_at_bound = each.done_at_bound ? 1 : 0;
+    std::vector<blazen_branch> branches;
+    for (const auto& [branch, workflow] : each.branches)
+      branches.push_back({branch.data(), branch.size(), *workflow, 0});
+    const char* stage_name = each.name.data();
+    const size_t length = each.name.size();
+    if (each.parallel && each.max_rounds != 0)
+      return blazen_pipeline_builder_add_parallel_loop(builder, stage_name, length, branches.data(),
+                                                       branches.size(), each.max_rounds, &options, error.out());
+    if (each.parallel)
+      return blazen_pipeline_builder_add_parallel(builder, stage_name, length, branches.data(), branches.size(),
+                                                  &options, error.out());
+    blazen_workflow* workflow = branches.front().child;
+    if (each.max_rounds != 0)
+      return blazen_pipeline_builder_add_loop(builder, stage_name, length, workflow, each.max_rounds, &options,
+                                              error.out());
+    return blazen_pipeline_builder_add_stage(builder, stage_name, length, workflow, &options, error.out());
+  }
+};
+
 // ----------------------------------------------------------------------------------------------- ways to run
 
 enum class Way { threads_1, threads_4, pump, descriptor, wake, waiter, pool, queue };

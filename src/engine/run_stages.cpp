@@ -1,0 +1,138 @@
+// Where the stages of a pipeline stand: a copy under the lock, and the words outside it.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/run.hpp"
+#include "run/json_writer.hpp"
+#include "run/pipeline_parts.hpp"
+
+namespace blazen {
+namespace {
+
+const char* tag_word(Tag tag) noexcept {
+  switch (tag) {
+    case Tag::json: return "json";
+    case Tag::bytes: return "bytes";
+    case Tag::native: return "native";
+    case Tag::live: return "live";
+    case Tag::none: return "none";
+  }
+  return "none";
+}
+
+Ref<Value> find_in(const Ref<KeyTable>& table, std::string_view key) noexcept {
+  const KeyTable::Entry* entry = table ? table->find(key) : nullptr;
+  return entry == nullptr ? nullptr : entry->value;
+}
+
+// Whether an invocation of the step is open.
+bool is_open(const RunState& state, StepIndex step) noexcept {
+  const StepState& its = state.steps[step];
+  if (its.admitted != 0 || its.parked != 0 || (its.queues && !its.queues->waiting.empty())) return true;
+  return std::any_of(state.timers.begin(), state.timers.end(), [step](const auto& timer) {
+    return timer.second.invocation != nullptr && timer.second.invocation->step == step;
+  });
+}
+
+// What the state has of a stage.
+struct StagePicture {
+  Ref<Value> record;
+  Tag tag = Tag::none;
+  std::vector<bool> open;  // of its branches
+};
+
+std::string member_of(std::string_view record, std::string_view name) {
+  const std::string before = "\"" + std::string(name) + "\":";
+  const size_t at = record.find(before);
+  if (at == std::string_view::npos) return {};
+  const size_t first = at + before.size();
+  const size_t end = record[first] == '"' ? record.find('"', first + 1) + 1 : record.find_first_of(",}", first);
+  return std::string(record.substr(first, end - first));
+}
+
+// The word, without its quotes; of a run that has ended, a stage that was running has ended with it.
+std::string status_of_stage(const StagePicture& stage, Phase phase) {
+  if (!stage.record) return "pending";
+  const std::string word = member_of(stage.record->data(), "status");
+  if (word != "\"running\"" || phase <= Phase::running) return word.substr(1, word.size() - 2);
+  return phase == Phase::failed ? "failed" : "cancelled";
+}
+
+std::string status_of_branch(const Stage& stage, const StagePicture& picture, size_t place,
+                             const std::string& status) {
+  if (status == "pending" || status == "skipped") return status;
+  if (status == "running" && picture.open[place]) return status;
+  const std::string winner = member_of(picture.record->data(), "branch");
+  if (!stage.takes_first) return status == "completed" || status == "running" ? "completed" : "cancelled";
+  if (winner == nlohmann::json(stage.branches[place]).dump()) return "completed";
+  return status == "running" && winner.empty() ? "failed" : "cancelled";
+}
+
+}  // namespace
+
+Result<std::string> Run::stages() const {
+  const std::vector<Stage>& stages = workflow().stages();
+  if (stages.empty())
+    return Error::make(Status::wrong_state, "run: workflow '" + workflow().name() + "' is no pipeline");
+  std::vector<StagePicture> pictures(stages.size());
+  Phase phase = Phase::created;
+  {
+    Guard guard(lock());
+    phase = state().phase;
+    for (size_t i = 0; i < stages.size(); ++i) {
+      pictures[i].record = find_in(state().state, record_key(stages[i].name));
+      const std::string key = result_key(stages[i].name);
+      Ref<Value> result = find_in(state().state, key);
+      if (!result) result = find_in(state().session, key);
+      if (result) pictures[i].tag = result->tag();
+      for (const std::string& branch : stages[i].branches) {
+        const StepIndex step = workflow().find_step(branch_step_name(stages[i].name, branch));
+        pictures[i].open.push_back(phase == Phase::running && is_open(state(), step));
+      }
+    }
+  }
+  uint64_t behind = 0;
+  JsonWriter json;
+  json.open('{');
+  json.key("stages");
+  json.open('[');
+  for (size_t i = 0; i < stages.size(); ++i) {
+    const std::string status = status_of_stage(pictures[i], phase);
+    behind += status == "completed" || status == "skipped" ? 1 : 0;
+    json.open('{');
+    json.member("name", stages[i].name);
+    json.member("status", status);
+    if (pictures[i].record) {
+      for (const char* name : {"round", "branch", "started_ms", "took_ms"}) {
+        const std::string member = member_of(pictures[i].record->data(), name);
+        if (member.empty()) continue;
+        json.key(name);
+        json.raw(member);
+      }
+    }
+    json.member("tag", tag_word(status == "completed" ? pictures[i].tag : Tag::none));
+    if (!stages[i].branches.empty()) {
+      json.key("branches");
+      json.open('[');
+      for (size_t place = 0; place < stages[i].branches.size(); ++place) {
+        json.open('{');
+        json.member("name", stages[i].branches[place]);
+        json.member("status", status_of_branch(stages[i], pictures[i], place, status));
+        json.close('}');
+      }
+      json.close(']');
+    }
+    json.close('}');
+  }
+  json.close(']');
+  json.count("current", behind);
+  json.count("total", stages.size());
+  json.fraction("percent", static_cast<double>(behind * 10000 / stages.size()) / 100);
+  json.close('}');
+  return json.take();
+}
+
+}  // namespace blazen
