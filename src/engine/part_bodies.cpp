@@ -110,9 +110,15 @@ namespace {
 
 const Stage& stage_of(const Call& call) { return call.run().workflow().stages()[call.step().stage]; }
 
-// A write of the pipeline's own: into the session where the value is LIVE.
+// A write of the pipeline's own: into the session where the value is LIVE. What stands there already is not written again:
+// this may be the repetition of an invocation that a snapshot has had in flight.
 Ref<Error> keep(Call& call, const std::string& key, Ref<Value> value) {
   const bool is_live = value->tag() == Tag::live;
+  const Ref<Value> known = call.run().find(call, key, is_live).value;
+  if (known && known->tag() == value->tag() &&
+      (is_live ? known.get() == value.get()
+               : known->data() == value->data() && known->codec() == value->codec()))
+    return nullptr;
   Write write{Write::Kind::set, key, std::move(value)};
   return is_live ? call.run().write_session(call, std::move(write), nullptr)
                  : call.run().write(call, {&write, 1}, nullptr, nullptr);

@@ -35,7 +35,7 @@ NO_ERROR_PARAMETER = {"blazen_error_status", "blazen_post_fn"}
 # Callbacks whose first parameter is an object of the host under another name.
 OBJECT_OF_ITS_OWN = {"blazen_serialize_fn": "object"}
 # Elements of an array: they have no size and cannot grow.
-ELEMENTS = {"blazen_deserializer"}
+ELEMENTS = {"blazen_mapper", "blazen_branch", "blazen_deserializer"}
 # A drop is only compared here: nothing is registered.
 COMPARES_DROP = {"blazen_value_object_of"}
 # Handles that are not counted: they live for a call.

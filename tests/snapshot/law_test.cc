@@ -24,7 +24,7 @@ class Life;
 // A workflow and what the host does beside it.
 struct Shape {
   std::string name;
-  std::function<Spec(Life&)> spec;
+  std::function<Spec(Life&)> spec = nullptr;
   std::string input = "null";
   // What a host does with a deferred invocation, before it completes it.
   std::function<void(Ctx&)> finish = nullptr;
@@ -34,6 +34,7 @@ struct Shape {
   bool timed = false;    // time passes when nothing else can happen
   bool forgets = false;  // deferred invocations are never completed
   std::string ending = "";
+  std::function<PipelineSpec(Life&)> pipeline = nullptr;  // in the place of spec
 };
 std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.name; }
 
@@ -79,7 +80,7 @@ class Life {
   Life(const Shape& shape, Trace& trace, int site) : shape_(shape), trace_(trace), site_(site) {
     clock_.now_ms = trace.now_ms;
     engine_.set_pool("pool", 2);
-    workflow_ = shape.spec(*this).build();
+    workflow_ = shape.pipeline ? shape.pipeline(*this).build() : shape.spec(*this).build();
     tick_ = [this] { note_tick(); };
   }
   Life(const Life&) = delete;
@@ -1255,8 +1256,51 @@ Shape children_elsewhere() {
           }};
 }
 
+// Every kind of stage: mapped, skipped, in rounds that ask and fail, several at once, a pipeline itself.
+Shape pipeline() {
+  Shape shape = timed("5 json [\"two\",", {.name = "Pipeline"});
+  shape.input = "1";
+  shape.pipeline = [](Life& life) {
+    const auto one_step = [&life](const std::string& name, Body body) {
+      Spec spec(name);
+      spec.start(life.track(std::move(body)));
+      return spec;
+    };
+    const Spec add = one_step("add", [](Ctx& ctx) { ctx.stop(std::to_string(std::stoi(ctx.input()) + 1)); });
+    PipelineSpec spec;
+    spec.name = "stages";
+    spec.stage("one", add)
+        .input(life.track([](Ctx& ctx) { ctx.answer(ctx.input()); }))
+        .output(life.track([](Ctx& ctx) { ctx.answer(ctx.input()); }));
+    spec.stage("skipped", add).condition(life.track([](Ctx& ctx) { ctx.answer("false"); }));
+    Spec round("round");
+    round.start(life.track([](Ctx& ctx) -> blazen_status {
+      if (ctx.input() == "3" && ctx.ask("go on?").empty()) return BLAZEN_PENDING;
+      if (ctx.input() == "4" && ctx.attempt() == 1) return ctx.fail(1, "once more");
+      ctx.publish("Round", ctx.input());
+      return ctx.emit_in(100, "Later", std::to_string(std::stoi(ctx.input()) + 1));
+    }));
+    round.retry(retries(2, 50));
+    round.step("later", {"Later"}, life.track([](Ctx& ctx) { ctx.stop(ctx.input()); }));
+    spec.stage("loop", round, 5).until(life.track([](Ctx& ctx) {
+      ctx.answer(std::stoi(ctx.input()) < 6 ? "\"again\"" : "\"done\"");
+    }));
+    spec.stages.back().retry = retries(2, 10);
+    PipelineSpec inner;
+    inner.name = "inner";
+    inner.stage("a", add).stage("b", add);
+    spec.stage("inner", inner.build());
+    spec.parallel("both", {{"one", add}, {"two", one_step("two", [&life](Ctx& ctx) { return life.pend(ctx); })}})
+        .output(life.track([](Ctx& ctx) { ctx.answer("[\"two\"," + ctx.events() + "]"); }));
+    return spec;
+  };
+  shape.finish = [](Ctx& ctx) { ctx.stop("\"deferred\""); };
+  return shape;
+}
+
 const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> all = {children(),
+  static const std::vector<Shape> all = {pipeline(),
+                                         children(),
                                          children_that_wait(),
                                          children_at_once(false),
                                          children_at_once(true),

@@ -735,7 +735,7 @@ struct PipelineSpec {
     bool done_at_bound = false;
   };
   std::string name = "pipeline";
-  std::vector<StageSpec> stages;
+  std::vector<StageSpec> stages{};
   int64_t timeout_ms = -1;
   int64_t stage_timeout_ms = -1;
   blazen_session_policy session = BLAZEN_SESSION_PICKLE_OR_ERROR;
