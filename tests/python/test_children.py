@@ -520,6 +520,28 @@ class ControlTest(unittest.TestCase):
                 self.assertEqual(run.result(TIMEOUT_S), "me")
                 del run, runtime, caught
 
+    def test_it_is_answered_early_or_withdrawn_there_too(self):
+        inner = blazen.Workflow("inner", idle="wait")
+        inner.step(name="start", accepts=START)(lambda ctx, event: None)
+        ask = lambda ctx, event: blazen.StopEvent(ctx.ask("?", request_id="q"))  # noqa: E731
+        inner.step(name="more", accepts="More")(ask)
+        for is_early in (True, False):
+            with self.subTest(is_early), blazen.Runtime("pump") as runtime:
+                run = runtime.run(around(inner, workflow={"idle": "wait"}))
+                run.wait(TIMEOUT_S, [blazen.RunState.WAITING])
+                child = run.child(run.describe()["children"][0]["run"]["run_id"])
+                if is_early:
+                    run.respond_early(child.id + "/q", "early")
+                child.send_event(blazen.Event("More"))
+                if is_early:
+                    self.assertEqual(run.result(TIMEOUT_S), "early")
+                    continue
+                asked(run)
+                run.withdraw_question(child.id + "/q")
+                with self.assertRaisesRegex(blazen.BlazenError, "the question 'q' was withdrawn") as caught:
+                    run.result(TIMEOUT_S)
+                self.assertEqual(caught.exception.__cause__.status, blazen.Status.CANCELLED)
+
     def test_the_input_handler_of_the_top_gets_them(self):
         requests = []
 
@@ -690,6 +712,35 @@ class SnapshotsTest(unittest.TestCase):
             self.assertEqual(run.wait(TIMEOUT_S), blazen.RunState.ELSEWHERE)
             self.assertEqual(sorted(run.elsewhere()), ["tour/visits[north]/lodge", "tour/visits[south]/lodge"])
             self.assertEqual(self.leave_for(Path(folder) / "snapshot", run), f"{run.id} {result}\n")
+
+    def test_a_workflow_in_another_process_is_a_step_elsewhere(self):
+        """Where it is not, a run of it is kept as it came."""
+
+        def outer(is_here):
+            workflow = blazen.Workflow("outer")
+            workflow.step(name="start", accepts=START)(lambda ctx, event: blazen.Event("Part", 5))
+            if is_here:
+                workflow.subworkflow("inner", asking(), accepts="Part")
+            else:
+                workflow.elsewhere("inner", accepts="Part")
+            end = lambda ctx, event: blazen.StopEvent([event.value])  # noqa: E731
+            workflow.step(name="end", accepts="inner::output")(end)
+            return workflow
+
+        with nothing_left(self), blazen.Runtime(mode="pump") as runtime:
+            run = runtime.run(outer(is_here=False))
+            states = [blazen.RunState.ELSEWHERE, ASKING, blazen.RunState.ELSEWHERE]
+            for is_here in (True, False, True):
+                self.assertEqual(run.wait(TIMEOUT_S, [blazen.RunState.ELSEWHERE, ASKING]), states.pop())
+                snapshot = run.snapshot()
+                run.close()
+                run = runtime.resume(outer(is_here), snapshot)
+                run.start()
+                [question] = asked(run) if is_here else run.questions()
+                self.assertEqual(question["step"], "inner#2/only")
+            run.respond(question["request_id"], 9)
+            self.assertEqual(run.result(TIMEOUT_S), [9])
+            del run, runtime
 
     def test_the_same_point_gives_the_same_bytes(self):
         with nothing_left(self), blazen.Runtime(mode="pump", clock=blazen.Clock()) as runtime:
