@@ -59,14 +59,22 @@ def used_functions():
 
 
 def kind_of(text):
-    """A type of C as it is passed: "pointer", "i4", "u8" and so on."""
+    """A type of C as it is passed: "pointer", "i4", "u8" and so on; of a struct in a struct, its name."""
     name = text.replace("const ", "").strip().removeprefix("blazen_")
     if "*" in name or (name in ITEMS and ITEMS[name].kind == "callback"):
         return "pointer"
+    if name in ITEMS and ITEMS[name].kind == "struct":
+        return name
     return kind_of(ITEMS[name].text.split()[1]) if name in ITEMS else SCALARS[name]
 
 
+def struct_name(kind):
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+
+
 def kind_of_ctypes(kind):
+    if kind is not None and issubclass(kind, ctypes.Structure):
+        return struct_name(kind)
     code = "void" if kind is None else getattr(kind, "_type_", None)
     if code == "void":
         return code
@@ -113,7 +121,7 @@ class HeaderTest(unittest.TestCase):
             if isinstance(kind, type) and issubclass(kind, ctypes.Structure) and hasattr(kind, "_fields_"):
                 with self.subTest(name):
                     ours = [(field.rstrip("_"), kind_of_ctypes(its_kind)) for field, its_kind in kind._fields_]
-                    self.assertEqual(ours, fields(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
+                    self.assertEqual(ours, fields(struct_name(kind)))
 
     def test_every_enum_is_that_of_the_header(self):
         for ours, first, prefix in (

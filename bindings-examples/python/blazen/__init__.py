@@ -17,6 +17,7 @@
         print(runtime.run(workflow, "world").result())
 
 An `async def` is a step too: see blazen.aio. A step that waits for all that comes of another one: see blazen.joins.
+A step that is a workflow: see blazen.subworkflows.
 
 The library is the one that BLAZEN_LIBRARY names; without it, the one that this tree was built to.
 
@@ -42,10 +43,11 @@ from .events import (
     StopEvent,
 )
 from .joins import Join, Joined, JoinReason
-from .run import Run, RunState, Values
+from .run import ChildRun, Run, RunState, Values
 from .runtime import LogLevel, Runtime
 from .snapshots import snapshot_info, snapshot_metadata
 from .stream import Stream
+from .subworkflows import ELSEWHERE, JoinStrategy
 from .tiers import Stored, Tag
 from .typed_state import BlazenState, CallbackFieldStore, FieldStore
 from .workflow import Retry, Workflow
@@ -57,8 +59,10 @@ __all__ = [
     "BlazenState",
     "BlazenTimeout",
     "CallbackFieldStore",
+    "ChildRun",
     "Clock",
     "Context",
+    "ELSEWHERE",
     "EMPTY_JOIN_EVENT",
     "Event",
     "FieldStore",
@@ -67,6 +71,7 @@ __all__ = [
     "Invocation",
     "Join",
     "JoinReason",
+    "JoinStrategy",
     "Joined",
     "LIFECYCLE",
     "LogLevel",

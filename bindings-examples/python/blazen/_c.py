@@ -89,6 +89,10 @@ class EventView(_Options):
         ("codec_length", c_size_t),
         ("data", c_void_p),
         ("data_length", c_size_t),
+        ("path", c_void_p),
+        ("path_length", c_size_t),
+        ("child_run_id", c_void_p),
+        ("child_run_id_length", c_size_t),
     ]
 
 
@@ -129,6 +133,25 @@ class JoinInfo(_Options):
         ("arrived", c_uint64),
         ("scope_id", c_uint64),
     ]
+
+
+class Mapper(ctypes.Structure):
+    _fields_ = [("body", STEP_FN), ("user_data", c_void_p), ("drop", DROP_FN), ("elsewhere", c_int32)]
+
+
+class ChildOptions(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("output_type", TEXT),
+        ("output_type_length", c_size_t),
+        ("input", Mapper),
+        ("output", Mapper),
+        ("first_success", c_int32),
+    ]
+
+
+class Branch(ctypes.Structure):
+    _fields_ = [("name", TEXT), ("name_length", c_size_t), ("child", HANDLE), ("elsewhere", c_int32)]
 
 
 class Deserializer(ctypes.Structure):
@@ -214,6 +237,7 @@ class StreamOptions(_Options):
         ("capacity", c_uint64),
         ("lifecycle", c_int32),
         ("routed", c_int32),
+        ("own_level", c_int32),
     ]
 
 
@@ -231,6 +255,11 @@ FALLIBLE = {
     "workflow_builder_create": (_NAMED, (HANDLE,)),
     "workflow_builder_add_step": ((HANDLE,) + _NAMED + _NAMED + (STEP_FN, c_void_p, DROP_FN), ()),
     "workflow_builder_add_elsewhere": ((HANDLE,) + _NAMED + _NAMED, ()),
+    "workflow_builder_add_workflow": ((HANDLE,) + _NAMED + _NAMED + (HANDLE, POINTER(ChildOptions)), ()),
+    "workflow_builder_add_workflows": (
+        (HANDLE,) + _NAMED + _NAMED + (POINTER(Branch), c_size_t, POINTER(ChildOptions)),
+        (),
+    ),
     "workflow_builder_step_accepts": ((HANDLE,) + _NAMED + _NAMED, ()),
     "workflow_builder_step_emits": ((HANDLE,) + _NAMED + _NAMED, ()),
     "workflow_builder_step_max_concurrency": ((HANDLE,) + _NAMED + (c_uint32,), ()),
@@ -272,6 +301,7 @@ FALLIBLE = {
     "run_keys": ((HANDLE,) + _NAMED, (HANDLE,)),
     "run_compare_and_set": ((HANDLE,) + _NAMED + (c_uint64, HANDLE), (c_uint64,)),
     "run_apply": ((HANDLE, HANDLE), ()),
+    "run_child": ((HANDLE,) + _NAMED, (HANDLE,)),
     "run_cancel_invocation": ((HANDLE, c_uint64, c_int32), ()),
     "run_pause": ((HANDLE, c_int32), ()),
     "run_resume_in_place": ((HANDLE,), ()),
@@ -286,6 +316,7 @@ FALLIBLE = {
     "run_snapshot": ((HANDLE,), (HANDLE,)),
     "context_events": ((HANDLE,), (c_void_p, c_size_t)),  # an array of handles
     "context_join_info": ((HANDLE, POINTER(JoinInfo)), ()),
+    "context_answer": ((HANDLE, HANDLE), ()),
     "context_collect": ((HANDLE,) + _NAMED + (POINTER(TEXT), POINTER(c_size_t), POINTER(c_uint32), c_size_t), ()),
     "context_emit_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),
     "context_send_event": ((HANDLE, HANDLE, POINTER(SendOptions)), ()),

@@ -123,7 +123,7 @@ def _complete(invocation, outcome):
     except Exception as exception:
         invocation.fail(exception)
     else:
-        invocation.complete()
+        invocation.complete_as_it_is()
 
 
 def exception_of(task):

@@ -165,8 +165,10 @@ class Run(run.Run):
         super().abort()
         return _Begun(self._tasks.ended, self._handle.pointer)
 
-    def subscribe(self, *, from_=0, types=None, lifecycle=False, routed=False, hold=False, capacity=0):
-        return Stream(self._subscribe(from_, types, lifecycle, routed, hold, capacity))
+    def subscribe(
+        self, *, from_=0, types=None, lifecycle=False, routed=False, hold=False, capacity=0, own_level=False
+    ):
+        return Stream(self._subscribe(from_, types, lifecycle, routed, hold, capacity, own_level))
 
     subscribe.__doc__ = run.Run.subscribe.__doc__
 

@@ -269,8 +269,12 @@ class Invocation:
         return read_event(c.invocation_event(self._handle.pointer))
 
     def complete(self, outcome=None):
-        """The step is done, with what it would have returned: None, an event, or a list of events."""
+        """The step is done, with what it would have returned: None, an event, or a list of events; a mapper, its answer."""
         self.context.emit_all(outcome)
+        self.complete_as_it_is()
+
+    def complete_as_it_is(self):
+        """The step is done: what it emits is emitted."""
         lib.invocation_complete(self._handle.pointer)
 
     def fail(self, exception):

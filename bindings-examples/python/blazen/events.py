@@ -1,5 +1,6 @@
 """Events: a type name and a value."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -20,7 +21,12 @@ PROGRESS = "blazen::ProgressEvent"
 
 @dataclass
 class Event:
-    """What steps take and give. The engine fills in id, source (the step that made it) and, on a stream, sequence."""
+    """What steps take and give. The engine fills in id, source (the step that made it) and, on a stream, sequence.
+
+    On a stream, what comes of a run inside the run has its path as well: the steps that host one another down to that, as
+    dicts: step, invocation_id, branch (where there are several), run_id. Its source has them too: "outer#7/inner".
+    child_run_id is for run.child().
+    """
 
     type: str
     value: Any = None
@@ -28,6 +34,8 @@ class Event:
     id: int = field(default=0, compare=False)
     source: Optional[str] = field(default=None, compare=False)
     sequence: int = field(default=0, compare=False)
+    path: tuple = field(default=(), compare=False)
+    child_run_id: Optional[str] = field(default=None, compare=False)
 
 
 class StopEvent(Event):
@@ -46,7 +54,7 @@ def read_event(handle, sequence=0):
     """The event behind a handle."""
     view = EventView()
     c.event_read(handle, view)
-    return Event(
+    event = Event(
         _read.string(view.type, view.type_length),
         _read.value_in(view),
         _read.string_or_none(view.correlation, view.correlation_length),
@@ -54,3 +62,7 @@ def read_event(handle, sequence=0):
         _read.string_or_none(view.source, view.source_length),
         sequence,
     )
+    if view.path is not None:
+        event.path = tuple(json.loads(_read.string(view.path, view.path_length)))
+        event.child_run_id = _read.string(view.child_run_id, view.child_run_id_length)
+    return event

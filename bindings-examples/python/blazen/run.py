@@ -1,7 +1,8 @@
-"""Runs: start, wait, result, pause, questions, snapshot, stream."""
+"""Runs: start, wait, result, pause, questions, snapshot, stream; and the runs inside them."""
 
 import ctypes
 import enum
+import uuid
 
 from . import _interrupts, _make, _objects, _read, _waiting, errors
 from ._arguments import flag, text, texts, whole
@@ -90,13 +91,12 @@ class Values(Versioned):
         self.apply(remove=self.names())
 
 
-class Run:
-    """One run of a workflow. It goes on without this object, for as long as its runtime is open."""
+class AnyRun:
+    """A run, or one inside another."""
 
     def __init__(self, runtime, pointer):
         self._runtime = runtime  # stays open while there is a run to ask
         self._handle = Handle(pointer, c.run_release)
-        self._exceptions = _objects.Holder(pointer)
 
     @property
     def id(self):
@@ -107,14 +107,71 @@ class Run:
         return errors.known(RunState, c.run_state_now(self._handle.pointer))
 
     @property
-    def metadata(self):
-        """What it was given when it was created, and keeps in its snapshots; None where that was nothing."""
-        return _read.value_or_none(c.run_metadata(self._handle.pointer))
-
-    @property
     def values(self):
         """Its state, as a dict: run.values[key] is what its steps have as ctx.state[key]."""
         return Values(self._handle)
+
+    def describe(self):
+        """What it is doing now, as a dict: status, in_flight, queued, retrying, delayed, questions, counters, more. In
+        children, each run inside it has the step and the invocation_id that host it, and, as run, a dict like this."""
+        return self._ask(lib.run_describe)
+
+    def send_event(self, event, step=None, *, delay=0, scope=0):
+        """Sends an event from outside, to be routed after so many seconds. step: to that one alone. scope: the id of the
+        open scope that it belongs to (ctx.scope_id), so that its joins can take it; Status.NOT_FOUND where it is over."""
+        with _make.event(event) as made:
+            lib.run_send_event(self._handle.pointer, made, _make.send_options(step, delay, scope))
+
+    def cancel_invocation(self, invocation_id, *, retry=False):
+        """Its step fails with Status.CANCELLED, and the run goes on; Status.NOT_FOUND where no such one is open.
+
+        retry  it is tried again where the retry policy of the step says so; else it has failed for good
+        """
+        number = whole("invocation_id", invocation_id, 64)
+        lib.run_cancel_invocation(self._handle.pointer, number, flag("retry", retry))
+
+    def _result_now(self, read):
+        try:
+            return self._ask(lib.run_result, read)
+        except errors.BlazenError as failure:
+            interrupt = _interrupts.beneath(failure)
+            if interrupt is None:
+                raise
+        raise interrupt
+
+    def _ask(self, call, read=_read.value):
+        with owned(call(self._handle.pointer), c.value_release) as value:
+            return read(value)
+
+
+class ChildRun(AnyRun):
+    """A run inside another: of a step that is a workflow. What is for all of them at once is the Run's: a pause, a
+    snapshot, the end, waiting, streams, questions."""
+
+    def __init__(self, run, pointer):
+        super().__init__(run._runtime, pointer)
+        self._run = run  # has the exceptions
+
+    def result(self):
+        """The value of its StopEvent; Status.WRONG_STATE while it has not ended. Nobody waits here."""
+        return self._result_now(_read.value)
+
+    def stored_result(self):
+        """The result in its stored form."""
+        return self._result_now(_read.stored)
+
+
+class Run(AnyRun):
+    """One run of a workflow. It goes on without this object, for as long as its runtime is open."""
+
+    def __init__(self, runtime, pointer):
+        super().__init__(runtime, pointer)
+        self._exceptions = _objects.Holder(pointer)
+
+    @property
+    def metadata(self):
+        """What it was given when it was created, and keeps in its snapshots; None where that was nothing."""
+        return _read.value_or_none(c.run_metadata(self._handle.pointer))
 
     def start(self, input=None):
         """Starts it; a resumed run has had its input."""
@@ -148,19 +205,6 @@ class Run:
         self.wait(timeout)
         return self._result_now(read)
 
-    def _result_now(self, read):
-        try:
-            return self._ask(lib.run_result, read)
-        except errors.BlazenError as failure:
-            interrupt = _interrupts.beneath(failure)
-            if interrupt is None:
-                raise
-        raise interrupt
-
-    def _ask(self, call, read=_read.value):
-        with owned(call(self._handle.pointer), c.value_release) as value:
-            return read(value)
-
     def elsewhere(self):
         """The names of the steps elsewhere that have events queued."""
         return self._ask(lib.run_elsewhere)
@@ -169,23 +213,11 @@ class Run:
         """The names of what the snapshots that it comes from, or its resume, have left out: "session 'db'"."""
         return self._ask(lib.run_dropped)
 
-    def describe(self):
-        """What it is doing now, as a dict: status, in_flight, queued, retrying, delayed, questions, counters, more."""
-        return self._ask(lib.run_describe)
-
-    def send_event(self, event, step=None, *, delay=0, scope=0):
-        """Sends an event from outside, to be routed after so many seconds. step: to that one alone. scope: the id of the
-        open scope that it belongs to (ctx.scope_id), so that its joins can take it; Status.NOT_FOUND where it is over."""
-        with _make.event(event) as made:
-            lib.run_send_event(self._handle.pointer, made, _make.send_options(step, delay, scope))
-
-    def cancel_invocation(self, invocation_id, *, retry=False):
-        """Its step fails with Status.CANCELLED, and the run goes on; Status.NOT_FOUND where no such one is open.
-
-        retry  it is tried again where the retry policy of the step says so; else it has failed for good
-        """
-        number = whole("invocation_id", invocation_id, 64)
-        lib.run_cancel_invocation(self._handle.pointer, number, flag("retry", retry))
+    def child(self, run_id):
+        """The run of this id inside it, at any depth, as a ChildRun: the id is an event's child_run_id, or in its path, or
+        in describe()["children"]. Status.NOT_FOUND where that has ended, or never was."""
+        given = str(run_id) if isinstance(run_id, uuid.UUID) else run_id
+        return ChildRun(self, lib.run_child(self._handle.pointer, *text("run_id", given)))
 
     def pause(self, *, drain=False):
         """No step starts any more; wait(until=[RunState.PAUSED]) says when that is so, with drain: when none runs."""
@@ -200,7 +232,8 @@ class Run:
         lib.run_abort(self._handle.pointer)
 
     def questions(self):
-        """The open questions, oldest first, as dicts: request_id, prompt, metadata, step, asked_ms and more."""
+        """The open questions, oldest first, as dicts: request_id, prompt, metadata, step, asked_ms and more. Those of the
+        runs inside it too, which have a path; their request_id, by which they are answered, begins with that of the run."""
         return self._ask(lib.run_questions)
 
     def respond(self, request_id, answer):
@@ -224,28 +257,32 @@ class Run:
         with _interrupts.raised(), owned(lib.run_snapshot(self._handle.pointer), c.snapshot_release) as snapshot:
             return read_snapshot(snapshot)
 
-    def stream(self):
-        """What the run publishes from now on; taken before the start, it misses nothing."""
-        return self.subscribe()
+    def stream(self, *, own_level=False):
+        """What the run publishes from now on; taken before the start, it misses nothing. own_level: as of subscribe()."""
+        return self.subscribe(own_level=own_level)
 
-    def subscribe(self, *, from_=0, types=None, lifecycle=False, routed=False, hold=False, capacity=0):
-        """What the run publishes.
+    def subscribe(
+        self, *, from_=0, types=None, lifecycle=False, routed=False, hold=False, capacity=0, own_level=False
+    ):
+        """What the run publishes, and the runs inside it: what comes of those has its path.
 
         from_      0: from now on; n: from item n on, as far as it is kept
         types      these event types alone; None: all
         lifecycle  what happens to the run itself, and the progress of its steps, too
         routed     every event that is routed, too: the start, what steps send and return, what comes from outside, the stop
         hold       the run waits for this stream while that has `capacity` items to take; else it gets a gap
+        own_level  nothing of the runs inside it
         """
-        return Stream(self._subscribe(from_, types, lifecycle, routed, hold, capacity), self._is_stuck)
+        return Stream(self._subscribe(from_, types, lifecycle, routed, hold, capacity, own_level), self._is_stuck)
 
-    def _subscribe(self, from_, types, lifecycle, routed, hold, capacity):
+    def _subscribe(self, from_, types, lifecycle, routed, hold, capacity, own_level):
         options = StreamOptions(
             from_=whole("from_", from_, 64),
             overflow=_HOLD if flag("hold", hold) else _GAP,
             capacity=whole("capacity", capacity, 64),
             lifecycle=flag("lifecycle", lifecycle),
             routed=flag("routed", routed),
+            own_level=flag("own_level", own_level),
         )
         if types is not None:
             names = texts("types", types)

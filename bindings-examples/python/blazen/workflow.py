@@ -1,18 +1,18 @@
-"""Workflows: steps by decorator, steps elsewhere, steps of another language in this process."""
+"""Workflows: steps by decorator, steps elsewhere, steps of another language in this process, steps that are workflows."""
 
 import ctypes
-import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from . import _coroutines, _exit, _interrupts, _objects, _read, errors
+from . import _interrupts, _objects, _read, errors, subworkflows
 from ._arguments import choice, flag, milliseconds, milliseconds_or_0, percent, real, text, texts, whole
+from ._bodies import body_of, call_body
 from ._c import DROP_FN, STEP_FN, RetryOptions, c
 from ._calls import lib
 from ._handles import Handle, owned
-from .context import Context, NotAnswered
-from .events import read_event
 from .joins import join_options
+from .subworkflows import JoinStrategy
 
 _SESSION_POLICIES = {"pickle_or_error": 0, "pickle_or_serialize": 1, "warn_drop": 2, "hard_error": 3}
 _SESSION_ON_PAUSE = {"keep": 0, "clear": 1}
@@ -30,35 +30,11 @@ _LIMITS = {
     "questions": 8,
     "scopes": 9,
     "scope_depth": 10,
+    "child_depth": 11,
+    "children": 12,
 }
 _DRAW = {"mermaid": 1, "dot": 2}
 _NO_DROP = DROP_FN()
-
-
-@STEP_FN
-def _call_step(user_data, context, event, error):
-    """The blazen_step_fn of every step in Python: user_data says which. No exception leaves it."""
-    try:
-        with _exit.inside():
-            return _run_body(user_data, context, event, error)
-    except BaseException as exception:  # raised from outside, when the body was over
-        _interrupts.note(exception)
-        return errors.report(exception, error)
-
-
-def _run_body(user_data, context, event, error):
-    body, kind_of_context = _objects.find(user_data)
-    ctx = kind_of_context(context)
-    try:
-        ctx.emit_all(body(ctx, read_event(event)))
-        return errors.Status.PENDING if ctx.is_deferred else errors.Status.OK
-    except NotAnswered:
-        return errors.Status.PENDING
-    except BaseException as exception:
-        _interrupts.note(exception)
-        return errors.report(exception, error, c.context_run(context))
-    finally:
-        ctx.leave()
 
 
 @dataclass(frozen=True)
@@ -112,8 +88,8 @@ class Workflow:
                           pickle is dropped), "warn_drop" (all is dropped) or "hard_error"
     session_on_pause      what run.pause() does with it: "keep" or "clear"
     limits                bounds of each run, as a dict: queued_events, state_bytes, session_bytes, stream_items,
-                          stream_retained, subscribers, step_sends, questions, scopes, scope_depth; the defaults
-                          are in blazen.h
+                          stream_retained, subscribers, step_sends, questions, scopes, scope_depth, child_depth,
+                          children; the defaults are in blazen.h
     """
 
     def __init__(
@@ -129,7 +105,7 @@ class Workflow:
     ):
         self._builder = Handle(lib.workflow_builder_create(*text("name", name)), c.workflow_builder_release)
         self._built = None
-        self._kept = []  # bodies of other languages
+        self._kept = []  # bodies of other languages, and workflows that are steps
         self.name = name
         builder = self._builder.pointer
         lib.workflow_builder_set_unhandled(builder, choice("unhandled", unhandled, _UNHANDLED))
@@ -166,7 +142,7 @@ class Workflow:
                 raise TypeError(f"a step is a function, not {function!r}")
 
             def body():  # is kept when all else is checked: from then on it is the library's to drop
-                return _call_step, _objects.keep(_body_of(function)), _objects.drop
+                return call_body, _objects.keep(body_of(function)), _objects.drop
 
             self._add(lib.workflow_builder_add_step, name or getattr(function, "__name__", None), accepts, body, **options)
             return function
@@ -183,50 +159,111 @@ class Workflow:
         call = (ctypes.cast(body, STEP_FN), None, _NO_DROP)
         self._add(lib.workflow_builder_add_step, name, accepts, lambda: call, **options)
 
-    def _add(
+    def subworkflow(self, name, inner, *, accepts, emits=None, input=None, output=None, **options):
+        """A step that is a workflow: each call of it hosts a run of inner, which is a part of the run. See
+        blazen.subworkflows. The further options are max_concurrency, timeout, retries and joins, as of step(): a retry
+        begins another run of inner, and a time-out is by the clock of that.
+
+        inner    the Workflow, which is built now; this one itself, or None: the workflow that is being built. One in
+                 another process is a step elsewhere()
+        accepts  the event type that starts it, or several; where nothing is mapped, its value is the input
+        emits    the type of the event whose value is the result; None: "<name>::output"
+        input    a function (event) or (ctx, event): what it returns is the input of inner
+        output   a function (result) or (ctx, result): what it returns is the value of the event; or it returns an Event,
+                 or a list of some, in place of that event
+        """
+        pointer = self._pointer_of("inner", inner)
+        more = subworkflows.Options(emits, input, output)
+        self._add_inner(lib.workflow_builder_add_workflow, name, accepts, [inner], lambda: (pointer, more.made()), options)
+
+    def subworkflows(
         self,
-        function,
         name,
+        branches,
+        *,
         accepts,
-        body,
-        max_concurrency=0,
-        emits=(),
-        timeout=None,
-        abandoned="keeps_permit",
-        retries=None,
-        atomic=False,
-        joins=None,
-        pool=None,
+        emits=None,
+        input=None,
+        output=None,
+        join_strategy=JoinStrategy.WaitAll,
+        **options,
     ):
+        """A step that is several workflows at once, each with the same input. The rest is as of subworkflow(): retries,
+        timeout and max_concurrency hold for each branch.
+
+        branches       {name: its workflow}, each as inner is there; or blazen.ELSEWHERE
+        join_strategy  JoinStrategy.WaitAll: the result is a dict of the results by branch, of plain data unless there is
+                       an output; the first branch that fails for good cancels the others, and fails the step.
+                       JoinStrategy.FirstCompletes: the result is that of the first that succeeds; the others are
+                       cancelled, and a failure counts only where all fail
+        output         gets the results as a dict by branch; of the first that has succeeded, with that alone
+        """
+        if not isinstance(branches, Mapping):
+            raise TypeError(f"branches is a dict of workflows by the names of their branches, not {branches!r}")
+        more = subworkflows.Options.of_several(emits, input, output, join_strategy)
+        self._add_branches(name, accepts, branches.items(), more, options)
+
+    def add_subworkflow_step(self, name, accepts, emits, inner, timeout_secs=None, retry=None):
+        """subworkflow() by the name, and in the order, that other languages have it."""
+        self.subworkflow(name, inner, accepts=accepts, emits=emits, timeout=timeout_secs, retries=retry)
+
+    def add_parallel_subworkflows(
+        self, name, accepts, emits, branch_specs, branch_workflows, join_strategy=JoinStrategy.WaitAll
+    ):
+        """subworkflows() by the name, and in the order, that other languages have it: branch_specs are the names of the
+        branches, or {"name": ...} of each; branch_workflows, their workflows in the same order."""
+        pairs = subworkflows.pairs_of(branch_specs, branch_workflows)
+        self._add_branches(name, accepts, pairs, subworkflows.Options.of_several(emits, None, None, join_strategy), {})
+
+    def _add_branches(self, name, accepts, pairs, more, options):
+        array, count = subworkflows.branches(pairs, self._pointer_of)
+        workflows = [workflow for _, workflow in pairs]
+        self._add_inner(
+            lib.workflow_builder_add_workflows, name, accepts, workflows, lambda: (array, count, more.made()), options
+        )
+
+    def _add_inner(self, function, name, accepts, workflows, arguments, options):
+        step, first, told = self._checked(name, accepts, **options)
+        function(*step, *first, *arguments())
+        self._kept += [workflow for workflow in workflows if workflow is not self]
+        _tell(step, told)
+
+    def _pointer_of(self, what, inner):
+        """The handle of a workflow that is a step here; None: the one that is being built."""
+        if inner is None or inner is self:
+            return None
+        if not isinstance(inner, Workflow):
+            raise TypeError(f"{what} is a Workflow, or None: the one that is being built, not {inner!r}")
+        return inner.pointer
+
+    def _add(self, function, name, accepts, body, emits=(), abandoned="keeps_permit", atomic=False, pool=None, **options):
+        step, first, told = self._checked(name, accepts, **options)
+        told += [(lib.workflow_builder_step_emits, given) for given in texts("emits", emits)]
+        told += [(lib.workflow_builder_step_abandoned, [choice("abandoned", abandoned, _ABANDONED)])]
+        told += [(lib.workflow_builder_step_atomic, [flag("atomic", atomic)])]
+        if pool is not None:
+            told += [(lib.workflow_builder_step_uses_pool, text("pool", pool))]
+        function(*step, *first, *body())
+        _tell(step, told)
+
+    def _checked(self, name, accepts, max_concurrency=0, timeout=None, retries=None, joins=None):
+        """A step to be added: the arguments that name it, the first type that it accepts, and what is told of it then, as
+        (call, further arguments)."""
         if self._built is not None:
             raise errors.BlazenError(f"workflow {self.name!r} is built already", errors.Status.WRONG_STATE)
-        accepted, emitted = texts("accepts", accepts), texts("emits", emits)
+        accepted = texts("accepts", accepts)
         if not accepted:
             raise ValueError("accepts names no event type")
         if retries is not None and not isinstance(retries, Retry):
             raise TypeError(f"retries is a Retry, not {retries!r}")
-        concurrency = whole("max_concurrency", max_concurrency, 32)
-        timeout_ms, atomic = milliseconds_or_0("timeout", timeout), flag("atomic", atomic)
-        abandoned = choice("abandoned", abandoned, _ABANDONED)
-        retries = None if retries is None else retries.options()
-        joins = join_options(joins)
-        pool = None if pool is None else text("pool", pool)
-        step = (self._builder.pointer, *text("name", name))
-        function(*step, *accepted[0], *body())
-        for more in accepted[1:]:
-            lib.workflow_builder_step_accepts(*step, *more)
-        for given in emitted:
-            lib.workflow_builder_step_emits(*step, *given)
-        lib.workflow_builder_step_max_concurrency(*step, concurrency)
-        lib.workflow_builder_step_timeout(*step, timeout_ms)
-        lib.workflow_builder_step_abandoned(*step, abandoned)
-        lib.workflow_builder_step_atomic(*step, atomic)
+        told = [(lib.workflow_builder_step_accepts, more) for more in accepted[1:]]
+        told += [(lib.workflow_builder_step_max_concurrency, [whole("max_concurrency", max_concurrency, 32)])]
+        told += [(lib.workflow_builder_step_timeout, [milliseconds_or_0("timeout", timeout)])]
         if retries is not None:
-            lib.workflow_builder_step_retry(*step, retries)
+            told += [(lib.workflow_builder_step_retry, [retries.options()])]
         if joins is not None:
-            lib.workflow_builder_step_joins(*step, joins)
-        if pool is not None:
-            lib.workflow_builder_step_uses_pool(*step, *pool)
+            told += [(lib.workflow_builder_step_joins, [join_options(joins)])]
+        return (self._builder.pointer, *text("name", name)), accepted[0], told
 
     def build(self):
         """Checks the workflow, and builds it: once, here or when it is run first. Answers itself."""
@@ -255,8 +292,6 @@ class Workflow:
             return _read.value(value).decode()
 
 
-def _body_of(function):
-    """What a step calls, and the kind of Context that it gets."""
-    if inspect.iscoroutinefunction(function):
-        return _coroutines.body(function), _coroutines.Context
-    return function, Context
+def _tell(step, told):
+    for call, arguments in told:
+        call(*step, *arguments)
