@@ -149,9 +149,9 @@ Ref<Error> inherited(const char* argument) noexcept;
 }
 
 // What is for the whole tree of runs.
-inline Ref<Error> need_top(const blazen_run* handle, Ref<Run>& run) noexcept {
+[[gnu::always_inline]] inline Ref<Error> need_top(const blazen_run* handle, Ref<Run>& run) noexcept {
   if (Ref<Error> failure = need_run(handle, run)) return failure;
-  if (!run->is_child()) return nullptr;
+  if (!run || !run->is_child()) return nullptr;  // it is there: this says so to the compiler
   return Error::make(Status::wrong_place,
                      "run is inside another run: what concerns the whole is for the handle of the top");
 }

@@ -914,7 +914,8 @@ typedef struct blazen_branch {
  *                                           not JSON fails it with BLAZEN_ERROR_WRONG_TAG, unless there is an output mapper
  *   the first success is enough             the result is that of the branch, of any tag; the others are cancelled. A failure
  *                                           counts only where all fail: the cause of the step's error is the last one, and its
- *                                           detail has each, as a StepFailedEvent has it, by branch
+ *                                           detail has each, as a StepFailedEvent has it, by branch. An output mapper sees, beside
+ *                                           the success, those that had failed before, as events of type <step>::failed
  * [own: builder in, name in, accepts in, branches in?, options in? | thread: any | block: no | calls: drop | since: 0.2] */
 BLAZEN_API blazen_status blazen_workflow_builder_add_workflows(blazen_workflow_builder *builder, const char *name,
                                                                size_t name_length, const char *accepts,

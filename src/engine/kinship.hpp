@@ -82,6 +82,7 @@ struct Kinship {
   Row row;
   Asking asking;
   size_t startable = 0;  // below the top
+  bool has_seats = false;  // some run below has used a pool
   std::unique_ptr<LeftOver> spare;  // so that the end of one child needs no memory
 };
 

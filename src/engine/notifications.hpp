@@ -15,6 +15,7 @@
 
 namespace blazen {
 
+class Pool;
 class Run;
 
 // Something for the log.
@@ -48,7 +49,8 @@ struct Notifications {
   bool ended = false;
   bool kept = false;       // bodies are at work whose outcome counts no more
   bool came_back = false;  // and one of those before is back
-  bool hands_out = false;  // a pool has a permit for another run
+  Pool* hands_out = nullptr;    // it has a permit for another run
+  bool hands_all_out = false;   // several of them have
   LogRecord log_record;
   bool works_on = false;       // this thread looks for more to do in the tree before it leaves
   Run* cut_off = nullptr;      // children that are to end, or have: through next_cut_off; each with a reference

@@ -256,7 +256,9 @@ Ref<Error> gather_branches(Context& context, Call& call) {
       success = each;
     } else if (!gather.takes_first) {
       Ref<Error> cause = error_of_branch(*each);
-      return Error::step_failed(branch_step_name(gather.name, each->source()), 1, std::move(cause));
+      return Error::step_failed(branch_step_name(gather.name, each->source()),
+                                static_cast<uint32_t>(number_in(each->value()->data(), "\"attempt\":")),
+                                std::move(cause));
     }
   }
   if (gather.takes_first && success == nullptr && count != 0) return all_failed(results, gather);

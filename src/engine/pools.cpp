@@ -73,9 +73,17 @@ Pool* Pools::find(std::string_view name) noexcept {
   return found == pools_.end() ? nullptr : &found->second;
 }
 
+Pool* Pools::next(const Pool* pool) noexcept {
+  Guard guard(lock_);
+  const auto at = pool == nullptr ? pools_.begin() : pools_.upper_bound(pool->name);
+  return at == pools_.end() ? nullptr : &at->second;
+}
+
 Pool& Pools::get(std::string_view name) {
   Guard guard(lock_);
-  return pools_.try_emplace(std::string(name)).first->second;
+  const auto [at, is_new] = pools_.try_emplace(std::string(name));
+  if (is_new) at->second.name = at->first;  // which stays where it is
+  return at->second;
 }
 
 }  // namespace blazen

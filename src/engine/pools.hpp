@@ -48,6 +48,9 @@ struct PoolSeat {
 
 class Pool {
  public:
+  std::string_view name;  // set when it is made
+
+
   // More, or fewer: those that are too many go as bodies return. True: there is something to hand out.
   bool set(uint32_t permits) noexcept;
 
@@ -82,6 +85,8 @@ class Pools {
   Pool* find(std::string_view name) noexcept;
   // The one of this name, which is made where there is none. Throws std::bad_alloc.
   Pool& get(std::string_view name);
+  // The one behind this one, by their names; null: there is none. Of null, the first.
+  Pool* next(const Pool* pool) noexcept;
 
  private:
   Lock lock_;

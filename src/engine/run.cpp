@@ -99,6 +99,7 @@ Result<Ref<Run>> Run::create(RuntimeStay&& runtime, Workflow& workflow, const Ru
                              std::unique_ptr<PendingCallback> input) {
   FirstHandle run(new Run(std::move(runtime), workflow));
   RunState& state = run->locked_state_.unshared();
+  if (Ref<Error> error = run->check_inner_pools()) return error;
   make_steps(state);
   if (state.permitted.has_pools()) {
     if (Ref<Error> error = run->take_seats()) return error;
@@ -116,6 +117,7 @@ Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const Sn
                              const Resuming& how, LiveMaker& maker, std::unique_ptr<PendingCallback> input) {
   FirstHandle run(new Run(std::move(runtime), workflow));
   EngineScope scope(*run);  // deserializers are called
+  if (Ref<Error> error = run->check_inner_pools()) return error;
   std::vector<Ref<Run>> inside;
   if (Ref<Error> error = run->restore(snapshot, how, maker, inside)) return error;
   if (run->is_inherited()) return forked_here();
@@ -333,7 +335,7 @@ Ref<Error> Run::unpause() noexcept {
   return steer(tick);
 }
 
-Ref<Error> Run::steer(Tick& tick) noexcept {
+[[gnu::noinline]] Ref<Error> Run::steer(Tick& tick) noexcept {
   Transaction transaction(*this);
   if (has_ended(state())) return ended_before();
   if (state().phase == Phase::created) return Error::make(Status::wrong_state, "the run was not started yet");

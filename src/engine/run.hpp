@@ -260,6 +260,7 @@ class Run final : public Object, public RunEntry {
   void show(Locked locked, Commands& commands, Notifications& notifications) noexcept;
   // Pools: run_pools.cpp.
   Ref<Error> take_seats();
+  Ref<Error> check_inner_pools() const;
   void leave_seats() noexcept;
   void settle_pools(Locked locked, bool dispatches, Commands& commands,
                     Notifications& notifications) noexcept;
@@ -268,7 +269,7 @@ class Run final : public Object, public RunEntry {
                          Notifications& notifications) noexcept;
   bool apply_grant(Locked locked, PoolSeat& seat, bool dispatches, Commands& commands,
                    Notifications& notifications) noexcept;
-  void hand_out() noexcept;
+  void hand_out(Notifications& notifications) noexcept;
   // Children: run_children.cpp.
   Kinship& need_kinship();
   class RestoredInside;
@@ -303,6 +304,7 @@ class Run final : public Object, public RunEntry {
   void for_each_below(Locked locked, const Each& each);
   void steer_below(Locked locked, const Tick& tick, Notifications& notifications) noexcept;
   void watch_below(Locked locked, bool watched) noexcept;
+  void ask_pools_below(Locked locked, Notifications& notifications) noexcept;
   void arm_in_tree(Locked locked, int64_t due_ms, Notifications& notifications) noexcept;
   int64_t first_due_below(Locked) const noexcept;
   void tell_time() noexcept;

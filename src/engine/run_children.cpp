@@ -525,6 +525,12 @@ void Run::watch_below(Locked locked, bool watched) noexcept {
   });
 }
 
+void Run::ask_pools_below(Locked locked, Notifications& notifications) noexcept {
+  for_each_below(locked, [&](Run& child) {
+    if (child.seats_) child.ask_pools(locked, notifications);
+  });
+}
+
 // What is due in the tree. Under the lock.
 void Run::arm_in_tree(Locked locked, int64_t due_ms, Notifications& notifications) noexcept {
   Kinship& kin = *kinship();

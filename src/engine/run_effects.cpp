@@ -183,6 +183,7 @@ void Run::look_at_hold(Locked locked, Notifications& notifications) noexcept {
     tick.holds = !was_held;
     change_flag(locked, tick);
     if (seats_) ask_pools(locked, notifications);
+    if (kinship() != nullptr && kinship()->has_seats) ask_pools_below(locked, notifications);
   }
   if (!was_held || state().held || tree_startable(locked) == 0) return;
   if (waiting_.helpers != 0) wake_helpers(locked);
@@ -274,7 +275,7 @@ void Run::notify(Notifications& notifications) noexcept {
   if (is_inherited()) return;
   if (notifications.left_over || notifications.cut_off != nullptr) let_go_of_left_over(notifications);
   if (is_inherited()) return;
-  if ((notifications.came_back | notifications.kept | notifications.hands_out) &&
+  if ((notifications.came_back || notifications.kept || notifications.hands_out != nullptr) &&
       !notify_others(notifications))
     return;
   if (notifications.log_record.what != nullptr) write_log_record(std::exchange(notifications.log_record, {}));
@@ -305,7 +306,7 @@ void Run::notify(Notifications& notifications) noexcept {
 
 // What is for the runtime to see to, or for other runs. False: this is a child that was forked in a callback.
 [[gnu::noinline]] bool Run::notify_others(Notifications& notifications) noexcept {
-  if (std::exchange(notifications.hands_out, false)) hand_out();
+  if (notifications.hands_out != nullptr) hand_out(notifications);
   if (is_inherited()) return false;
   if (std::exchange(notifications.came_back, false)) runtime_->look_at_leaving(*this);
   if (!std::exchange(notifications.kept, false)) return true;

@@ -4,10 +4,21 @@
 #include <utility>
 
 #include "base/quotes.hpp"
+#include "engine/kinship.hpp"
 #include "engine/run.hpp"
 #include "engine/transaction.hpp"
 
 namespace blazen {
+
+namespace {
+
+Ref<Error> pool_not_set(std::string_view step, std::string_view pool) {
+  return Error::make(Status::not_found,
+                     "step " + in_quotes(step) + " uses pool " + in_quotes(pool) +
+                         ", which was not set: blazen_runtime_set_pool says how many permits it has");
+}
+
+}  // namespace
 
 // While nobody else knows the run. Throws std::bad_alloc.
 Ref<Error> Run::take_seats() {
@@ -16,16 +27,22 @@ Ref<Error> Run::take_seats() {
   for (PoolIndex place = 0; place < pools.size(); ++place) {
     Pool* const pool = runtime_->find_pool(pools[place].name);
     if (pool == nullptr)
-      return Error::make(Status::not_found,
-                         "step " + in_quotes(workflow().steps()[pools[place].first_step].name) +
-                             " uses pool " + in_quotes(pools[place].name) +
-                             ", which was not set: blazen_runtime_set_pool says how many permits it has");
+      return pool_not_set(workflow().steps()[pools[place].first_step].name, pools[place].name);
     seats[place].pool = pool;
     seats[place].run = this;
     seats[place].place = place;
   }
   seats_ = std::move(seats);
+  if (is_child()) top().kinship()->has_seats = true;
   listeners_.is_observed = true;
+  return nullptr;
+}
+
+// Throws std::bad_alloc.
+Ref<Error> Run::check_inner_pools() const {
+  for (const Workflow::InnerPool& inner : workflow().inner_pools()) {
+    if (runtime_->find_pool(inner.pool) == nullptr) return pool_not_set(inner.step, inner.pool);
+  }
   return nullptr;
 }
 
@@ -64,7 +81,11 @@ Pool::Free Run::settle_seat(Locked, PoolSeat& seat, uint64_t wants, bool takes,
   if (has == seat.taken && wants == seat.wants) return Pool::Free::none;  // the pool knows
   seat.wants = wants;
   const Pool::Free free = seat.pool->settle(seat, has, wants, takes);
-  if (free == Pool::Free::others) notifications.hands_out = notifications.more = true;
+  if (free == Pool::Free::others) {
+    notifications.hands_all_out |= notifications.hands_out != nullptr && notifications.hands_out != seat.pool;
+    notifications.hands_out = seat.pool;
+    notifications.more = true;
+  }
   return free;
 }
 
@@ -90,16 +111,15 @@ void Run::grant(PoolSeat& seat) noexcept {
   if (apply_grant(locked, seat, false, transaction.commands, transaction.notifications))
     settle_pools(locked, false, transaction.commands, transaction.notifications);
   offer(locked, transaction.notifications);
-  transaction.notifications.hands_out = false;
+  transaction.notifications.hands_out = nullptr;
   transaction.leave();
 }
 
 // Without the lock.
-void Run::hand_out() noexcept {
-  for (PoolIndex place = 0; place < workflow().pools().size(); ++place) {
-    runtime_->hand_out(*seats_[place].pool);
-    if (is_inherited()) return;
-  }
+void Run::hand_out(Notifications& notifications) noexcept {
+  Pool* const pool = std::exchange(notifications.hands_out, nullptr);
+  if (!std::exchange(notifications.hands_all_out, false)) return runtime_->hand_out(*pool);
+  runtime_->hand_all_out();
 }
 
 }  // namespace blazen

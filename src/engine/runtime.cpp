@@ -735,6 +735,11 @@ void Runtime::hand_out(Pool& pool) noexcept {
   leave();
 }
 
+void Runtime::hand_all_out() noexcept {
+  for (Pool* pool = pools_.next(nullptr); pool != nullptr && !is_inherited(); pool = pools_.next(pool))
+    hand_out(*pool);
+}
+
 // -------------------------------------------------------------------------------------------------- counters
 
 void Runtime::Outcomes::add_to(RuntimeCounters& counters) const noexcept {

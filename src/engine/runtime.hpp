@@ -298,6 +298,7 @@ class Runtime final : public Object, private EngineScope::Later {
   Pool* find_pool(std::string_view name) noexcept { return pools_.find(name); }
   // Whatever is free goes to those that wait for it. Without a lock of the engine.
   void hand_out(Pool& pool) noexcept;
+  void hand_all_out() noexcept;
 
   // Under the lock of a run: one body more, or less, is at work whose outcome counts no more.
   void count_kept(int32_t change) noexcept {

@@ -153,7 +153,10 @@ void back_off(RunState& state, Tick& tick, Commands& commands) {
 void fail(RunState& state, Tick& tick, Commands& commands) {
   const Invocation& invocation = *tick.invocation;
   const RetryPolicy& policy = state.workflow->steps()[invocation.step].retry;
-  const Error& cause = tick.error->cause ? *tick.error->cause : *tick.error;
+  const Error* said = tick.error->cause ? tick.error->cause.get() : tick.error.get();
+  // Of a step that is a workflow: by what was said inside.
+  while (state.workflow->steps()[invocation.step].is_child() && said->cause) said = said->cause.get();
+  const Error& cause = *said;
   if (tick.retries && may_retry(policy, invocation.attempt, cause)) return back_off(state, tick, commands);
   const bool has_joins = state.workflow->has_joins();
   const bool is_handler =

@@ -330,6 +330,7 @@ void Workflow::index() {
   }
   index_joins();
   index_pools();
+  index_inner_pools();
   routes_plainly_ = !has_joins() && policy_.unhandled == Unhandled::fail;
   plain_acceptors_.assign(acceptors_.size(), kNoStep);
   for (TypeId type = 0; type < acceptors_.size(); ++type) {
@@ -376,6 +377,20 @@ void Workflow::index_pools() {
     if (is_new) pools_.push_back({name, step});
     ++pools_[found->second].steps;
     pool_of_[step] = found->second;
+  }
+}
+
+void Workflow::index_inner_pools() {
+  std::unordered_set<std::string, TextHash, std::equal_to<>> known;
+  const auto add = [&](const std::string& pool, const std::string& step) {
+    if (known.insert(pool).second) inner_pools_.push_back({pool, step});
+  };
+  for (const StepDefinition& step : steps_) {
+    const Workflow* child = step.child.get();
+    if (child == nullptr || step.elsewhere()) continue;
+    for (const PoolUse& use : child->pools())
+      add(use.name, step.name + "/" + child->steps()[use.first_step].name);
+    for (const InnerPool& inner : child->inner_pools()) add(inner.pool, step.name + "/" + inner.step);
   }
 }
 

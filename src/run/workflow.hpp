@@ -283,6 +283,12 @@ class Workflow final : public Object {
   bool needs_permits() const noexcept { return needs_permits_; }
   // The pools that steps use, by their numbers.
   const std::vector<PoolUse>& pools() const noexcept { return pools_; }
+  // The pools that workflows inside it use, each once, with the workflow and the step that do.
+  struct InnerPool {
+    std::string pool;
+    std::string step;
+  };
+  const std::vector<InnerPool>& inner_pools() const noexcept { return inner_pools_; }
   // kNoPool: it uses none.
   PoolIndex pool_of(StepIndex step) const noexcept { return pools_.empty() ? kNoPool : pool_of_[step]; }
   // Whether every event that a step accepts goes its way at once, and one that none accepts ends the run.
@@ -306,6 +312,7 @@ class Workflow final : public Object {
   void index();
   void index_joins();
   void index_pools();
+  void index_inner_pools();
   std::string compute_fingerprint() const;
 
   // Nothing here changes once it is built, but the paces. Finding a step or a type by its name costs the same
@@ -334,6 +341,7 @@ class Workflow final : public Object {
   std::vector<OpenerIndex> joined_by_;
   std::vector<uint32_t> join_places_;
   std::vector<PoolUse> pools_;
+  std::vector<InnerPool> inner_pools_;
   std::vector<PoolIndex> pool_of_;  // of each step; empty where none uses one
 
   // The whole of LaneCount: one for all other references, and one for each lane that is accountable and has runs.

@@ -81,7 +81,7 @@ void put_join(JsonWriter& json, const std::optional<JoinDefinition>& join) {
   json.member("at_deadline", join->fails_at_deadline ? "fail" : "give");
   json.flag("cancel_rest", join->cancels_rest);
   json.flag("ordered", join->is_ordered);
-  json.member("correlation", join->by_event ? "by_event" : "together");
+  json.member("correlation", join->by_event ? "by_event" : "none");
   json.member("empty", join->skips_empty ? "skip" : "invoke");
   json.close('}');
 }

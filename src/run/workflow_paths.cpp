@@ -77,10 +77,15 @@ void WorkflowPaths::find_emitted() {
   std::vector<StepIndex> by(workflow_.type_count(), kNoStep);  // whose they were last
   emitted_.resize(steps.size());
   for (StepIndex step = 0; step < steps.size(); ++step) {
-    for (const std::string& name : steps[step].emits) {
+    const auto add = [&](const std::string& name) {
       const TypeId type = workflow_.find_type(name);
       if (std::exchange(by[type], step) != step) emitted_[step].push_back(type);
-    }
+    };
+    for (const std::string& name : steps[step].emits) add(name);
+    if (!steps[step].fails_as.empty()) add(steps[step].fails_as);
+    // What a decision answers is all that comes of it, but of an output, which may emit what it likes.
+    if (steps[step].part == StepPart::output || steps[step].part == StepPart::gather) continue;
+    for (const std::string& name : steps[step].answers) add(name);
   }
 }
 

@@ -236,6 +236,39 @@ void add_short_run(const std::string& name, By by, Budget budget, Function funct
   });
 }
 
+// Against as many short runs.
+void add_children(const std::string& name, uint64_t width, Budget budget) {
+  row(name, [=](benchmark::State& state) {
+    ChildFanOut children(width);
+    ShortRun short_run;
+    compare(
+        state, "child", static_cast<double>(width), budget,
+        [&] { return seconds([&] { children.run(pump(), By::poll); }, clock_of(By::poll)); },
+        [&] {
+          const auto run_all = [&] {
+            for (uint64_t i = 0; i < width; ++i) short_run.run(pump(), By::poll);
+          };
+          return seconds(run_all, clock_of(By::poll));
+        });
+  });
+}
+
+void add_pipeline(const std::string& name, uint32_t stages, Budget budget) {
+  row(name, [=](benchmark::State& state) {
+    constexpr uint64_t kRuns = 200;
+    PipelineRun pipeline(stages, 0);
+    ShortRun short_run;
+    const auto time_of = [](auto& run) {
+      const auto run_all = [&] {
+        for (uint64_t i = 0; i < kRuns; ++i) run.run(pump(), By::poll);
+      };
+      return seconds(run_all, clock_of(By::poll));
+    };
+    compare(
+        state, "pipeline", kRuns, budget, [&] { return time_of(pipeline); }, [&] { return time_of(short_run); });
+  });
+}
+
 // An event from outside into a run that waits for it, each of them pumped.
 void add_post(const std::string& name) {
   row(name, [](benchmark::State& state) {
@@ -466,10 +499,31 @@ void add_question(const std::string& name) {
   });
 }
 
+// Begins so many runs of the workflow inside it; 0: that workflow itself.
+Workflow make_parent(uint32_t children, blazen_step_fn begin, blazen_workflow* inner) {
+  if (children == 0) return Workflow(blazen_workflow_retain(inner));
+  const Builder builder = make<Builder>(blazen_workflow_builder_create, BLAZEN_TEXT("bench"));
+  blazen_error* error = nullptr;
+  blazen_child_options options = BLAZEN_CHILD_OPTIONS_INIT;
+  options.output_type = BLAZEN_STOP_EVENT;
+  options.output_type_length = std::strlen(BLAZEN_STOP_EVENT);
+  check(blazen_workflow_builder_add_step(builder.get(), BLAZEN_TEXT("begin"), BLAZEN_TEXT(BLAZEN_START_EVENT),
+                                         begin, nullptr, nullptr, &error),
+        error);
+  for (uint32_t i = 0; i < children; ++i) {
+    const std::string name = "child" + std::to_string(i);
+    check(blazen_workflow_builder_add_workflow(builder.get(), name.data(), name.size(), kLink.data(),
+                                               kLink.size(), inner, &options, &error),
+          error);
+  }
+  return make<Workflow>(blazen_workflow_builder_build, builder.get());
+}
+
 // Runs that wait for a human, each with 1 KiB of input: the step that was given it has asked a question. The bytes
 // are what malloc has given out for one of them, without its input.
-void add_parked(const std::string& name, By by) {
-  row(name, [by](benchmark::State& state) {
+// children: so many of its steps that are workflows do so instead; 0: a step of its own.
+void add_parked(const std::string& name, By by, uint32_t children = 0) {
+  row(name, [by, children](benchmark::State& state) {
     constexpr uint64_t kRuns = 1000;
     const auto ask = [](void*, blazen_context* context, const blazen_event*, blazen_error** error) {
       blazen_question question = BLAZEN_QUESTION_INIT;
@@ -483,7 +537,8 @@ void add_parked(const std::string& name, By by) {
     const auto go_on = [](void*, blazen_context* context, const blazen_event* event, blazen_error** error) {
       return emit(context, kLink, event, error);
     };
-    const Workflow workflow = make_workflow({{"begin", BLAZEN_START_EVENT, go_on}, {"ask", kLink, ask}});
+    const Workflow asking = make_workflow({{"begin", BLAZEN_START_EVENT, go_on}, {"ask", kLink, ask}});
+    const Workflow workflow = make_parent(children, go_on, asking.get());
     const std::string input = '"' + std::string(1022, 'x') + '"';
     std::vector<Run> runs(kRuns);
     std::vector<Value> inputs(kRuns);
@@ -503,7 +558,7 @@ void add_parked(const std::string& name, By by) {
       if (with_inputs > before) bytes = heap_bytes() - with_inputs;
     };
     compare(
-        state, "run", kRuns, {.bytes_max = 1536},
+        state, "run", kRuns, {.bytes_max = children == 0 ? 1536.0 : 1536.0 * (children + 1)},
         [&] {
           const double park_s = seconds(park_all, clock_of(by));
           for (Run& run : runs) {
@@ -566,6 +621,9 @@ void add_routing() {
 #endif
   add_emit("emit");
   add_question("question");
+  add_children("children/1000", 1000, {.ratio_max = 2});
+  add_pipeline("pipeline/10", 10, {.ratio_max = 12});
+  add_parked("parked_children/3", By::poll, 3);
   add_parked("parked/pump", By::poll);
   add_parked("parked/threads", By::wait);
 }

@@ -586,6 +586,22 @@ inline double grow_join_deadlines(uint64_t count) {
       .run(20);
 }
 
+inline double grow_children(uint64_t count) {
+  ChildFanOut children(count);
+  GrowthRuntime runtime;
+  const double before = thread_s();
+  children.run(runtime.get(), By::poll);
+  return thread_s() - before;
+}
+
+inline double grow_rounds(uint64_t count) {
+  PipelineRun pipeline(1, static_cast<uint32_t>(count));
+  GrowthRuntime runtime;
+  const double before = thread_s();
+  pipeline.run(runtime.get(), By::poll);
+  return thread_s() - before;
+}
+
 struct Growth {
   const char* name;
   const char* item;
@@ -621,6 +637,8 @@ inline constexpr Growth kGrowths[] = {
     {"delayed_questions", "question", grow_delayed_questions, 1000},
     {"pool_runs", "run", grow_pool_runs, 1250, 2, floor_of_runs},
     {"join", "child", grow_join, 1000, 10},
+    {"children", "child", grow_children, 100, 8},
+    {"rounds", "round", grow_rounds, 1000, 10},
     {"scopes", "scope", grow_scopes, 1000, 4},
     {"scope_depth", "scope", grow_scope_depth, 1000, 4},
     {"cancelled_scopes", "scope", grow_cancelled_scopes, 1000, 4},

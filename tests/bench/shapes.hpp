@@ -348,6 +348,66 @@ class ShortRun {
   Workflow workflow_ = make_workflow({{"only", BLAZEN_START_EVENT, bench_stop}});
 };
 
+// A fan-out whose children are runs of a workflow that a short run is of.
+class ChildFanOut {
+ public:
+  explicit ChildFanOut(uint64_t width) {
+    plan_.width = width;
+    const Builder builder = make<Builder>(blazen_workflow_builder_create, BLAZEN_TEXT("bench"));
+    blazen_error* error = nullptr;
+    blazen_child_options options = BLAZEN_CHILD_OPTIONS_INIT;
+    options.output_type = kDone.data();
+    options.output_type_length = kDone.size();
+    check(blazen_workflow_builder_add_step(builder.get(), BLAZEN_TEXT("begin"),
+                                           BLAZEN_TEXT(BLAZEN_START_EVENT), bench_fan_begin, &plan_, nullptr,
+                                           &error),
+          error);
+    check(blazen_workflow_builder_add_workflow(builder.get(), BLAZEN_TEXT("child"), kChild.data(), kChild.size(),
+                                               inner_.get(), &options, &error),
+          error);
+    check(blazen_workflow_builder_add_step(builder.get(), BLAZEN_TEXT("join"), kDone.data(), kDone.size(),
+                                           bench_fan_join, &plan_, nullptr, &error),
+          error);
+    workflow_ = make<Workflow>(blazen_workflow_builder_build, builder.get());
+  }
+  ChildFanOut(const ChildFanOut&) = delete;
+  ChildFanOut& operator=(const ChildFanOut&) = delete;
+
+  void run(blazen_runtime* runtime, By by) { run_once(runtime, workflow_.get(), input_.get(), by); }
+
+ private:
+  FanPlan plan_;
+  Value input_ = make_json(R"({"n":1})");
+  Workflow inner_ = make_workflow({{"only", BLAZEN_START_EVENT, bench_stop}});
+  Workflow workflow_;
+};
+
+// A pipeline of so many stages, each a workflow that a short run is of; or one that runs it in so many rounds.
+class PipelineRun {
+ public:
+  PipelineRun(uint32_t stages, uint32_t rounds) {
+    blazen_error* error = nullptr;
+    blazen_pipeline_builder* builder = nullptr;
+    check(blazen_pipeline_builder_create(BLAZEN_TEXT("bench"), &builder, &error), error);
+    for (uint32_t i = 0; i < stages; ++i) {
+      const std::string name = "stage" + std::to_string(i);
+      check(rounds == 0 ? blazen_pipeline_builder_add_stage(builder, name.data(), name.size(), inner_.get(),
+                                                            nullptr, &error)
+                        : blazen_pipeline_builder_add_loop(builder, name.data(), name.size(), inner_.get(), rounds,
+                                                           nullptr, &error),
+            error);
+    }
+    workflow_ = make<Workflow>(blazen_pipeline_builder_build, builder);
+    blazen_pipeline_builder_release(builder);
+  }
+  void run(blazen_runtime* runtime, By by) { run_once(runtime, workflow_.get(), input_.get(), by); }
+
+ private:
+  Value input_ = make_json(R"({"n":1})");
+  Workflow inner_ = make_workflow({{"only", BLAZEN_START_EVENT, bench_stop}});
+  Workflow workflow_;
+};
+
 // Runs one function inside the body of a step; then the run waits for events, so that it can be looked at.
 template <class Function>
 Run run_inside(blazen_runtime* runtime, Function function) {

@@ -109,7 +109,7 @@ TEST(Describing, AllOfIt) {
           R"("retry":{"max_attempts":1,"initial_delay_ms":0,"multiplier":2.0,"max_delay_ms":60000,)"
           R"("jitter_percent":0,"only":null,"never":[]},)"
           R"("join":{"of":"start","mode":"first_n","n":5,"deadline_ms":60,"at_deadline":"fail",)"
-          R"("cancel_rest":true,"ordered":true,"correlation":"together","empty":"skip"},)"
+          R"("cancel_rest":true,"ordered":true,"correlation":"none","empty":"skip"},)"
           R"("opens":[],"reachable":true}],)"
           R"("policies":{"unhandled":"stream","idle":"fail","session":"warn_drop","session_on_pause":"clear",)"
           R"("timeout_ms":1234},)"
@@ -126,7 +126,7 @@ TEST(Describing, EachWord) {
     return described(spec).at("steps").at(1).at("join");
   };
   EXPECT_EQ(one({"start"}).dump(),
-            R"({"at_deadline":"give","cancel_rest":false,"correlation":"together","deadline_ms":0,)"
+            R"({"at_deadline":"give","cancel_rest":false,"correlation":"none","deadline_ms":0,)"
             R"("empty":"invoke","mode":"all","n":0,"of":"start","ordered":false})");
   EXPECT_EQ(one({"start", BLAZEN_JOIN_ANY}).at("mode"), "any");
   EXPECT_EQ(one({"start", BLAZEN_JOIN_ANY}).at("n"), 0);
