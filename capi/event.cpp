@@ -71,7 +71,7 @@ int32_t blazen_event_read(const blazen_event* event, blazen_event_view* view) {
   const std::string_view source = object->source();
   const std::string_view correlation = object->correlation();
   const Value& value = *object->value();
-  const EventPath* path = object->path();
+  const EventPath::Texts* path = object->path() == nullptr ? nullptr : &object->path()->texts();
   fill_view(view, {sizeof *view, object->type().data(), object->type().size(), object->id, or_null(source),
                    source.size(), or_null(correlation), correlation.size(), handle_of(object->value().get()),
                    static_cast<blazen_tag>(value.tag()), value.codec().data(), value.codec().size(),

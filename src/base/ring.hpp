@@ -47,7 +47,7 @@ class Ring {
     return *this;
   }
   void grow() {
-    constexpr uint32_t kLeast = 2;
+    constexpr uint32_t kLeast = 1;  // most rows have one item for long
     if (capacity_ > UINT32_MAX / 2) throw std::bad_alloc();
     const uint32_t capacity = capacity_ == 0 ? kLeast : capacity_ * 2;
     auto items = std::make_unique<T[]>(capacity);

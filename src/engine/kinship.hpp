@@ -4,7 +4,7 @@
 // top's. So a thread that works on the top takes invocations of whichever run has some, and whoever tells the top what time
 // it is tells the others.
 //
-// Invariants, under the lock: a child is in `runs` from its beginning until it has ended, or its invocation is gone; then
+// Invariants, under the lock: a child is in the family's `runs` from its beginning until it has ended, or its invocation is gone; then
 // nobody finds it any more. `startable` is the sum of what the children could start; those that could start something are in
 // the row, as is the top. Those that have something due are in `due`, and those that ask in `asking`.
 #pragma once
@@ -34,7 +34,7 @@ struct LeftOver {
 
 struct Kinship {
   using Runs = std::map<RunId, Run*>;
-  // By the texts of their paths: in the same order in each process.
+  // By their paths: in the same order in each process.
   struct ByPath {
     bool operator()(const Run* a, const Run* b) const noexcept;
   };
@@ -75,15 +75,18 @@ struct Kinship {
   Due::node_type due_node;      // while it is not
   Runs::node_type run_node;
 
-  // ---- of a top ----
+  // ---- of a top; null of a child ----
   // A look-up, an addition and a removal cost the logarithm of the number of children.
-  Runs runs;
-  Due due;
-  Row row;
-  Asking asking;
-  size_t startable = 0;  // below the top
-  bool has_seats = false;  // some run below has used a pool
-  std::unique_ptr<LeftOver> spare;  // so that the end of one child needs no memory
+  struct Family {
+    Runs runs;
+    Due due;
+    Row row;
+    Asking asking;
+    size_t startable = 0;             // below the top
+    bool has_seats = false;           // some run below has used a pool
+    std::unique_ptr<LeftOver> spare;  // so that the end of one child needs no memory
+  };
+  std::unique_ptr<Family> family;
 };
 
 }  // namespace blazen

@@ -8,7 +8,6 @@
 #include "base/scope.hpp"
 #include "base/steady.hpp"
 #include "engine/commits.hpp"
-#include "engine/kinship.hpp"
 #include "engine/refusals.hpp"
 #include "engine/transaction.hpp"
 #include "snapshot/restore.hpp"

@@ -43,6 +43,7 @@
 #include "base/uuid.hpp"
 #include "engine/call.hpp"
 #include "engine/host.hpp"
+#include "engine/kinship.hpp"
 #include "engine/locked_state.hpp"
 #include "engine/notifications.hpp"
 #include "engine/pools.hpp"
@@ -58,8 +59,6 @@ namespace blazen {
 
 class CommitLog;
 class Commits;
-struct Kinship;
-struct LeftOver;
 struct SnapshotDocument;
 
 // For a type that the library itself puts on streams.
@@ -206,7 +205,7 @@ class Run final : public Object, public RunEntry {
   bool is_child() const noexcept { return &top() != this; }
   // Null: it is no child.
   Ref<EventPath> path() const noexcept;
-  std::string_view path_text() const noexcept;
+  const EventPath* path_place() const noexcept;
 
   // For the runtime.
   void on_time() noexcept override;
@@ -272,6 +271,8 @@ class Run final : public Object, public RunEntry {
   void hand_out(Notifications& notifications) noexcept;
   // Children: run_children.cpp.
   Kinship& need_kinship();
+  // Null: it is a child, or has none.
+  Kinship::Family* family() const noexcept;
   class RestoredInside;
   Ref<Run> make_inside(const StepDefinition& step, uint32_t attempt, Workflow& its_workflow);
   void name_inside(Run& child, const RunId& id, uint64_t invocation_id) const;

@@ -1,13 +1,11 @@
 // Children: the runs of steps that are workflows, and how the runs of a tree work, wait and end together. See kinship.hpp.
 #include <algorithm>
 #include <new>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/quotes.hpp"
 #include "base/scope.hpp"
 #include "base/uuid.hpp"
-#include "engine/kinship.hpp"
 #include "engine/refusals.hpp"
 #include "engine/rounds.hpp"
 #include "engine/run.hpp"
@@ -22,32 +20,16 @@ Notifications::~Notifications() = default;
 
 namespace {
 
-std::string pointer_escaped(std::string_view name) {
-  std::string text;
-  for (const char c : name) {
-    if (c == '~') {
-      text += "~0";
-    } else if (c == '/') {
-      text += "~1";
-    } else {
-      text += c;
-    }
-  }
-  return text;
-}
-
-Ref<EventPath> path_of_child(const EventPath* parent, const StepDefinition& step, uint64_t invocation_id,
+Ref<EventPath> path_of_child(Ref<EventPath> around, const StepDefinition& step, uint64_t invocation_id,
                              const RunId& id) {
   Ref<EventPath> path = Ref<EventPath>::adopt(new EventPath);
-  path->run_id = uuid_text(id).data();
-  if (parent != nullptr) path->text = parent->text + "/";
-  path->text.append(pointer_escaped(step.name)).append("#").append(std::to_string(invocation_id));
-  path->json = parent == nullptr ? "[" : parent->json.substr(0, parent->json.size() - 1) + ",";
-  const auto text = [](std::string_view content) { return nlohmann::json(content).dump(); };
-  path->json.append("{\"step\":").append(text(step.part_of.empty() ? step.name : step.part_of));
-  path->json.append(",\"invocation_id\":").append(std::to_string(invocation_id));
-  if (!step.branch.empty()) path->json.append(",\"branch\":").append(text(step.branch));
-  path->json.append(",\"run_id\":\"").append(path->run_id).append("\"}]");
+  path->depth = around ? around->depth + 1 : 1;
+  path->around = std::move(around);
+  path->invocation_id = invocation_id;
+  path->run = id;
+  path->step = step.name;
+  path->part_of = step.part_of;
+  path->branch = step.branch;
   return path;
 }
 
@@ -77,9 +59,15 @@ Kinship& Run::need_kinship() {
   if (Kinship* known = kinship()) return *known;
   auto made = std::make_unique<Kinship>();
   made->make_row_node();
+  made->family = std::make_unique<Kinship::Family>();
   if (!state().kin) locked_state_.unshared().kin = std::make_unique<Kin>();
   kinship_.store(made.get(), std::memory_order_release);
   return *made.release();
+}
+
+Kinship::Family* Run::family() const noexcept {
+  const Kinship* kin = kinship();
+  return kin == nullptr ? nullptr : kin->family.get();
 }
 
 Ref<EventPath> Run::path() const noexcept {
@@ -121,13 +109,13 @@ Ref<Run> Run::make_inside(const StepDefinition& step, uint32_t attempt, Workflow
 void Run::name_inside(Run& child, const RunId& id, uint64_t invocation_id) const {
   RunState& inner = child.locked_state_.unshared();
   inner.id = id;
-  inner.kin->path = path_of_child(path().get(), *inner.kin->step, invocation_id, id);
+  inner.kin->path = path_of_child(path(), *inner.kin->step, invocation_id, id);
 }
 
 // The run of the step of this invocation, which knows its place in the tree, and is not in it yet.
 Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
   Run& top = this->top();
-  Kinship& family = top.need_kinship();
+  Kinship::Family& family = *top.need_kinship().family;
   const Limits& limits = top.workflow().policy().limits;
   const StepDefinition& step = workflow().steps()[invocation.step];
   const uint32_t depth = blazen::is_child(state()) ? state().kin->depth + 1 : 1;
@@ -151,7 +139,7 @@ void Run::join_tree(Locked, Ref<Run> child, Invocation& host) noexcept {
   Kinship& kin = *child->kinship();
   kin.host = &host;
   kin.run_node.key() = child->state().id;
-  kin.top->kinship()->runs.insert(std::move(kin.run_node));
+  kin.top->family()->runs.insert(std::move(kin.run_node));
   (void)child.take();
 }
 
@@ -193,8 +181,8 @@ void Run::host(Locked locked, Invocation& invocation, Commands& commands,
   }
   if (left && (left->run != nullptr || left->commands.any() || !left->commands.keeps_nothing())) {
     leave_over(std::move(left), notifications);
-  } else if (left && !top().kinship()->spare) {
-    top().kinship()->spare = std::move(left);
+  } else if (left && !top().family()->spare) {
+    top().family()->spare = std::move(left);
   }
 }
 
@@ -242,19 +230,17 @@ void Kinship::make_row_node() {
 }
 
 bool Kinship::ByPath::operator()(const Run* a, const Run* b) const noexcept {
-  return a->path_text() < b->path_text();
+  return EventPath::comes_before(a->path_place(), b->path_place());
 }
 
-std::string_view Run::path_text() const noexcept {
-  return is_child() ? std::string_view(state().kin->path->text) : std::string_view();
-}
+const EventPath* Run::path_place() const noexcept { return is_child() ? state().kin->path.get() : nullptr; }
 
 // A child, or a top with children, after a tick: what the tree has of it.
 [[gnu::noinline]] void Run::note_in_tree(Locked locked) noexcept {
   Kinship& kin = *kinship();
   Run& top = this->top();
   if (&top != this && kin.parent == nullptr) return;  // it has left
-  Kinship& family = *top.kinship();
+  Kinship::Family& family = *top.family();
   if (&top != this) {
     const size_t startable_here = has_ended(state()) ? 0 : startable(state());
     family.startable += startable_here - std::exchange(kin.counted, startable_here);
@@ -267,7 +253,7 @@ std::string_view Run::path_text() const noexcept {
 // Where the state says.
 void Run::stand_in_row(Locked) noexcept {
   Kinship& kin = *kinship();
-  Kinship::Row& row = top().kinship()->row;
+  Kinship::Row& row = top().family()->row;
   Kinship::Turn now{false, state().kin ? state().kin->turn : 0, this};
   if (startable(state()) != 0 && !has_ended(state())) {
     if (const Startable next = find_startable(state()); next.is_interrupted && next.invocation != nullptr)
@@ -283,7 +269,7 @@ void Run::stand_in_row(Locked) noexcept {
 
 void Run::change_asking(Locked) noexcept {
   Kinship& kin = *kinship();
-  Kinship::Asking& asking = kin.top->kinship()->asking;
+  Kinship::Asking& asking = kin.top->family()->asking;
   if (kin.asking_node.empty()) {
     kin.asking_node = asking.extract(asking.find(this));
   } else {
@@ -294,7 +280,7 @@ void Run::change_asking(Locked) noexcept {
 // Nobody finds it any more.
 void Run::leave_tree(Locked locked) noexcept {
   Kinship& kin = *kinship();
-  Kinship& family = *kin.top->kinship();
+  Kinship::Family& family = *kin.top->family();
   family.startable -= std::exchange(kin.counted, 0);
   if (kin.turn.number != 0) kin.row_node = family.row.extract(family.row.find(std::exchange(kin.turn, {})));
   if (kin.asking_node.empty()) change_asking(locked);
@@ -307,7 +293,7 @@ void Run::leave_tree(Locked locked) noexcept {
 
 // Of what the runs of the tree could start now.
 size_t Run::tree_startable(Locked) const noexcept {
-  const Kinship* family = kinship();
+  const Kinship::Family* family = this->family();
   if (family == nullptr) return startable_now(state());
   if (is_held(state()) || state().pause != Pause::none) return 0;
   return startable(state()) + family->startable;
@@ -316,7 +302,7 @@ size_t Run::tree_startable(Locked) const noexcept {
 // Who starts something next. Null: nobody can.
 Run* Run::next_of_tree(Locked locked) const noexcept {
   if (tree_startable(locked) == 0) return nullptr;
-  const Kinship* family = kinship();
+  const Kinship::Family* family = this->family();
   if (family == nullptr) return const_cast<Run*>(this);
   return family->row.empty() ? nullptr : family->row.begin()->run;
 }
@@ -373,7 +359,7 @@ bool Run::is_its_turn(Locked locked) noexcept { return top().next_of_tree(locked
 void Run::end_child(Locked locked, Notifications& notifications) noexcept {
   Kinship& kin = *kinship();
   Run& top = *kin.top;
-  std::unique_ptr<LeftOver> left = std::move(top.kinship()->spare);
+  std::unique_ptr<LeftOver> left = std::move(top.family()->spare);
   if (!left) left.reset(new (std::nothrow) LeftOver);
   if (!left) {
     constexpr int64_t kOnceMoreMs = 100;
@@ -535,7 +521,7 @@ void Run::ask_pools_below(Locked locked, Notifications& notifications) noexcept 
 void Run::arm_in_tree(Locked locked, int64_t due_ms, Notifications& notifications) noexcept {
   Kinship& kin = *kinship();
   if (kin.parent == nullptr || due_ms >= time_.known_due_ms) return;
-  Kinship& family = *kin.top->kinship();
+  Kinship::Family& family = *kin.top->family();
   if (kin.due_ms != INT64_MAX) kin.due_node = family.due.extract(family.due.find({kin.due_ms, this}));
   kin.due_ms = time_.known_due_ms = due_ms;
   kin.due_node.value() = {due_ms, this};
@@ -544,7 +530,7 @@ void Run::arm_in_tree(Locked locked, int64_t due_ms, Notifications& notification
 }
 
 int64_t Run::first_due_below(Locked) const noexcept {
-  const Kinship* family = kinship();
+  const Kinship::Family* family = this->family();
   return family == nullptr || family->due.empty() ? INT64_MAX : family->due.begin()->first;
 }
 
@@ -554,7 +540,7 @@ int64_t Run::first_due_below(Locked) const noexcept {
     Ref<Run> late;
     {
       Guard guard(lock());
-      Kinship& family = *kinship();
+      Kinship::Family& family = *this->family();
       if (family.due.empty() || family.due.begin()->first > now_ms()) break;
       Run& first = *family.due.begin()->second;
       Kinship& kin = *first.kinship();
@@ -619,8 +605,8 @@ Ref<Error> Run::settle_inside(std::vector<Ref<Run>> inside, bool is_another) {
     parent.name_inside(*child,
                        is_another ? id_of_child(parent.state().id, place.host->id, place.host->attempt) : inner.id,
                        place.host->id);
-    if (kinship()->runs.contains(inner.id))
-      return Error::make(Status::snapshot_invalid, "two runs inside have the id " + inner.kin->path->run_id);
+    if (family()->runs.contains(inner.id))
+      return Error::make(Status::snapshot_invalid, "two runs inside have the id " + inner.kin->path->texts().run_id);
     if (inner.permitted.has_pools()) {
       if (Ref<Error> error = child->take_seats()) return error;
     }
@@ -673,7 +659,7 @@ Result<Ref<Run>> Run::find_child(std::string_view run_id) {
     return Error::make(Status::invalid_argument,
                        "child_run_id is no UUID of 36 characters, such as 123e4567-e89b-82d3-a456-426614174000");
   Guard guard(lock());
-  const Kinship* family = kinship();
+  const Kinship::Family* family = this->family();
   const auto known = family == nullptr ? Kinship::Runs::const_iterator() : family->runs.find(id);
   if (family == nullptr || known == family->runs.end())
     return Error::make(Status::not_found,

@@ -2,7 +2,6 @@
 #include <optional>
 #include <string>
 
-#include "engine/kinship.hpp"
 #include "engine/run.hpp"
 #include "run/run_description.hpp"
 
@@ -46,7 +45,7 @@ std::string Run::questions() const {
   {
     Guard guard(lock());
     questions.emplace(state(), now, date);
-    const Kinship* family = kinship();
+    const Kinship::Family* family = this->family();
     if (family != nullptr) {
       for (const Run* asking : family->asking) questions->add(asking->state(), now, date);
     }

@@ -6,7 +6,6 @@
 
 #include "base/scope.hpp"
 #include "engine/commits.hpp"
-#include "engine/kinship.hpp"
 #include "engine/lifecycle.hpp"
 #include "engine/run.hpp"
 
@@ -183,7 +182,7 @@ void Run::look_at_hold(Locked locked, Notifications& notifications) noexcept {
     tick.holds = !was_held;
     change_flag(locked, tick);
     if (seats_) ask_pools(locked, notifications);
-    if (kinship() != nullptr && kinship()->has_seats) ask_pools_below(locked, notifications);
+    if (family() != nullptr && family()->has_seats) ask_pools_below(locked, notifications);
   }
   if (!was_held || state().held || tree_startable(locked) == 0) return;
   if (waiting_.helpers != 0) wake_helpers(locked);

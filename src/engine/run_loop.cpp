@@ -5,7 +5,6 @@
 
 #include "base/scope.hpp"
 #include "base/steady.hpp"
-#include "engine/kinship.hpp"
 #include "engine/nested_json.hpp"
 #include "engine/part_bodies.hpp"
 #include "engine/refusals.hpp"

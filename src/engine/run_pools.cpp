@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/quotes.hpp"
-#include "engine/kinship.hpp"
 #include "engine/run.hpp"
 #include "engine/transaction.hpp"
 
@@ -33,7 +32,7 @@ Ref<Error> Run::take_seats() {
     seats[place].place = place;
   }
   seats_ = std::move(seats);
-  if (is_child()) top().kinship()->has_seats = true;
+  if (is_child()) top().family()->has_seats = true;
   listeners_.is_observed = true;
   return nullptr;
 }

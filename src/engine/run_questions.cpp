@@ -6,7 +6,6 @@
 
 #include "base/quotes.hpp"
 #include "base/uuid.hpp"
-#include "engine/kinship.hpp"
 #include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
 #include "engine/run.hpp"
@@ -35,7 +34,7 @@ std::string find_kept(const RunState& state, std::string_view request_id, const 
     }
   }
   for (const auto& [id, child] : state.kin->children) {
-    std::string found = find_kept(*child.state, request_id, child.state->kin->path->text + "/");
+    std::string found = find_kept(*child.state, request_id, child.state->kin->path->texts().text + "/");
     if (!found.empty()) return found;
   }
   return {};
@@ -87,7 +86,7 @@ Ref<Run> Run::asked_in(std::string_view& request_id) {
       !parse_uuid(request_id.substr(0, kUuidTextLength), id))
     return nullptr;
   Guard guard(lock());
-  const Kinship* family = kinship();
+  const Kinship::Family* family = this->family();
   if (family == nullptr) return nullptr;
   const auto known = family->runs.find(id);
   if (known == family->runs.end()) return nullptr;
@@ -147,7 +146,7 @@ bool Run::wants_input() const noexcept {
     return last != nullptr && !last->handed_out;
   };
   if (wants(*this)) return true;
-  const Kinship* family = kinship();
+  const Kinship::Family* family = this->family();
   return family != nullptr &&
          std::any_of(family->asking.begin(), family->asking.end(), [&](const Run* run) { return wants(*run); });
 }

@@ -11,13 +11,14 @@
 namespace blazen {
 
 Ref<Event> seen_from_outside(const Event& event, const Ref<EventPath>& path) {
-  std::string source = path->text + "/";
-  source.append(event.source());
+  const EventPath::Texts& place = path->texts();
+  std::string source = place.text;
+  if (!event.source().empty()) source.append("/").append(event.source());
   if (source.size() > UINT16_MAX) source.resize(utf8_valid_prefix(source.data(), UINT16_MAX));  // the path itself is whole
   Ref<Value> value = event.value();
   std::string id(event.correlation());
   if (event.type() == kInputRequest) {
-    id = path->run_id + "/" + id;
+    id = place.run_id + "/" + id;
     value = Value::copy(Tag::json, with_request_id(value->data(), id));
   }
   Ref<Event> seen = Event::make_at(event.type(), std::move(value), source, id, path);

@@ -71,11 +71,11 @@ void QuestionList::put(JsonWriter& json, bool dates) const {
     json.open('{');
     const std::string_view request = question.request->value()->data();
     if (question.path) {
-      const std::string id = question.path->run_id + "/" + std::string(question.request->correlation());
+      const std::string id = question.path->texts().run_id + "/" + std::string(question.request->correlation());
       json.raw(members_of(with_request_id(request, id)));
-      json.member("step", question.path->text + "/" + std::string(question.request->source()));
+      json.member("step", question.path->texts().text + "/" + std::string(question.request->source()));
       json.key("path");
-      json.raw(question.path->json);
+      json.raw(question.path->texts().json);
     } else {
       json.raw(members_of(request));
       json.member("step", question.request->source());

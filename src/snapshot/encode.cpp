@@ -151,7 +151,7 @@ class Encoder {
         serialize_(top.serialize_),
         writer_(top.writer_),
         top_(top),
-        prefix_(cut.path->text + ": ") {}
+        prefix_(cut.path->texts().text + ": ") {}
 
   // Null: all of it is written, or the writer has stopped.
   Ref<Error> encode() {

@@ -60,7 +60,8 @@ Spec all_of_it() {
                                  BLAZEN_LIMIT_SESSION_BYTES,   BLAZEN_LIMIT_STREAM_ITEMS,
                                  BLAZEN_LIMIT_SUBSCRIBERS,     BLAZEN_LIMIT_STEP_SENDS,
                                  BLAZEN_LIMIT_STREAM_RETAINED, BLAZEN_LIMIT_QUESTIONS,
-                                 BLAZEN_LIMIT_SCOPES,          BLAZEN_LIMIT_SCOPE_DEPTH};
+                                 BLAZEN_LIMIT_SCOPES,          BLAZEN_LIMIT_SCOPE_DEPTH,
+                                 BLAZEN_LIMIT_CHILD_DEPTH,     BLAZEN_LIMIT_CHILDREN};
   for (const blazen_limit limit : limits) spec.limit(limit, limit == 3 ? UINT64_MAX : 100 + uint64_t(limit));
   spec.start(kNothing).emits({"Part", BLAZEN_INPUT_REQUEST_EVENT});
   static const int64_t kOnly[] = {7, -1};
@@ -94,29 +95,29 @@ TEST(Describing, AllOfIt) {
           R"({"name":"start","accepts":["blazen::StartEvent"],"emits":["Part","blazen::InputRequestEvent"],)"
           R"("elsewhere":false,"max_concurrency":0,"timeout_ms":0,"atomic":false,"abandoned":"keeps_permit",)"
           R"("retry":{"max_attempts":1,"initial_delay_ms":0,"multiplier":2.0,"max_delay_ms":60000,)"
-          R"("jitter_percent":0,"only":null,"never":[]},"join":null,"opens":["join"],"reachable":true},)"
+          R"("jitter_percent":0,"only":null,"never":[]},"join":null,"opens":["join"],"reachable":true,"pool":null,"part":"body","part_of":null,"child":null},)"
           R"({"name":"work","accepts":["Part","More"],"emits":null,)"
           R"("elsewhere":false,"max_concurrency":3,"timeout_ms":99,"atomic":true,"abandoned":"frees_permit",)"
           R"("retry":{"max_attempts":4,"initial_delay_ms":50,"multiplier":1.5,"max_delay_ms":1000,)"
           R"("jitter_percent":29,"only":[7,-1],"never":[-9223372036854775808]},)"
-          R"("join":null,"opens":[],"reachable":true},)"
+          R"("join":null,"opens":[],"reachable":true,"pool":null,"part":"body","part_of":null,"child":null},)"
           R"({"name":"far","accepts":["Far"],"emits":null,)"
           R"("elsewhere":true,"max_concurrency":0,"timeout_ms":0,"atomic":false,"abandoned":"keeps_permit",)"
           R"("retry":{"max_attempts":1,"initial_delay_ms":0,"multiplier":2.0,"max_delay_ms":60000,)"
-          R"("jitter_percent":0,"only":null,"never":[]},"join":null,"opens":[],"reachable":true},)"
+          R"("jitter_percent":0,"only":null,"never":[]},"join":null,"opens":[],"reachable":true,"pool":null,"part":"body","part_of":null,"child":null},)"
           R"({"name":"join","accepts":["Done"],"emits":["blazen::StopEvent"],)"
           R"("elsewhere":false,"max_concurrency":0,"timeout_ms":0,"atomic":false,"abandoned":"keeps_permit",)"
           R"("retry":{"max_attempts":1,"initial_delay_ms":0,"multiplier":2.0,"max_delay_ms":60000,)"
           R"("jitter_percent":0,"only":null,"never":[]},)"
           R"("join":{"of":"start","mode":"first_n","n":5,"deadline_ms":60,"at_deadline":"fail",)"
           R"("cancel_rest":true,"ordered":true,"correlation":"none","empty":"skip"},)"
-          R"("opens":[],"reachable":true}],)"
+          R"("opens":[],"reachable":true,"pool":null,"part":"body","part_of":null,"child":null}],)"
           R"("policies":{"unhandled":"stream","idle":"fail","session":"warn_drop","session_on_pause":"clear",)"
           R"("timeout_ms":1234},)"
           R"("limits":{"queued_events":101,"state_bytes":102,"session_bytes":18446744073709551615,)"
           R"("stream_items":104,"subscribers":105,"step_sends":106,"stream_retained":107,"questions":108,)"
-          R"("scopes":109,"scope_depth":110},)"
-          R"("dead_ends":[{"step":"start","kind":"no_acceptor","event_type":"blazen::InputResponseEvent"}]})");
+          R"("scopes":109,"scope_depth":110,"child_depth":111,"children":112},)"
+          R"("dead_ends":[{"step":"start","kind":"no_acceptor","event_type":"blazen::InputResponseEvent"}],"stages":[],"children":[]})");
 }
 
 TEST(Describing, EachWord) {
@@ -146,7 +147,7 @@ TEST(Describing, EachWord) {
   spec.session = BLAZEN_SESSION_HARD_ERROR;
   EXPECT_EQ(policy("session"), "hard_error");
   EXPECT_EQ(described(spec).at("limits").dump(),
-            R"({"questions":65536,"queued_events":4194304,"scope_depth":65536,"scopes":65536,)"
+            R"({"child_depth":64,"children":65536,"questions":65536,"queued_events":4194304,"scope_depth":65536,"scopes":65536,)"
             R"("session_bytes":1073741824,"state_bytes":1073741824,"step_sends":1048576,)"
             R"("stream_items":65536,"stream_retained":1024,"subscribers":1024})");
 }
