@@ -23,7 +23,8 @@ Ref<Error> read_mapper(const char* name, const blazen_mapper& given, DropGuard& 
 // A name to which those of its parts are added.
 Ref<Error> check_part_name(const char* what, std::string_view name);
 Ref<Error> read_branches(const blazen_branch* branches, size_t count, HostDefinition& hosts);
-Ref<Error> read_retry(const blazen_retry_options* given, RetryPolicy& policy);
+// what: how its fields are named.
+Ref<Error> read_retry(const char* what, const blazen_retry_options* given, RetryPolicy& policy);
 Ref<Error> set_limit(WorkflowPolicy& policy, blazen_limit limit, uint64_t bound);
 Ref<Error> set_session_policy(WorkflowPolicy& policy, blazen_session_policy session);
 

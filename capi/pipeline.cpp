@@ -44,7 +44,7 @@ Ref<Error> read_stage(const blazen_stage_options& all, StageDrops& drops, StageD
   if (Ref<Error> failure = check_ms("options.timeout_ms", all.timeout_ms, BLAZEN_STEP_TIMEOUT_MS_MAX)) return failure;
   stage.timeout_ms = all.timeout_ms;
   if (all.retry != nullptr) {
-    if (Ref<Error> failure = read_retry(all.retry, stage.retry)) return failure;
+    if (Ref<Error> failure = read_retry("options.retry", all.retry, stage.retry)) return failure;
   }
   if (all.first_success != 0 && all.first_success != 1) return invalid("options.first_success is neither 0 nor 1");
   if (all.first_success == 1 && !stage.hosts.is_parallel)

@@ -186,7 +186,7 @@ Ref<Error> read_step_options(const blazen_step_options& all, StepDefinition& ste
   if (all.abandoned != BLAZEN_ABANDONED_KEEPS_PERMIT && all.abandoned != BLAZEN_ABANDONED_FREES_PERMIT)
     return invalid("options.abandoned is none of the values of blazen_abandoned");
   if (all.retry != nullptr) {
-    if (Ref<Error> failure = read_retry(all.retry, step.retry)) return failure;
+    if (Ref<Error> failure = read_retry("options.retry", all.retry, step.retry)) return failure;
   }
   if (all.join != nullptr) {
     blazen_join_options how = BLAZEN_JOIN_OPTIONS_INIT;
@@ -229,20 +229,23 @@ blazen_status change_policy(blazen_workflow_builder* builder, blazen_error** err
 
 }  // namespace
 
-Ref<Error> read_retry(const blazen_retry_options* given, RetryPolicy& policy) {
+Ref<Error> read_retry(const char* what, const blazen_retry_options* given, RetryPolicy& policy) {
   blazen_retry_options all = BLAZEN_RETRY_OPTIONS_INIT;
-  if (Ref<Error> failure = read_options(given, all)) return failure;
+  const auto field = [what](const char* name) { return std::string(what).append(name); };
+  if (Ref<Error> failure = read_options(given, all, what)) return failure;
   if (all.max_attempts > kAttemptsMax)
-    return invalid("options.max_attempts is more than BLAZEN_ATTEMPTS_MAX");
-  if (all.jitter_percent > 100) return invalid("options.jitter_percent is more than 100");
-  if (Ref<Error> failure = check_ms("options.initial_delay_ms", all.initial_delay_ms, kTimeMsMax))
+    return bad_argument(what, ".max_attempts is more than BLAZEN_ATTEMPTS_MAX");
+  if (all.jitter_percent > 100) return bad_argument(what, ".jitter_percent is more than 100");
+  if (Ref<Error> failure = check_ms(field(".initial_delay_ms").c_str(), all.initial_delay_ms, kTimeMsMax))
     return failure;
-  if (Ref<Error> failure = check_ms("options.max_delay_ms", all.max_delay_ms, kTimeMsMax)) return failure;
+  if (Ref<Error> failure = check_ms(field(".max_delay_ms").c_str(), all.max_delay_ms, kTimeMsMax))
+    return failure;
   if (!(all.multiplier == 0 || (all.multiplier >= 1 && all.multiplier <= 1e9)))
-    return invalid("options.multiplier is neither 0 nor from 1 to 1,000,000,000");
+    return bad_argument(what, ".multiplier is neither 0 nor from 1 to 1,000,000,000");
   RetryPolicy read;
-  if (Ref<Error> failure = read_codes("options.only", all.only, all.only_count, read.only)) return failure;
-  if (Ref<Error> failure = read_codes("options.never", all.never, all.never_count, read.never))
+  if (Ref<Error> failure = read_codes(field(".only").c_str(), all.only, all.only_count, read.only))
+    return failure;
+  if (Ref<Error> failure = read_codes(field(".never").c_str(), all.never, all.never_count, read.never))
     return failure;
   read.attempts_max = all.max_attempts == 0 ? 1 : all.max_attempts;
   read.delay_ms = all.initial_delay_ms;
@@ -608,7 +611,7 @@ blazen_status blazen_workflow_builder_step_retry(blazen_workflow_builder* builde
   return change_step(builder, step, step_length, error,
                      [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
                        if (Ref<Error> failure = need_out("options", options)) return failure;
-                       return read_retry(options, definition.retry);
+                       return read_retry("options", options, definition.retry);
                      });
 }
 

@@ -98,6 +98,7 @@ HANDLE_KIND(blazen_error, error);
 HANDLE_KIND(blazen_value, value);
 HANDLE_KIND(blazen_event, event);
 HANDLE_KIND(blazen_workflow_builder, builder);
+HANDLE_KIND(blazen_pipeline_builder, pipeline_builder);
 HANDLE_KIND(blazen_workflow, workflow);
 HANDLE_KIND(blazen_runtime, runtime);
 HANDLE_KIND(blazen_task, task);
@@ -136,6 +137,13 @@ template <>
 inline constexpr bool kIsOptions<const blazen_step_options*> = true;
 template <>
 inline constexpr bool kIsOptions<const blazen_join_options*> = true;
+template <>
+inline constexpr bool kIsOptions<const blazen_child_options*> = true;
+template <>
+inline constexpr bool kIsOptions<const blazen_stage_options*> = true;
+// An array of structs: its length is the parameter behind it.
+template <class T>
+inline constexpr bool kIsArray = std::is_same_v<T, const blazen_branch*>;
 // What the call fills, as far as the struct goes.
 template <class T>
 inline constexpr bool kIsView =
@@ -149,7 +157,7 @@ inline constexpr bool kIsError = std::is_same_v<T, blazen_error**>;
 // A handle, a number or a flag that the call gives back.
 template <class T>
 inline constexpr bool kIsOut =
-    std::is_pointer_v<T> && !kIsError<T> && !kIsHandle<T> && !kIsText<T> && !kIsOptions<T> &&
+    std::is_pointer_v<T> && !kIsError<T> && !kIsHandle<T> && !kIsText<T> && !kIsOptions<T> && !kIsArray<T> &&
     !std::is_same_v<T, void*> && !std::is_function_v<std::remove_pointer_t<T>>;
 template <class T>
 inline constexpr bool kIsFunction = std::is_pointer_v<T> && std::is_function_v<std::remove_pointer_t<T>>;
@@ -168,7 +176,8 @@ TextIs text_is(const std::string& function, const std::string& parameter) {
   if (function == "blazen_context_collect") return TextIs::label;  // its key may be empty
   if (parameter == "codec" || parameter == "label" || parameter == "prefix" || parameter == "message")
     return TextIs::label;
-  static const std::set<std::string> names = {"name", "accepts", "step", "type", "key", "request_id", "pool"};
+  static const std::set<std::string> names = {"name", "accepts",    "step", "type",
+                                              "key",  "request_id", "pool", "child_run_id"};
   EXPECT_TRUE(names.contains(parameter)) << function << ": what kind of text is " << parameter << "?";
   return TextIs::name;
 }
@@ -228,6 +237,9 @@ T good(Call& call, size_t index) {
     return &some;
   } else if constexpr (kIsOptions<T>) {
     return nullptr;
+  } else if constexpr (kIsArray<T>) {
+    static const blazen_branch one = {"branch", 6, nullptr, 1};
+    return &one;
   } else if constexpr (kIsView<T>) {
     call.slots[index] = sizeof(size_t);  // the struct of the oldest header: it ends there
     return reinterpret_cast<T>(&call.slots[index]);
@@ -255,7 +267,7 @@ T good(Call& call, size_t index) {
     if (name.ends_with("_length")) return static_cast<T>(3);
     if (name == "tag") return static_cast<T>(BLAZEN_TAG_BYTES);
     if (name == "limit" || name == "bound" || name == "capacity" || name == "concurrency_max" ||
-        name == "mode" || name == "format")
+        name == "mode" || name == "format" || name == "branch_count" || name == "max_rounds")
       return static_cast<T>(1);
     return static_cast<T>(0);
   }
@@ -268,6 +280,8 @@ void give_back(Kind kind, void* handle) {
     case Kind::value: return blazen_value_release(static_cast<blazen_value*>(handle));
     case Kind::event: return blazen_event_release(static_cast<blazen_event*>(handle));
     case Kind::builder: return blazen_workflow_builder_release(static_cast<blazen_workflow_builder*>(handle));
+    case Kind::pipeline_builder:
+      return blazen_pipeline_builder_release(static_cast<blazen_pipeline_builder*>(handle));
     case Kind::workflow: return blazen_workflow_release(static_cast<blazen_workflow*>(handle));
     case Kind::runtime: return blazen_runtime_release(static_cast<blazen_runtime*>(handle));
     case Kind::run: return blazen_run_release(static_cast<blazen_run*>(handle));
@@ -389,6 +403,7 @@ struct Row {
   std::vector<char> texts;
   std::vector<char> outs;
   std::vector<char> options;
+  std::vector<char> arrays;
   std::vector<char> functions;
   bool gives_status;
 };
@@ -403,6 +418,7 @@ Row row(const char* name, R (*function)(A...)) {
           {static_cast<char>(kIsText<A>)...},
           {static_cast<char>(kIsOut<A>)...},
           {static_cast<char>(kIsOptions<A>)...},
+          {static_cast<char>(kIsArray<A>)...},
           {static_cast<char>(kIsFunction<A> && !std::is_same_v<A, blazen_drop_fn>)...},
           answers_status(name)};
 }
@@ -471,6 +487,9 @@ const std::vector<Row>& table() {
       ROW(blazen_workflow_builder_step_atomic),
       ROW(blazen_step_options_init),
       ROW(blazen_workflow_builder_add_step_with),
+      ROW(blazen_child_options_init),
+      ROW(blazen_workflow_builder_add_workflow),
+      ROW(blazen_workflow_builder_add_workflows),
       ROW(blazen_workflow_builder_set_timeout),
       ROW(blazen_workflow_builder_set_session_on_pause),
       ROW(blazen_workflow_builder_set_unhandled),
@@ -478,6 +497,19 @@ const std::vector<Row>& table() {
       ROW(blazen_workflow_builder_set_session_policy),
       ROW(blazen_workflow_builder_set_limit),
       ROW(blazen_workflow_builder_build),
+      ROW(blazen_stage_options_init),
+      ROW(blazen_pipeline_builder_create),
+      ROW(blazen_pipeline_builder_retain),
+      ROW(blazen_pipeline_builder_release),
+      ROW(blazen_pipeline_builder_add_stage),
+      ROW(blazen_pipeline_builder_add_parallel),
+      ROW(blazen_pipeline_builder_add_loop),
+      ROW(blazen_pipeline_builder_add_parallel_loop),
+      ROW(blazen_pipeline_builder_set_timeout),
+      ROW(blazen_pipeline_builder_set_stage_timeout),
+      ROW(blazen_pipeline_builder_set_session_policy),
+      ROW(blazen_pipeline_builder_set_limit),
+      ROW(blazen_pipeline_builder_build),
       ROW(blazen_workflow_retain),
       ROW(blazen_workflow_release),
       ROW(blazen_workflow_name),
@@ -524,6 +556,8 @@ const std::vector<Row>& table() {
       ROW(blazen_run_keys),
       ROW(blazen_run_compare_and_set),
       ROW(blazen_run_apply),
+      ROW(blazen_run_stages),
+      ROW(blazen_run_child),
       ROW(blazen_run_cancel_invocation),
       ROW(blazen_run_pause),
       ROW(blazen_run_resume_in_place),
@@ -548,6 +582,7 @@ const std::vector<Row>& table() {
       ROW(blazen_context_events),
       ROW(blazen_join_info_init),
       ROW(blazen_context_join_info),
+      ROW(blazen_context_answer),
       ROW(blazen_context_collect),
       ROW(blazen_context_scope_id),
       ROW(blazen_context_emit),
@@ -737,7 +772,8 @@ TEST(BadInput, NullIsTakenWhereTheTagsAllowIt) {
     const auto& names = names_of(row);
     for (size_t i = 0; i < names.size(); ++i) {
       if (!is_optional(row.name, names[i])) continue;
-      const Outcome outcome = row.call(world, {i, nullptr, 0, row.texts[i] != 0}, true);
+      const bool has_length = row.texts[i] != 0 || row.arrays[i] != 0;
+      const Outcome outcome = row.call(world, {i, nullptr, 0, has_length}, true);
       EXPECT_EQ(outcome.message.find(names[i] + " is NULL"), std::string::npos) << row.name;
       EXPECT_NE(outcome.status, BLAZEN_ERROR_INVALID_ARGUMENT) << row.name << ": " << names[i];
       EXPECT_NE(outcome.status, BLAZEN_ERROR_WRONG_HANDLE) << row.name << ": " << names[i];
@@ -910,7 +946,7 @@ TEST(BadInput, NegativeTimeoutsAreRefused) {
       }
     }
   }
-  EXPECT_EQ(found, 9);
+  EXPECT_EQ(found, 11);
 }
 
 // The arguments that the table calls good are good, and a success leaves *error alone.
@@ -931,6 +967,9 @@ TEST(BadInput, SuccessLeavesTheErrorUntouched) {
       {"blazen_run_fail_question", BLAZEN_ERROR_NOT_FOUND},
       {"blazen_run_withdraw_question", BLAZEN_ERROR_NOT_FOUND},
       {"blazen_run_cancel_invocation", BLAZEN_ERROR_NOT_FOUND},    // nor such an invocation
+      {"blazen_run_child", BLAZEN_ERROR_INVALID_ARGUMENT},         // its id is no UUID
+      {"blazen_run_stages", BLAZEN_ERROR_WRONG_STATE},             // it is no pipeline
+      {"blazen_context_answer", BLAZEN_ERROR_WRONG_PLACE},         // nor is the step a mapper
       {"blazen_context_ask", BLAZEN_PENDING},                      // and now there is one
       {"blazen_runtime_set_pool", BLAZEN_ERROR_INVALID_ARGUMENT},  // of no permits
       {"blazen_run_send_event", BLAZEN_OK},  // nobody accepts it: the run fails, not the call
@@ -976,12 +1015,19 @@ TEST_F(BadFields, UnknownEnumsAndBoundsAreRefused) {
       return blazen_workflow_builder_set_session_policy(world.builder, number, error);
     });
   }
-  for (const int32_t number : {-1, 0, 11, INT32_MAX}) {
+  for (const int32_t number : {-1, 0, 13, INT32_MAX}) {
     refused(BLAZEN_ERROR_INVALID_ARGUMENT, "limit",
             [&](auto error) { return blazen_workflow_builder_set_limit(world.builder, number, 1, error); });
   }
-  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "bound", [&](auto error) {
-    return blazen_workflow_builder_set_limit(world.builder, BLAZEN_LIMIT_SUBSCRIBERS, 0, error);
+  for (const blazen_limit limit :
+       {BLAZEN_LIMIT_SUBSCRIBERS, BLAZEN_LIMIT_CHILD_DEPTH, BLAZEN_LIMIT_CHILDREN}) {
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "bound",
+            [&](auto error) { return blazen_workflow_builder_set_limit(world.builder, limit, 0, error); });
+    OK(blazen_workflow_builder_set_limit(world.builder, limit, 1, error));
+  }
+  refused(BLAZEN_ERROR_LIMIT, "BLAZEN_CHILD_DEPTH_MAX", [&](auto error) {
+    return blazen_workflow_builder_set_limit(world.builder, BLAZEN_LIMIT_CHILD_DEPTH,
+                                             BLAZEN_CHILD_DEPTH_MAX + 1, error);
   });
   for (const int32_t number : {-1, 2, INT32_MAX, INT32_MIN}) {
     refused(BLAZEN_ERROR_INVALID_ARGUMENT, "session", [&](auto error) {
@@ -1483,6 +1529,318 @@ TEST_F(BadFields, TheFieldsOfAJoinAreChecked) {
   is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "step: 'ask' is a join of 'other' already");
 }
 
+// Of a step that is a workflow, or several: whatever is refused, each of its mappers is dropped once.
+class Hosting : public BadFields {
+ protected:
+  blazen_mapper mapper(const char* name) {
+    Token* token = own_.take(name);
+    given_.push_back(token);
+    return {body, token, drop_token, 0};
+  }
+  // call is made twice: with a place for its error, and without.
+  void is_refused(blazen_status status, std::string_view field,
+                  const std::function<blazen_status(blazen_error**)>& call) {
+    refused(status, field, call);
+    for (const Token* token : given_) EXPECT_EQ(token->drops, 2) << token->name << ", beside " << field;
+    given_.clear();
+  }
+
+ private:
+  Tokens<2048> own_;  // they outlive what the world keeps
+
+ protected:
+  World world_;
+
+ private:
+  std::vector<Token*> given_;
+};
+
+TEST_F(Hosting, TheFieldsOfAChildAreChecked) {
+  blazen_child_options how = BLAZEN_CHILD_OPTIONS_INIT;
+  const auto good = [&] {
+    how = BLAZEN_CHILD_OPTIONS_INIT;
+    how.input = mapper("input");
+    how.output = mapper("output");
+  };
+  const blazen_branch one = {"branch", 6, nullptr, 0};
+  const auto child = [&](blazen_error** error) {
+    return blazen_workflow_builder_add_workflow(world_.builder, BLAZEN_TEXT("child"), BLAZEN_TEXT("T"),
+                                                nullptr, &how, error);
+  };
+  const auto children = [&](blazen_error** error) {
+    return blazen_workflow_builder_add_workflows(world_.builder, BLAZEN_TEXT("children"), BLAZEN_TEXT("T"),
+                                                 &one, 1, &how, error);
+  };
+  const auto both = [&](blazen_status status, const char* field,
+                        const std::function<void(blazen_child_options&)>& spoil) {
+    for (const std::function<blazen_status(blazen_error**)>& call :
+         {std::function<blazen_status(blazen_error**)>(child),
+          std::function<blazen_status(blazen_error**)>(children)}) {
+      good();
+      spoil(how);
+      is_refused(status, field, call);
+    }
+  };
+  both(BLAZEN_ERROR_INVALID_ARGUMENT, "options.output_type", [](auto& o) { o.output_type_length = 1; });
+  both(BLAZEN_ERROR_INVALID_ARGUMENT, "options.output_type", [](auto& o) { o.output_type = "T"; });
+  both(BLAZEN_ERROR_INVALID_UTF8, "options.output_type", [](auto& o) {
+    o.output_type = "\xff";
+    o.output_type_length = 1;
+  });
+  both(BLAZEN_ERROR_LIMIT, "options.output_type", [](auto& o) {
+    o.output_type = unreadable();
+    o.output_type_length = BLAZEN_NAME_BYTES_MAX + 1;
+  });
+  for (const int32_t number : {-1, 2, INT32_MAX, INT32_MIN}) {
+    both(BLAZEN_ERROR_INVALID_ARGUMENT, "options.first_success", [&](auto& o) { o.first_success = number; });
+    both(BLAZEN_ERROR_INVALID_ARGUMENT, "options.input.elsewhere",
+         [&](auto& o) { o.input.elsewhere = number; });
+    both(BLAZEN_ERROR_INVALID_ARGUMENT, "options.output.elsewhere",
+         [&](auto& o) { o.output.elsewhere = number; });
+  }
+  both(BLAZEN_ERROR_INVALID_ARGUMENT, "options.input has a body", [](auto& o) { o.input.elsewhere = 1; });
+  both(BLAZEN_ERROR_INVALID_ARGUMENT, "options.output has a body", [](auto& o) { o.output.elsewhere = 1; });
+  good();
+  how.first_success = 1;
+  is_refused(BLAZEN_ERROR_INVALID_ARGUMENT, "options.first_success", child);
+  // A name that leaves no room for those of its parts.
+  const std::string longer(497, 'x');
+  good();
+  is_refused(BLAZEN_ERROR_LIMIT, "name", [&](blazen_error** error) {
+    return blazen_workflow_builder_add_workflow(world_.builder, longer.data(), longer.size(), "T", 1, nullptr,
+                                                &how, error);
+  });
+  // A struct that ends inside a mapper has none; what ends behind it, has.
+  good();
+  how.struct_size = offsetof(blazen_child_options, output);
+  OK(child(error));
+}
+
+TEST_F(Hosting, EachBranchIsCheckedAndNamedByItsPlace) {
+  blazen_branch two[2];
+  const blazen_branch* given = two;
+  size_t count = 2;
+  const auto good = [&] {
+    two[0] = {"a", 1, nullptr, 0};
+    two[1] = {"b", 1, world_.workflow, 0};
+    given = two;
+    count = 2;
+  };
+  blazen_child_options child = BLAZEN_CHILD_OPTIONS_INIT;
+  blazen_stage_options stage = BLAZEN_STAGE_OPTIONS_INIT;
+  const std::function<blazen_status(blazen_error**)> calls[] = {
+      [&](auto error) {
+        return blazen_workflow_builder_add_workflows(world_.builder, BLAZEN_TEXT("several"), BLAZEN_TEXT("T"),
+                                                     given, count, &child, error);
+      },
+      [&](auto error) {
+        return blazen_pipeline_builder_add_parallel(world_.pipeline_builder, BLAZEN_TEXT("several"), given,
+                                                    count, &stage, error);
+      },
+      [&](auto error) {
+        return blazen_pipeline_builder_add_parallel_loop(world_.pipeline_builder, BLAZEN_TEXT("several"),
+                                                         given, count, 1, &stage, error);
+      }};
+  for (const auto& call : calls) {
+    const auto all = [&](blazen_status status, std::string_view field, const std::function<void()>& spoil) {
+      good();
+      spoil();
+      child.input = stage.input = mapper("input");
+      is_refused(status, field, call);
+    };
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "branches", [&] { given = nullptr; });
+    all(BLAZEN_ERROR_LIMIT, "branch_count", [&] {
+      given = reinterpret_cast<const blazen_branch*>(unreadable());
+      count = BLAZEN_STEPS_MAX + 1;
+    });
+    all(BLAZEN_ERROR_LIMIT, "branch_count", [&] { count = SIZE_MAX; });
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "branches[1].name", [&] { two[1].name = nullptr; });
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "branches[1].name", [&] { two[1].name_length = 0; });
+    all(BLAZEN_ERROR_INVALID_UTF8, "branches[0].name", [&] { two[0].name = "\xff"; });
+    all(BLAZEN_ERROR_LIMIT, "branches[0].name", [&] {
+      two[0].name = unreadable();
+      two[0].name_length = SIZE_MAX;
+    });
+    const std::string longer(497, 'x');
+    all(BLAZEN_ERROR_LIMIT, "branches[1].name", [&] {
+      two[1].name = longer.data();
+      two[1].name_length = longer.size();
+    });
+    for (const int32_t number : {-1, 2, INT32_MAX, INT32_MIN})
+      all(BLAZEN_ERROR_INVALID_ARGUMENT, "branches[0].elsewhere", [&] { two[0].elsewhere = number; });
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "branches[1] has a child", [&] { two[1].elsewhere = 1; });
+    all(BLAZEN_ERROR_WRONG_HANDLE, "branches[1].child",
+        [&] { two[1].child = reinterpret_cast<blazen_workflow*>(world_.event.get()); });
+  }
+}
+
+TEST_F(Hosting, TheFieldsOfAStageAreChecked) {
+  blazen_stage_options how = BLAZEN_STAGE_OPTIONS_INIT;
+  blazen_retry_options retry = BLAZEN_RETRY_OPTIONS_INIT;
+  uint32_t rounds = 1;
+  const blazen_branch one = {"branch", 6, nullptr, 1};
+  const std::function<blazen_status(blazen_error**)> stage = [&](auto error) {
+    return blazen_pipeline_builder_add_stage(world_.pipeline_builder, BLAZEN_TEXT("s"), world_.workflow, &how,
+                                             error);
+  };
+  const std::function<blazen_status(blazen_error**)> parallel = [&](auto error) {
+    return blazen_pipeline_builder_add_parallel(world_.pipeline_builder, BLAZEN_TEXT("s"), &one, 1, &how,
+                                                error);
+  };
+  const std::function<blazen_status(blazen_error**)> loop = [&](auto error) {
+    return blazen_pipeline_builder_add_loop(world_.pipeline_builder, BLAZEN_TEXT("s"), world_.workflow,
+                                            rounds, &how, error);
+  };
+  const std::function<blazen_status(blazen_error**)> parallel_loop = [&](auto error) {
+    return blazen_pipeline_builder_add_parallel_loop(world_.pipeline_builder, BLAZEN_TEXT("s"), &one, 1,
+                                                     rounds, &how, error);
+  };
+  using Spoil = std::function<void(blazen_stage_options&)>;
+  const auto of = [&](const std::function<blazen_status(blazen_error**)>& call, blazen_status status,
+                      std::string_view field, const Spoil& spoil) {
+    how = BLAZEN_STAGE_OPTIONS_INIT;
+    rounds = 1;
+    how.condition = mapper("condition");
+    how.input = mapper("input");
+    how.output = mapper("output");
+    if (&call == &loop || &call == &parallel_loop) how.until = mapper("until");
+    spoil(how);
+    is_refused(status, field, call);
+  };
+  const auto all = [&](blazen_status status, std::string_view field, const Spoil& spoil) {
+    for (const auto* call : {&stage, &parallel, &loop, &parallel_loop}) of(*call, status, field, spoil);
+  };
+  for (const int32_t number : {-1, 2, INT32_MAX, INT32_MIN}) {
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "options.condition.elsewhere",
+        [&](auto& o) { o.condition.elsewhere = number; });
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "options.input.elsewhere",
+        [&](auto& o) { o.input.elsewhere = number; });
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "options.output.elsewhere",
+        [&](auto& o) { o.output.elsewhere = number; });
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "options.until.elsewhere",
+        [&](auto& o) { o.until.elsewhere = number; });
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "options.first_success", [&](auto& o) { o.first_success = number; });
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "options.done_at_bound", [&](auto& o) { o.done_at_bound = number; });
+  }
+  all(BLAZEN_ERROR_INVALID_ARGUMENT, "options.condition has a body",
+      [](auto& o) { o.condition.elsewhere = 1; });
+  all(BLAZEN_ERROR_INVALID_ARGUMENT, "options.input has a body", [](auto& o) { o.input.elsewhere = 1; });
+  all(BLAZEN_ERROR_INVALID_ARGUMENT, "options.output has a body", [](auto& o) { o.output.elsewhere = 1; });
+  for (const auto* call : {&loop, &parallel_loop}) {
+    of(*call, BLAZEN_ERROR_INVALID_ARGUMENT, "options.until has a body",
+       [](auto& o) { o.until.elsewhere = 1; });
+    of(*call, BLAZEN_ERROR_INVALID_ARGUMENT, "max_rounds", [&](auto&) { rounds = 0; });
+  }
+  for (const auto* call : {&stage, &parallel}) {
+    of(*call, BLAZEN_ERROR_INVALID_ARGUMENT, "options.until", [&](auto& o) { o.until = mapper("until"); });
+    of(*call, BLAZEN_ERROR_INVALID_ARGUMENT, "options.until", [](auto& o) { o.until.elsewhere = 1; });
+    of(*call, BLAZEN_ERROR_INVALID_ARGUMENT, "options.done_at_bound", [](auto& o) { o.done_at_bound = 1; });
+  }
+  for (const auto* call : {&stage, &loop})
+    of(*call, BLAZEN_ERROR_INVALID_ARGUMENT, "options.first_success", [](auto& o) { o.first_success = 1; });
+  for (const int64_t ms : {int64_t{-1}, INT64_MIN, int64_t{BLAZEN_STEP_TIMEOUT_MS_MAX} + 1, INT64_MAX})
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, "options.timeout_ms", [&](auto& o) { o.timeout_ms = ms; });
+  const auto retries = [&](std::string_view field, const std::function<void()>& spoil) {
+    all(BLAZEN_ERROR_INVALID_ARGUMENT, field, [&](auto& o) {
+      retry = BLAZEN_RETRY_OPTIONS_INIT;
+      o.retry = &retry;
+      spoil();
+    });
+  };
+  retries("options.retry.struct_size", [&] { retry.struct_size = 3; });
+  retries("options.retry.max_attempts", [&] { retry.max_attempts = BLAZEN_ATTEMPTS_MAX + 1; });
+  retries("options.retry.jitter_percent", [&] { retry.jitter_percent = 101; });
+  retries("options.retry.initial_delay_ms", [&] { retry.initial_delay_ms = -1; });
+  retries("options.retry.max_delay_ms", [&] { retry.max_delay_ms = -1; });
+  retries("options.retry.multiplier", [&] { retry.multiplier = 0.5; });
+  retries("options.retry.only", [&] { retry.only_count = 1; });
+  retries("options.retry.never", [&] { retry.never_count = SIZE_MAX; });
+  const std::string longer(497, 'x');
+  for (blazen_workflow* none : {static_cast<blazen_workflow*>(nullptr), world_.workflow.get()}) {
+    how = BLAZEN_STAGE_OPTIONS_INIT;
+    how.input = mapper("input");
+    is_refused(none == nullptr ? BLAZEN_ERROR_INVALID_ARGUMENT : BLAZEN_ERROR_LIMIT,
+               none == nullptr ? "workflow" : "name", [&](blazen_error** error) {
+                 return blazen_pipeline_builder_add_stage(world_.pipeline_builder, longer.data(),
+                                                          none == nullptr ? 3 : longer.size(), none, &how,
+                                                          error);
+               });
+  }
+  // A loop of as many rounds as there may be.
+  how = BLAZEN_STAGE_OPTIONS_INIT;
+  how.done_at_bound = 1;
+  rounds = UINT32_MAX;
+  OK(loop(error));
+}
+
+TEST_F(BadFields, WhatAPipelineIsToldAsAWholeIsChecked) {
+  World world;
+  for (const int32_t number : {-1, 4, INT32_MAX}) {
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "policy", [&](auto error) {
+      return blazen_pipeline_builder_set_session_policy(world.pipeline_builder, number, error);
+    });
+  }
+  for (const int32_t number : {-1, 0, 13, INT32_MAX}) {
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "limit", [&](auto error) {
+      return blazen_pipeline_builder_set_limit(world.pipeline_builder, number, 1, error);
+    });
+  }
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "bound", [&](auto error) {
+    return blazen_pipeline_builder_set_limit(world.pipeline_builder, BLAZEN_LIMIT_CHILDREN, 0, error);
+  });
+  refused(BLAZEN_ERROR_LIMIT, "BLAZEN_CHILD_DEPTH_MAX", [&](auto error) {
+    return blazen_pipeline_builder_set_limit(world.pipeline_builder, BLAZEN_LIMIT_CHILD_DEPTH,
+                                             BLAZEN_CHILD_DEPTH_MAX + 1, error);
+  });
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "timeout_ms", [&](auto error) {
+    return blazen_pipeline_builder_set_stage_timeout(world.pipeline_builder,
+                                                     int64_t{BLAZEN_STEP_TIMEOUT_MS_MAX} + 1, error);
+  });
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "timeout_ms", [&](auto error) {
+    return blazen_pipeline_builder_set_timeout(world.pipeline_builder, BLAZEN_TIME_MS_MAX + 1, error);
+  });
+  OK(blazen_pipeline_builder_set_limit(world.pipeline_builder, BLAZEN_LIMIT_CHILD_DEPTH,
+                                       BLAZEN_CHILD_DEPTH_MAX, error));
+  OK(blazen_pipeline_builder_set_stage_timeout(world.pipeline_builder, BLAZEN_STEP_TIMEOUT_MS_MAX, error));
+  OK(blazen_pipeline_builder_set_timeout(world.pipeline_builder, BLAZEN_TIME_MS_MAX, error));
+  WorkflowHandle built;
+  OK(blazen_pipeline_builder_build(world.pipeline_builder, built.out(), error));
+}
+
+// Only what it accepts, its retries, its time-out, its concurrency and a join hold for a step that is a workflow.
+TEST_F(BadFields, WhatAStepThatIsAWorkflowCannotBeToldIsRefused) {
+  World world;
+  OK(blazen_workflow_builder_add_workflow(world.builder, BLAZEN_TEXT("child"), BLAZEN_TEXT("T"), nullptr,
+                                          nullptr, error));
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "step", [&](auto error) {
+    return blazen_workflow_builder_step_emits(world.builder, BLAZEN_TEXT("child"), BLAZEN_TEXT("E"), error);
+  });
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "step", [&](auto error) {
+    return blazen_workflow_builder_step_atomic(world.builder, BLAZEN_TEXT("child"), 1, error);
+  });
+  refused(BLAZEN_ERROR_INVALID_ARGUMENT, "step", [&](auto error) {
+    return blazen_workflow_builder_step_uses_pool(world.builder, BLAZEN_TEXT("child"), BLAZEN_TEXT("p"),
+                                                  error);
+  });
+}
+
+// A mapper alone answers, and its child is found by the id of its run.
+TEST_F(BadFields, TheIdOfAChildIsAUuid) {
+  World world;
+  blazen_run* child = nullptr;
+  const auto find = [&](std::string_view id) {
+    return [&world, &child, id](blazen_error** error) {
+      return blazen_run_child(world.run, id.data(), id.size(), &child, error);
+    };
+  };
+  for (const std::string_view id :
+       {std::string_view("a"), std::string_view("123e4567-e89b-82d3-a456-42661417400"),
+        std::string_view("123e4567-e89b-82d3-a456-42661417400g")})
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "child_run_id", find(id));
+  refused(BLAZEN_ERROR_NOT_FOUND, "child_run_id", find("123e4567-e89b-82d3-a456-426614174000"));
+  EXPECT_EQ(child, nullptr);
+}
+
 TEST_F(BadFields, ScopesAreForEventsFromOutside) {
   World world;
   auto* context = static_cast<blazen_context*>(world.handle(Kind::context));
@@ -1549,6 +1907,10 @@ TEST_F(BadFields, WhatIsGivenFromOutsideIsChecked) {
     blazen_stream_options wants = BLAZEN_STREAM_OPTIONS_INIT;
     wants.routed = number;
     refused(BLAZEN_ERROR_INVALID_ARGUMENT, "routed",
+            [&](auto error) { return blazen_run_subscribe_with(world.run, &wants, &stream, error); });
+    wants.routed = 0;
+    wants.own_level = number;
+    refused(BLAZEN_ERROR_INVALID_ARGUMENT, "own_level",
             [&](auto error) { return blazen_run_subscribe_with(world.run, &wants, &stream, error); });
   }
   for (const uint64_t id : {uint64_t{0}, uint64_t{2}, UINT64_MAX})
@@ -1750,6 +2112,8 @@ TEST_F(BadFields, OptionInitsWriteNothingBeyondTheSizeGiven) {
         sizeof(blazen_stream_options));
   check(blazen_retry_options_init, static_cast<blazen_retry_options*>(nullptr), sizeof(blazen_retry_options));
   check(blazen_step_options_init, static_cast<blazen_step_options*>(nullptr), sizeof(blazen_step_options));
+  check(blazen_child_options_init, static_cast<blazen_child_options*>(nullptr), sizeof(blazen_child_options));
+  check(blazen_stage_options_init, static_cast<blazen_stage_options*>(nullptr), sizeof(blazen_stage_options));
   check(blazen_join_options_init, static_cast<blazen_join_options*>(nullptr), sizeof(blazen_join_options));
   check(blazen_join_info_init, static_cast<blazen_join_info*>(nullptr), sizeof(blazen_join_info));
   check(blazen_error_view_init, static_cast<blazen_error_view*>(nullptr), sizeof(blazen_error_view));

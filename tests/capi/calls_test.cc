@@ -97,6 +97,8 @@ void pool_world(Holder& h) {
 
 void nothing(Holder&) {}
 void value_last(Holder& h) { h.value = make_last(h); }
+// A decision that is never asked for: its end lets go.
+blazen_mapper last_mapper(Holder& h) { return {call_step, &h, drop_and_let_go, 0}; }
 
 const Row kFurther[] = {
     {"runtime_next_timer", [](Holder& h) { clock_world(h); },
@@ -243,6 +245,68 @@ const Row kFurther[] = {
        EXPECT_NE(blazen_workflow_builder_add_step_with(nullptr, BLAZEN_TEXT("s"), nullptr, call_step, &h,
                                                        drop_and_let_go, nullptr),
                  BLAZEN_OK);
+       return BLAZEN_OK;
+     }},
+    {"workflow_builder_add_workflow", nothing,
+     [](Holder& h) -> blazen_status {
+       blazen_child_options options = BLAZEN_CHILD_OPTIONS_INIT;
+       options.input = last_mapper(h);
+       EXPECT_NE(blazen_workflow_builder_add_workflow(nullptr, BLAZEN_TEXT("s"), BLAZEN_TEXT("T"), nullptr,
+                                                      &options, nullptr),
+                 BLAZEN_OK);
+       return BLAZEN_OK;
+     }},
+    {"workflow_builder_add_workflows", nothing,
+     [](Holder& h) -> blazen_status {
+       blazen_child_options options = BLAZEN_CHILD_OPTIONS_INIT;
+       options.output = last_mapper(h);
+       EXPECT_NE(blazen_workflow_builder_add_workflows(nullptr, BLAZEN_TEXT("s"), BLAZEN_TEXT("T"), nullptr,
+                                                       0, &options, nullptr),
+                 BLAZEN_OK);
+       return BLAZEN_OK;
+     }},
+    {"pipeline_builder_add_stage", nothing,
+     [](Holder& h) -> blazen_status {
+       blazen_stage_options options = BLAZEN_STAGE_OPTIONS_INIT;
+       options.condition = last_mapper(h);
+       EXPECT_NE(blazen_pipeline_builder_add_stage(nullptr, BLAZEN_TEXT("s"), nullptr, &options, nullptr),
+                 BLAZEN_OK);
+       return BLAZEN_OK;
+     }},
+    {"pipeline_builder_add_parallel", nothing,
+     [](Holder& h) -> blazen_status {
+       blazen_stage_options options = BLAZEN_STAGE_OPTIONS_INIT;
+       options.input = last_mapper(h);
+       EXPECT_NE(
+           blazen_pipeline_builder_add_parallel(nullptr, BLAZEN_TEXT("s"), nullptr, 0, &options, nullptr),
+           BLAZEN_OK);
+       return BLAZEN_OK;
+     }},
+    {"pipeline_builder_add_loop", nothing,
+     [](Holder& h) -> blazen_status {
+       blazen_stage_options options = BLAZEN_STAGE_OPTIONS_INIT;
+       options.until = last_mapper(h);
+       EXPECT_NE(blazen_pipeline_builder_add_loop(nullptr, BLAZEN_TEXT("s"), nullptr, 1, &options, nullptr),
+                 BLAZEN_OK);
+       return BLAZEN_OK;
+     }},
+    {"pipeline_builder_add_parallel_loop", nothing,
+     [](Holder& h) -> blazen_status {
+       blazen_stage_options options = BLAZEN_STAGE_OPTIONS_INIT;
+       options.output = last_mapper(h);
+       EXPECT_NE(blazen_pipeline_builder_add_parallel_loop(nullptr, BLAZEN_TEXT("s"), nullptr, 0, 1, &options,
+                                                           nullptr),
+                 BLAZEN_OK);
+       return BLAZEN_OK;
+     }},
+    {"pipeline_builder_release", [](Holder& h) { h.workflow = WorkflowHandle(make_workflow(call_step, &h)); },
+     [](Holder& h) -> blazen_status {
+       PipelineBuilderHandle builder;
+       blazen_stage_options options = BLAZEN_STAGE_OPTIONS_INIT;
+       options.output = last_mapper(h);
+       OK(blazen_pipeline_builder_create(BLAZEN_TEXT("p"), builder.out(), error));
+       OK(blazen_pipeline_builder_add_stage(builder, BLAZEN_TEXT("s"), h.workflow, &options, error));
+       blazen_pipeline_builder_release(builder.take());
        return BLAZEN_OK;
      }},
     {"workflow_builder_release", nothing,

@@ -78,6 +78,7 @@ using ErrorHandle = Handle<blazen_error, blazen_error_release>;
 using ValueHandle = Handle<blazen_value, blazen_value_release>;
 using EventHandle = Handle<blazen_event, blazen_event_release>;
 using BuilderHandle = Handle<blazen_workflow_builder, blazen_workflow_builder_release>;
+using PipelineBuilderHandle = Handle<blazen_pipeline_builder, blazen_pipeline_builder_release>;
 using WorkflowHandle = Handle<blazen_workflow, blazen_workflow_release>;
 using RuntimeHandle = Handle<blazen_runtime, blazen_runtime_release>;
 using RunHandle = Handle<blazen_run, blazen_run_release>;

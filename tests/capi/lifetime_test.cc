@@ -182,6 +182,75 @@ TEST(Lifetime, ChildrenKeepTheirParentsAlive) {
 
 // ---- the last release inside a callback ----
 
+// A run inside a run is found by its id, and its handle keeps the whole tree, whatever goes first.
+TEST(Lifetime, AHandleOfAChildKeepsTheWholeTree) {
+  for (int last = 0; last < 3; ++last) {
+    InvocationHandle invocation;
+    const auto wait = [](void* user_data, blazen_context* context, const blazen_event*,
+                         blazen_error** error) {
+      auto& deferred = *static_cast<InvocationHandle*>(user_data);
+      const blazen_status status = blazen_context_defer(context, deferred.out(), error);
+      return status == BLAZEN_OK ? static_cast<blazen_status>(BLAZEN_PENDING) : status;
+    };
+    Token* step = tokens.take("a step inside");
+    RuntimeHandle runtime(make_runtime(BLAZEN_MODE_PUMP));
+    WorkflowHandle inner(make_workflow(wait, &invocation));
+    BuilderHandle builder;
+    WorkflowHandle outer;
+    blazen_child_options options = BLAZEN_CHILD_OPTIONS_INIT;
+    options.output = {stop, step, drop_token, 0};
+    OK(blazen_workflow_builder_create("outer", 5, builder.out(), error));
+    OK(blazen_workflow_builder_add_workflow(builder, "child", 5, BLAZEN_TEXT(BLAZEN_START_EVENT), inner,
+                                            &options, error));
+    OK(blazen_workflow_builder_build(builder, outer.out(), error));
+    RunHandle run(make_run(runtime, outer));
+    StreamHandle stream;
+    blazen_stream_options all = BLAZEN_STREAM_OPTIONS_INIT;
+    all.lifecycle = 1;
+    OK(blazen_run_subscribe_with(run, &all, stream.out(), error));
+    OK(blazen_run_start(run, nullptr, error));
+    OK(blazen_runtime_poll(runtime, 0, nullptr, error));
+    ASSERT_NE(invocation.get(), nullptr);
+    RunHandle child;
+    while (child.get() == nullptr) {
+      EventHandle item;
+      blazen_event_view view = BLAZEN_EVENT_VIEW_INIT;
+      OK(blazen_stream_next(stream, 0, item.out(), nullptr, error));
+      ASSERT_EQ(blazen_event_read(item, &view), 1);
+      if (view.child_run_id == nullptr) continue;
+      OK(blazen_run_child(run, view.child_run_id, view.child_run_id_length, child.out(), error));
+      size_t length = 0;
+      EXPECT_EQ(std::string_view(view.child_run_id, view.child_run_id_length), blazen_run_id(child, &length));
+    }
+    builder.reset();
+    outer.reset();
+    inner.reset();
+    stream.reset();
+    if (last == 0) {  // the child's: the tree goes on, and ends with it
+      runtime.reset();
+      run.reset();
+      EXPECT_EQ(blazen_run_state_now(child), BLAZEN_RUN_RUNNING);
+      EXPECT_EQ(step->drops, 0);
+      invocation.reset();
+      child.reset();
+    } else if (last == 1) {  // the invocation's, whose run is gone
+      child.reset();
+      run.reset();
+      runtime.reset();
+      invocation.reset();
+    } else {  // the top's: a child that has ended is one all the same
+      invocation.reset();
+      OK(blazen_runtime_poll(runtime, 0, nullptr, error));
+      EXPECT_EQ(blazen_run_state_now(child), BLAZEN_RUN_FAILED);
+      runtime.reset();
+      child.reset();
+      EXPECT_EQ(blazen_run_state_now(run), BLAZEN_RUN_FAILED);
+      run.reset();
+    }
+    EXPECT_EQ(step->drops, 1) << last;
+  }
+}
+
 TEST(Lifetime, TheLastHandleOfARuntimeMayGoInsideACallback) {
   for (const blazen_mode mode : {BLAZEN_MODE_PUMP, BLAZEN_MODE_THREADS}) {
     for (const bool in_done : {false, true}) {
@@ -467,6 +536,39 @@ TEST(Drops, OfAStepRunWithTheLastWorkflowThatHasIt) {
 }
 
 // A run that could not be made keeps nothing of its runtime: that closes with its last handle.
+blazen_mapper mapper(Token* token) { return {stop, token, drop_token, 0}; }
+
+// A builder, what is built of it, and what that is a step or a stage of, have one decision together.
+TEST(Drops, OfADecisionRunsWithTheLastWorkflowThatHasIt) {
+  Token* input = tokens.take("input");
+  Token* condition = tokens.take("condition");
+  BuilderHandle builder;
+  WorkflowHandle inner;
+  blazen_child_options as_step = BLAZEN_CHILD_OPTIONS_INIT;
+  as_step.input = mapper(input);
+  as_step.output_type = BLAZEN_STOP_EVENT;
+  as_step.output_type_length = std::strlen(BLAZEN_STOP_EVENT);
+  OK(blazen_workflow_builder_create("w", 1, builder.out(), error));
+  OK(blazen_workflow_builder_add_workflow(builder, "s", 1, BLAZEN_TEXT(BLAZEN_START_EVENT), nullptr, &as_step,
+                                          error));
+  OK(blazen_workflow_builder_build(builder, inner.out(), error));
+  builder.reset();
+  PipelineBuilderHandle pipeline;
+  WorkflowHandle outer;
+  blazen_stage_options as_stage = BLAZEN_STAGE_OPTIONS_INIT;
+  as_stage.condition = mapper(condition);
+  OK(blazen_pipeline_builder_create("p", 1, pipeline.out(), error));
+  OK(blazen_pipeline_builder_add_stage(pipeline, "stage", 5, inner, &as_stage, error));
+  OK(blazen_pipeline_builder_build(pipeline, outer.out(), error));
+  pipeline.reset();
+  inner.reset();
+  EXPECT_EQ(input->drops, 0);
+  EXPECT_EQ(condition->drops, 0);
+  outer.reset();
+  EXPECT_EQ(input->drops, 1);
+  EXPECT_EQ(condition->drops, 1);
+}
+
 TEST(Drops, OfARuntimeRunsAlthoughAResumeFailed) {
   Watchdog watchdog("OfARuntimeRunsAlthoughAResumeFailed", 20);
   for (const blazen_mode mode : {BLAZEN_MODE_PUMP, BLAZEN_MODE_THREADS, BLAZEN_MODE_EXECUTOR}) {

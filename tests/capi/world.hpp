@@ -15,6 +15,7 @@ enum class Kind {
   value,
   event,
   builder,
+  pipeline_builder,
   workflow,
   runtime,
   task,
@@ -101,6 +102,8 @@ class World {
     OK(blazen_workflow_builder_add_step(builder, BLAZEN_TEXT("ask"), BLAZEN_TEXT(BLAZEN_START_EVENT), ask,
                                         this, nullptr, error));
     OK(blazen_workflow_builder_build(builder, workflow.out(), error));
+    OK(blazen_pipeline_builder_create(BLAZEN_TEXT("pipeline"), pipeline_builder.out(), error));
+    OK(blazen_pipeline_builder_add_stage(pipeline_builder, BLAZEN_TEXT("stage"), workflow, nullptr, error));
     value = ValueHandle(make_json("{\"a\": 1}"));
     event = EventHandle(make_event("Type", value));
     (void)blazen_error_host(1, BLAZEN_TEXT("a failure"), nullptr, error.out());
@@ -123,6 +126,7 @@ class World {
       case Kind::value: return value.get();
       case Kind::event: return event.get();
       case Kind::builder: return builder.get();
+      case Kind::pipeline_builder: return pipeline_builder.get();
       case Kind::workflow: return workflow.get();
       case Kind::runtime: return runtime.get();
       case Kind::task: return task;
@@ -142,6 +146,7 @@ class World {
 
   RuntimeHandle runtime;
   BuilderHandle builder;
+  PipelineBuilderHandle pipeline_builder;
   WorkflowHandle workflow;
   ValueHandle value;
   EventHandle event;

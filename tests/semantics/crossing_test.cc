@@ -332,7 +332,7 @@ TEST(AStepWithOptions, IsRefusedWholeAndDroppedOnce) {
   refuse("options.atomic", [](blazen_step_options& o) { o.atomic = 2; });
   refuse("options.timeout_ms", [](blazen_step_options& o) { o.timeout_ms = -1; });
   refuse("options.abandoned", [](blazen_step_options& o) { o.abandoned = 2; });
-  refuse("options.max_attempts", [&](blazen_step_options& o) { o.retry = &bad_retry; });
+  refuse("options.retry.max_attempts", [&](blazen_step_options& o) { o.retry = &bad_retry; });
   Error error;
   EXPECT_EQ(blazen_workflow_builder_step_emits(builder, BLAZEN_TEXT("s"), BLAZEN_TEXT("E"), error.out()),
             BLAZEN_ERROR_NOT_FOUND);
