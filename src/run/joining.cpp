@@ -120,6 +120,7 @@ void prepare_in_scope(RunState& state, MembershipIndex base, const Output& outpu
 void reserve_for_joins(RunState& state, size_t deliveries, Commands& commands) {
   if (!state.scopes) return;
   const size_t joins = state.scopes->may_deliver();
+  state.scopes->prepare_deliveries();
   state.pool.reserve(deliveries + joins);
   state.scopes->prepare_memberships(deliveries + joins + 2);
   if (!state.workflow->cancels_rest()) return;
@@ -231,9 +232,9 @@ void report_late(const Event& event, const Scope& scope, StepIndex join, Command
 
 void invoke(RunState& state, const Scope& scope, StepIndex join, Ref<Group> group) noexcept {
   Scopes& scopes = *state.scopes;
-  Ref<Event> event = group->last;
+  Ref<Event> event = std::move(group->last);
   if (!event) {
-    event = group->empty_event;
+    event = std::move(group->empty_event);
     event->id = ++state.event_id_last;
   }
   event->membership = scopes.enter_parent(scope);
