@@ -28,4 +28,17 @@ inline void* allocate_big(size_t bytes) {
   return memory;
 }
 
+// The same, for the containers of the standard library.
+template <class T>
+struct BigAllocator {
+  using value_type = T;  // NOLINT(readability-identifier-naming): a name of the standard library
+  BigAllocator() noexcept = default;
+  template <class Other>
+  BigAllocator(const BigAllocator<Other>&) noexcept {
+  }  // NOLINT(google-explicit-constructor): as it has to be
+  T* allocate(size_t count) { return static_cast<T*>(allocate_big(count * sizeof(T))); }
+  void deallocate(T* memory, size_t) noexcept { ::operator delete(memory); }
+  friend bool operator==(BigAllocator, BigAllocator) noexcept { return true; }
+};
+
 }  // namespace blazen

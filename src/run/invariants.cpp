@@ -117,6 +117,17 @@ class Checker {
     require_size(ready[0] + granted, state_.permitted.size());
   }
 
+  static uint64_t count_arrived(const KeyedGroups& keyed) {
+    uint64_t count = 0;
+    for (size_t place = 0; place < keyed.size(); ++place) {
+      const KeyedGroups::Entry& entry = keyed.entries()[place];
+      require(keyed.find(keyed.correlation(entry)) == &entry, 11, "a correlation is not where it is found");
+      require(!entry.group || entry.group->place == place, 11, "a group is not in its place");
+      count += entry.group ? entry.group->arrived.size() : 0;
+    }
+    return count;
+  }
+
   // Counted again, from nothing.
   void check_scopes() {
     if (!state_.scopes) return;
@@ -133,10 +144,9 @@ class Checker {
       require(scope->closed || scope->parent == nullptr || scope->in_parent != 0, 11,
               "an open scope does not count in its parent");
       for (const ScopeJoin& join : scope->joins) {
-        require(!join.closed || (join.first == nullptr && join.keyed.empty()), 11,
-                "a closed join has groups");
+        require(!join.closed || (join.first == nullptr && !join.keyed), 11, "a closed join has groups");
         if (join.group) collected += join.group->arrived.size();
-        for (const auto& [correlation, group] : join.keyed) collected += group ? group->arrived.size() : 0;
+        if (join.keyed) collected += count_arrived(*join.keyed);
       }
     }
     for (const auto& [invocation, group] : scopes.all_delivered()) {

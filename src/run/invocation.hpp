@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/big_memory.hpp"
 #include "run/journal.hpp"
 #include "run/workflow.hpp"
 #include "value/event.hpp"
@@ -118,7 +119,7 @@ class InvocationList {
 // leave the others to the next.
 class InvocationPool {
  public:
-  using Block = std::vector<Invocation>;
+  using Block = std::vector<Invocation, BigAllocator<Invocation>>;
   // By its id, the place of the last invocation that each was taken for.
   using Index = std::unordered_map<uint64_t, Invocation*>;
   struct Blocks {
@@ -133,7 +134,7 @@ class InvocationPool {
 
   // Makes sure that the next `count` takes cannot fail. Throws std::bad_alloc.
   void reserve(size_t count) {
-    while (available_ < count) add_block();
+    if (available_ < count) add_block(count - available_);
   }
   size_t available() const noexcept { return available_; }
   // For the invocation of this id. Only after a reserve that covers it.
@@ -176,8 +177,12 @@ class InvocationPool {
   std::unique_ptr<Blocks> hand_on() noexcept {
     blocks_->index.reset();
     indexed_ = false;
-    for (; blocks_->opened > 0; --blocks_->opened) {
-      for (Invocation& item : blocks_->row[blocks_->opened - 1]) item = Invocation{};
+    for (Invocation* end = unused_; blocks_->opened > 0; --blocks_->opened, end = nullptr) {
+      Block& block = blocks_->row[blocks_->opened - 1];
+      // Of the last one, those that were taken.
+      for (Invocation *item = block.data(), *last = end != nullptr ? end : item + block.size(); item != last;
+           ++item)
+        *item = Invocation{};
     }
     return std::move(blocks_);
   }
@@ -198,10 +203,12 @@ class InvocationPool {
     return unused_++;
   }
   [[gnu::cold]] void index_again(Invocation* item, uint64_t id) noexcept;
-  void add_block() {
+  // Of so many at least: a fan-out stands side by side.
+  void add_block(size_t least) {
     if (!blocks_) blocks_ = std::make_unique<Blocks>();
     std::vector<Block>& row = blocks_->row;
-    const size_t size = row.empty() ? kSecondBlock : std::min(row.back().size() * 4, kBlockMax);
+    const size_t usual = row.empty() ? kSecondBlock : std::min(row.back().size() * 4, kBlockMax);
+    const size_t size = std::max(usual, least);
     row.reserve(row.size() + 1);
     row.emplace_back(size);
     available_ += static_cast<uint32_t>(size);

@@ -120,6 +120,7 @@ void prepare_in_scope(RunState& state, MembershipIndex base, const Output& outpu
 void reserve_for_joins(RunState& state, size_t deliveries, Commands& commands) {
   if (!state.scopes) return;
   const size_t joins = state.scopes->may_deliver();
+  state.scopes->prepare_deliveries();
   state.pool.reserve(deliveries + joins);
   state.scopes->prepare_memberships(deliveries + joins + 2);
   if (!state.workflow->cancels_rest()) return;
@@ -160,6 +161,37 @@ bool is_taken(const RunState& state, const Invocation& from, const Output& outpu
   const std::span<const StepIndex> steps = acceptors_of(state, output);
   return std::any_of(steps.begin(), steps.end(),
                      [&](StepIndex step) { return takes(state, step, scope, opener); });
+}
+
+namespace {
+
+// Whether prepare_output() would find nothing to do, where so many arrive.
+bool is_prepared(RunState& state, Scope* scope, const Output& output, size_t count) noexcept {
+  const std::span<const StepIndex> steps = acceptors_of(state, output);
+  if (steps.empty()) return true;
+  const OpenerIndex opener = state.workflow->joined_by(steps.front());
+  Scope* const joined = opener == kNoOpener ? nullptr : Scopes::nearest(scope, opener);
+  return steps.size() == 1 &&
+         (joined == nullptr ||
+          state.scopes->has_room_for_arrivals(*joined, steps.front(), output.event->correlation(), count));
+}
+
+}  // namespace
+
+bool has_room_in_scopes(RunState& state, const Invocation& from, std::span<const Output> outputs) noexcept {
+  if (!state.scopes || is_opener(state, from) || state.workflow->cancels_rest()) return false;
+  const Scopes& scopes = *state.scopes;
+  const WorkflowPolicy& policy = state.workflow->policy();
+  const size_t count = outputs.size();
+  const size_t most = count + scopes.may_deliver();
+  const uint64_t waiting = state.open + delayed_count(state) + collected_count(state);
+  if (policy.unhandled != Unhandled::fail || most > state.pool.available() ||
+      !scopes.has_room_for_deliveries() || !scopes.has_room_for_memberships(most + 2) ||
+      waiting + count > policy.limits.queued_events)
+    return false;
+  Scope* const scope = scopes.scope_of(from.event->membership);
+  return std::all_of(outputs.begin(), outputs.end(),
+                     [&](const Output& output) { return is_prepared(state, scope, output, count); });
 }
 
 // ----------------------------------------------------------------------------------------------------- routing
@@ -231,9 +263,9 @@ void report_late(const Event& event, const Scope& scope, StepIndex join, Command
 
 void invoke(RunState& state, const Scope& scope, StepIndex join, Ref<Group> group) noexcept {
   Scopes& scopes = *state.scopes;
-  Ref<Event> event = group->last;
+  Ref<Event> event = std::move(group->last);
   if (!event) {
-    event = group->empty_event;
+    event = std::move(group->empty_event);
     event->id = ++state.event_id_last;
   }
   event->membership = scopes.enter_parent(scope);
@@ -308,6 +340,27 @@ bool deliver_to_one(RunState& state, Output& output, StepIndex step, Scope* scop
 }
 
 }  // namespace
+
+bool deliver_to_the_one(RunState& state, Output& output, Commands& commands) noexcept {
+  const Workflow& workflow = *state.workflow;
+  if (output.target != kNoStep || output.delay_ms != 0 || output.type == kUnknownType ||
+      is_routed_by_engine(output.type) || state.scopes->routing.drops)
+    return false;
+  const std::vector<StepIndex>& steps = workflow.acceptors(output.type);
+  if (steps.size() != 1) return false;
+  const StepIndex step = steps.front();
+  const OpenerIndex opener = workflow.joined_by(step);
+  Scope* const joined = opener == kNoOpener ? nullptr : Scopes::nearest(state.scopes->routing.scope, opener);
+  if (opener != kNoOpener && joined == nullptr) return false;
+  output.event->id = ++state.event_id_last;
+  state.last_type = output.type;
+  if (joined != nullptr) {
+    arrive(state, *joined, step, std::move(output.event), commands);
+  } else {
+    deliver_in_scope(state, std::move(output.event), step);
+  }
+  return true;
+}
 
 [[gnu::noinline]] bool drops_late(RunState& state, const Output& output, Commands& commands) noexcept {
   if (!state.scopes || !state.scopes->routing.drops || output.type == kStopType) return false;

@@ -8,6 +8,13 @@
 namespace blazen {
 namespace {
 
+void complete_in_scopes(RunState& state, Invocation& invocation, std::span<Output> outputs, int64_t now_ms,
+                        Commands& commands) noexcept {
+  begin_routing(state, invocation, true, now_ms, commands);
+  leave_flight(state, &invocation, commands);
+  route_all_in_scopes(state, outputs, now_ms, commands);
+}
+
 // Phase 1: what the tick itself changes.
 void apply(RunState& state, Tick& tick, Commands& commands) {
   switch (tick.kind) {
@@ -19,7 +26,8 @@ void apply(RunState& state, Tick& tick, Commands& commands) {
     case Tick::Kind::publish: return publish_from_step(state, tick, commands);
     case Tick::Kind::complete:
       if (!prepare_to_complete(state, tick, commands)) return;
-      if (state.scopes) begin_routing(state, *tick.invocation, true, tick.now_ms, commands);
+      if (state.scopes)
+        return complete_in_scopes(state, *tick.invocation, tick.outputs, tick.now_ms, commands);
       return complete(state, {tick.invocation, tick.outputs, tick.now_ms, tick.dispatches_next}, commands);
     case Tick::Kind::collect: return collect(state, tick, commands);
     case Tick::Kind::ask: return ask(state, tick, commands);
@@ -95,13 +103,29 @@ void check([[maybe_unused]] const RunState& state) noexcept {
 #endif
 }
 
+// reduce() of what most ticks of a run with scopes are. False: there is more to it, and nothing has changed. By value: who
+// calls it keeps its parts in registers.
+[[gnu::noinline, gnu::flatten]] bool reduce_in_scopes(RunState& state, Completion done,
+                                                      Commands& commands) noexcept {
+  if (!has_room_in_scopes(state, *done.invocation, done.outputs)) return false;
+  state.scopes->release();
+  complete_in_scopes(state, *done.invocation, done.outputs, done.now_ms, commands);
+  if (state.scopes) settle_scopes(state, commands);
+  if (state.permitted.has_pools()) return_unused(state);
+  if (!goes_on(state)) settle(state, Tick::Kind::complete, done.now_ms, commands);
+  if (done.dispatches_next) dispatch(state, done.now_ms, commands);
+  if (state.kin) note_turn(state);
+  check(state);
+  return true;
+}
+
 }  // namespace
 
 // Most ticks complete an invocation and start the next: everything that this takes is inline here, but for
 // what is rare and says noinline. False: there is more to it, and nothing has changed.
 [[gnu::flatten]] bool reduce_completion(RunState& state, const Completion& done,
                                         Commands& commands) noexcept {
-  if (!has_room_for_all(state, done.outputs.size(), 1)) return false;
+  if (!has_room_for_all(state, done.outputs.size(), 1)) return reduce_in_scopes(state, done, commands);
   complete(state, done, commands);
   if (!goes_on(state)) settle(state, Tick::Kind::complete, done.now_ms, commands);
   if (done.dispatches_next) dispatch(state, done.now_ms, commands);

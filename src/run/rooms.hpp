@@ -48,11 +48,14 @@ inline void refuse_with(Commands& commands, Ref<Error> error, Status status = St
 size_t count_deliveries(const RunState& state, std::span<const Output> outputs) noexcept;
 void reserve_for_unhandled(RunState& state, std::span<const Output> outputs, Commands& commands);
 void reserve_for(RunState& state, const Tick& tick, size_t deliveries, Commands& commands);
+uint64_t collected_count(const RunState& state) noexcept;
 bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving = 0) noexcept;
 bool has_room_for_all(const RunState& state, size_t outputs, size_t leaving) noexcept;
 void publish(RunState& state, Ref<Event> event, Commands& commands) noexcept;
 bool route_now(RunState& state, Output& output, int64_t now_ms, Commands& commands) noexcept;
 void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Commands& commands) noexcept;
+void route_all_in_scopes(RunState& state, std::span<Output> outputs, int64_t now_ms,
+                         Commands& commands) noexcept;
 void post(RunState& state, Tick& tick, Commands& commands);
 
 // ---- places.cpp ----
@@ -87,6 +90,9 @@ Ref<Error> prepare_scopes(RunState& state, const Invocation& from, std::span<con
 void prepare_in_scope(RunState& state, MembershipIndex base, const Output& output);
 // After the room for the deliveries.
 void reserve_for_joins(RunState& state, size_t deliveries, Commands& commands);
+// Whether all of this would find nothing to do, and nothing to refuse, for outputs that are plain, of an invocation that is
+// done; false: it may.
+bool has_room_in_scopes(RunState& state, const Invocation& from, std::span<const Output> outputs) noexcept;
 // What comes from outside: null, or why nobody takes it.
 Ref<Error> refuse_outside(RunState& state, const Output& output, uint64_t scope_id);
 void prepare_from_outside(RunState& state, const Output& output, uint64_t scope_id);
@@ -104,6 +110,9 @@ MembershipIndex enter_scope(RunState& state, uint64_t event_id) noexcept;
 void leave_scope(RunState& state, MembershipIndex membership) noexcept;
 // To all that take it; false: nobody does.
 bool deliver_in_scopes(RunState& state, Output& output, Commands& commands) noexcept;
+// What most outputs are in a run with scopes: one step accepts it, and takes it at once. It gets its id. False: there is
+// more to it, and nothing has changed.
+bool deliver_to_the_one(RunState& state, Output& output, Commands& commands) noexcept;
 // Of an event that nobody takes, and joins would in a scope: the opener of that. Empty: no join accepts it.
 std::string_view opener_of_unhandled(const RunState& state, const Output& output) noexcept;
 // What was collected in a scope that has closed.

@@ -63,11 +63,15 @@ void reserve_for(RunState& state, const Tick& tick, size_t deliveries, Commands&
     reserve_for_unhandled(state, tick.outputs, commands);
 }
 
+// Events that wait in groups.
+uint64_t collected_count(const RunState& state) noexcept {
+  return (state.scopes ? state.scopes->collected : 0) + (state.collects ? state.collects->count : 0);
+}
+
 // leaving: an invocation that is done makes room for what it has emitted. What is there already, as after a
 // resume under a lower bound, is no reason to refuse a tick that adds nothing.
 bool queue_has_room(const RunState& state, size_t deliveries, size_t leaving) noexcept {
-  const uint64_t collected =
-      (state.scopes ? state.scopes->collected : 0) + (state.collects ? state.collects->count : 0);
+  const uint64_t collected = collected_count(state);
   return deliveries == 0 || state.open - leaving + delayed_count(state) + collected + deliveries <=
                                 state.workflow->policy().limits.queued_events;
 }
@@ -189,6 +193,14 @@ void route_all(RunState& state, std::span<Output> outputs, int64_t now_ms, Comma
     output.event->id = ++state.event_id_last;
     state.last_type = output.type;
     make_ready(state, make_invocation(state, std::move(output.event), step));
+  }
+}
+
+// As above, of a run that has scopes: most go to one step, or to one join, at once.
+void route_all_in_scopes(RunState& state, std::span<Output> outputs, int64_t now_ms,
+                         Commands& commands) noexcept {
+  for (Output& output : outputs) {
+    if (!deliver_to_the_one(state, output, commands) && !route(state, output, now_ms, commands)) return;
   }
 }
 

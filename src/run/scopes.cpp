@@ -35,23 +35,35 @@ Scopes::Scopes(const Workflow& workflow, Deadlines& deadlines)
 
 // ------------------------------------------------------------------------------------------------- preparing
 
-Ref<Group> Scopes::make_group() {
-  Ref<Group> group = Ref<Group>::adopt(new Group);
-  group->node = make_node<Group::Delivered>();
-  return group;
+namespace {
+
+Ref<Group> make_group() { return Ref<Group>::adopt(new Group); }
+
+}  // namespace
+
+std::unique_ptr<Scope> Scope::make(size_t joins, size_t openers) {
+  static_assert(sizeof(Scope) % alignof(ScopeJoin) == 0 && sizeof(ScopeJoin) % alignof(Nearest) == 0);
+  const size_t bytes = sizeof(Scope) + joins * sizeof(ScopeJoin) + openers * sizeof(Nearest);
+  std::unique_ptr<Scope> scope(new (::operator new(bytes)) Scope);
+  auto* const first_join = reinterpret_cast<ScopeJoin*>(scope.get() + 1);
+  std::uninitialized_value_construct_n(first_join, joins);
+  scope->joins = {first_join, joins};
+  auto* const first_nearest = reinterpret_cast<Nearest*>(first_join + joins);
+  std::uninitialized_value_construct_n(first_nearest, openers);
+  scope->nearest = {first_nearest, openers};
+  return scope;
 }
 
 std::unique_ptr<Scope> Scopes::make_scope(OpenerIndex opener) const {
-  auto scope = std::make_unique<Scope>();
   const Opener& definition = workflow_.openers()[opener];
+  std::unique_ptr<Scope> scope = Scope::make(definition.joins.size(), workflow_.openers().size());
   scope->opener = opener;
   scope->is_ordered = definition.is_ordered;
-  scope->joins.resize(definition.joins.size());
-  scope->nearest.resize(workflow_.openers().size());
   for (size_t i = 0; i < definition.joins.size(); ++i) {
     ScopeJoin& join = scope->joins[i];
     join.step = definition.joins[i];
     join.group = make_group();
+    if (definition_of(workflow_, join).by_event) join.keyed = std::make_unique<KeyedGroups>();
     join.group->empty_event = Event::make(kEmptyJoin, Value::null(), workflow_.steps()[definition.step].name);
   }
   return scope;
@@ -62,7 +74,7 @@ void Scopes::prepare_open(OpenerIndex opener) {
   if (candidates_.capacity() <= all_.size())
     candidates_.reserve(std::max<size_t>(16, candidates_.capacity() * 2));
   if (!spare_ || spare_->opener != opener) spare_ = make_scope(opener);
-  if (spare_node_.empty()) spare_node_ = make_node<decltype(all_)>();
+  all_.reserve(1);
   if (spare_opener_.empty()) spare_opener_ = make_node<decltype(by_opener_)>();
   spare_deadlines_.reserve(spare_->joins.size());
   while (spare_deadlines_.size() < spare_->joins.size()) spare_deadlines_.push_back(deadlines_.make_node());
@@ -76,22 +88,35 @@ void Scopes::prepare_arrival(Scope* scope, StepIndex step, std::string_view corr
   ScopeJoin& join = join_of(scope == nullptr ? *spare_ : *scope, step);
   if (join.closed) return;
   Group* group = join.group.get();
-  if (definition_of(workflow_, join).by_event) {
-    auto keyed = join.keyed.find(correlation);
-    if (keyed == join.keyed.end()) {
-      keyed = join.keyed.emplace(correlation, make_group()).first;
+  if (join.keyed) {
+    if (const KeyedGroups::Entry* known = join.keyed->find(correlation)) {
+      group = known->group.get();
+      if (group == nullptr) return;  // it was given
+    } else {
+      group = join.keyed->add(correlation, make_group());
       if (scope != nullptr) ++open_groups_;
     }
-    group = keyed->second.get();
-    if (group == nullptr) return;  // it was given
   }
   if (std::exchange(group->prepared_in, tick_) != tick_) group->prepared = 0;
-  reserve_more(group->arrived, ++group->prepared);
+  group->arrived.reserve(group->arrived.size() + ++group->prepared);
+}
+
+bool Scopes::has_room_for_arrivals(Scope& scope, StepIndex step, std::string_view correlation,
+                                   size_t count) const noexcept {
+  const ScopeJoin& join = join_of(scope, step);
+  if (join.closed) return true;
+  const Group* group = join.group.get();
+  if (join.keyed) {
+    const KeyedGroups::Entry* known = join.keyed->find(correlation);
+    if (known == nullptr) return false;
+    group = known->group.get();
+  }
+  return group == nullptr || group->arrived.room() >= count;
 }
 
 size_t Scopes::groups_of(const Scope& scope) noexcept {
   size_t count = scope.joins.size();
-  for (const ScopeJoin& join : scope.joins) count += join.keyed.size();
+  for (const ScopeJoin& join : scope.joins) count += join.keyed ? join.keyed->size() : 0;
   return count;
 }
 
@@ -191,11 +216,6 @@ Scope* Scopes::opened_by(uint64_t invocation) const noexcept {
   return found == by_opener_.end() ? nullptr : found->second;
 }
 
-Scope* Scopes::find(uint64_t id) const noexcept {
-  const auto found = all_.find(id);
-  return found == all_.end() ? nullptr : found->second.get();
-}
-
 void Scopes::link(Scope& scope, Scope* parent) noexcept {
   scope.parent = parent;
   scope.tracks = workflow_.openers()[scope.opener].cancels_rest || (parent != nullptr && parent->tracks);
@@ -218,9 +238,7 @@ Scope& Scopes::open(uint64_t invocation, MembershipIndex within, int64_t now_ms)
   Scope& scope = *spare_;
   scope.id = ++id_last;
   scope.opener_invocation = invocation;
-  spare_node_.key() = scope.id;
-  spare_node_.mapped() = std::move(spare_);
-  all_.insert(std::move(spare_node_));
+  all_.add(scope.id, std::move(spare_));
   spare_opener_.key() = invocation;
   spare_opener_.mapped() = &scope;
   by_opener_.insert(std::move(spare_opener_));
@@ -242,17 +260,20 @@ Scope& Scopes::open(uint64_t invocation, MembershipIndex within, int64_t now_ms)
 }
 
 void Scopes::lose_opener(Scope& scope) noexcept {
-  by_opener_.erase(std::exchange(scope.opener_invocation, 0));
+  auto opener = by_opener_.extract(std::exchange(scope.opener_invocation, 0));
+  if (spare_opener_.empty()) spare_opener_ = std::move(opener);
   if (--scope.live == 0) consider(scope);
 }
 
 void Scopes::close_join(Scope& scope, ScopeJoin& join) noexcept {
   if (std::exchange(join.closed, true)) return;
   --open_groups_;
-  for (const auto& keyed : join.keyed) {
-    if (keyed.second) --open_groups_;  // made for an arrival that did not come
+  if (join.keyed) {
+    for (const KeyedGroups::Entry& entry : join.keyed->entries()) {
+      if (entry.group) --open_groups_;  // made for an arrival that did not come
+    }
+    join.keyed.reset();
   }
-  join.keyed.clear();
   if (join.due_ms != INT64_MAX)
     deadlines_.remove({std::exchange(join.due_ms, INT64_MAX), DeadlineClass::join, scope.id,
                        static_cast<uint32_t>(&join - scope.joins.data())});
@@ -278,7 +299,7 @@ void Scopes::forget_if_over(Scope* scope) noexcept {
       if (scope->next_sibling != nullptr) scope->next_sibling->previous_sibling = scope->previous_sibling;
     }
     if (scope->shared != 0) free_membership(scope->shared);
-    all_.erase(scope->id);
+    all_.take(scope->id);
     scope = parent;
   }
 }
@@ -303,12 +324,12 @@ Scope* Scopes::take_candidate() noexcept {
 Scopes::Arrived Scopes::arrive(Scope& scope, ScopeJoin& join, Ref<Event>& event) noexcept {
   const JoinDefinition& definition = definition_of(workflow_, join);
   Group* group = join.group.get();
-  if (definition.by_event && !join.closed) group = join.keyed.find(event->correlation())->second.get();
+  if (join.keyed) group = join.keyed->find(event->correlation())->group.get();
   if (join.closed || group == nullptr) {
     ++scope.late;
     return Arrived::late;
   }
-  if (definition.by_event && group->arrived.empty()) {
+  if (join.keyed && group->arrived.empty()) {
     group->before = join.last;
     (join.last != nullptr ? join.last->after : join.first) = group;
     join.last = group;
@@ -321,7 +342,6 @@ Scopes::Arrived Scopes::arrive(Scope& scope, ScopeJoin& join, Ref<Event>& event)
   }
   const bool is_enough = (definition.wanted != 0 && group->arrived.size() + 1 >= definition.wanted) ||
                          (!definition.enough_at.empty() && event->type() == definition.enough_at);
-  group->last = event;
   group->arrived.push_back({std::move(event), origin});
   ++collected;
   return is_enough ? Arrived::enough : Arrived::collected;
@@ -331,7 +351,7 @@ namespace {
 
 // By origin, and those of one in the order in which they came: a stable sort, but one that needs no memory. What has
 // arrived belongs to nothing, so that its place stands in its membership meanwhile.
-void sort_arrivals(std::vector<Group::Arrival>& arrived) noexcept {
+void sort_arrivals(Arrivals& arrived) noexcept {
   for (size_t i = 0; i < arrived.size(); ++i) arrived[i].event->membership = static_cast<MembershipIndex>(i);
   std::sort(arrived.begin(), arrived.end(), [](const Group::Arrival& a, const Group::Arrival& b) {
     return a.origin != b.origin ? a.origin < b.origin : a.event->membership < b.event->membership;
@@ -347,16 +367,17 @@ Ref<Group> Scopes::finish(const Scope& scope, const ScopeJoin& join, Ref<Group> 
   group->reason = reason;
   group->wanted = definition.wanted;
   group->scope_id = scope.id;
+  if (!group->arrived.empty()) group->last = group->arrived.back().event;
   if (definition.is_ordered) sort_arrivals(group->arrived);
   return group;
 }
 
 Ref<Group> Scopes::take_enough(Scope& scope, ScopeJoin& join, std::string_view correlation) noexcept {
-  if (!definition_of(workflow_, join).by_event) {
+  if (!join.keyed) {
     close_join(scope, join);
     return finish(scope, join, std::move(join.group), JoinReason::condition);
   }
-  Ref<Group> group = std::move(join.keyed.find(correlation)->second);
+  Ref<Group> group = join.keyed->take(*join.keyed->find(correlation)->group);
   --open_groups_;
   (group->before != nullptr ? group->before->after : join.first) = group->after;
   (group->after != nullptr ? group->after->before : join.last) = group->before;
@@ -364,13 +385,9 @@ Ref<Group> Scopes::take_enough(Scope& scope, ScopeJoin& join, std::string_view c
 }
 
 Ref<Group> Scopes::take_rest(Scope& scope, ScopeJoin& join, JoinReason reason) noexcept {
-  if (!definition_of(workflow_, join).by_event) {
-    return join.group ? finish(scope, join, std::move(join.group), reason) : nullptr;
-  }
+  if (!join.keyed) return join.group ? finish(scope, join, std::move(join.group), reason) : nullptr;
   if (join.first == nullptr) {
-    const bool is_empty =
-        std::none_of(join.keyed.begin(), join.keyed.end(), [](const auto& keyed) { return !keyed.second; });
-    if (!is_empty || !join.group) return nullptr;
+    if (join.keyed->has_given() || !join.group) return nullptr;
     return finish(scope, join, std::move(join.group), reason);
   }
   Group* const first = join.first;
@@ -378,29 +395,17 @@ Ref<Group> Scopes::take_rest(Scope& scope, ScopeJoin& join, JoinReason reason) n
   (join.first != nullptr ? join.first->before : join.last) = nullptr;
   --open_groups_;
   join.group.reset();  // it is not invoked with nothing
-  return finish(scope, join, std::move(join.keyed.find(first->arrived.front().event->correlation())->second),
-                reason);
+  return finish(scope, join, join.keyed->take(*first), reason);
 }
 
 void Scopes::deliver(Ref<Group> group, uint64_t invocation) noexcept {
-  Group::Delivered::node_type node = std::move(group->node);
   group->empty_event.reset();
-  node.key() = invocation;
-  node.mapped() = std::move(group);
-  delivered_.insert(std::move(node));
-}
-
-Group* Scopes::delivered(uint64_t invocation) const noexcept {
-  const auto found = delivered_.find(invocation);
-  return found == delivered_.end() ? nullptr : found->second.get();
+  delivered_.add(invocation, std::move(group));
 }
 
 Ref<Group> Scopes::take_delivered(uint64_t invocation) noexcept {
-  const auto found = delivered_.find(invocation);
-  if (found == delivered_.end()) return nullptr;
-  Ref<Group> group = std::move(found->second);
-  delivered_.erase(found);
-  collected -= group->arrived.size();
+  Ref<Group> group = delivered_.take(invocation);
+  if (group) collected -= group->arrived.size();
   return group;
 }
 
@@ -414,8 +419,9 @@ Scope& Scopes::restore_scope(uint64_t id, Scope* parent, uint64_t parent_origin,
   scope.id = id;
   scope.parent_origin = parent_origin;
   if (opener_invocation != 0) by_opener_.emplace(opener_invocation, &scope);
-  all_.emplace_hint(all_.end(), id, std::move(made));
+  all_.add(id, std::move(made));
   link(scope, parent);
+  prepare_deliveries();
   scope.opener_invocation = opener_invocation;
   if (opener_invocation != 0) ++scope.live;
   return scope;
@@ -435,27 +441,25 @@ void Scopes::restore_deadline(Scope& scope, ScopeJoin& join, int64_t due_ms) {
 void Scopes::restore_group(ScopeJoin& join, std::string_view correlation, bool is_given,
                            std::vector<Group::Arrival> arrived) {
   collected += arrived.size();
-  if (!definition_of(workflow_, join).by_event) {
-    if (is_given) return (void)join.group.reset();
-    if (!arrived.empty()) join.group->last = arrived.back().event;
-    join.group->arrived = std::move(arrived);
-    return;
-  }
-  Ref<Group> group = is_given ? nullptr : make_group();
-  if (group) {
-    group->last = arrived.back().event;
-    group->arrived = std::move(arrived);
-    group->before = join.last;
-    (join.last != nullptr ? join.last->after : join.first) = group.get();
-    join.last = group.get();
-    ++open_groups_;
-  }
-  join.keyed.emplace(correlation, std::move(group));
+  if (!join.keyed && is_given) return join.group.reset();
+  Ref<Group> made = join.keyed && !is_given ? make_group() : nullptr;
+  Group* group = join.keyed ? join.keyed->add(correlation, std::move(made)) : join.group.get();
+  if (group == nullptr) return;
+  group->arrived.reserve(arrived.size());
+  for (Arrival& arrival : arrived) group->arrived.push_back(std::move(arrival));
+  if (!join.keyed) return;
+  group->before = join.last;
+  (join.last != nullptr ? join.last->after : join.first) = group;
+  join.last = group;
+  ++open_groups_;
+  prepare_deliveries();
 }
 
 void Scopes::restore_delivered(uint64_t invocation, Ref<Group> group) {
   collected += group->arrived.size();
-  delivered_.emplace(invocation, std::move(group));
+  delivered_.reserve(1);
+  delivered_.add(invocation, std::move(group));
+  prepare_deliveries();
 }
 
 // An origin is kept also where the workflow does not ask for one now.

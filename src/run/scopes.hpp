@@ -16,20 +16,22 @@
 //
 // Nothing that is noexcept allocates: what it takes was prepared. What an operation costs: an opening and a closing, the
 // logarithm of the number of open scopes, and the number of openers of the workflow; an arrival, a membership, the same
-// however many there are (by event: the logarithm of the number of groups); cancelling, the number of what is cancelled.
+// however many there are; a look at what an invocation of a join was given, the logarithm of their number, or nothing that
+// grows, where it is the oldest; cancelling, the number of what is cancelled.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
-#include <string>
+#include <new>
+#include <span>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
 #include "base/object.hpp"
 #include "run/deadlines.hpp"
+#include "run/groups.hpp"
+#include "run/id_row.hpp"
 #include "run/invocation.hpp"
 #include "run/questions.hpp"
 #include "run/workflow.hpp"
@@ -40,38 +42,7 @@ namespace blazen {
 // An index of the memberships. 0: none.
 using MembershipIndex = uint32_t;
 
-// Why a join was invoked: as the public header numbers it, and stored in snapshots.
-enum class JoinReason : int32_t { none = 0, complete = 1, condition = 2, shortfall = 3, deadline = 4 };
-
 struct Scope;
-
-// What one join has collected of one scope, and of one correlation where it tells those apart. It is given to the join
-// whole, and belongs to its invocation until that is gone.
-struct Group final : Object {
-  struct Arrival {
-    Ref<Event> event;
-    uint64_t origin;
-  };
-  using Delivered = std::map<uint64_t, Ref<Group>>;  // by the invocation
-
-  Group() noexcept : Object(Kind::dead) {}
-  static void destroy(Group* group) noexcept { delete group; }
-
-  std::vector<Arrival> arrived;
-  Ref<Event> last;                       // to arrive; null: none has
-  JoinReason reason = JoinReason::none;  // none: it collects still
-  uint32_t wanted = 0;
-  uint64_t scope_id = 0;
-  // By event, in the row of its join, in the order of the first arrivals.
-  Group* after = nullptr;
-  Group* before = nullptr;
-  size_t prepared = 0;  // how many more may arrive in the tick of that number
-  uint64_t prepared_in = 0;
-  // Prepared for its delivery.
-  Ref<Event> empty_event;
-  Delivered::node_type node;
-  Ref<Group> next;  // in Commands
-};
 
 // One join of a scope.
 struct ScopeJoin {
@@ -79,8 +50,8 @@ struct ScopeJoin {
   bool closed = false;         // takes nothing any more
   int64_t due_ms = INT64_MAX;  // by the second counter of the run
   Ref<Group> group;            // all that arrives; by event: what it is invoked with where nothing has
-  // By event: one for each correlation, null where it was given already; and those that have something, in a row.
-  std::map<std::string, Ref<Group>, std::less<>> keyed;
+  // By event: one for each correlation; and those that have something, in a row. Null: not by event, or closed.
+  std::unique_ptr<KeyedGroups> keyed;
   Group* first = nullptr;
   Group* last = nullptr;
 };
@@ -120,13 +91,21 @@ struct Scope {
   Scope* first_inside = nullptr;
   Scope* next_sibling = nullptr;
   Scope* previous_sibling = nullptr;
-  std::vector<ScopeJoin> joins;  // as Opener::joins
+  std::span<ScopeJoin> joins;  // as Opener::joins
   // By OpenerIndex: the innermost scope of that opener, from this one outwards, and of what in it this one comes.
   struct Nearest {
     Scope* scope = nullptr;  // null: there is none
     uint64_t origin = 0;
   };
-  std::vector<Nearest> nearest;
+  std::span<Nearest> nearest;
+
+  // The two rows stand behind it, in one piece of memory: there may be as many scopes as events. Throws std::bad_alloc.
+  static std::unique_ptr<Scope> make(size_t joins, size_t openers);
+  Scope() noexcept = default;
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+  ~Scope() { std::destroy(joins.begin(), joins.end()); }
+  static void operator delete(void* memory) noexcept { ::operator delete(memory); }
 };
 
 class Scopes {
@@ -155,6 +134,15 @@ class Scopes {
   void prepare_arrival(Scope* scope, StepIndex join, std::string_view correlation);
   // How many invocations of joins may come of one tick at most.
   size_t may_deliver() const noexcept;
+  // For as many, after all that may be prepared.
+  void prepare_deliveries() { delivered_.reserve(may_deliver()); }
+  // Whether these would find nothing to do: the first for so many arrivals in this tick, of one correlation.
+  bool has_room_for_arrivals(Scope& scope, StepIndex join, std::string_view correlation,
+                             size_t count) const noexcept;
+  bool has_room_for_deliveries() const noexcept { return may_deliver() <= delivered_.room(); }
+  bool has_room_for_memberships(size_t count) const noexcept {
+    return count <= free_count_ + (memberships_.capacity() - memberships_.size());
+  }
   // What take_copy() gives next but so many.
   void prepare_copy(const Event& event) { copies_.push_back(copy_of(event)); }
   static Ref<Event> copy_of(const Event& event);
@@ -168,7 +156,7 @@ class Scopes {
   }
   // Null: it has opened none.
   Scope* opened_by(uint64_t invocation) const noexcept;
-  Scope* find(uint64_t id) const noexcept;
+  Scope* find(uint64_t id) const noexcept { return all_.find(id); }
   size_t size() const noexcept { return all_.size(); }
   // Prepared. within: where its opener belongs.
   // now_ms: by the runtime's clock.
@@ -176,7 +164,7 @@ class Scopes {
   // The invocation that has opened it is gone.
   void lose_opener(Scope& scope) noexcept;
   // By their ids.
-  const std::map<uint64_t, std::unique_ptr<Scope>>& all() const noexcept { return all_; }
+  const IdRow<std::unique_ptr<Scope>>& all() const noexcept { return all_; }
 
   // ---- what belongs to a scope ----
 
@@ -214,11 +202,12 @@ class Scopes {
   // The record goes where it is over, and those around it that were waiting for that.
   void forget_if_over(Scope* scope) noexcept;
 
+  // To an invocation that is newer than those of all before.
   void deliver(Ref<Group> group, uint64_t invocation) noexcept;
   // Of an invocation of a join; null: of another.
-  Group* delivered(uint64_t invocation) const noexcept;
+  Group* delivered(uint64_t invocation) const noexcept { return delivered_.find(invocation); }
   Ref<Group> take_delivered(uint64_t invocation) noexcept;
-  const Group::Delivered& all_delivered() const noexcept { return delivered_; }
+  const IdRow<Ref<Group>>& all_delivered() const noexcept { return delivered_; }
 
   // ---- the end of a tick ----
 
@@ -235,11 +224,11 @@ class Scopes {
   void restore_deadline(Scope& scope, ScopeJoin& join, int64_t due_ms);
   void restore_group(ScopeJoin& join, std::string_view correlation, bool is_given,
                      std::vector<Group::Arrival> arrived);
+  // By ascending invocations.
   void restore_delivered(uint64_t invocation, Ref<Group> group);
   MembershipIndex restore_membership(Scope& scope, uint64_t origin);
 
  private:
-  static Ref<Group> make_group();
   std::unique_ptr<Scope> make_scope(OpenerIndex opener) const;
   void link(Scope& scope, Scope* parent) noexcept;
   MembershipIndex enter_scope(Scope& scope, MembershipIndex base, uint64_t origin) noexcept;
@@ -249,17 +238,16 @@ class Scopes {
   static size_t groups_of(const Scope& scope) noexcept;
 
   const Workflow& workflow_;
-  std::map<uint64_t, std::unique_ptr<Scope>> all_;
+  IdRow<std::unique_ptr<Scope>> all_;
   std::map<uint64_t, Scope*> by_opener_;
   std::vector<Membership> memberships_;  // the first is none
   MembershipIndex free_ = 0;
   size_t free_count_ = 0;
-  Group::Delivered delivered_;
+  IdRow<Ref<Group>> delivered_;
   Deadlines& deadlines_;
   std::vector<Scope*> candidates_;  // a heap with room for all, the innermost on top
   size_t open_groups_ = 0;          // that a join may be invoked with, one of a join by event for nothing too
   std::unique_ptr<Scope> spare_;
-  std::map<uint64_t, std::unique_ptr<Scope>>::node_type spare_node_;
   std::map<uint64_t, Scope*>::node_type spare_opener_;
   std::vector<Deadlines::Node> spare_deadlines_;
   std::vector<Ref<Event>> copies_;

@@ -1,5 +1,7 @@
 #include "snapshot/scopes_cut.hpp"
 
+#include <algorithm>
+
 namespace blazen {
 namespace {
 
@@ -18,10 +20,13 @@ void cut_join(const JoinDefinition& definition, const ScopeJoin& join, ScopesCut
     if (!join.group->arrived.empty()) cut_group({}, join.group.get(), cut);
   } else if (!join.closed) {
     for (const Group* group = join.first; group != nullptr; group = group->after)
-      cut_group(std::string(group->last->correlation()), group, cut);
-    for (const auto& [correlation, group] : join.keyed) {
-      if (!group) cut_group(correlation, nullptr, cut);
+      cut_group(std::string(group->arrived.front().event->correlation()), group, cut);
+    std::vector<std::string_view> given;
+    for (const KeyedGroups::Entry& entry : join.keyed->entries()) {
+      if (!entry.group) given.push_back(join.keyed->correlation(entry));
     }
+    std::sort(given.begin(), given.end());
+    for (const std::string_view correlation : given) cut_group(std::string(correlation), nullptr, cut);
   }
   made.groups = cut.groups.size() - before;
   cut.joins.push_back(made);
