@@ -71,6 +71,7 @@ struct Kinship {
   Row::node_type row_node;        // while it is not, as what follows
   Asking::node_type asking_node;
   Run* next_cut_off = nullptr;  // in Notifications
+  Run* next_below = nullptr;    // of Run::list_below, while the lock is held
   int64_t due_ms = INT64_MAX;   // in `due`; INT64_MAX: it is not there
   Due::node_type due_node;      // while it is not
   Runs::node_type run_node;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/quotes.hpp"
+#include "codec/json_members.hpp"
 #include "engine/lifecycle.hpp"
 #include "engine/nested_json.hpp"
 #include "engine/rounds.hpp"
@@ -28,16 +29,33 @@ Status status_named(std::string_view name) noexcept {
   return Status::step_failed;
 }
 
-// The error that a branch has failed with, out of the event that says so.
+bool is_text(std::string_view token) noexcept { return token.front() == '"'; }
+
+// The error that a branch has failed with, out of the event that says so. Whoever is outside may have sent that, too.
 Ref<Error> error_of_branch(const Event& failed) {
-  const nlohmann::json what = nlohmann::json::parse(failed.value()->data(), nullptr, false);
+  std::string status_text;
+  std::string message;
+  int64_t host_code = 0;
+  std::string_view detail;
+  const JsonMembers what(failed.value()->tag() == Tag::json ? failed.value()->data() : std::string_view("null"));
   if (!what.is_object()) return Error::make(Status::step_failed, "it failed");
-  const Status status = status_named(what.value("status", std::string()));
-  Ref<Error> error = Error::make(status, what.value("message", std::string()));
-  if (error->status != status) return error;
-  error->host_code = what.value("host_code", int64_t{0});
-  if (const auto detail = what.find("detail"); detail != what.end())
-    error->detail = Value::copy(Tag::json, detail->dump());
+  what.for_each([&](std::string_view name, std::string_view value) {
+    if (name == "status" && is_text(value)) {
+      if (!unescape_json(value, status_text)) status_text.clear();
+    } else if (name == "message" && is_text(value)) {
+      if (!unescape_json(value, message)) message.clear();
+    } else if (name == "host_code") {
+      host_code = 0;
+      std::from_chars(value.data(), value.data() + value.size(), host_code);
+    } else if (name == "detail") {
+      detail = value;
+    }
+  });
+  Ref<Value> kept = detail.data() == nullptr ? nullptr : Value::copy(Tag::json, detail);
+  Ref<Error> error = Error::make(status_named(status_text), message);
+  if (error.get() == Error::out_of_memory().get()) return error;
+  error->host_code = host_code;
+  error->detail = std::move(kept);
   return error;
 }
 
@@ -141,27 +159,25 @@ struct StageRecord {
   }
 };
 
-// The number behind this member of a record; 0: there is none.
-int64_t number_in(std::string_view record, std::string_view member) noexcept {
-  const size_t at = record.find(member);
+// What stands in the state for this stage, a JSON object; "null": nothing.
+std::string record_of(Call& call) {
+  const Ref<Value> known = call.run().find(call, record_key(stage_of(call).name), false).value;
+  return known && known->tag() == Tag::json ? std::string(known->data()) : std::string("null");
+}
+
+// 0: there is none.
+int64_t number_in(std::string_view record, std::string_view member) {
+  const std::string_view token = find_json_member(record, member);
   int64_t number = 0;
-  if (at != std::string_view::npos)
-    std::from_chars(record.data() + at + member.size(), record.data() + record.size(), number);
+  std::from_chars(token.data(), token.data() + token.size(), number);
   return number;
 }
 
 std::string text_in(std::string_view record, std::string_view member) {
-  const size_t at = record.find(member);
-  if (at == std::string_view::npos) return {};
-  const size_t first = at + member.size();
-  const nlohmann::json text = nlohmann::json::parse(record.substr(first, record.find('"', first + 1) + 1 - first),
-                                                    nullptr, false);
-  return text.is_string() ? text.get<std::string>() : std::string();
-}
-
-std::string record_of(Call& call) {
-  const Ref<Value> known = call.run().find(call, record_key(stage_of(call).name), false).value;
-  return known ? std::string(known->data()) : std::string();
+  const std::string_view token = find_json_member(record, member);
+  std::string text;
+  if (token.empty() || !is_text(token) || !unescape_json(token, text)) text.clear();
+  return text;
 }
 
 Ref<Error> put_record(Call& call, const StageRecord& record) {
@@ -196,8 +212,8 @@ Ref<Error> keep_branches(Call& call, Results results, const Event* winner) {
   }
   if (winner == nullptr) return nullptr;
   const std::string before = record_of(call);
-  StageRecord record{"running", number_in(before, "\"started_ms\":")};
-  record.round = static_cast<uint32_t>(number_in(before, "\"round\":"));
+  StageRecord record{"running", number_in(before, "started_ms")};
+  record.round = static_cast<uint32_t>(number_in(before, "round"));
   record.branch = winner->source();
   return put_record(call, record);
 }
@@ -220,10 +236,10 @@ Ref<Error> end_stage(Context& context, Call& call) {
   const Stage& stage = stage_of(call);
   const bool is_skipped = call.event().type() != step.accepts.front();
   const std::string before = record_of(call);
-  StageRecord record{is_skipped ? "skipped" : "completed", number_in(before, "\"started_ms\":")};
-  record.round = static_cast<uint32_t>(number_in(before, "\"round\":"));
+  StageRecord record{is_skipped ? "skipped" : "completed", number_in(before, "started_ms")};
+  record.round = static_cast<uint32_t>(number_in(before, "round"));
   record.took_ms = std::max<int64_t>(0, call.run().date_now_ms() - record.started_ms);
-  record.branch = text_in(before, "\"branch\":");
+  record.branch = text_in(before, "branch");
   if (!is_skipped) {
     if (Ref<Error> error = keep(call, result_key(stage.name), call.event().value())) return error;
   }
@@ -236,9 +252,9 @@ Ref<Error> end_round(Context& context, Call& call) {
   const Stage& stage = stage_of(call);
   const Round round = Round::of(call.event().correlation());
   const std::string before = record_of(call);
-  StageRecord record{"running", number_in(before, "\"started_ms\":")};
+  StageRecord record{"running", number_in(before, "started_ms")};
   record.round = round.number;
-  record.branch = text_in(before, "\"branch\":");
+  record.branch = text_in(before, "branch");
   if (Ref<Error> error = put_record(call, record)) return error;
   if (call.step().body) return nullptr;
   return context.end_round(round.number < stage.rounds_max);

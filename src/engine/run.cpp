@@ -117,7 +117,7 @@ Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const Sn
   FirstHandle run(new Run(std::move(runtime), workflow));
   EngineScope scope(*run);  // deserializers are called
   if (Ref<Error> error = run->check_inner_pools()) return error;
-  std::vector<Ref<Run>> inside;
+  std::vector<MadeInside> inside;
   if (Ref<Error> error = run->restore(snapshot, how, maker, inside)) return error;
   if (run->is_inherited()) return forked_here();
   if (run->state().permitted.has_pools()) {
@@ -129,10 +129,15 @@ Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const Sn
   run->life_.ended.store(has_ended(run->state()));
   RunState& state = run->locked_state_.unshared();
   if (how.fork_id != nullptr) state.id = *how.fork_id;
-  RunId* const made = how.forks && how.fork_id == nullptr ? &state.id : nullptr;
-  if (Ref<Error> error = run->runtime_->enlist(*run, made, state.pool, run->bodies_.spare_call)) return error;
-  if (made != nullptr) mark_as_uuid(*made);
+  if (how.forks && how.fork_id == nullptr) {
+    if (Ref<Error> error = run->runtime_->make_id(*run, state.id)) return error;
+    mark_as_uuid(state.id);
+  }
   if (Ref<Error> error = run->settle_inside(std::move(inside), how.forks)) return error;
+  if (Ref<Error> error = run->runtime_->enlist(*run, nullptr, state.pool, run->bodies_.spare_call)) {
+    run->leave_inside();
+    return error;
+  }
   if (!dropped_of(run->state()).empty())
     run->tell_log(LogLevel::warning, "resumed without what could not be kept: ", run->dropped());
   return run.take();

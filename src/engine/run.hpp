@@ -274,12 +274,18 @@ class Run final : public Object, public RunEntry {
   // Null: it is a child, or has none.
   Kinship::Family* family() const noexcept;
   class RestoredInside;
+  struct MadeInside {
+    Ref<Run> run;
+    uint64_t invocation_id;  // that hosts it
+  };
   Ref<Run> make_inside(const StepDefinition& step, uint32_t attempt, Workflow& its_workflow);
   void name_inside(Run& child, const RunId& id, uint64_t invocation_id) const;
   Result<Ref<Run>> make_child(Locked locked, const Invocation& invocation);
   Ref<Error> restore(const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
-                     std::vector<Ref<Run>>& inside);
-  Ref<Error> settle_inside(std::vector<Ref<Run>> inside, bool is_another);
+                     std::vector<MadeInside>& inside);
+  Ref<Error> settle_inside(std::vector<MadeInside> inside, bool is_another) noexcept;
+  void settle_one(MadeInside& made, bool is_another);
+  void leave_inside() noexcept;
   void start_below(Locked locked, const Tick& top_start, Notifications& notifications) noexcept;
   static void join_tree(Locked, Ref<Run> child, Invocation& host) noexcept;
   void host(Locked locked, Invocation& invocation, Commands& commands, Notifications& notifications) noexcept;
@@ -301,8 +307,7 @@ class Run final : public Object, public RunEntry {
   void cut_off(Locked locked, Notifications& notifications) noexcept;
   void tear_down() noexcept;
   void let_go_of_left_over(Notifications& notifications) noexcept;
-  template <class Each>
-  void for_each_below(Locked locked, const Each& each);
+  Run* list_below(Locked locked) noexcept;
   void steer_below(Locked locked, const Tick& tick, Notifications& notifications) noexcept;
   void watch_below(Locked locked, bool watched) noexcept;
   void ask_pools_below(Locked locked, Notifications& notifications) noexcept;

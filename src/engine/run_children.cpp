@@ -181,8 +181,8 @@ void Run::host(Locked locked, Invocation& invocation, Commands& commands,
   }
   if (left && (left->run != nullptr || left->commands.any() || !left->commands.keeps_nothing())) {
     leave_over(std::move(left), notifications);
-  } else if (left && !top().family()->spare) {
-    top().family()->spare = std::move(left);
+  } else if (Kinship::Family* family = top().family(); left && family != nullptr && !family->spare) {
+    family->spare = std::move(left);
   }
 }
 
@@ -287,6 +287,7 @@ void Run::leave_tree(Locked locked) noexcept {
   if (kin.due_ms != INT64_MAX)
     kin.due_node = family.due.extract(family.due.find({std::exchange(kin.due_ms, INT64_MAX), this}));
   kin.run_node = family.runs.extract(state().id);
+  locked_state_.unshared().kin->has_left = true;
   kin.parent = nullptr;
   kin.host = nullptr;
 }
@@ -416,12 +417,14 @@ void Run::end_child(Locked locked, Notifications& notifications) noexcept {
 
 void Run::cut_off(Locked locked, Notifications& notifications) noexcept {
   leave_tree(locked);
-  Tick gone{Tick::Kind::cut_off};
-  gone.error = Error::make(Status::cancelled, "the step whose run this is was cancelled, or has ended");
-  Commands none;
-  tick(locked, gone, none, notifications);
-  life_.ended.store(true, std::memory_order_release);
-  keep_bodies(locked, notifications);
+  if (!has_ended(state())) {  // else its parent could not be told
+    Tick gone{Tick::Kind::cut_off};
+    gone.error = Error::make(Status::cancelled, "the step whose run this is was cancelled, or has ended");
+    Commands none;
+    tick(locked, gone, none, notifications);
+    life_.ended.store(true, std::memory_order_release);
+    keep_bodies(locked, notifications);
+  }
   kinship()->next_cut_off = std::exchange(notifications.cut_off, this);
   notifications.more = true;
   // What is in it, too.
@@ -437,9 +440,9 @@ void Run::cut_off(Locked locked, Notifications& notifications) noexcept {
 void Run::tear_down() noexcept {
   Ref<Run> kept = Ref<Run>::adopt(this);
   const EngineScope scope(*this);
-  Tick last{Tick::Kind::end};
-  last.phase = Phase::cancelled;
-  {
+  if (state().kin->is_cut_off) {
+    Tick last{Tick::Kind::end};
+    last.phase = Phase::cancelled;
     Transaction transaction(*this);
     last.error = state().error;
     tick(transaction.locked(), last, transaction.commands, transaction.notifications);
@@ -473,48 +476,58 @@ void Run::tear_down() noexcept {
   }
 }
 
-// The runs of the tree below this one, parents before their children.
-template <class Each>
-void Run::for_each_below(Locked locked, const Each& each) {
-  if (!state().kin) return;
-  for (const auto& [id, child] : state().kin->children) {
-    each(*child.state->kin->run);
-    child.state->kin->run->for_each_below(locked, each);
-  }
+// The runs of the tree below this one, parents before their children, through next_below. What is done with one may take
+// others out of the tree, which are there all the same until the lock is open: they have no parent then.
+Run* Run::list_below(Locked) noexcept {
+  Run* first = nullptr;
+  Run** end = &first;
+  const auto put_children = [&end](const Run& parent) {
+    if (!parent.state().kin) return;
+    for (const auto& [id, child] : parent.state().kin->children) {
+      Kinship& kin = *child.state->kin->run->kinship();
+      kin.next_below = nullptr;
+      *end = child.state->kin->run;
+      end = &kin.next_below;
+    }
+  };
+  put_children(*this);
+  for (Run* each = first; each != nullptr; each = each->kinship()->next_below) put_children(*each);
+  return first;
 }
 
 // A pause, or its end, of the whole tree.
 void Run::steer_below(Locked locked, const Tick& tick, Notifications& notifications) noexcept {
-  for_each_below(locked, [&](Run& child) {
+  for (Run* child = list_below(locked); child != nullptr; child = child->kinship()->next_below) {
+    if (child->kinship()->parent == nullptr || blazen::has_ended(child->state())) continue;
     Tick same{tick.kind};
     same.pause = tick.pause;
     same.now_ms = tick.now_ms;
     same.date_ms = tick.date_ms;
-    if (!tick.clears_session || !child.state().session) {
+    if (!tick.clears_session || !child->state().session) {
       Commands flags;
-      child.tick(locked, same, flags, notifications);
+      child->tick(locked, same, flags, notifications);
     } else if (std::unique_ptr<LeftOver> left{new (std::nothrow) LeftOver}) {
       same.clears_session = true;
-      child.tick(locked, same, left->commands, notifications);
+      child->tick(locked, same, left->commands, notifications);
       leave_over(std::move(left), notifications);
     }
-    if (!has_ended(child.state())) child.rearm(locked, notifications);
-  });
+    if (!blazen::has_ended(child->state())) child->rearm(locked, notifications);
+  }
 }
 
 void Run::watch_below(Locked locked, bool watched) noexcept {
-  for_each_below(locked, [&](Run& child) {
+  for (Run* child = list_below(locked); child != nullptr; child = child->kinship()->next_below) {
     Tick tick{Tick::Kind::watch};
     tick.watches = watched;
-    child.change_flag(locked, tick);
-    child.listeners_.watched.store(watched, std::memory_order_relaxed);
-  });
+    child->change_flag(locked, tick);
+    child->listeners_.watched.store(watched, std::memory_order_relaxed);
+  }
 }
 
 void Run::ask_pools_below(Locked locked, Notifications& notifications) noexcept {
-  for_each_below(locked, [&](Run& child) {
-    if (child.seats_) child.ask_pools(locked, notifications);
-  });
+  for (Run* child = list_below(locked); child != nullptr; child = child->kinship()->next_below) {
+    if (child->kinship()->parent != nullptr && child->seats_) child->ask_pools(locked, notifications);
+  }
 }
 
 // What is due in the tree. Under the lock.
@@ -573,20 +586,21 @@ class Run::RestoredInside final : public ChildMaker {
  public:
   explicit RestoredInside(Run& top) noexcept : top_(top) {}
 
-  RunState& make(RunState& parent, const StepDefinition& step, uint32_t attempt, Workflow& workflow) override {
+  RunState& make(RunState& parent, const StepDefinition& step, uint64_t invocation_id, uint32_t attempt,
+                 Workflow& workflow) override {
     Run& around = parent.kin && parent.kin->run != nullptr ? *parent.kin->run : top_;
-    made.push_back(around.make_inside(step, attempt, workflow));
-    return made.back()->locked_state_.unshared();
+    made.push_back({around.make_inside(step, attempt, workflow), invocation_id});
+    return made.back().run->locked_state_.unshared();
   }
 
-  std::vector<Ref<Run>> made;
+  std::vector<MadeInside> made;
 
  private:
   Run& top_;
 };
 
 Ref<Error> Run::restore(const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
-                        std::vector<Ref<Run>>& inside) {
+                        std::vector<MadeInside>& inside) {
   RestoredInside children(*this);
   Ref<Error> error = restore_run(snapshot, state().workflow, how.allow_changed_workflow,
                                  locked_state_.unshared(), &maker, &children);
@@ -595,35 +609,63 @@ Ref<Error> Run::restore(const SnapshotDocument& snapshot, const Resuming& how, L
 }
 
 // The id of this run is known, and nobody else knows the run. is_another: a fork, whose runs inside have ids of their own.
-Ref<Error> Run::settle_inside(std::vector<Ref<Run>> inside, bool is_another) {
-  for (Ref<Run>& child : inside) {
-    Run& parent = *child->kinship()->parent;
-    RunState& inner = child->locked_state_.unshared();
-    const auto is_its = [&](const auto& entry) { return entry.second.state == &inner; };
-    const Children& all = parent.state().kin->children;
-    const Child& place = std::find_if(all.begin(), all.end(), is_its)->second;
-    parent.name_inside(*child,
-                       is_another ? id_of_child(parent.state().id, place.host->id, place.host->attempt) : inner.id,
-                       place.host->id);
-    if (family()->runs.contains(inner.id))
-      return Error::make(Status::snapshot_invalid, "two runs inside have the id " + inner.kin->path->texts().run_id);
-    if (inner.permitted.has_pools()) {
-      if (Ref<Error> error = child->take_seats()) return error;
+// Where it fails, this run is good for nothing but its destructor.
+Ref<Error> Run::settle_inside(std::vector<MadeInside> inside, bool is_another) noexcept {
+  Ref<Error> failure;
+  try {
+    for (MadeInside& made : inside) {
+      RunState& inner = made.run->locked_state_.unshared();
+      if (inner.permitted.has_pools()) failure = made.run->take_seats();
+      if (!failure) settle_one(made, is_another);
+      if (!failure && made.run)
+        failure = Error::make(Status::snapshot_invalid, "two runs inside have the id " + inner.kin->path->texts().run_id);
+      if (failure) break;
     }
-    if (inner.kin->step->is_round) inner.kin->used_ms = Round::of(place.host->event->correlation()).used_ms;
-    child->kinship()->told = place.status;
-    child->life_.ended.store(has_ended(inner));
-    Run& joined = *child;
-    Guard guard(lock());
-    join_tree(guard, std::move(child), *place.host);
-    joined.note_in_tree(guard);
+  } catch (const std::bad_alloc&) {
+    failure = Error::out_of_memory();
   }
-  return nullptr;
+  if (failure) leave_inside();
+  return failure;
+}
+
+// The tree has it from now on; or not, where it has another of the same id. Throws std::bad_alloc.
+void Run::settle_one(MadeInside& made, bool is_another) {
+  Run& child = *made.run;
+  Run& parent = *child.kinship()->parent;
+  RunState& inner = child.locked_state_.unshared();
+  const Child& place = parent.state().kin->children.find(made.invocation_id)->second;
+  const RunId id = is_another ? id_of_child(parent.state().id, place.host->id, place.host->attempt) : inner.id;
+  parent.name_inside(child, id, place.host->id);
+  if (family()->runs.contains(id)) return;
+  if (inner.kin->step->is_round) inner.kin->used_ms = Round::of(place.host->event->correlation()).used_ms;
+  child.kinship()->told = place.status;
+  child.life_.ended.store(has_ended(inner));
+  Guard guard(lock());
+  join_tree(guard, std::move(made.run), *place.host);
+  child.note_in_tree(guard);
+}
+
+// What has joined the tree of a run that comes to nothing.
+void Run::leave_inside() noexcept {
+  if (kinship() == nullptr) return;
+  Run* first = nullptr;
+  {
+    Guard guard(lock());
+    for (const auto& [id, child] : family()->runs) child->kinship()->next_below = std::exchange(first, child);
+    for (Run* each = first; each != nullptr; each = each->kinship()->next_below) each->leave_tree(guard);
+  }
+  while (first != nullptr) {
+    Run* const next = first->kinship()->next_below;
+    Ref<Run>::adopt(first).reset();
+    first = next;
+  }
 }
 
 // The whole tree goes on, with its top.
 void Run::start_below(Locked locked, const Tick& top_start, Notifications& notifications) noexcept {
-  for_each_below(locked, [&](Run& child) {
+  Run* const first = list_below(locked);
+  for (Run* child = first; child != nullptr; child = child->kinship()->next_below) {
+    if (child->kinship()->parent == nullptr) continue;
     Tick start{Tick::Kind::resume};
     start.now_ms = top_start.now_ms;
     start.date_ms = top_start.date_ms;
@@ -632,24 +674,20 @@ void Run::start_below(Locked locked, const Tick& top_start, Notifications& notif
     std::unique_ptr<LeftOver> left(new (std::nothrow) LeftOver);
     Commands none;
     Commands& commands = left ? left->commands : none;
-    child.life_.started = true;
-    child.tick(locked, start, commands, notifications);
-    if (!blazen::has_ended(child.state())) {
-      commands.asked = !child.state().questions.empty();
+    child->life_.started = true;
+    child->tick(locked, start, commands, notifications);
+    if (!blazen::has_ended(child->state())) {
+      commands.asked = !child->state().questions.empty();
       commands.more = true;
-      child.release_effects(locked, commands, notifications);
-      child.rearm(locked, notifications);
+      child->release_effects(locked, commands, notifications);
+      child->rearm(locked, notifications);
     }
     if (left && !left->commands.keeps_nothing()) leave_over(std::move(left), notifications);
-  });
+  }
   // Those that had ended, and whose parents did not know.
-  for (bool again = true; again;) {
-    again = false;
-    for_each_below(locked, [&](Run& child) {
-      if (again || !blazen::has_ended(child.state())) return;
-      again = child.kinship()->parent != nullptr;
-      if (again) child.tell_parent(locked, notifications);
-    });
+  for (Run* child = first; child != nullptr; child = child->kinship()->next_below) {
+    if (child->kinship()->parent != nullptr && blazen::has_ended(child->state()))
+      child->tell_parent(locked, notifications);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "codec/json_members.hpp"
 #include "engine/run.hpp"
 #include "run/json_writer.hpp"
 #include "run/pipeline_parts.hpp"
@@ -44,28 +45,27 @@ struct StagePicture {
   std::vector<bool> open;  // of its branches
 };
 
-std::string member_of(std::string_view record, std::string_view name) {
-  const std::string before = "\"" + std::string(name) + "\":";
-  const size_t at = record.find(before);
-  if (at == std::string_view::npos) return {};
-  const size_t first = at + before.size();
-  const size_t end = record[first] == '"' ? record.find('"', first + 1) + 1 : record.find_first_of(",}", first);
-  return std::string(record.substr(first, end - first));
+// As it stands there; empty: there is none. A snapshot may say anything in the place of a record.
+std::string_view member_of(const Value& record, std::string_view name) {
+  return record.tag() == Tag::json ? find_json_member(record.data(), name) : std::string_view();
 }
 
 // The word, without its quotes; of a run that has ended, a stage that was running has ended with it.
-std::string status_of_stage(const StagePicture& stage, Phase phase) {
+std::string_view status_of_stage(const StagePicture& stage, Phase phase) {
   if (!stage.record) return "pending";
-  const std::string word = member_of(stage.record->data(), "status");
-  if (word != "\"running\"" || phase <= Phase::running) return word.substr(1, word.size() - 2);
+  const std::string_view word = member_of(*stage.record, "status");
+  for (const std::string_view known : {"pending", "skipped", "completed"}) {
+    if (word.size() == known.size() + 2 && word.substr(1, known.size()) == known) return known;
+  }
+  if (phase <= Phase::running) return "running";
   return phase == Phase::failed ? "failed" : "cancelled";
 }
 
-std::string status_of_branch(const Stage& stage, const StagePicture& picture, size_t place,
-                             const std::string& status) {
+std::string_view status_of_branch(const Stage& stage, const StagePicture& picture, size_t place,
+                                  std::string_view status) {
   if (status == "pending" || status == "skipped") return status;
   if (status == "running" && picture.open[place]) return status;
-  const std::string winner = member_of(picture.record->data(), "branch");
+  const std::string_view winner = member_of(*picture.record, "branch");
   if (!stage.takes_first) return status == "completed" || status == "running" ? "completed" : "cancelled";
   if (winner == nlohmann::json(stage.branches[place]).dump()) return "completed";
   return status == "running" && winner.empty() ? "failed" : "cancelled";
@@ -100,14 +100,14 @@ Result<std::string> Run::stages() const {
   json.key("stages");
   json.open('[');
   for (size_t i = 0; i < stages.size(); ++i) {
-    const std::string status = status_of_stage(pictures[i], phase);
+    const std::string_view status = status_of_stage(pictures[i], phase);
     behind += status == "completed" || status == "skipped" ? 1 : 0;
     json.open('{');
     json.member("name", stages[i].name);
     json.member("status", status);
     if (pictures[i].record) {
       for (const char* name : {"round", "branch", "started_ms", "took_ms"}) {
-        const std::string member = member_of(pictures[i].record->data(), name);
+        const std::string_view member = member_of(*pictures[i].record, name);
         if (member.empty()) continue;
         json.key(name);
         json.raw(member);

@@ -447,6 +447,11 @@ Ref<Error> Runtime::enlist(RunEntry& run, RunId* new_id, InvocationPool& pool, C
   return nullptr;
 }
 
+Ref<Error> Runtime::make_id(RunEntry& run, RunId& id) noexcept {
+  Guard guard(lane_of(run).lock);
+  return ports_.entropy->fill(run.lane_, id.data(), id.size());
+}
+
 void Runtime::delist(RunEntry& run, Call* spare_call) noexcept {
   Lane& lane = lane_of(run);
   {

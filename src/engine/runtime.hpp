@@ -244,6 +244,8 @@ class Runtime final : public Object, private EngineScope::Later {
   // new_id: that the run gets; may be null. It gets what a run before it has left: a call, or null, and
   // invocations, where its pool has no blocks. Refused where the runtime is closed.
   Ref<Error> enlist(RunEntry& run, RunId* new_id, InvocationPool& pool, Call*& spare_call) noexcept;
+  // The id of one that is enlisted later.
+  Ref<Error> make_id(RunEntry& run, RunId& id) noexcept;
   // Where it is listed. spare_call: which the run needs no more; may be null.
   void delist(RunEntry& run, Call* spare_call = nullptr) noexcept;
   // What a run that is gone leaves to the next: its call, which may be null, and its invocations.

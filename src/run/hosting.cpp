@@ -70,7 +70,7 @@ void note_child(RunState& state, const Tick& tick) noexcept {
   --state.in_flight_idle;
   count(kin, at->second.status, UINT32_MAX);
   Children::node_type node = kin.children.extract(at);
-  if (!has_ended(*node.mapped().state)) kin.left.insert(std::move(node));
+  if (!node.mapped().state->kin->has_left) kin.left.insert(std::move(node));
 }
 
 // The run has ended, and what hosts its children with it.

@@ -57,6 +57,7 @@ struct Kin {
   uint32_t depth = 0;                   // how many are around it
   bool may_wait = false;                // for the outside, where its workflow lets it
   bool is_cut_off = false;              // its invocation is gone, and it is about to end
+  bool has_left = false;                // the engine has taken it out of the tree
 
   // Of a run that could start something: its place in the row of the tree, where each has its turn for one invocation; 0: it
   // could not. So which one is next is a function of the states, and a snapshot has it.

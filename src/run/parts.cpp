@@ -90,6 +90,7 @@ void add_parts(const StepDefinition& whole, Steps& steps) {
     gather.join->of = name + "::branches";
     gather.join->cancels_rest = true;
     gather.join->is_ordered = true;
+    gather.join->skips_empty = !hosts.branches.empty();  // the opener has failed, and that is told
     gather.join->enough_at = hosts.takes_first ? name + "::done" : name + "::failed";
     if (hosts.output.is_wanted) {
       gather.answers = {output_type};

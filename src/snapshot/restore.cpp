@@ -863,7 +863,7 @@ class TreeRestoration {
       out.kin->kept.emplace(child.id, std::move(kept));
       return true;
     }
-    RunState& inner = children_->make(out, out.workflow->steps()[step], child.attempt,
+    RunState& inner = children_->make(out, out.workflow->steps()[step], child.id, child.attempt,
                                       out.workflow->child_of(step));
     hosted.push_back({child.id, &inner});
     return restore(*child.run, inner, its_prefix);

@@ -12,9 +12,10 @@ namespace blazen {
 // Makes the runs inside a run that is restored.
 class ChildMaker {
  public:
-  // The state of a run that an invocation of parent hosts, at this step of its workflow: fresh, but for its kin. Throws
+  // The state of a run that an invocation of parent is to host, at this step of its workflow: fresh, but for its kin. Throws
   // std::bad_alloc.
-  virtual RunState& make(RunState& parent, const StepDefinition& step, uint32_t attempt, Workflow& workflow) = 0;
+  virtual RunState& make(RunState& parent, const StepDefinition& step, uint64_t invocation_id, uint32_t attempt,
+                         Workflow& workflow) = 0;
 
  protected:
   ~ChildMaker() = default;

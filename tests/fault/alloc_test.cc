@@ -244,6 +244,7 @@ struct Life {
   std::mutex tasks_lock;
   blazen_task* tasks[64];
   size_t task_count = 0;
+  std::atomic<int> failed{0};  // children of the step that fails once
 };
 
 blazen_value* make_live(const char* name) {
@@ -584,6 +585,10 @@ void drive(Life& life, blazen_run* run) {
 bool is_out_of_memory(const blazen_error* error) {
   for (; error != nullptr; error = blazen_error_cause(error)) {
     if (blazen_error_status(error) == BLAZEN_ERROR_OUT_OF_MEMORY) return true;
+    // What a branch has failed with comes through an event.
+    if (message_of(error).find("no memory left") != std::string_view::npos ||
+        text_of(blazen_error_detail(error)).find("no memory left") != std::string_view::npos)
+      return true;
   }
   return false;
 }
@@ -680,7 +685,7 @@ void register_callbacks(RunHandle& run, StreamHandle& stream) {
 }
 
 // A subscriber to all there is, with a filter, and soon too slow.
-StreamHandle listen(RunHandle& run) {
+StreamHandle listen(RunHandle& run, bool own_level = false) {
   const char* types[] = {"Progress", BLAZEN_LIFECYCLE, BLAZEN_PROGRESS, "Work", BLAZEN_STOP_EVENT};
   size_t lengths[5];
   std::transform(types, types + 5, lengths, [](const char* type) { return std::strlen(type); });
@@ -692,6 +697,7 @@ StreamHandle listen(RunHandle& run) {
   options.capacity = 4;
   options.lifecycle = 1;
   options.routed = 1;
+  options.own_level = own_level ? 1 : 0;
   StreamHandle stream;
   MUST(blazen_run_subscribe_with(run, &options, stream.out(), error));
   return stream;
@@ -713,6 +719,9 @@ void read_news(blazen_stream* stream) {
     for (size_t k = 0; k < count; ++k) {
       EventHandle item(items[k]);
       is_over = type_of(item) == BLAZEN_STREAM_END;
+      blazen_event_view view = BLAZEN_EVENT_VIEW_INIT;
+      REQUIRE(blazen_event_read(item, &view) == 1, 0);
+      REQUIRE((view.path == nullptr) == (view.child_run_id == nullptr), 0);
       REQUIRE(sequences[k] >= last, static_cast<int>(sequences[k]));
       last = sequences[k];
       release(item);
@@ -1622,6 +1631,616 @@ bool join_once(Life& life) {
   return finished;
 }
 
+// ---- a run that others are inside of: children, several at once, questions of theirs, cuts in the middle ----
+
+BuilderHandle begin_workflow(const char* name) {
+  BuilderHandle builder;
+  MUST(blazen_workflow_builder_create(name, std::strlen(name), builder.out(), error));
+  MUST(blazen_workflow_builder_set_session_policy(builder, BLAZEN_SESSION_WARN_DROP, error));
+  return builder;
+}
+
+void add_body(BuilderHandle& builder, const char* name, const char* accepts, blazen_step_fn body,
+              void* data = nullptr) {
+  MUST(blazen_workflow_builder_add_step(builder, name, std::strlen(name), accepts, std::strlen(accepts), body,
+                                        data, nullptr, error));
+}
+
+// Of one step.
+WorkflowHandle build_one(const char* name, blazen_step_fn body, void* data = nullptr) {
+  BuilderHandle builder = begin_workflow(name);
+  WorkflowHandle workflow;
+  add_body(builder, "the step of a child", BLAZEN_START_EVENT, body, data);
+  MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
+  release(builder);
+  return workflow;
+}
+
+int number_of(const blazen_event* event) { return std::atoi(text_of(blazen_event_value(event)).data()); }
+
+blazen_status answer_number(blazen_context* context, int number) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%d                                 ", number);
+  ValueHandle value;
+  CHILD_MUST(blazen_value_json(text, std::strlen(text), value.out(), error));
+  CHILD_MUST(blazen_context_answer(context, value, error));
+  return BLAZEN_OK;
+}
+
+blazen_status add_one(void*, blazen_context* context, const blazen_event* event, blazen_error**) {
+  InTest test;
+  char text[16];
+  std::snprintf(text, sizeof text, "%d", number_of(event) + 1);
+  CHILD_MUST(
+      blazen_context_emit_json(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), text, std::strlen(text), error));
+  return BLAZEN_OK;
+}
+
+blazen_status map_one(void*, blazen_context* context, const blazen_event* event, blazen_error**) {
+  InTest test;
+  return answer_number(context, number_of(event) + 10);
+}
+
+blazen_status fail_with_detail(void*, blazen_context*, const blazen_event*, blazen_error** error) {
+  InTest test;
+  ValueHandle detail;
+  MUST(blazen_value_json(BLAZEN_TEXT("{\"why\": [\"a text of more than sixteen bytes\", 1]}"), detail.out(),
+                         error));
+  InLibrary inside;
+  return blazen_error_host(7, BLAZEN_TEXT("no luck in this branch, \"whatever\" it tries"), detail, error);
+}
+
+blazen_status fail_once(void* user_data, blazen_context* context, const blazen_event* event,
+                        blazen_error** error) {
+  if (static_cast<Life*>(user_data)->failed.fetch_add(1) == 0)
+    return fail_with_detail(user_data, context, event, error);
+  return add_one(user_data, context, event, error);
+}
+
+// Its result is an object of the host.
+blazen_status give_object(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  ValueHandle object(make_live("result of a child"));
+  CHILD_MUST(blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), object, error));
+  return BLAZEN_OK;
+}
+
+// Writes, publishes, asks, and ends with the answer.
+blazen_status ask_inside(void*, blazen_context* context, const blazen_event* event, blazen_error** error) {
+  {
+    InTest test;
+    EventHandle item;
+    STEP_MUST(blazen_context_set_json(context, BLAZEN_TEXT("k"), BLAZEN_TEXT("\"of a child\""), error));
+    STEP_MUST(blazen_event_create(BLAZEN_TEXT("Progress"), nullptr, nullptr, item.out(), error));
+    STEP_MUST(blazen_context_publish(context, item, error));
+    STEP_MUST(
+        blazen_context_progress(context, BLAZEN_TEXT("a label of more than sixteen bytes"), 1, 3, error));
+    release(item);
+  }
+  const blazen_status status = ask_human(nullptr, context, event, error);
+  if (status != BLAZEN_OK) return status;
+  InTest test;
+  ValueHandle answer;
+  STEP_MUST(blazen_context_get_value(context, BLAZEN_TEXT("answer"), answer.out(), nullptr, error));
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), answer, error));
+  return BLAZEN_OK;
+}
+
+// It hangs, with objects of the host in its session and in an event that never comes.
+blazen_status hang_inside(void* user_data, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  ValueHandle object(make_live("a value of the session of a child"));
+  CHILD_MUST(blazen_context_set_session(context, BLAZEN_TEXT("object"), object, error));
+  release(object);
+  EventHandle event;
+  ValueHandle late(make_live("a value of an event of a child"));
+  CHILD_MUST(blazen_event_create(BLAZEN_TEXT("Never"), late, nullptr, event.out(), error));
+  release(late);
+  blazen_send_options later = BLAZEN_SEND_OPTIONS_INIT;
+  later.delay_ms = kNever;
+  CHILD_MUST(blazen_context_send_event(context, event, &later, error));
+  release(event);
+  CHILD_MUST(
+      blazen_context_on_cancel(context, on_ready, tokens.take("data of on_cancel of a child"), drop, error));
+  blazen_invocation* invocation = nullptr;
+  CHILD_MUST(blazen_context_defer(context, &invocation, error));
+  release_invocation(static_cast<Life*>(user_data)->deferred.exchange(invocation));
+  return BLAZEN_PENDING;
+}
+
+// What a run has inside: each part of a life costs the square of what it allocates.
+enum class Inside { hosts, branches, asks };
+struct Plan {
+  Inside inside;
+  std::initializer_list<const char*> opens;  // event types
+  bool carries = false;                      // its cut goes by way of who has not all of it
+};
+constexpr Plan kPlans[] = {{Inside::hosts, {"One", "Again", "Object"}},
+                           {Inside::branches, {"All", "Any"}},
+                           {Inside::branches, {"None", "Broken"}},
+                           {Inside::asks, {"Hang", "Ask"}},
+                           {Inside::asks, {"Hang", "Ask"}, true}};
+constexpr uint64_t kHangs = 2;  // its invocation
+
+blazen_status open_children(void* user_data, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  for (const char* type : static_cast<const Plan*>(user_data)->opens)
+    STEP_MUST(blazen_context_emit_json(context, type, std::strlen(type), BLAZEN_TEXT("1"), error));
+  return BLAZEN_OK;
+}
+
+blazen_status count_children(void* user_data, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  const blazen_event* const* events = nullptr;
+  size_t count = 0;
+  STEP_MUST(blazen_context_events(context, &events, &count, error));
+  REQUIRE(count == static_cast<const Plan*>(user_data)->opens.size(), static_cast<int>(count));
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, error));
+  return BLAZEN_OK;
+}
+
+blazen_status mend_child(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  STEP_MUST(blazen_context_emit(context, BLAZEN_TEXT("Won"), nullptr, error));
+  return BLAZEN_OK;
+}
+
+blazen_mapper mapper(blazen_step_fn body) { return {body, tokens.take("data of a mapper"), drop, 0}; }
+
+// Whatever it answers, the mappers are dropped once: the call is tried with others.
+template <class Options, class Call>
+void add_with(Options options, Call call) {
+  const auto attempted = [&](blazen_error** error) {
+    Options own = options;
+    if (own.input.body != nullptr) own.input = mapper(own.input.body);
+    if (own.output.body != nullptr) own.output = mapper(own.output.body);
+    return call(own, error);
+  };
+  const blazen_status status = attempt(__LINE__, attempted);
+  REQUIRE(status == BLAZEN_OK, status);
+}
+
+struct Inner {
+  WorkflowHandle adds, fails, gives, fails_once, hangs, hangs_deeper, asks, asks_deeper;
+
+  void build(Life& life, Inside inside) {
+    if (inside != Inside::asks) adds = build_one("adds", add_one);
+    if (inside == Inside::branches) fails = build_one("fails", fail_with_detail);
+    if (inside == Inside::hosts) {
+      gives = build_one("gives", give_object);
+      fails_once = build_one("fails once", fail_once, &life);
+    }
+    if (inside == Inside::asks) {
+      hangs = build_one("hangs", hang_inside, &life);
+      hangs_deeper = around("a workflow around one that hangs", hangs);
+      build_asks();
+    }
+  }
+  void build_asks() {
+    asks = build_one("asks", ask_inside);
+    asks_deeper = around("a workflow around one that asks", asks);
+  }
+  ~Inner() {
+    for (WorkflowHandle* each :
+         {&adds, &fails, &gives, &fails_once, &hangs, &hangs_deeper, &asks, &asks_deeper})
+      release(*each);
+  }
+
+ private:
+  static WorkflowHandle around(const char* name, blazen_workflow* inner) {
+    BuilderHandle builder = begin_workflow(name);
+    blazen_child_options options = BLAZEN_CHILD_OPTIONS_INIT;
+    options.output_type = BLAZEN_STOP_EVENT;
+    options.output_type_length = std::strlen(BLAZEN_STOP_EVENT);
+    MUST(blazen_workflow_builder_add_workflow(builder, BLAZEN_TEXT("a step around a child"),
+                                              BLAZEN_TEXT(BLAZEN_START_EVENT), inner, &options, error));
+    WorkflowHandle workflow;
+    MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
+    release(builder);
+    return workflow;
+  }
+};
+
+// asks_here: or the branch that asks is elsewhere.
+void build_children(const Inner& inner, const Plan& plan, bool asks_here, WorkflowHandle& workflow) {
+  BuilderHandle builder = begin_workflow("a workflow with children");
+  const auto child = [&](const char* name, const char* accepts, blazen_workflow* its, blazen_step_fn input,
+                         blazen_step_fn output) {
+    blazen_child_options options = BLAZEN_CHILD_OPTIONS_INIT;
+    options.output_type = "Won";
+    options.output_type_length = 3;
+    options.input.body = input;
+    options.output.body = output;
+    add_with(options, [&](const blazen_child_options& own, blazen_error** error) {
+      return blazen_workflow_builder_add_workflow(builder, name, std::strlen(name), accepts,
+                                                  std::strlen(accepts), its, &own, error);
+    });
+  };
+  const auto several = [&](const char* name, const char* accepts,
+                           std::initializer_list<blazen_branch> branches, bool first_success) {
+    blazen_child_options options = BLAZEN_CHILD_OPTIONS_INIT;
+    options.output_type = "Won";
+    options.output_type_length = 3;
+    options.first_success = first_success ? 1 : 0;
+    add_with(options, [&](const blazen_child_options& own, blazen_error** error) {
+      return blazen_workflow_builder_add_workflows(builder, name, std::strlen(name), accepts,
+                                                   std::strlen(accepts), branches.begin(), branches.size(),
+                                                   &own, error);
+    });
+  };
+  auto* const data = const_cast<Plan*>(&plan);
+  add_body(builder, "start", BLAZEN_START_EVENT, open_children, data);
+  switch (plan.inside) {
+    case Inside::hosts: {
+      child("one child, with mappers", "One", inner.adds, map_one, map_one);
+      child("again", "Again", inner.fails_once, nullptr, nullptr);
+      child("object", "Object", inner.gives, nullptr, nullptr);
+      child("itself", "Never", nullptr, nullptr, nullptr);
+      blazen_retry_options policy = BLAZEN_RETRY_OPTIONS_INIT;
+      policy.max_attempts = 3;
+      policy.initial_delay_ms = 1;
+      MUST(blazen_workflow_builder_step_retry(builder, BLAZEN_TEXT("again"), &policy, error));
+      MUST(blazen_workflow_builder_set_limit(builder, BLAZEN_LIMIT_CHILD_DEPTH, 3, error));
+      break;
+    }
+    case Inside::branches:
+      if (plan.opens.begin()[0] == std::string_view("All")) {
+        several("all", "All", {{"left", 4, inner.adds, 0}, {"a branch of a longer name", 25, inner.adds, 0}},
+                false);
+        several("any", "Any", {{"bad", 3, inner.fails, 0}, {"good", 4, inner.adds, 0}}, true);
+      } else {
+        several("none", "None", {{"bad", 3, inner.fails, 0}, {"worse", 5, inner.fails, 0}}, true);
+        several("broken", "Broken", {{"good", 4, inner.adds, 0}, {"bad", 3, inner.fails, 0}}, false);
+      }
+      break;
+    case Inside::asks:
+      child("hang", "Hang", inner.hangs_deeper, nullptr, nullptr);
+      several("ask", "Ask", {{"b", 1, asks_here ? inner.asks_deeper.get() : nullptr, asks_here ? 0 : 1}},
+              false);
+      MUST(blazen_workflow_builder_step_timeout(builder, BLAZEN_TEXT("hang"), kNever, error));
+      break;
+  }
+  add_body(builder, "mend", BLAZEN_STEP_FAILED_EVENT, mend_child);
+  add_body(builder, "end", "Won", count_children, data);
+  blazen_join_options how = BLAZEN_JOIN_OPTIONS_INIT;
+  how.of = "start";
+  how.of_length = 5;
+  MUST(blazen_workflow_builder_step_joins(builder, BLAZEN_TEXT("end"), &how, error));
+  MUST(blazen_workflow_builder_build(builder, workflow.out(), error));
+  release(builder);
+}
+
+// The id of the question that is open, which has that of the child before it; "": the run is over, or its child had no
+// memory.
+struct QuestionId {
+  char text[200] = "";
+  size_t length = 0;
+};
+
+bool turn_tree(Life& life, blazen_run* run) {
+  if (life.mode == BLAZEN_MODE_THREADS) {
+    (void)ATTEMPT(blazen_run_wait(run, 1, nullptr, error));
+  } else {
+    clock_ms.fetch_add(1);
+    MUST(blazen_runtime_poll(life.runtime, 0, nullptr, error));
+    while (run_task(life)) continue;
+  }
+  return !is_over(run);
+}
+
+// Rounds for what is said once more in a while, where there was no memory for it.
+int rounds_with_memory() { return faults.fired.load() ? 150 : 20000; }
+
+QuestionId see_it_ask_inside(Life& life, blazen_run* run) {
+  QuestionId id;
+  for (int rounds = 0; rounds < rounds_with_memory() && turn_tree(life, run); ++rounds) {
+    ValueHandle open;
+    MUST(blazen_run_questions(run, open.out(), error));
+    const std::string_view text = text_of(open);
+    const size_t end = text.find("a question whose id is of more than sixteen bytes\"");
+    if (end == std::string_view::npos) continue;
+    const size_t first = text.rfind('"', end) + 1;
+    id.length = text.find('"', first) - first;
+    std::memcpy(id.text, text.data() + first, std::min(id.length, sizeof id.text - 1));
+    return id;
+  }
+  REQUIRE(faults.fired.load(), blazen_run_state_now(run));
+  return id;
+}
+
+void see_it_hang_inside(Life& life, blazen_run* run) {
+  for (int rounds = 0;
+       rounds < rounds_with_memory() && life.deferred.load() == nullptr && turn_tree(life, run); ++rounds)
+    continue;
+}
+
+void look_into_child(blazen_run* run, const QuestionId& id) {
+  RunHandle child;
+  const blazen_status found = ATTEMPT(blazen_run_child(run, id.text, 36, child.out(), error));
+  REQUIRE(found == BLAZEN_OK || faults.fired.load(), found);
+  if (found != BLAZEN_OK) return;
+  ValueHandle value;
+  MUST(blazen_run_get_value(child, BLAZEN_TEXT("k"), value.out(), nullptr, error));
+  REQUIRE(text_of(value) == "\"of a child\"", 0);
+  KeysHandle keys;
+  MUST(blazen_run_keys(child, BLAZEN_TEXT(""), keys.out(), error));
+  release(keys);
+  MUST(blazen_run_describe(child, value.out(), error));
+  SnapshotHandle none;
+  REQUIRE(ATTEMPT(blazen_run_snapshot(child, none.out(), error)) == BLAZEN_ERROR_WRONG_PLACE, 0);
+  release(value);
+  release(child);
+}
+
+// What was asked is answered, what hangs is cancelled, and the run comes to its end. False: there was no memory.
+bool finish_tree(Life& life, RunHandle& run, const Plan& plan) {
+  if (plan.inside == Inside::asks) {
+    const QuestionId id = see_it_ask_inside(life, run);
+    if (id.length != 0) {
+      look_into_child(run, id);
+      ValueHandle answer;
+      MUST(blazen_value_json(BLAZEN_TEXT("42"), answer.out(), error));
+      const blazen_status answered = ATTEMPT(blazen_run_respond(run, id.text, id.length, answer, error));
+      REQUIRE(answered == BLAZEN_OK || faults.fired.load(), answered);
+    }
+    see_it_hang_inside(life, run);
+    // Where it had no memory, its step has failed already.
+    const blazen_status cancelled = ATTEMPT(blazen_run_cancel_invocation(run, kHangs, 0, error));
+    REQUIRE(cancelled == BLAZEN_OK || faults.fired.load(), cancelled);
+    release_deferred(life);
+  }
+  for (int rounds = 0; rounds < 20000 && turn_tree(life, run); ++rounds) {
+    ValueHandle description;
+    MUST(blazen_run_describe(run, description.out(), error));
+  }
+  REQUIRE(is_over(run), blazen_run_state_now(run));
+  return end_of(life, run, BLAZEN_RUN_COMPLETED);
+}
+
+bool resume_tree(Life& life, blazen_workflow* workflow, blazen_snapshot* snapshot, bool is_fork,
+                 const Plan& plan) {
+  RunHandle run;
+  blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+  options.fork = is_fork ? 1 : 0;
+  MUST(blazen_run_resume(life.runtime, workflow, snapshot, &options, run.out(), error));
+  SnapshotHandle again;
+  MUST(blazen_run_snapshot(run, again.out(), error));
+  release(again);
+  MUST(blazen_run_start(run, nullptr, error));
+  return finish_tree(life, run, plan);
+}
+
+// Where the branch that asks is elsewhere: its run goes into the next snapshot as it came. NULL: there was no memory.
+SnapshotHandle carry_on(Life& life, blazen_workflow* without, blazen_snapshot* snapshot) {
+  RunHandle run;
+  SnapshotHandle carried;
+  MUST(blazen_run_resume(life.runtime, without, snapshot, nullptr, run.out(), error));
+  MUST(blazen_run_start(run, nullptr, error));
+  see_it_hang_inside(life, run);
+  ValueHandle open;
+  MUST(blazen_run_questions(run, open.out(), error));
+  MUST(blazen_run_describe(run, open.out(), error));
+  MUST(blazen_run_snapshot(run, carried.out(), error));
+  if (is_over(run)) {
+    REQUIRE(ended_without_memory(run), blazen_run_state_now(run));
+    release(carried);
+  }
+  MUST(blazen_run_close(run, error));
+  release_deferred(life);
+  release(run);
+  return carried;
+}
+
+// Until it hangs and asks; of the others, until it is in the middle.
+void see_it_begun(Life& life, blazen_run* run, const Plan& plan) {
+  if (plan.inside == Inside::asks) {
+    (void)see_it_ask_inside(life, run);
+    return see_it_hang_inside(life, run);
+  }
+  constexpr int kBodies = 6;
+  if (life.mode == BLAZEN_MODE_PUMP) MUST(blazen_runtime_poll(life.runtime, kBodies, nullptr, error));
+  for (int i = 0; i < kBodies && life.mode == BLAZEN_MODE_EXECUTOR; ++i) (void)run_task(life);
+}
+
+bool nest_once(Life& life, const Plan& plan) {
+  life.deferred.store(nullptr);
+  life.failed.store(0);
+  Inner inner;
+  inner.build(life, plan.inside);
+  WorkflowHandle workflow;
+  build_children(inner, plan, true, workflow);
+  RunHandle run;
+  MUST(blazen_run_create(life.runtime, workflow, nullptr, run.out(), error));
+  probe->watch(run);
+  StreamHandle stream = listen(run, plan.inside == Inside::branches);
+  MUST(blazen_run_start(run, nullptr, error));
+  see_it_begun(life, run, plan);
+  STEERED(blazen_run_pause(run, BLAZEN_PAUSE_NOW, error));
+  ValueHandle described;
+  MUST(blazen_workflow_describe(workflow, described.out(), error));
+  MUST(blazen_run_describe(run, described.out(), error));
+  SnapshotHandle cut;
+  MUST(blazen_run_snapshot(run, cut.out(), error));
+  MUST(blazen_snapshot_info(cut, described.out(), error));
+  release(described);
+  MUST(blazen_run_snapshot_to(run, take_piece, tokens.take("pieces"), drop_token, error));
+  STEERED(blazen_run_resume_in_place(run, error));
+  probe->watch(nullptr);
+  bool finished = finish_tree(life, run, plan);
+  read_news(stream);
+  release(stream);
+  // The same from the cut in the middle, if it was that, here and by way of who has not all of it.
+  size_t length = 0;
+  const void* data = blazen_snapshot_data(cut, &length);
+  SnapshotHandle parsed;
+  MUST(blazen_snapshot_parse(data, length, parsed.out(), error));
+  if (finished && !plan.carries) finished = resume_tree(life, workflow, parsed, true, plan);
+  if (finished && plan.carries) {
+    WorkflowHandle without;
+    build_children(inner, plan, false, without);
+    SnapshotHandle carried = carry_on(life, without, cut);
+    finished = carried.get() != nullptr && resume_tree(life, workflow, carried, false, plan);
+    release(carried);
+    release(without);
+  }
+  release(parsed);
+  release(cut);
+  release(workflow);
+  return finished;
+}
+
+// ---- a pipeline of every kind of stage ----
+
+blazen_status is_even(void*, blazen_context* context, const blazen_event* event, blazen_error**) {
+  InTest test;
+  ValueHandle verdict;
+  const char* word = number_of(event) % 2 == 0 ? "true" : "false";
+  STEP_MUST(blazen_value_json(word, std::strlen(word), verdict.out(), error));
+  STEP_MUST(blazen_context_answer(context, verdict, error));
+  ValueHandle again;
+  REQUIRE(ATTEMPT(blazen_context_answer(context, verdict, error)) == BLAZEN_ERROR_CONFLICT, 0);
+  return BLAZEN_OK;
+}
+
+// Until it is more than 50.
+blazen_status until_big(void*, blazen_context* context, const blazen_event* event, blazen_error**) {
+  InTest test;
+  ValueHandle verdict;
+  const char* word = number_of(event) > 50 ? "\"done\"" : "\"again\"";
+  STEP_MUST(blazen_value_json(word, std::strlen(word), verdict.out(), error));
+  STEP_MUST(blazen_context_answer(context, verdict, error));
+  return BLAZEN_OK;
+}
+
+blazen_status be_fifty(void*, blazen_context* context, const blazen_event*, blazen_error**) {
+  InTest test;
+  return answer_number(context, 50);
+}
+
+void build_pipeline(const Inner& inner, WorkflowHandle& workflow) {
+  PipelineBuilderHandle builder;
+  MUST(blazen_pipeline_builder_create(BLAZEN_TEXT("a pipeline of a longer name"), builder.out(), error));
+  MUST(blazen_pipeline_builder_set_timeout(builder, kNever, error));
+  MUST(blazen_pipeline_builder_set_stage_timeout(builder, kNever, error));
+  MUST(blazen_pipeline_builder_set_session_policy(builder, BLAZEN_SESSION_WARN_DROP, error));
+  MUST(blazen_pipeline_builder_set_limit(builder, BLAZEN_LIMIT_CHILDREN, 100, error));
+  blazen_retry_options policy = BLAZEN_RETRY_OPTIONS_INIT;
+  policy.max_attempts = 2;
+  const auto add = [&](blazen_stage_options options, auto call) {
+    options.retry = &policy;
+    add_with(options, [&](blazen_stage_options& own, blazen_error** error) {
+      if (own.condition.body != nullptr) own.condition = mapper(own.condition.body);
+      if (own.until.body != nullptr) own.until = mapper(own.until.body);
+      return call(own, error);
+    });
+  };
+  const blazen_branch two[] = {{"left", 4, inner.adds, 0}, {"a branch of a longer name", 25, inner.adds, 0}};
+  const blazen_branch race[] = {{"bad", 3, inner.fails, 0}, {"good", 4, inner.gives, 0}};
+  blazen_stage_options options = BLAZEN_STAGE_OPTIONS_INIT;
+  options.condition.body = is_even;
+  options.input.body = map_one;
+  options.output.body = map_one;
+  add(options, [&](const blazen_stage_options& own, blazen_error** error) {
+    return blazen_pipeline_builder_add_stage(builder, BLAZEN_TEXT("one"), inner.adds, &own, error);
+  });
+  options = BLAZEN_STAGE_OPTIONS_INIT;
+  options.condition.body = is_even;
+  add(options, [&](const blazen_stage_options& own, blazen_error** error) {
+    return blazen_pipeline_builder_add_stage(builder, BLAZEN_TEXT("one that is skipped"), inner.fails, &own,
+                                             error);
+  });
+  options = BLAZEN_STAGE_OPTIONS_INIT;
+  add(options, [&](const blazen_stage_options& own, blazen_error** error) {
+    return blazen_pipeline_builder_add_parallel(builder, BLAZEN_TEXT("a stage of several at once"), two, 2,
+                                                &own, error);
+  });
+  options.first_success = 1;
+  add(options, [&](const blazen_stage_options& own, blazen_error** error) {
+    return blazen_pipeline_builder_add_parallel(builder, BLAZEN_TEXT("race"), race, 2, &own, error);
+  });
+  options = BLAZEN_STAGE_OPTIONS_INIT;
+  add(options, [&](const blazen_stage_options& own, blazen_error** error) {
+    return blazen_pipeline_builder_add_stage(builder, BLAZEN_TEXT("ask"), inner.asks_deeper, &own, error);
+  });
+  options.until.body = until_big;
+  options.input.body = be_fifty;
+  add(options, [&](const blazen_stage_options& own, blazen_error** error) {
+    return blazen_pipeline_builder_add_loop(builder, BLAZEN_TEXT("loop"), inner.adds, 5, &own, error);
+  });
+  options = BLAZEN_STAGE_OPTIONS_INIT;
+  options.first_success = 1;
+  options.done_at_bound = 1;
+  add(options, [&](const blazen_stage_options& own, blazen_error** error) {
+    return blazen_pipeline_builder_add_parallel_loop(builder, BLAZEN_TEXT("rounds of several"), two, 1, 2,
+                                                     &own, error);
+  });
+  MUST(blazen_pipeline_builder_build(builder, workflow.out(), error));
+  release(builder);
+}
+
+bool finish_pipeline(Life& life, RunHandle& run) {
+  const QuestionId id = see_it_ask_inside(life, run);
+  ValueHandle stages;
+  MUST(blazen_run_stages(run, stages.out(), error));
+  REQUIRE(text_of(stages).find("\"one that is skipped\",\"status\":\"skipped\"") != std::string_view::npos ||
+              faults.fired.load(),
+          0);
+  if (id.length != 0) {
+    ValueHandle answer;
+    MUST(blazen_value_json(BLAZEN_TEXT("42"), answer.out(), error));
+    const blazen_status answered = ATTEMPT(blazen_run_respond(run, id.text, id.length, answer, error));
+    REQUIRE(answered == BLAZEN_OK || faults.fired.load(), answered);
+  }
+  for (int rounds = 0; rounds < 20000 && turn_tree(life, run); ++rounds)
+    MUST(blazen_run_stages(run, stages.out(), error));
+  REQUIRE(is_over(run), blazen_run_state_now(run));
+  MUST(blazen_run_stages(run, stages.out(), error));
+  if (blazen_run_state_now(run) == BLAZEN_RUN_COMPLETED) {
+    ValueHandle result;
+    MUST(blazen_run_result(run, result.out(), error));
+    REQUIRE(text_of(result) == "53", 0);
+    REQUIRE(text_of(stages).find("\"percent\":100.0") != std::string_view::npos, 0);
+  }
+  release(stages);
+  return end_of(life, run, BLAZEN_RUN_COMPLETED);
+}
+
+bool pipe_once(Life& life) {
+  life.deferred.store(nullptr);
+  Inner inner;
+  inner.build(life, Inside::branches);
+  inner.gives = build_one("gives", give_object);
+  inner.build_asks();
+  WorkflowHandle workflow;
+  build_pipeline(inner, workflow);
+  RunHandle run;
+  MUST(blazen_run_create(life.runtime, workflow, nullptr, run.out(), error));
+  ValueHandle stages;
+  MUST(blazen_run_stages(run, stages.out(), error));
+  release(stages);
+  probe->watch(run);
+  StreamHandle whole = listen(run);
+  ValueHandle input;
+  MUST(blazen_value_json(BLAZEN_TEXT("2"), input.out(), error));
+  MUST(blazen_run_start(run, input, error));
+  release(input);
+  (void)see_it_ask_inside(life, run);
+  SnapshotHandle cut;
+  MUST(blazen_run_snapshot(run, cut.out(), error));
+  probe->watch(nullptr);
+  bool finished = finish_pipeline(life, run);
+  read_news(whole);
+  release(whole);
+  if (finished) {
+    MUST(blazen_run_resume(life.runtime, workflow, cut, nullptr, run.out(), error));
+    MUST(blazen_run_start(run, nullptr, error));
+    finished = finish_pipeline(life, run);
+  }
+  release(cut);
+  release(workflow);
+  return finished;
+}
+
 void call_the_rest(Life& life) {
   for (const bool withdraws : {true, false}) {
     if (!ask_once(life, withdraws)) REQUIRE(ask_once(life, withdraws), 0);
@@ -1675,7 +2294,7 @@ void begin_close(Life& life) {
 }
 
 // A life is in parts, since each of its allocations costs another life.
-enum class Part { runs, rest, scopes };
+enum class Part { runs, rest, scopes, hosts, branches, failing_branches, asks, carried, pipeline };
 
 void live_with_runs(Life& life) {
   SnapshotHandle snapshot;
@@ -1694,13 +2313,25 @@ void live(blazen_mode mode, Part part) {
   Life life;
   life.mode = mode;
   posting = &life;
-  build(life);
+  if (part < Part::hosts) build(life);
   open(life);
   switch (part) {
     case Part::runs: live_with_runs(life); break;
     case Part::rest: call_the_rest(life); break;
     case Part::scopes:
       if (!join_once(life)) REQUIRE(join_once(life), 0);
+      break;
+    case Part::hosts:
+    case Part::branches:
+    case Part::failing_branches:
+    case Part::asks:
+    case Part::carried: {
+      const Plan& plan = kPlans[static_cast<int>(part) - static_cast<int>(Part::hosts)];
+      if (!nest_once(life, plan)) REQUIRE(nest_once(life, plan), 0);
+      break;
+    }
+    case Part::pipeline:
+      if (!pipe_once(life)) REQUIRE(pipe_once(life), 0);
       break;
   }
   if (mode == BLAZEN_MODE_PUMP) begin_close(life);  // elsewhere, a thread of its own ends it: below
@@ -1822,6 +2453,18 @@ TEST_P(EveryAllocation, MayFailInCallsThatFewRunsMake) { try_all(Part::rest); }
 
 TEST_P(EveryAllocation, MayFailWhereScopesAreOpenedJoinedAndCut) { try_all(Part::scopes); }
 
+TEST_P(EveryAllocation, MayFailWhereStepsAreWorkflows) { try_all(Part::hosts); }
+
+TEST_P(EveryAllocation, MayFailWhereStepsAreSeveralWorkflows) { try_all(Part::branches); }
+
+TEST_P(EveryAllocation, MayFailWhereBranchesFail) { try_all(Part::failing_branches); }
+
+TEST_P(EveryAllocation, MayFailWhereRunsInsideAskAndAreCancelled) { try_all(Part::asks); }
+
+TEST_P(EveryAllocation, MayFailWhereARunInsideIsElsewhere) { try_all(Part::carried); }
+
+TEST_P(EveryAllocation, MayFailInEveryKindOfStage) { try_all(Part::pipeline); }
+
 INSTANTIATE_TEST_SUITE_P(Modes, EveryAllocation, testing::Values(BLAZEN_MODE_PUMP, BLAZEN_MODE_EXECUTOR),
                          name_of);
 
@@ -1832,7 +2475,8 @@ using SomeAllocations = Memory;
 TEST_P(SomeAllocations, MayFailWithThreads) {
   if (!kThreads) GTEST_SKIP() << "a library without threads";
   Watchdog watchdog("SomeAllocations", 150, tell_where);
-  for (const Part part : {Part::runs, Part::rest, Part::scopes}) {
+  for (const Part part : {Part::runs, Part::rest, Part::scopes, Part::hosts, Part::branches,
+                          Part::failing_branches, Part::asks, Part::carried, Part::pipeline}) {
     for (int i = 0; i < 3; ++i) live_with_fault(GetParam(), 0, Kind::once, part);
     const long before = faults.live.load();
     for (const Kind kind : {Kind::once, Kind::sticky}) {

@@ -195,6 +195,17 @@ TEST_P(Children, NoBranchesAreDoneAtOnce) {
   EXPECT_EQ(run_to_end(engine, spec, "3").text(), "5 json {}");
 }
 
+TEST_P(Children, WhereTheBranchesCannotBeginTheStepFailsAndGivesNothing) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.children("all", {BLAZEN_START_EVENT}, {{"a", doubling()}, {"b", doubling()}, {"c", doubling()}});
+  spec.limits.emplace_back(BLAZEN_LIMIT_QUEUED_EVENTS, 2);
+  spec.step("end", {"all::output", BLAZEN_STEP_FAILED_EVENT}, [](Ctx& ctx) { ctx.stop(ctx.input()); });
+  const Outcome end = run_to_end(engine, spec, "3");
+  EXPECT_EQ(end.text().find("5 json {\"step\":\"all"), 0U) << end.text();
+  EXPECT_NE(end.text().find("BLAZEN_ERROR_LIMIT"), std::string::npos) << end.text();
+}
+
 TEST_P(Children, TheFirstBranchThatFailsFailsAll) {
   Engine engine(GetParam());
   Spec waiting("waiting");
