@@ -1,10 +1,9 @@
-#include "run/pipeline_parts.hpp"
-
 #include <string>
 #include <vector>
 
 #include "capi/builders.hpp"
 #include "capi/handle.hpp"
+#include "run/pipeline_parts.hpp"
 
 using namespace blazen;        // NOLINT(google-build-using-namespace)
 using namespace blazen::capi;  // NOLINT(google-build-using-namespace)
@@ -36,20 +35,25 @@ struct StageDrops {
 };
 
 Ref<Error> read_stage(const blazen_stage_options& all, StageDrops& drops, StageDefinition& stage) {
-  if (Ref<Error> failure = read_mapper("condition", all.condition, drops.condition, stage.condition)) return failure;
+  if (Ref<Error> failure = read_mapper("condition", all.condition, drops.condition, stage.condition))
+    return failure;
   if (Ref<Error> failure = read_mapper("input", all.input, drops.input, stage.hosts.input)) return failure;
-  if (Ref<Error> failure = read_mapper("output", all.output, drops.output, stage.hosts.output)) return failure;
+  if (Ref<Error> failure = read_mapper("output", all.output, drops.output, stage.hosts.output))
+    return failure;
   if (Ref<Error> failure = read_mapper("until", all.until, drops.until, stage.until)) return failure;
   if (stage.until.is_wanted && stage.rounds_max == 0) return invalid("options.until is for a loop");
-  if (Ref<Error> failure = check_ms("options.timeout_ms", all.timeout_ms, BLAZEN_STEP_TIMEOUT_MS_MAX)) return failure;
+  if (Ref<Error> failure = check_ms("options.timeout_ms", all.timeout_ms, BLAZEN_STEP_TIMEOUT_MS_MAX))
+    return failure;
   stage.timeout_ms = all.timeout_ms;
   if (all.retry != nullptr) {
     if (Ref<Error> failure = read_retry("options.retry", all.retry, stage.retry)) return failure;
   }
-  if (all.first_success != 0 && all.first_success != 1) return invalid("options.first_success is neither 0 nor 1");
+  if (all.first_success != 0 && all.first_success != 1)
+    return invalid("options.first_success is neither 0 nor 1");
   if (all.first_success == 1 && !stage.hosts.is_parallel)
     return invalid("options.first_success is for several workflows at once");
-  if (all.done_at_bound != 0 && all.done_at_bound != 1) return invalid("options.done_at_bound is neither 0 nor 1");
+  if (all.done_at_bound != 0 && all.done_at_bound != 1)
+    return invalid("options.done_at_bound is neither 0 nor 1");
   if (all.done_at_bound == 1 && stage.rounds_max == 0) return invalid("options.done_at_bound is for a loop");
   stage.hosts.takes_first = all.first_success == 1;
   stage.done_at_bound = all.done_at_bound == 1;

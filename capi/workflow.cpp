@@ -107,7 +107,6 @@ Ref<Error> read_codes(const char* name, const int64_t* codes, size_t count, std:
   return nullptr;
 }
 
-
 // Event types of a step that is being made.
 Ref<Error> read_types(const char* name, const char* const* types, const size_t* lengths, size_t count,
                       std::vector<std::string>& out) {
@@ -289,7 +288,8 @@ Ref<Error> read_branches(const blazen_branch* branches, size_t count, HostDefini
     const std::string what = "branches[" + std::to_string(i) + "]";
     HostDefinition::Branch branch;
     std::string_view name;
-    if (Ref<Error> failure = need_name((what + ".name").c_str(), branches[i].name, branches[i].name_length, name))
+    if (Ref<Error> failure =
+            need_name((what + ".name").c_str(), branches[i].name, branches[i].name_length, name))
       return failure;
     if (Ref<Error> failure = check_part_name((what + ".name").c_str(), name)) return failure;
     if (branches[i].elsewhere != 0 && branches[i].elsewhere != 1)
@@ -436,11 +436,13 @@ Ref<Error> add_host(blazen_workflow_builder* builder, const char* name, size_t n
   if (Ref<Error> failure = read_options(options, all)) return failure;
   if (all.output_type != nullptr || all.output_type_length != 0) {
     std::string_view output;
-    if (Ref<Error> failure = need_name("options.output_type", all.output_type, all.output_type_length, output))
+    if (Ref<Error> failure =
+            need_name("options.output_type", all.output_type, all.output_type_length, output))
       return failure;
     hosts.output_type = output;
   }
-  if (all.first_success != 0 && all.first_success != 1) return invalid("options.first_success is neither 0 nor 1");
+  if (all.first_success != 0 && all.first_success != 1)
+    return invalid("options.first_success is neither 0 nor 1");
   if (all.first_success == 1 && !hosts.is_parallel)
     return invalid("options.first_success is for several workflows at once");
   hosts.takes_first = all.first_success == 1;
@@ -452,7 +454,6 @@ Ref<Error> add_host(blazen_workflow_builder* builder, const char* name, size_t n
   definition.hosts = std::move(hosts);
   return add_step(*object, std::move(definition));
 }
-
 
 }  // namespace
 }  // namespace blazen::capi
@@ -508,14 +509,15 @@ blazen_status blazen_workflow_builder_step_accepts(blazen_workflow_builder* buil
 blazen_status blazen_workflow_builder_step_emits(blazen_workflow_builder* builder, const char* step,
                                                  size_t step_length, const char* type, size_t type_length,
                                                  blazen_error** error) {
-  return change_step(builder, step, step_length, error,
-                     [&](WorkflowBuilder& object, StepDefinition& definition) -> Ref<Error> {
-                       std::string_view name;
-                       if (Ref<Error> failure = need_name("type", type, type_length, name)) return failure;
-                       if (definition.hosts)
-                         return invalid("step: it is a workflow, which emits its output: options.output_type");
-                       return add_type(object, definition.emits, name);
-                     });
+  return change_step(
+      builder, step, step_length, error,
+      [&](WorkflowBuilder& object, StepDefinition& definition) -> Ref<Error> {
+        std::string_view name;
+        if (Ref<Error> failure = need_name("type", type, type_length, name)) return failure;
+        if (definition.hosts)
+          return invalid("step: it is a workflow, which emits its output: options.output_type");
+        return add_type(object, definition.emits, name);
+      });
 }
 
 void blazen_join_options_init(blazen_join_options* options, size_t struct_size) {
@@ -559,9 +561,10 @@ blazen_status blazen_workflow_builder_step_uses_pool(blazen_workflow_builder* bu
         std::string_view name;
         if (Ref<Error> failure = need_name("pool", pool, pool_length, name)) return failure;
         if (definition.hosts)
-          return Error::make(Status::invalid_argument,
-                             "step: '" + definition.name +
-                                 "' is a workflow: it would hold a permit while what is in it waits for others");
+          return Error::make(
+              Status::invalid_argument,
+              "step: '" + definition.name +
+                  "' is a workflow: it would hold a permit while what is in it waits for others");
         if (definition.elsewhere())
           return Error::make(
               Status::invalid_argument,
@@ -620,7 +623,8 @@ blazen_status blazen_workflow_builder_step_atomic(blazen_workflow_builder* build
   return change_step(builder, step, step_length, error,
                      [&](WorkflowBuilder&, StepDefinition& definition) -> Ref<Error> {
                        if (atomic != 0 && atomic != 1) return invalid("atomic is neither 0 nor 1");
-                       if (definition.hosts) return invalid("step: it is a workflow, and has no body to hold back");
+                       if (definition.hosts)
+                         return invalid("step: it is a workflow, and has no body to hold back");
                        definition.atomic = atomic != 0;
                        return nullptr;
                      });
@@ -669,16 +673,14 @@ blazen_status blazen_workflow_builder_set_idle(blazen_workflow_builder* builder,
 
 blazen_status blazen_workflow_builder_set_session_policy(blazen_workflow_builder* builder,
                                                          blazen_session_policy policy, blazen_error** error) {
-  return change_policy(builder, error, [&](WorkflowPolicy& whole) -> Ref<Error> {
-    return set_session_policy(whole, policy);
-  });
+  return change_policy(
+      builder, error, [&](WorkflowPolicy& whole) -> Ref<Error> { return set_session_policy(whole, policy); });
 }
 
 blazen_status blazen_workflow_builder_set_limit(blazen_workflow_builder* builder, blazen_limit limit,
                                                 uint64_t bound, blazen_error** error) {
-  return change_policy(builder, error, [&](WorkflowPolicy& policy) -> Ref<Error> {
-    return set_limit(policy, limit, bound);
-  });
+  return change_policy(builder, error,
+                       [&](WorkflowPolicy& policy) -> Ref<Error> { return set_limit(policy, limit, bound); });
 }
 
 blazen_status blazen_workflow_builder_build(blazen_workflow_builder* builder, blazen_workflow** workflow,

@@ -83,10 +83,12 @@ Ref<Error> Context::answer_until(const Value& value) {
   const uint32_t round = Round::of(call_.event_->correlation()).number;
   Ref<Error> verdict;
   if (word == "\"fail\"") {
-    verdict = Error::make(Status::step_failed, "stage " + in_quotes(stage.name) + " was said to have failed after round " +
-                                                   std::to_string(round));
+    verdict =
+        Error::make(Status::step_failed, "stage " + in_quotes(stage.name) +
+                                             " was said to have failed after round " + std::to_string(round));
   } else if (word != "\"again\"") {
-    return Error::make(Status::wrong_tag, "value: a loop is answered with JSON \"again\", \"done\" or \"fail\"");
+    return Error::make(Status::wrong_tag,
+                       "value: a loop is answered with JSON \"again\", \"done\" or \"fail\"");
   } else if (round < stage.rounds_max || stage.done_at_bound) {
     return end_round(round < stage.rounds_max);
   } else {

@@ -61,14 +61,14 @@ struct Kinship {
   void make_row_node();
 
   // ---- of a child ----
-  Run* top = nullptr;  // it has a reference; null: this is the top
+  Run* top = nullptr;     // it has a reference; null: this is the top
   Run* parent = nullptr;  // null: it has ended, or its invocation is gone
   Invocation* host = nullptr;
   RunStatus told = RunStatus::running;  // as its parent knows
   bool is_untold = false;               // without memory: it has ended, and its parent is told in a while
-  size_t counted = 0;  // of `startable`
-  Turn turn;           // in the row; a number of 0: it is not there
-  Row::node_type row_node;        // while it is not, as what follows
+  size_t counted = 0;                   // of `startable`
+  Turn turn;                            // in the row; a number of 0: it is not there
+  Row::node_type row_node;              // while it is not, as what follows
   Asking::node_type asking_node;
   Run* next_cut_off = nullptr;  // in Notifications
   Run* next_below = nullptr;    // of Run::list_below, while the lock is held

@@ -91,8 +91,8 @@ Ref<Event> make_progress(std::string_view label, uint64_t current, uint64_t tota
   return make_progress_of("step", label, current, total, run_id, source);
 }
 
-Ref<Event> make_pipeline_progress(std::string_view stage, uint64_t behind, uint64_t total, std::string_view run_id,
-                                  std::string_view source) {
+Ref<Event> make_pipeline_progress(std::string_view stage, uint64_t behind, uint64_t total,
+                                  std::string_view run_id, std::string_view source) {
   return make_progress_of("pipeline", stage, behind, total, run_id, source);
 }
 

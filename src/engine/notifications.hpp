@@ -47,16 +47,16 @@ struct Notifications {
   RunStatus status = RunStatus::running;
   size_t hands = 0;
   bool ended = false;
-  bool kept = false;       // bodies are at work whose outcome counts no more
-  bool came_back = false;  // and one of those before is back
-  Pool* hands_out = nullptr;    // it has a permit for another run
-  bool hands_all_out = false;   // several of them have
+  bool kept = false;           // bodies are at work whose outcome counts no more
+  bool came_back = false;      // and one of those before is back
+  Pool* hands_out = nullptr;   // it has a permit for another run
+  bool hands_all_out = false;  // several of them have
   LogRecord log_record;
-  bool works_on = false;       // this thread looks for more to do in the tree before it leaves
-  Run* cut_off = nullptr;      // children that are to end, or have: through next_cut_off; each with a reference
+  bool works_on = false;   // this thread looks for more to do in the tree before it leaves
+  Run* cut_off = nullptr;  // children that are to end, or have: through next_cut_off; each with a reference
   std::unique_ptr<LeftOver> left_over;  // of ticks that followed from one of a child: a list
-  Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
-  bool more = false;           // whoever sets one of the others sets it
+  Call* spare_call = nullptr;           // of a run that has ended: the runtime gets it
+  bool more = false;                    // whoever sets one of the others sets it
 
   bool any() const noexcept { return more; }
   // What another has for callbacks of bodies, of the input handler, and of the log. This one has none yet.
@@ -74,7 +74,8 @@ struct Notifications {
   // Whether there is something for the host's callbacks of the run, or of its log.
   bool call_out() const noexcept {
     return is_callback_round || ended || kept || ready != nullptr || log_record.what != nullptr || cancels ||
-           !cancelled.empty() || cut_off != nullptr || left_over || cancelled_calls != nullptr || answered_call;
+           !cancelled.empty() || cut_off != nullptr || left_over || cancelled_calls != nullptr ||
+           answered_call;
   }
 };
 

@@ -37,7 +37,8 @@ Ref<Error> error_of_branch(const Event& failed) {
   std::string message;
   int64_t host_code = 0;
   std::string_view detail;
-  const JsonMembers what(failed.value()->tag() == Tag::json ? failed.value()->data() : std::string_view("null"));
+  const JsonMembers what(failed.value()->tag() == Tag::json ? failed.value()->data()
+                                                            : std::string_view("null"));
   if (!what.is_object()) return Error::make(Status::step_failed, "it failed");
   what.for_each([&](std::string_view name, std::string_view value) {
     if (name == "status" && is_text(value)) {
@@ -73,9 +74,9 @@ Ref<Error> all_failed(Results results, const StepDefinition& gather) {
     if (last == nullptr || each->id > last->id) last = each;
   }
   json += "}";
-  Ref<Error> error = Error::make(Status::step_failed, "all " + std::to_string(results.size()) +
-                                                          " branches of " + in_quotes(gather.name) +
-                                                          " failed; the last was " + in_quotes(last->source()));
+  Ref<Error> error = Error::make(
+      Status::step_failed, "all " + std::to_string(results.size()) + " branches of " +
+                               in_quotes(gather.name) + " failed; the last was " + in_quotes(last->source()));
   if (error->status != Status::step_failed) return error;
   Ref<Error> cause = error_of_branch(*last);
   error->host_code = cause->host_code;
@@ -119,7 +120,8 @@ Ref<Error> emit_all(Context& context, Results results, const StepDefinition& gat
 
 Ref<Error> open_branches(Context& context, const Call& call) {
   for (const std::string& type : call.step().emits) {
-    if (Ref<Error> error = context.emit_as(type, call.event().value(), call.event().correlation())) return error;
+    if (Ref<Error> error = context.emit_as(type, call.event().value(), call.event().correlation()))
+      return error;
   }
   return nullptr;
 }
@@ -188,8 +190,8 @@ Ref<Error> put_record(Call& call, const StageRecord& record) {
 Ref<Error> report(Context& context, Call& call, uint64_t behind) {
   Run& run = call.run();
   if (!run.watched()) return nullptr;
-  return context.report(make_pipeline_progress(stage_of(call).name, behind, run.workflow().stages().size(), run.id(),
-                                               call.step().name));
+  return context.report(make_pipeline_progress(stage_of(call).name, behind, run.workflow().stages().size(),
+                                               run.id(), call.step().name));
 }
 
 // In a loop that runs several at once, the event has what each of them has used, and the most counts.

@@ -50,7 +50,6 @@ class Pool {
  public:
   std::string_view name;  // set when it is made
 
-
   // More, or fewer: those that are too many go as bodies return. True: there is something to hand out.
   bool set(uint32_t permits) noexcept;
 

@@ -61,7 +61,8 @@ Run::~Run() {
   if (!life_.delisted) runtime_->delist(*this);
   runtime_->keep_spares(*this, locked_state_.unshared().pool, bodies_.spare_call);
   (void)locked_state_.unshared().workflow.take();
-  if (const std::unique_ptr<Kinship> kin{kinship_.load(std::memory_order_relaxed)}; kin && kin->top != nullptr)
+  if (const std::unique_ptr<Kinship> kin{kinship_.load(std::memory_order_relaxed)};
+      kin && kin->top != nullptr)
     Ref<Run>::adopt(kin->top).reset();
 }
 
@@ -192,8 +193,8 @@ bool Run::is_lost(Locked locked) const noexcept {
          life_.started && state().phase == Phase::running &&
          startable(state()) + state().in_flight.size() - hosting(state()) == 0 &&
          (kinship() == nullptr || bodies_.at_work == nullptr) &&
-         (state().pause != Pause::none || (!is_moving(state()) && state().deadlines.empty() &&
-                                           first_due_below(locked) == INT64_MAX));
+         (state().pause != Pause::none ||
+          (!is_moving(state()) && state().deadlines.empty() && first_due_below(locked) == INT64_MAX));
 }
 
 // Without the lock, when all that the last tick wanted has been done.

@@ -502,8 +502,8 @@ class Run final : public Object, public RunEntry {
 
   LockedState locked_state_;
   std::atomic<Kinship*> kinship_{nullptr};  // null: it is no child, and has none; made once, under the lock
-  std::unique_ptr<Commits> commits_;   // null: no log; what a tick leads to takes effect at once
-  std::unique_ptr<PoolSeat[]> seats_;  // by the numbers of the workflow's pools; null: it uses none
+  std::unique_ptr<Commits> commits_;        // null: no log; what a tick leads to takes effect at once
+  std::unique_ptr<PoolSeat[]> seats_;       // by the numbers of the workflow's pools; null: it uses none
 
   // From its making to its end.
   struct Life {

@@ -123,8 +123,8 @@ void Run::tell_kept() const noexcept {
       attempt = call->attempt_;
       is_late = call->abandoned_.load(std::memory_order_relaxed);
       const RunState& its = run->state();
-      is_told_to_stop = is_late || its.phase == Phase::cancelled ||
-                        (its.error && its.error->status == Status::run_timeout);
+      is_told_to_stop =
+          is_late || its.phase == Phase::cancelled || (its.error && its.error->status == Status::run_timeout);
     }
     const LogLevel level = is_told_to_stop ? LogLevel::warning : LogLevel::info;
     try {
@@ -160,9 +160,10 @@ void Run::add_stuck(StuckBodies& bodies) const {
       if (worker->call == nullptr || !worker->call->is_kept_) continue;
       const Call& call = *worker->call;
       const uint32_t began_ms = call.invocation_ == nullptr ? call.began_ms_ : call.invocation_->began_ms;
-      mine.push_back({Ref<Run>::share(call.run_),
-                      {call.invocation_id_, call.run_->index_of(*call.step_), call.attempt_,
-                       Ref<Event>::share(call.event_), passed_since(began_ms, now), true, call.keeps_permit_}});
+      mine.push_back(
+          {Ref<Run>::share(call.run_),
+           {call.invocation_id_, call.run_->index_of(*call.step_), call.attempt_,
+            Ref<Event>::share(call.event_), passed_since(began_ms, now), true, call.keeps_permit_}});
     }
   }
   for (const Stuck& stuck : mine) bodies.add(stuck.run->id(), stuck.run->workflow(), stuck.body);

@@ -70,9 +70,7 @@ Kinship::Family* Run::family() const noexcept {
   return kin == nullptr ? nullptr : kin->family.get();
 }
 
-Ref<EventPath> Run::path() const noexcept {
-  return is_child() ? state().kin->path : nullptr;
-}
+Ref<EventPath> Run::path() const noexcept { return is_child() ? state().kin->path : nullptr; }
 
 // As a part of this one: its state, but for its id and its path. Throws std::bad_alloc.
 Ref<Run> Run::make_inside(const StepDefinition& step, uint32_t attempt, Workflow& its_workflow) {
@@ -618,7 +616,8 @@ Ref<Error> Run::settle_inside(std::vector<MadeInside> inside, bool is_another) n
       if (inner.permitted.has_pools()) failure = made.run->take_seats();
       if (!failure) settle_one(made, is_another);
       if (!failure && made.run)
-        failure = Error::make(Status::snapshot_invalid, "two runs inside have the id " + inner.kin->path->texts().run_id);
+        failure = Error::make(Status::snapshot_invalid,
+                              "two runs inside have the id " + inner.kin->path->texts().run_id);
       if (failure) break;
     }
   } catch (const std::bad_alloc&) {
@@ -634,7 +633,8 @@ void Run::settle_one(MadeInside& made, bool is_another) {
   Run& parent = *child.kinship()->parent;
   RunState& inner = child.locked_state_.unshared();
   const Child& place = parent.state().kin->children.find(made.invocation_id)->second;
-  const RunId id = is_another ? id_of_child(parent.state().id, place.host->id, place.host->attempt) : inner.id;
+  const RunId id =
+      is_another ? id_of_child(parent.state().id, place.host->id, place.host->attempt) : inner.id;
   parent.name_inside(child, id, place.host->id);
   if (family()->runs.contains(id)) return;
   if (inner.kin->step->is_round) inner.kin->used_ms = Round::of(place.host->event->correlation()).used_ms;
@@ -694,14 +694,15 @@ void Run::start_below(Locked locked, const Tick& top_start, Notifications& notif
 Result<Ref<Run>> Run::find_child(std::string_view run_id) {
   RunId id;
   if (!parse_uuid(run_id, id))
-    return Error::make(Status::invalid_argument,
-                       "child_run_id is no UUID of 36 characters, such as 123e4567-e89b-82d3-a456-426614174000");
+    return Error::make(
+        Status::invalid_argument,
+        "child_run_id is no UUID of 36 characters, such as 123e4567-e89b-82d3-a456-426614174000");
   Guard guard(lock());
   const Kinship::Family* family = this->family();
   const auto known = family == nullptr ? Kinship::Runs::const_iterator() : family->runs.find(id);
   if (family == nullptr || known == family->runs.end())
-    return Error::make(Status::not_found,
-                       "child_run_id: no run " + in_quotes(run_id) + " is inside this one: it has ended, or never was");
+    return Error::make(Status::not_found, "child_run_id: no run " + in_quotes(run_id) +
+                                              " is inside this one: it has ended, or never was");
   return Ref<Run>::share(known->second);
 }
 

@@ -41,7 +41,7 @@ void Run::record_in(CommitLog& log) {
 // Of a tree, its top has all ticks in one row.
 [[gnu::cold]] bool Run::reserve_record(Locked, const Tick& tick) noexcept {
   return top().commits_->reserve(tick.kind == Tick::Kind::end ||
-                           (tick.error && tick.error->status == Status::out_of_memory));
+                                 (tick.error && tick.error->status == Status::out_of_memory));
 }
 
 [[gnu::cold]] RunStatus Run::committed_status() const noexcept { return commits_->seen; }

@@ -45,7 +45,8 @@ inline void Run::after_tick(Locked locked, Commands& commands, Notifications& no
 // Those who would start what can be started now, or would look after a while whether others have.
 [[gnu::noinline]] void Run::wake_helpers(Locked locked) noexcept {
   const Run* next = next_of_tree(locked);
-  if (next == nullptr || (bodies_.shares_work && bodies_.helpers_know && !next->next_is_quick(locked))) return;
+  if (next == nullptr || (bodies_.shares_work && bodies_.helpers_know && !next->next_is_quick(locked)))
+    return;
   bodies_.helpers_know = true;
   waiting_.changed.wake_all();
 }

@@ -102,8 +102,8 @@ uint64_t Run::work_here(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     Ref<Error> error;
     scope.keep(call);
     const Status status = bodies_.has_parts && call->step_->part != StepPart::body ? call_part(*call, error)
-                          : bodies_.shares_work && !is_quick(*call)             ? call_slow_body(*call, error)
-                                                                                : call_body(*call, error);
+                          : bodies_.shares_work && !is_quick(*call) ? call_slow_body(*call, error)
+                                                                    : call_body(*call, error);
     scope.keep(nullptr);
     ++steps;
     dispatches_next = steps_max == 0 || steps < steps_max;
@@ -425,7 +425,8 @@ void Run::finish(Locked locked, Call& call, Ref<Error> failure, bool dispatches_
     done.retries = false;
   }
   const StepPart part = call.step_->part;
-  const bool has_to_answer = part == StepPart::input || part == StepPart::condition || part == StepPart::until;
+  const bool has_to_answer =
+      part == StepPart::input || part == StepPart::condition || part == StepPart::until;
   if (!failure && has_to_answer && call.outputs_.empty() && !has_ended(state()))
     failure = Error::make(Status::wrong_state, "it has to answer with a value: blazen_context_answer");
   if (has_ended(state())) {
@@ -484,9 +485,8 @@ void Run::make_step_failed(const Invocation& failed, Tick& tick, Output& output)
   const TypeId number = step.fails_as.empty() ? kStepFailedType : workflow().find_type(type);
   if (workflow().acceptors(number).empty() || !tick.error) return;
   try {
-    output.event =
-        step_failed_event(type, *tick.error, step.branch.empty() ? step.name : step.branch, failed.attempt,
-                          failed.id, *failed.event, detail_member(*tick.error));
+    output.event = step_failed_event(type, *tick.error, step.branch.empty() ? step.name : step.branch,
+                                     failed.attempt, failed.id, *failed.event, detail_member(*tick.error));
     output.type = number;
     tick.outputs = {&output, 1};
   } catch (const std::bad_alloc&) {

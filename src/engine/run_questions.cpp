@@ -95,7 +95,8 @@ Ref<Run> Run::asked_in(std::string_view& request_id) {
 }
 
 Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer, bool early) {
-  if (const Ref<Run> child = asked_in(request_id)) return child->respond(request_id, std::move(answer), early);
+  if (const Ref<Run> child = asked_in(request_id))
+    return child->respond(request_id, std::move(answer), early);
   if (answer->tag() == Tag::json) {
     if (Ref<Error> error = check_nested("answer", answer->data())) return error;
   }
@@ -147,8 +148,8 @@ bool Run::wants_input() const noexcept {
   };
   if (wants(*this)) return true;
   const Kinship::Family* family = this->family();
-  return family != nullptr &&
-         std::any_of(family->asking.begin(), family->asking.end(), [&](const Run* run) { return wants(*run); });
+  return family != nullptr && std::any_of(family->asking.begin(), family->asking.end(),
+                                          [&](const Run* run) { return wants(*run); });
 }
 
 // The callback of the body that waits for it.
@@ -180,7 +181,8 @@ void Run::hand_out_requests(Locked locked, Notifications& notifications) noexcep
   try {
     if (is_child()) {  // as they are known outside, and room for them
       const Ref<EventPath> path = this->path();
-      for (const Question* at = state().questions.last(); at != nullptr && !at->handed_out; at = at->previous())
+      for (const Question* at = state().questions.last(); at != nullptr && !at->handed_out;
+           at = at->previous())
         here.push_back(seen_from_outside(*at->request, path));
       std::reverse(here.begin(), here.end());
       requests.reserve(requests.size() + here.size());

@@ -1,9 +1,8 @@
 // Where the stages of a pipeline stand: a copy under the lock, and the words outside it.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "codec/json_members.hpp"
 #include "engine/run.hpp"

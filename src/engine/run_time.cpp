@@ -238,8 +238,7 @@ void Run::abandon_cancelled(Locked locked, Commands& commands, Notifications& no
     for (const AtWork* worker = top().bodies_.at_work; call == nullptr && worker != nullptr;
          worker = worker->next) {
       if (worker->call != nullptr && worker->call->run_ == this &&
-          worker->call->invocation_id_ == body.invocation_id &&
-          worker->call->is_open())
+          worker->call->invocation_id_ == body.invocation_id && worker->call->is_open())
         call = worker->call;
     }
     if (call != nullptr) abandon(locked, *call, body.began_ms, notifications);

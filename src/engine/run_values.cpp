@@ -4,8 +4,8 @@
 #include <set>
 #include <utility>
 
-#include "engine/refusals.hpp"
 #include "base/quotes.hpp"
+#include "engine/refusals.hpp"
 #include "engine/run.hpp"
 #include "run/pipeline_parts.hpp"
 
@@ -35,8 +35,9 @@ Ref<Error> refuse_reserved(const Workflow& workflow, std::span<const Write> writ
   if (!workflow.is_pipeline()) return nullptr;
   for (const Write& write : writes) {
     if (write.key.starts_with(kPipelinePrefix))
-      return Error::make(Status::invalid_argument,
-                         "key: " + in_quotes(write.key) + " is the pipeline's own, as all that begin with 'blazen/'");
+      return Error::make(
+          Status::invalid_argument,
+          "key: " + in_quotes(write.key) + " is the pipeline's own, as all that begin with 'blazen/'");
   }
   return nullptr;
 }
@@ -120,8 +121,9 @@ Ref<Error> Run::write(std::span<Write> writes, uint64_t* version) {
 
 Ref<Error> Run::clear_state(Call& call) {
   if (workflow().is_pipeline())
-    return Error::make(Status::wrong_place,
-                       "the results of a pipeline stand in its state: remove the keys of your own one by one");
+    return Error::make(
+        Status::wrong_place,
+        "the results of a pipeline stand in its state: remove the keys of your own one by one");
   if (WriteBuffer* write_buffer = write_buffer_of(call)) {
     write_buffer->clear();
     return nullptr;

@@ -14,7 +14,8 @@ Ref<Event> seen_from_outside(const Event& event, const Ref<EventPath>& path) {
   const EventPath::Texts& place = path->texts();
   std::string source = place.text;
   if (!event.source().empty()) source.append("/").append(event.source());
-  if (source.size() > UINT16_MAX) source.resize(utf8_valid_prefix(source.data(), UINT16_MAX));  // the path itself is whole
+  if (source.size() > UINT16_MAX)
+    source.resize(utf8_valid_prefix(source.data(), UINT16_MAX));  // the path itself is whole
   Ref<Value> value = event.value();
   std::string id(event.correlation());
   if (event.type() == kInputRequest) {
@@ -186,7 +187,9 @@ bool StreamLog::has_item(const Stream& stream) const noexcept {
 // Both cursors, or behind what the stream does not want, as far as that is there. An item that is passed by
 // is looked at once by each subscriber.
 void StreamLog::stand_at(Stream& stream, uint64_t at, uint64_t lifecycle) noexcept {
-  while (at >= first_ && at < end() && !stream.wants(*items_[at - first_].event, items_[at - first_].path.get())) ++at;
+  while (at >= first_ && at < end() &&
+         !stream.wants(*items_[at - first_].event, items_[at - first_].path.get()))
+    ++at;
   if (at < end()) {
     readers_->cursors.wait_at(stream.cursor_, at);
   } else {

@@ -53,7 +53,8 @@ void add_parts(const StepDefinition& whole, Steps& steps) {
   std::vector<std::string> accepts = whole.accepts;
   const size_t first = steps.size();
   if (hosts.input.is_wanted) {
-    StepDefinition& input = steps.emplace_back(decision_of(whole, hosts.input, name + "::input", StepPart::input));
+    StepDefinition& input =
+        steps.emplace_back(decision_of(whole, hosts.input, name + "::input", StepPart::input));
     input.accepts = std::exchange(accepts, {name + "::input"});
     input.emits = input.answers = {name + "::input"};
   }

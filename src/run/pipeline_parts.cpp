@@ -65,7 +65,8 @@ class StageWriter {
     return step;
   }
 
-  StepDefinition& add_decision(StepPart part, const HostDefinition::Decision& decision, std::string_view suffix) {
+  StepDefinition& add_decision(StepPart part, const HostDefinition::Decision& decision,
+                               std::string_view suffix) {
     StepDefinition& step = add(part, suffix, {});
     step.body = decision.body;
     step.retry = stage_.retry;
@@ -108,7 +109,8 @@ class StageWriter {
 
 std::string escaped(std::string_view name) {
   std::string text;
-  for (const char c : name) text += c == '~' ? std::string("~0") : c == '/' ? std::string("~1") : std::string(1, c);
+  for (const char c : name)
+    text += c == '~' ? std::string("~0") : c == '/' ? std::string("~1") : std::string(1, c);
   return text;
 }
 

@@ -55,7 +55,8 @@ void QuestionList::take(const RunState& state, int64_t now_ms, int64_t date_ms, 
     questions_.push_back(
         {question.request, question.asker == nullptr ? 0 : question.asker->id, question.asked_ms,
          question.age_ms(now_ms, date_ms),
-         question.deadline ? add_ms(date_ms, question.deadline->due_ms - state.deadlines.at(now_ms)) : 0, path});
+         question.deadline ? add_ms(date_ms, question.deadline->due_ms - state.deadlines.at(now_ms)) : 0,
+         path});
   }
 }
 
@@ -71,7 +72,8 @@ void QuestionList::put(JsonWriter& json, bool dates) const {
     json.open('{');
     const std::string_view request = question.request->value()->data();
     if (question.path) {
-      const std::string id = question.path->texts().run_id + "/" + std::string(question.request->correlation());
+      const std::string id =
+          question.path->texts().run_id + "/" + std::string(question.request->correlation());
       json.raw(members_of(with_request_id(request, id)));
       json.member("step", question.path->texts().text + "/" + std::string(question.request->source()));
       json.key("path");

@@ -84,8 +84,8 @@ Ref<Error> timed_out(const RunState& state, int64_t now_ms) noexcept {
       Ref<Error> error =
           Error::make(Status::step_timeout,
                       "step " + in_quotes(step.name) + " timed out: its workflow did not end within its " +
-                          std::to_string(step.timeout_ms) + " ms, attempt " + std::to_string(state.kin->attempt) +
-                          "; open: " + summarize(state));
+                          std::to_string(step.timeout_ms) + " ms, attempt " +
+                          std::to_string(state.kin->attempt) + "; open: " + summarize(state));
       return with_description(std::move(error), state, now_ms);
     }
     return with_description(

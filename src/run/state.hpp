@@ -99,8 +99,8 @@ struct RunState {
   Questions questions;
   Deadlines deadlines;             // of open questions and of joins
   std::unique_ptr<Scopes> scopes;  // of a workflow with joins, from the first that is opened on; null: none
-  std::unique_ptr<Collects> collects;           // what bodies collect; null: nothing was
-  std::unique_ptr<Kin> kin;                     // null: it is no child, and never had one
+  std::unique_ptr<Collects> collects;  // what bodies collect; null: nothing was
+  std::unique_ptr<Kin> kin;            // null: it is no child, and never had one
   [[no_unique_address]] RunClock clock;
   // The engine's, and not stored: no step is started while a subscriber holds the run back; what happens is
   // reported while somebody listens.
@@ -260,8 +260,7 @@ inline bool has_timers(const RunState& state) noexcept { return !state.timers.em
 
 // Something will move by itself, sooner or later.
 inline bool is_moving(const RunState& state) noexcept {
-  return startable(state) + busy(state) != 0 || has_timers(state) ||
-         (state.kin && state.kin->running != 0) ||
+  return startable(state) + busy(state) != 0 || has_timers(state) || (state.kin && state.kin->running != 0) ||
          (state.abandoned != 0 && waits_for_abandoned(state)) ||
          (state.permitted.any() && waits_for_pool(state));
 }

@@ -6,7 +6,8 @@
 namespace blazen {
 
 Ref<Event> step_failed_event(std::string_view type, const Error& error, std::string_view step,
-                             uint32_t attempt, uint64_t invocation_id, const Event& event, std::string_view detail) {
+                             uint32_t attempt, uint64_t invocation_id, const Event& event,
+                             std::string_view detail) {
   // Only the strings are nlohmann's: its objects do not stand a failed allocation.
   const auto text = [](std::string_view content) {
     return nlohmann::json(content).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

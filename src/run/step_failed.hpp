@@ -9,7 +9,8 @@ namespace blazen {
 // blazen::StepFailedEvent: {step, attempt, invocation_id, event_type, status, message, host_code, detail?}.
 // error is what the run would have failed with; event what the step was called with; detail, the member for that, with
 // its comma, or nothing. Throws std::bad_alloc.
-Ref<Event> step_failed_event(std::string_view type, const Error& error, std::string_view step, uint32_t attempt,
-                             uint64_t invocation_id, const Event& event, std::string_view detail = {});
+Ref<Event> step_failed_event(std::string_view type, const Error& error, std::string_view step,
+                             uint32_t attempt, uint64_t invocation_id, const Event& event,
+                             std::string_view detail = {});
 
 }  // namespace blazen

@@ -117,10 +117,10 @@ struct Tick {
   bool clears = false;                          // and has removed every key before
   Pause pause = Pause::none;
   Ref<Value> value{};
-  int64_t duration_ms = -1;  // complete, fail: how long the body took; negative: not known
-  RunState* child = nullptr;                      // host
-  RunStatus child_status = RunStatus::running;    // host, note_child
-  uint64_t scope = 0;        // post: the id of the scope that it belongs to; 0: none
+  int64_t duration_ms = -1;                     // complete, fail: how long the body took; negative: not known
+  RunState* child = nullptr;                    // host
+  RunStatus child_status = RunStatus::running;  // host, note_child
+  uint64_t scope = 0;                           // post: the id of the scope that it belongs to; 0: none
 };
 
 // What is true of every tick of a kind: one row for each, in their order.

@@ -245,7 +245,8 @@ Result<Ref<Workflow>> Workflow::build(std::string_view name, const Steps& given,
 Workflow::Workflow() noexcept : Object(Kind::workflow) {}
 Workflow::~Workflow() = default;
 
-Result<Ref<Workflow>> Workflow::build_pipeline(std::string_view name, const std::vector<StageDefinition>& stages,
+Result<Ref<Workflow>> Workflow::build_pipeline(std::string_view name,
+                                               const std::vector<StageDefinition>& stages,
                                                const WorkflowPolicy& policy) {
   if (std::string fault = find_bad_stages(stages); !fault.empty())
     return Error::make(Status::invalid_workflow, "pipeline " + in_quotes(name) + " can never work: " + fault);
@@ -263,7 +264,8 @@ Result<Ref<Workflow>> Workflow::build_of(std::string_view name, Steps steps, con
     return Error::make(Status::limit, "BLAZEN_STEPS_MAX (" + std::to_string(kStepsMax) +
                                           ") is reached, with the parts of steps that are workflows");
   if (nesting > kChildDepthMax)
-    return Error::make(Status::limit, "workflow " + in_quotes(name) + " has more than BLAZEN_CHILD_DEPTH_MAX (" +
+    return Error::make(Status::limit, "workflow " + in_quotes(name) +
+                                          " has more than BLAZEN_CHILD_DEPTH_MAX (" +
                                           std::to_string(kChildDepthMax) + ") workflows inside one another");
   if (std::string fault = find_fault(steps, policy); !fault.empty()) {
     return Error::make(Status::invalid_workflow, "workflow " + in_quotes(name) + " can never work: " + fault);

@@ -154,15 +154,15 @@ struct StepDefinition {
   RetryPolicy retry;
   std::vector<std::string> accepts;
   std::vector<std::string> emits;
-  std::optional<JoinDefinition> join;  // none: each event that it accepts starts it
-  std::string pool;                    // a body of it runs only with a permit of that; empty: it uses none
+  std::optional<JoinDefinition> join;   // none: each event that it accepts starts it
+  std::string pool;                     // a body of it runs only with a permit of that; empty: it uses none
   std::optional<HostDefinition> hosts;  // before parts.hpp has written it out
   // And as it is written out.
   StepPart part = StepPart::body;
-  std::string part_of;               // the name of the step that it is a part of; empty: it stands for itself
-  ChildWorkflow child;               // StepPart::child
-  std::string branch;                // the same, of several at once
-  std::string fails_as;              // the type of the event that its failure is, for its join; empty: StepFailedEvent
+  std::string part_of;   // the name of the step that it is a part of; empty: it stands for itself
+  ChildWorkflow child;   // StepPart::child
+  std::string branch;    // the same, of several at once
+  std::string fails_as;  // the type of the event that its failure is, for its join; empty: StepFailedEvent
   std::vector<std::string> answers;  // of a decision: the type of the event that its answer is
   bool takes_first = false;          // StepPart::gather
   bool is_elsewhere = false;         // of a part: it has nothing here
@@ -216,7 +216,8 @@ struct StageDefinition;
 class Workflow final : public Object {
  public:
   // The same of a pipeline.
-  static Result<Ref<Workflow>> build_pipeline(std::string_view name, const std::vector<StageDefinition>& stages,
+  static Result<Ref<Workflow>> build_pipeline(std::string_view name,
+                                              const std::vector<StageDefinition>& stages,
                                               const WorkflowPolicy& policy);
   // Of a pipeline; empty: it is none.
   const std::vector<Stage>& stages() const noexcept { return stages_; }

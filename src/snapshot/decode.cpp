@@ -80,7 +80,8 @@ class Decoder {
     const bool sound = read_head() && read_identity() && read_counters() && read_metadata() &&
                        read_tables() && read_steps() && read_events() && read_in_flight() && read_queued() &&
                        read_outcome() && read_dropped() && read_waiting() && read_sections() &&
-                       check_scopes_live() && check_events_used() && (depth_ != 0 || (check_turns() && read_end()));
+                       check_scopes_live() && check_events_used() &&
+                       (depth_ != 0 || (check_turns() && read_end()));
     if (!sound) return std::move(error_);
     return std::move(document_);
   }
@@ -837,7 +838,8 @@ class Decoder {
     const auto by_id = [](const Member& a, const Member& b) { return a.id < b.id; };
     std::sort(members.begin(), members.end(), by_id);
     for (size_t i = 1; i < members.size(); ++i) {
-      if (members[i - 1].id == members[i].id) return refuse(turns_at_, "", "two runs of the tree have one id");
+      if (members[i - 1].id == members[i].id)
+        return refuse(turns_at_, "", "two runs of the tree have one id");
     }
     const auto find = [&](const RunId& id) -> Member* {
       const auto at = std::lower_bound(members.begin(), members.end(), Member{id, nullptr}, by_id);

@@ -259,12 +259,12 @@ struct SnapshotDocument {
     std::unique_ptr<SnapshotDocument> run;
     std::span<const uint8_t> bytes;
   };
-  std::vector<Child> children;         // ascending
+  std::vector<Child> children;  // ascending
   struct Started {
     RunId run;
     uint64_t invocation;
   };
-  std::vector<RunId> row;              // of a top
+  std::vector<RunId> row;  // of a top
   std::vector<Started> starts;
   std::vector<Section> kept_sections;  // optional ones, which this library does not know
 };

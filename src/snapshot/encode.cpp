@@ -143,7 +143,11 @@ size_t error_bound(const Error* error) noexcept {
 class Encoder {
  public:
   Encoder(CborWriter& writer, SnapshotCut& cut, SerializeCall serialize) noexcept
-      : cut_(cut), policy_(cut.workflow->policy().session), serialize_(serialize), writer_(writer), top_(*this) {}
+      : cut_(cut),
+        policy_(cut.workflow->policy().session),
+        serialize_(serialize),
+        writer_(writer),
+        top_(*this) {}
   // Of a run inside: the policy is that of the top, which has what is refused and what is dropped.
   Encoder(SnapshotCut& cut, Encoder& top)
       : cut_(cut),
@@ -182,7 +186,8 @@ class Encoder {
   // Of the whole tree.
   void collect_turns(const SnapshotCut& cut) {
     if (cut.turn != 0) row_.push_back({cut.turn, &cut, 0});
-    for (const SnapshotCut::InFlight& item : cut.in_flight) starts_.push_back({item.start, &cut, item.work.id});
+    for (const SnapshotCut::InFlight& item : cut.in_flight)
+      starts_.push_back({item.start, &cut, item.work.id});
     for (const SnapshotCut::Child& child : cut.children) {
       if (child.run) collect_turns(*child.run);
     }
@@ -567,7 +572,8 @@ class Encoder {
   }
 
   uint64_t section_count() const noexcept {
-    return (has_counter() ? 1 : 0) + (cut_.children.empty() ? 0 : 1) + (starts_.empty() ? 0 : 1) + (cut_.deadlines.empty() ? 0 : 1) + (cut_.withdrawn.empty() ? 0 : 1) +
+    return (has_counter() ? 1 : 0) + (cut_.children.empty() ? 0 : 1) + (starts_.empty() ? 0 : 1) +
+           (cut_.deadlines.empty() ? 0 : 1) + (cut_.withdrawn.empty() ? 0 : 1) +
            (cut_.early_answers.empty() ? 0 : 1) + (cut_.scopes ? 1 : 0) +
            (cut_.collects && !cut_.collects->groups.empty() ? 1 : 0) +
            (cut_.collects && !cut_.collects->whole.empty() ? 1 : 0) +
@@ -951,7 +957,8 @@ void cut_children(const RunState& state, int64_t now_ms, int64_t date_ms, Snapsh
     cut.children.push_back(
         {id, std::make_unique<SnapshotCut>(cut_snapshot(*child.state, now_ms, date_ms)), {}});
   for (const auto& [id, kept] : state.kin->kept) cut.children.push_back({id, nullptr, kept.bytes});
-  std::sort(cut.children.begin(), cut.children.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  std::sort(cut.children.begin(), cut.children.end(),
+            [](const auto& a, const auto& b) { return a.id < b.id; });
 }
 
 }  // namespace
@@ -978,8 +985,7 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   // What a body still does after the end of its run counts no more.
   if (has_ended(state)) return cut;
   if (const EarlyAnswers* early = early_answers(state)) {
-    for (const auto& [request_id, value] : *early)
-      cut.early_answers.push_back({request_id, value});
+    for (const auto& [request_id, value] : *early) cut.early_answers.push_back({request_id, value});
   }
   cut.elapsed_ms = state.clock.at(now_ms);
   cut.taken_ms = state.clock.runs ? date_ms : state.clock.set_date_ms;

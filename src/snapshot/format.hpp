@@ -124,7 +124,8 @@ enum class SectionKey : uint64_t {
   collects = 38,   // [* [id of the scope or 0, step, key or null, [* [type, wanted, [* event]]]]], ascending
   whole = 39,      // [* [id of the invocation, position, [* event]]], ascending
   counter = 40,    // [milliseconds, date of the snapshot], of the second counter: where 32 or 35 is there
-  children = 41,   // [* [id of the invocation in flight that hosts it, a snapshot]], by id: the run of a step that is a workflow
+  children =
+      41,  // [* [id of the invocation in flight that hosts it, a snapshot]], by id: the run of a step that is a workflow
   // of the top of a tree: [[* run id], [* [run id, id of an invocation in flight]]]: the runs that could start something, in
   // the order of their turns; and what was started, in that order
   turns = 42,

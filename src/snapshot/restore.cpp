@@ -202,7 +202,8 @@ Ref<Error> inside_of(const SnapshotDocument::Child& child, std::string_view step
 }
 
 // Null: the document, and the runs inside that are hosted here, can go on as runs of their workflows.
-Ref<Error> check_tree(const SnapshotDocument& document, const Workflow& workflow, bool allow_changed_workflow) {
+Ref<Error> check_tree(const SnapshotDocument& document, const Workflow& workflow,
+                      bool allow_changed_workflow) {
   const std::vector<StepIndex> steps = find_steps(document, workflow);
   if (Ref<Error> error = check_room(document)) return error;
   if (Ref<Error> error = check_workflow(document, workflow, steps, allow_changed_workflow)) return error;
@@ -212,7 +213,8 @@ Ref<Error> check_tree(const SnapshotDocument& document, const Workflow& workflow
     if (!step.is_child())
       return mismatch(document, "has a run inside step " + in_quotes(step.name) +
                                     ", which is no workflow in this one, and not elsewhere");
-    if (Ref<Error> error = check_tree(*child.run, workflow.child_of(steps[child.step]), allow_changed_workflow))
+    if (Ref<Error> error =
+            check_tree(*child.run, workflow.child_of(steps[child.step]), allow_changed_workflow))
       return inside_of(child, step.name, std::move(error));
   }
   return nullptr;
@@ -590,7 +592,9 @@ class Order {
     std::sort(row_.begin(), row_.end());
   }
   // 0: that is not known.
-  uint64_t start_of(const RunId& run, uint64_t invocation) const { return find(starts_, std::pair(run, invocation)); }
+  uint64_t start_of(const RunId& run, uint64_t invocation) const {
+    return find(starts_, std::pair(run, invocation));
+  }
   uint64_t turn_of(const RunId& run) const { return find(row_, run); }
   uint64_t starts() const noexcept { return starts_.size(); }
   uint64_t turns() const noexcept { return row_.size(); }
@@ -768,13 +772,14 @@ namespace {
 void keep_questions(const SnapshotDocument& document, const std::string& path, KeptChild& kept) {
   for (const SnapshotDocument::Question& question : document.questions) {
     const SnapshotDocument::Event& request = document.events[question.event];
-    kept.questions.push_back({std::string(uuid_text(document.id).data()).append("/").append(request.correlation),
-                              std::string(request.value.data),
-                              path + "/" + std::string(request.source), question.asked_ms});
+    kept.questions.push_back(
+        {std::string(uuid_text(document.id).data()).append("/").append(request.correlation),
+         std::string(request.value.data), path + "/" + std::string(request.source), question.asked_ms});
   }
   for (const SnapshotDocument::Child& child : document.children)
     keep_questions(*child.run,
-                   path + "/" + std::string(document.steps[child.step]) + "#" + std::to_string(child.id), kept);
+                   path + "/" + std::string(document.steps[child.step]) + "#" + std::to_string(child.id),
+                   kept);
 }
 
 // Goes through a document and those of the runs inside it.

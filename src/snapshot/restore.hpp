@@ -14,8 +14,8 @@ class ChildMaker {
  public:
   // The state of a run that an invocation of parent is to host, at this step of its workflow: fresh, but for its kin. Throws
   // std::bad_alloc.
-  virtual RunState& make(RunState& parent, const StepDefinition& step, uint64_t invocation_id, uint32_t attempt,
-                         Workflow& workflow) = 0;
+  virtual RunState& make(RunState& parent, const StepDefinition& step, uint64_t invocation_id,
+                         uint32_t attempt, Workflow& workflow) = 0;
 
  protected:
   ~ChildMaker() = default;

@@ -146,7 +146,7 @@ class Event final : public Object {
   // Behind the texts.
   Ref<EventPath>* path_place() const noexcept;
 
-  bool has_block_;  // its memory is of kBlockBytes, and not of more
+  bool has_block_;         // its memory is of kBlockBytes, and not of more
   bool has_path_ = false;  // has no block then
   static_assert(kNameBytesMax <= UINT16_MAX);
   uint16_t type_size_ = 0;

@@ -59,7 +59,8 @@ const EventPath::Texts& EventPath::texts() const {
 // The longer one comes behind its own beginning.
 std::strong_ordering EventPath::order(const EventPath* a, const EventPath* b) noexcept {
   if (a == b) return std::strong_ordering::equal;
-  if (a == nullptr || b == nullptr) return a == nullptr ? std::strong_ordering::less : std::strong_ordering::greater;
+  if (a == nullptr || b == nullptr)
+    return a == nullptr ? std::strong_ordering::less : std::strong_ordering::greater;
   if (a->depth > b->depth) {
     const std::strong_ordering shorter = order(a->around.get(), b);
     return shorter == 0 ? std::strong_ordering::greater : shorter;

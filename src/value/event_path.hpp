@@ -21,8 +21,9 @@ struct EventPath final : Object {
 
   struct Texts {
     std::string run_id;  // of the run, as a UUID
-    std::string text;    // "step#7/inner#3": names escaped as in a JSON Pointer, with the ids of their invocations
-    std::string json;    // an array of objects: step, invocation_id, branch where there is one, run_id
+    std::string
+        text;  // "step#7/inner#3": names escaped as in a JSON Pointer, with the ids of their invocations
+    std::string json;  // an array of objects: step, invocation_id, branch where there is one, run_id
   };
   // Live as long as this. Throws std::bad_alloc.
   const Texts& texts() const;

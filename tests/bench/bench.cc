@@ -265,7 +265,8 @@ void add_pipeline(const std::string& name, uint32_t stages, Budget budget) {
       return seconds(run_all, clock_of(By::poll));
     };
     compare(
-        state, "pipeline", kRuns, budget, [&] { return time_of(pipeline); }, [&] { return time_of(short_run); });
+        state, "pipeline", kRuns, budget, [&] { return time_of(pipeline); },
+        [&] { return time_of(short_run); });
   });
 }
 

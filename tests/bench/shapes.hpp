@@ -358,12 +358,12 @@ class ChildFanOut {
     blazen_child_options options = BLAZEN_CHILD_OPTIONS_INIT;
     options.output_type = kDone.data();
     options.output_type_length = kDone.size();
-    check(blazen_workflow_builder_add_step(builder.get(), BLAZEN_TEXT("begin"),
-                                           BLAZEN_TEXT(BLAZEN_START_EVENT), bench_fan_begin, &plan_, nullptr,
-                                           &error),
-          error);
-    check(blazen_workflow_builder_add_workflow(builder.get(), BLAZEN_TEXT("child"), kChild.data(), kChild.size(),
-                                               inner_.get(), &options, &error),
+    check(
+        blazen_workflow_builder_add_step(builder.get(), BLAZEN_TEXT("begin"), BLAZEN_TEXT(BLAZEN_START_EVENT),
+                                         bench_fan_begin, &plan_, nullptr, &error),
+        error);
+    check(blazen_workflow_builder_add_workflow(builder.get(), BLAZEN_TEXT("child"), kChild.data(),
+                                               kChild.size(), inner_.get(), &options, &error),
           error);
     check(blazen_workflow_builder_add_step(builder.get(), BLAZEN_TEXT("join"), kDone.data(), kDone.size(),
                                            bench_fan_join, &plan_, nullptr, &error),
@@ -393,8 +393,8 @@ class PipelineRun {
       const std::string name = "stage" + std::to_string(i);
       check(rounds == 0 ? blazen_pipeline_builder_add_stage(builder, name.data(), name.size(), inner_.get(),
                                                             nullptr, &error)
-                        : blazen_pipeline_builder_add_loop(builder, name.data(), name.size(), inner_.get(), rounds,
-                                                           nullptr, &error),
+                        : blazen_pipeline_builder_add_loop(builder, name.data(), name.size(), inner_.get(),
+                                                           rounds, nullptr, &error),
             error);
     }
     workflow_ = make<Workflow>(blazen_pipeline_builder_build, builder);

@@ -200,9 +200,8 @@ TEST_P(ChildrenControl, CancellingTheStepEndsTheChild) {
   });
   Spec spec("outer");
   spec.child("inner", {BLAZEN_START_EVENT}, inner).output_type(BLAZEN_STOP_EVENT);
-  spec.step("handler", {BLAZEN_STEP_FAILED_EVENT}, [](Ctx& ctx) {
-    ctx.stop(Json::parse(ctx.input())["status"].dump());
-  });
+  spec.step("handler", {BLAZEN_STEP_FAILED_EVENT},
+            [](Ctx& ctx) { ctx.stop(Json::parse(ctx.input())["status"].dump()); });
   const Workflow workflow = spec.build();
   const RunHandle run = start(engine, workflow);
   engine.until(run, [&] { return deferred && description_of(run)["in_flight"].size() == 1; });
@@ -278,7 +277,8 @@ TEST_P(ChildrenControl, ARunInsideIsLookedAtThroughItsOwnHandle) {
   EXPECT_EQ(blazen_run_state_now(child), BLAZEN_RUN_COMPLETED);
   RunHandle gone;
   EXPECT_EQ(blazen_run_child(top, id.data(), id.size(), gone.out(), nullptr), BLAZEN_ERROR_NOT_FOUND);
-  EXPECT_EQ(blazen_run_child(top, BLAZEN_TEXT("no uuid"), gone.out(), nullptr), BLAZEN_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(blazen_run_child(top, BLAZEN_TEXT("no uuid"), gone.out(), nullptr),
+            BLAZEN_ERROR_INVALID_ARGUMENT);
 }
 
 TEST_P(ChildrenControl, AChildThatStallsFailsItsStep) {
@@ -364,7 +364,8 @@ TEST_P(ChildrenControl, ASubWorkflowElsewhereIsKeptAsItCame) {
   EXPECT_EQ(kept[0]["request_id"], id);
   EXPECT_EQ(kept[0]["step"], "inner#2/start");
   Error error;
-  EXPECT_EQ(blazen_run_respond(third, id.data(), id.size(), json("1"), error.out()), BLAZEN_ERROR_WRONG_STATE);
+  EXPECT_EQ(blazen_run_respond(third, id.data(), id.size(), json("1"), error.out()),
+            BLAZEN_ERROR_WRONG_STATE);
   EXPECT_TRUE(error.says("inner")) << error.message();
   const RunHandle fourth = resume(engine, here, snapshot_bytes(third));
   MUST(blazen_run_start(fourth, nullptr, e));
@@ -404,7 +405,8 @@ TEST_P(ChildrenControl, AChildThatNoLongerFitsIsNamedWithItsPlace) {
   Error error;
   EXPECT_EQ(blazen_run_resume(engine.runtime(), outer(true), taken, nullptr, again.out(), error.out()),
             BLAZEN_ERROR_SNAPSHOT_MISMATCH);
-  EXPECT_TRUE(error.says("inside step 'middle', invocation 1: inside step 'inner', invocation 1")) << error.message();
+  EXPECT_TRUE(error.says("inside step 'middle', invocation 1: inside step 'inner', invocation 1"))
+      << error.message();
   MUST(blazen_run_close(run, e));
 }
 
@@ -447,7 +449,8 @@ TEST_P(ChildrenControl, AThousandChildrenAreSnapshottedAndGoOn) {
   ASSERT_TRUE(engine.reach(again, BLAZEN_RUN_ASKING));
   const Json all = questions_of(again);
   ASSERT_EQ(all.size(), 1000U);
-  for (const Json& question : all) EXPECT_EQ(respond(again, question["request_id"].get<std::string>(), "0"), BLAZEN_OK);
+  for (const Json& question : all)
+    EXPECT_EQ(respond(again, question["request_id"].get<std::string>(), "0"), BLAZEN_OK);
   EXPECT_EQ(finish(engine, again).text(), "5 json 1000");
   MUST(blazen_run_close(run, e));
 }

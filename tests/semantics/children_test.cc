@@ -53,9 +53,8 @@ TEST_P(Children, TheResultOfAnyTagIsTheOutput) {
   Spec spec;
   spec.child("inner", {BLAZEN_START_EVENT},
              ending("inner", [](Ctx& ctx) { ctx.stop(native("\x01\x02", "test/codec")); }));
-  spec.step("end", {"inner::output"}, [](Ctx& ctx) {
-    ctx.stop(Value(blazen_value_retain(blazen_event_value(ctx.trigger()))));
-  });
+  spec.step("end", {"inner::output"},
+            [](Ctx& ctx) { ctx.stop(Value(blazen_value_retain(blazen_event_value(ctx.trigger())))); });
   const Outcome end = run_to_end(engine, spec);
   EXPECT_EQ(end.text(), "5 native(test/codec) \x01\x02") << end.text();
 }
@@ -99,7 +98,8 @@ TEST_P(Children, AChildHasItsOwnStateAndId) {
     ctx.emit("Go");
   });
   spec.child("inner", {"Go"}, inner);
-  spec.step("end", {"inner::output"}, [](Ctx& ctx) { ctx.stop("[" + ctx.input() + "," + ctx.text("key") + "]"); });
+  spec.step("end", {"inner::output"},
+            [](Ctx& ctx) { ctx.stop("[" + ctx.input() + "," + ctx.text("key") + "]"); });
   EXPECT_EQ(run_to_end(engine, spec).text(), "5 json [\"inner\",\"outer\"]");
 }
 
@@ -109,7 +109,8 @@ TEST_P(Children, ItsFailureIsTheFailureOfTheStep) {
   spec.child("inner", {BLAZEN_START_EVENT}, failing("inner")).output_type(BLAZEN_STOP_EVENT);
   const Outcome end = run_to_end(engine, spec, "5");
   EXPECT_EQ(end.state, BLAZEN_RUN_FAILED);
-  EXPECT_NE(end.error.message().find("step 'inner' failed: step 'start' failed: no luck with 5"), std::string::npos)
+  EXPECT_NE(end.error.message().find("step 'inner' failed: step 'start' failed: no luck with 5"),
+            std::string::npos)
       << end.error.message();
 }
 
@@ -130,18 +131,20 @@ TEST_P(Children, ARetryBeginsAnotherChild) {
   std::mutex lock;
   std::set<std::string> ids;
   Spec spec;
-  spec.child("inner", {BLAZEN_START_EVENT}, ending("inner", [&](Ctx& ctx) -> blazen_status {
-               size_t length = 0;
-               const char* id = blazen_context_run_id(ctx.raw, &length);
-               {
-                 const std::lock_guard guard(lock);
-                 ids.insert(text_of(id, length));
-               }
-               EXPECT_FALSE(ctx.has("seen"));
-               ctx.set("seen", "true");
-               if (++begun < 3) return ctx.fail(1, "not yet");
-               return ctx.stop(ctx.input());
-             }))
+  spec.child("inner", {BLAZEN_START_EVENT},
+             ending("inner",
+                    [&](Ctx& ctx) -> blazen_status {
+                      size_t length = 0;
+                      const char* id = blazen_context_run_id(ctx.raw, &length);
+                      {
+                        const std::lock_guard guard(lock);
+                        ids.insert(text_of(id, length));
+                      }
+                      EXPECT_FALSE(ctx.has("seen"));
+                      ctx.set("seen", "true");
+                      if (++begun < 3) return ctx.fail(1, "not yet");
+                      return ctx.stop(ctx.input());
+                    }))
       .output_type(BLAZEN_STOP_EVENT)
       .retry(retries(3));
   EXPECT_EQ(run_to_end(engine, spec, "9").text(), "5 json 9");
@@ -175,7 +178,8 @@ TEST_P(Children, AWorkflowThatContainsItselfEndsByItsDepth) {
   EXPECT_EQ(run_to_end(engine, spec, "64").text(), "5 json \"bottom\"");
   const Outcome deep = run_to_end(engine, spec, "65");
   EXPECT_EQ(deep.state, BLAZEN_RUN_FAILED);
-  EXPECT_NE(deep.error.message().find("BLAZEN_LIMIT_CHILD_DEPTH (64)"), std::string::npos) << deep.error.message();
+  EXPECT_NE(deep.error.message().find("BLAZEN_LIMIT_CHILD_DEPTH (64)"), std::string::npos)
+      << deep.error.message();
 }
 
 TEST_P(Children, AllOfSeveralAtOnce) {
@@ -211,7 +215,8 @@ TEST_P(Children, TheFirstBranchThatFailsFailsAll) {
   Spec waiting("waiting");
   waiting.start([](Ctx& ctx) { ctx.ask("never"); });
   Spec spec;
-  spec.children("all", {BLAZEN_START_EVENT}, {{"good", doubling()}, {"slow", waiting}, {"bad", failing("bad")}})
+  spec.children("all", {BLAZEN_START_EVENT},
+                {{"good", doubling()}, {"slow", waiting}, {"bad", failing("bad")}})
       .output_type(BLAZEN_STOP_EVENT);
   const Outcome end = run_to_end(engine, spec, "3");
   EXPECT_EQ(end.state, BLAZEN_RUN_FAILED);
@@ -237,7 +242,8 @@ TEST_P(Children, WhereAllFailEachIsNamed) {
       .output_type(BLAZEN_STOP_EVENT);
   const Outcome end = run_to_end(engine, spec, "3");
   EXPECT_EQ(end.state, BLAZEN_RUN_FAILED);
-  EXPECT_NE(end.error.message().find("all 2 branches of 'any' failed"), std::string::npos) << end.error.message();
+  EXPECT_NE(end.error.message().find("all 2 branches of 'any' failed"), std::string::npos)
+      << end.error.message();
   EXPECT_NE(data_of(end.error.detail()).find("\"one\":{"), std::string::npos) << data_of(end.error.detail());
   EXPECT_NE(data_of(end.error.detail()).find("\"two\":{"), std::string::npos) << data_of(end.error.detail());
 }
@@ -245,15 +251,17 @@ TEST_P(Children, WhereAllFailEachIsNamed) {
 TEST_P(Children, AnOutputMapperGetsEachResultWithItsOwnTag) {
   Engine engine(GetParam());
   Spec spec;
-  spec.children("both", {BLAZEN_START_EVENT},
-                {{"first", ending("first", [](Ctx& ctx) { ctx.stop(bytes("abc")); })}, {"second", doubling()}})
+  spec.children(
+          "both", {BLAZEN_START_EVENT},
+          {{"first", ending("first", [](Ctx& ctx) { ctx.stop(bytes("abc")); })}, {"second", doubling()}})
       .output([](Ctx& ctx) -> blazen_status {
         const blazen_event* const* all = nullptr;
         size_t count = 0;
         MUST(blazen_context_events(ctx.raw, &all, &count, e));
         std::string text = "[";
         for (size_t i = 0; i < count; ++i)
-          text += (i == 0 ? "\"" : ",\"") + source_of(all[i]) + " " + describe(blazen_event_value(all[i])) + "\"";
+          text +=
+              (i == 0 ? "\"" : ",\"") + source_of(all[i]) + " " + describe(blazen_event_value(all[i])) + "\"";
         return ctx.answer(text + "]");
       })
       .output_type(BLAZEN_STOP_EVENT);
@@ -263,8 +271,9 @@ TEST_P(Children, AnOutputMapperGetsEachResultWithItsOwnTag) {
 TEST_P(Children, AResultThatIsNotJsonIsNamed) {
   Engine engine(GetParam());
   Spec spec;
-  spec.children("both", {BLAZEN_START_EVENT},
-                {{"first", ending("first", [](Ctx& ctx) { ctx.stop(bytes("abc")); })}, {"second", doubling()}})
+  spec.children(
+          "both", {BLAZEN_START_EVENT},
+          {{"first", ending("first", [](Ctx& ctx) { ctx.stop(bytes("abc")); })}, {"second", doubling()}})
       .output_type(BLAZEN_STOP_EVENT);
   const Outcome end = run_to_end(engine, spec, "3");
   EXPECT_EQ(end.state, BLAZEN_RUN_FAILED);

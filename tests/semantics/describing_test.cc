@@ -56,12 +56,11 @@ Spec all_of_it() {
   spec.session = BLAZEN_SESSION_WARN_DROP;
   spec.session_on_pause = BLAZEN_SESSION_CLEAR;
   spec.timeout_ms = 1234;
-  const blazen_limit limits[] = {BLAZEN_LIMIT_QUEUED_EVENTS,   BLAZEN_LIMIT_STATE_BYTES,
-                                 BLAZEN_LIMIT_SESSION_BYTES,   BLAZEN_LIMIT_STREAM_ITEMS,
-                                 BLAZEN_LIMIT_SUBSCRIBERS,     BLAZEN_LIMIT_STEP_SENDS,
-                                 BLAZEN_LIMIT_STREAM_RETAINED, BLAZEN_LIMIT_QUESTIONS,
-                                 BLAZEN_LIMIT_SCOPES,          BLAZEN_LIMIT_SCOPE_DEPTH,
-                                 BLAZEN_LIMIT_CHILD_DEPTH,     BLAZEN_LIMIT_CHILDREN};
+  const blazen_limit limits[] = {
+      BLAZEN_LIMIT_QUEUED_EVENTS,   BLAZEN_LIMIT_STATE_BYTES, BLAZEN_LIMIT_SESSION_BYTES,
+      BLAZEN_LIMIT_STREAM_ITEMS,    BLAZEN_LIMIT_SUBSCRIBERS, BLAZEN_LIMIT_STEP_SENDS,
+      BLAZEN_LIMIT_STREAM_RETAINED, BLAZEN_LIMIT_QUESTIONS,   BLAZEN_LIMIT_SCOPES,
+      BLAZEN_LIMIT_SCOPE_DEPTH,     BLAZEN_LIMIT_CHILD_DEPTH, BLAZEN_LIMIT_CHILDREN};
   for (const blazen_limit limit : limits) spec.limit(limit, limit == 3 ? UINT64_MAX : 100 + uint64_t(limit));
   spec.start(kNothing).emits({"Part", BLAZEN_INPUT_REQUEST_EVENT});
   static const int64_t kOnly[] = {7, -1};
@@ -146,10 +145,11 @@ TEST(Describing, EachWord) {
   EXPECT_EQ(policy("session"), "pickle_or_serialize");
   spec.session = BLAZEN_SESSION_HARD_ERROR;
   EXPECT_EQ(policy("session"), "hard_error");
-  EXPECT_EQ(described(spec).at("limits").dump(),
-            R"({"child_depth":64,"children":65536,"questions":65536,"queued_events":4194304,"scope_depth":65536,"scopes":65536,)"
-            R"("session_bytes":1073741824,"state_bytes":1073741824,"step_sends":1048576,)"
-            R"("stream_items":65536,"stream_retained":1024,"subscribers":1024})");
+  EXPECT_EQ(
+      described(spec).at("limits").dump(),
+      R"({"child_depth":64,"children":65536,"questions":65536,"queued_events":4194304,"scope_depth":65536,"scopes":65536,)"
+      R"("session_bytes":1073741824,"state_bytes":1073741824,"step_sends":1048576,)"
+      R"("stream_items":65536,"stream_retained":1024,"subscribers":1024})");
 }
 
 TEST(Describing, TheSameWorkflowSaysTheSame) {

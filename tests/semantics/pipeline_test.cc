@@ -57,7 +57,9 @@ TEST_P(Pipelines, AConditionSkipsAStage) {
   Engine engine(GetParam());
   PipelineSpec spec;
   spec.stage("one", adding(1));
-  spec.stage("two", adding(10)).condition([](Ctx& ctx) { ctx.answer(ctx.input() == "6" ? "false" : "true"); });
+  spec.stage("two", adding(10)).condition([](Ctx& ctx) {
+    ctx.answer(ctx.input() == "6" ? "false" : "true");
+  });
   spec.stage("three", adding(100)).condition([](Ctx& ctx) { ctx.answer("true"); });
   const Workflow workflow = spec.build();
   const RunHandle run = start(engine, workflow, "5");
@@ -100,8 +102,9 @@ TEST_P(Pipelines, SeveralAtOnce) {
 TEST_P(Pipelines, TheFirstSuccessOfSeveral) {
   Engine engine(GetParam());
   PipelineSpec spec;
-  spec.parallel("any", {{"bad", ending("bad", [](Ctx& ctx) -> blazen_status { return ctx.fail(1, "no"); })},
-                        {"good", ending("good", [](Ctx& ctx) { ctx.stop(bytes("abc")); })}},
+  spec.parallel("any",
+                {{"bad", ending("bad", [](Ctx& ctx) -> blazen_status { return ctx.fail(1, "no"); })},
+                 {"good", ending("good", [](Ctx& ctx) { ctx.stop(bytes("abc")); })}},
                 true);
   spec.stage("end", ending("end", [](Ctx& ctx) {
                EXPECT_EQ(describe(blazen_event_value(ctx.trigger())), "bytes abc");
@@ -120,7 +123,8 @@ TEST_P(Pipelines, ALoopGoesOnUntilItIsSaidToBeDone) {
   Engine engine(GetParam());
   std::atomic<int> asked{0};
   PipelineSpec spec;
-  spec.stage("double", ending("double", [](Ctx& ctx) { ctx.stop(std::to_string(2 * std::stoi(ctx.input()))); }), 20)
+  spec.stage("double",
+             ending("double", [](Ctx& ctx) { ctx.stop(std::to_string(2 * std::stoi(ctx.input()))); }), 20)
       .until([&](Ctx& ctx) {
         ++asked;
         ctx.answer(std::stoi(ctx.input()) > 100 ? "\"done\"" : "\"again\"");
@@ -155,7 +159,8 @@ TEST_P(Pipelines, ALoopOfSeveralAtOnce) {
   const auto add = [](const std::string& name, int number) {
     return ending(name, [number](Ctx& ctx) {
       const Json input = Json::parse(ctx.input());
-      ctx.stop(std::to_string((input.is_object() ? input["a"].get<int>() + input["b"].get<int>() : input.get<int>()) + number));
+      ctx.stop(std::to_string(
+          (input.is_object() ? input["a"].get<int>() + input["b"].get<int>() : input.get<int>()) + number));
     });
   };
   PipelineSpec spec;
@@ -200,11 +205,13 @@ TEST_P(Pipelines, SnapshottedInRoundThreeOfALoopInStageTwoItGoesOnThere) {
   std::atomic<int> rounds{0};
   PipelineSpec spec;
   spec.stage("one", adding(1));
-  spec.stage("two", ending("two", [&](Ctx& ctx) -> blazen_status {
-               ++rounds;
-               if (ctx.input() == "3" && ctx.ask("?", "q").empty()) return BLAZEN_PENDING;
-               return ctx.stop(std::to_string(std::stoi(ctx.input()) + 1));
-             }),
+  spec.stage("two",
+             ending("two",
+                    [&](Ctx& ctx) -> blazen_status {
+                      ++rounds;
+                      if (ctx.input() == "3" && ctx.ask("?", "q").empty()) return BLAZEN_PENDING;
+                      return ctx.stop(std::to_string(std::stoi(ctx.input()) + 1));
+                    }),
              5)
       .until([](Ctx& ctx) {
         EXPECT_EQ(correlation_of(ctx.trigger()).substr(0, 1), std::to_string(std::stoi(ctx.input()) - 1));
@@ -233,8 +240,9 @@ TEST_P(Pipelines, ItsKeysAreItsOwn) {
   PipelineSpec spec;
   spec.stage("one", adding(1)).output([](Ctx& ctx) {
     Error error;
-    EXPECT_EQ(blazen_context_set_json(ctx.raw, BLAZEN_TEXT("blazen/pipeline/one"), BLAZEN_TEXT("1"), error.out()),
-              BLAZEN_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(
+        blazen_context_set_json(ctx.raw, BLAZEN_TEXT("blazen/pipeline/one"), BLAZEN_TEXT("1"), error.out()),
+        BLAZEN_ERROR_INVALID_ARGUMENT);
     EXPECT_TRUE(error.says("blazen/pipeline/one")) << error.message();
     EXPECT_EQ(blazen_context_clear_values(ctx.raw, nullptr), BLAZEN_ERROR_WRONG_PLACE);
     ctx.set("mine", "1");

@@ -1143,7 +1143,8 @@ Shape children() {
               ctx.emit("A", "1");
               ctx.emit("B", "2");
             }));
-            inner.step("a", {"A"}, life.track([](Ctx& ctx) { ctx.send("Join", "\"a" + ctx.text("got") + "\""); }));
+            inner.step("a", {"A"},
+                       life.track([](Ctx& ctx) { ctx.send("Join", "\"a" + ctx.text("got") + "\""); }));
             inner.step("b", {"B"}, life.track([](Ctx& ctx) { ctx.emit("Join", "\"b\""); }));
             inner.step("end", {"Join"}, life.track([](Ctx& ctx) -> blazen_status {
               if (ctx.collect("", {{"Join", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
@@ -1163,81 +1164,87 @@ Shape children() {
 
 // Children in a child, that ask, are deferred, and are tried again; with mappers around them.
 Shape children_that_wait() {
-  return timed("5 json ", {.name = "ChildrenThatWait",
-                           .spec =
-                               [](Life& life) {
-                                 Spec leaf("leaf");
-                                 leaf.start(life.track([&life](Ctx& ctx) -> blazen_status {
-                                   if (ctx.input() == "1") return life.pend(ctx);
-                                   if (ctx.input() == "2" && ctx.attempt() == 1) return ctx.fail(3, "once more");
-                                   const std::string answer = ctx.ask("who?");
-                                   if (answer.empty()) return BLAZEN_PENDING;
-                                   return ctx.emit_in(1000, "Later", "1");
-                                 }));
-                                 leaf.retry(retries(2, 500));
-                                 leaf.step("later", {"Later"}, life.track([](Ctx& ctx) { ctx.stop(ctx.input()); }));
-                                 Spec middle("middle");
-                                 middle.start(life.track([](Ctx& ctx) {
-                                   ctx.emit("Leaf", ctx.input());
-                                   ctx.emit("Leaf", "1");
-                                 }));
-                                 middle.child("leaf", {"Leaf"}, leaf).input(life.track([](Ctx& ctx) { ctx.answer(ctx.input()); }));
-                                 middle.step("end", {"leaf::output"}, life.track([](Ctx& ctx) -> blazen_status {
-                                   if (ctx.collect("", {{"leaf::output", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
-                                   return ctx.stop("[" + ctx.events() + "]");
-                                 }));
-                                 Spec spec("waiting");
-                                 spec.start(life.track([](Ctx& ctx) {
-                                   ctx.emit("Middle", "2");
-                                   ctx.emit("Middle", "3");
-                                 }));
-                                 spec.child("middle", {"Middle"}, middle).output(life.track([](Ctx& ctx) { ctx.answer("[" + ctx.input() + "]"); }));
-                                 return spec.step("end", {"middle::output"}, life.track([](Ctx& ctx) -> blazen_status {
-                                   if (ctx.collect("", {{"middle::output", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
-                                   return ctx.stop("[" + ctx.events() + "]");
-                                 }));
-                               },
-                           .finish = [](Ctx& ctx) { ctx.stop("\"deferred\""); }});
+  return timed("5 json ",
+               {.name = "ChildrenThatWait",
+                .spec =
+                    [](Life& life) {
+                      Spec leaf("leaf");
+                      leaf.start(life.track([&life](Ctx& ctx) -> blazen_status {
+                        if (ctx.input() == "1") return life.pend(ctx);
+                        if (ctx.input() == "2" && ctx.attempt() == 1) return ctx.fail(3, "once more");
+                        const std::string answer = ctx.ask("who?");
+                        if (answer.empty()) return BLAZEN_PENDING;
+                        return ctx.emit_in(1000, "Later", "1");
+                      }));
+                      leaf.retry(retries(2, 500));
+                      leaf.step("later", {"Later"}, life.track([](Ctx& ctx) { ctx.stop(ctx.input()); }));
+                      Spec middle("middle");
+                      middle.start(life.track([](Ctx& ctx) {
+                        ctx.emit("Leaf", ctx.input());
+                        ctx.emit("Leaf", "1");
+                      }));
+                      middle.child("leaf", {"Leaf"}, leaf).input(life.track([](Ctx& ctx) {
+                        ctx.answer(ctx.input());
+                      }));
+                      middle.step("end", {"leaf::output"}, life.track([](Ctx& ctx) -> blazen_status {
+                        if (ctx.collect("", {{"leaf::output", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
+                        return ctx.stop("[" + ctx.events() + "]");
+                      }));
+                      Spec spec("waiting");
+                      spec.start(life.track([](Ctx& ctx) {
+                        ctx.emit("Middle", "2");
+                        ctx.emit("Middle", "3");
+                      }));
+                      spec.child("middle", {"Middle"}, middle).output(life.track([](Ctx& ctx) {
+                        ctx.answer("[" + ctx.input() + "]");
+                      }));
+                      return spec.step("end", {"middle::output"}, life.track([](Ctx& ctx) -> blazen_status {
+                        if (ctx.collect("", {{"middle::output", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
+                        return ctx.stop("[" + ctx.events() + "]");
+                      }));
+                    },
+                .finish = [](Ctx& ctx) { ctx.stop("\"deferred\""); }});
 }
 
 // Several at once: all, and the first success, where others are cut off.
 Shape children_at_once(bool first_success) {
-  return timed(first_success ? "5 json 2" : "5 json {\"one\":1,\"two\":2}",
-               {first_success ? "FirstSuccess" : "AllOfSeveral", [first_success](Life& life) {
-                  Spec one("one");
-                  one.start(life.track([](Ctx& ctx) { ctx.emit_in(2000, "Later"); }));
-                  one.step("later", {"Later"}, life.track([](Ctx& ctx) { ctx.stop("1"); }));
-                  Spec two("two");
-                  two.start(life.track([](Ctx& ctx) -> blazen_status {
-                    if (ctx.attempt() == 1) return ctx.fail(1, "once more");
-                    ctx.publish("Two", "2");
-                    return ctx.stop("2");
-                  }));
-                  two.retry(retries(2, 100));
-                  Spec three("three");
-                  three.start(life.track([](Ctx& ctx) -> blazen_status { return ctx.fail(2, "never"); }));
-                  Spec spec("at_once");
-                  if (first_success) {
-                    spec.children("both", {BLAZEN_START_EVENT}, {{"one", one}, {"three", three}, {"two", two}}, true);
-                  } else {
-                    spec.children("both", {BLAZEN_START_EVENT}, {{"one", one}, {"two", two}});
-                  }
-                  spec.retry(retries(2, 50));
-                  return spec.step("end", {"both::output"}, life.track([](Ctx& ctx) { ctx.stop(ctx.input()); }));
-                }});
+  return timed(
+      first_success ? "5 json 2" : "5 json {\"one\":1,\"two\":2}",
+      {first_success ? "FirstSuccess" : "AllOfSeveral", [first_success](Life& life) {
+         Spec one("one");
+         one.start(life.track([](Ctx& ctx) { ctx.emit_in(2000, "Later"); }));
+         one.step("later", {"Later"}, life.track([](Ctx& ctx) { ctx.stop("1"); }));
+         Spec two("two");
+         two.start(life.track([](Ctx& ctx) -> blazen_status {
+           if (ctx.attempt() == 1) return ctx.fail(1, "once more");
+           ctx.publish("Two", "2");
+           return ctx.stop("2");
+         }));
+         two.retry(retries(2, 100));
+         Spec three("three");
+         three.start(life.track([](Ctx& ctx) -> blazen_status { return ctx.fail(2, "never"); }));
+         Spec spec("at_once");
+         if (first_success) {
+           spec.children("both", {BLAZEN_START_EVENT}, {{"one", one}, {"three", three}, {"two", two}}, true);
+         } else {
+           spec.children("both", {BLAZEN_START_EVENT}, {{"one", one}, {"two", two}});
+         }
+         spec.retry(retries(2, 50));
+         return spec.step("end", {"both::output"}, life.track([](Ctx& ctx) { ctx.stop(ctx.input()); }));
+       }});
 }
 
 // A child whose inner step is at the other site.
 Shape children_elsewhere() {
-  return {.name = "ChildrenElsewhere",
-          .spec = [](Life& life) {
+  return {.name = "ChildrenElsewhere", .spec = [](Life& life) {
             Spec inner("inner");
             inner.start(life.track([](Ctx& ctx) {
               ctx.set_once("begun", "true");
               ctx.emit("There", ctx.input());
             }));
             if (life.site() == 1) {
-              inner.step("there", {"There"}, life.track([](Ctx& ctx) { ctx.emit("Back", "[" + ctx.input() + "]"); }));
+              inner.step("there", {"There"},
+                         life.track([](Ctx& ctx) { ctx.emit("Back", "[" + ctx.input() + "]"); }));
               inner.elsewhere("back", {"Back"});
             } else {
               inner.elsewhere("there", {"There"});
@@ -1290,7 +1297,8 @@ Shape pipeline() {
     inner.name = "inner";
     inner.stage("a", add).stage("b", add);
     spec.stage("inner", inner.build());
-    spec.parallel("both", {{"one", add}, {"two", one_step("two", [&life](Ctx& ctx) { return life.pend(ctx); })}})
+    spec.parallel("both",
+                  {{"one", add}, {"two", one_step("two", [&life](Ctx& ctx) { return life.pend(ctx); })}})
         .output(life.track([](Ctx& ctx) { ctx.answer("[\"two\"," + ctx.events() + "]"); }));
     return spec;
   };

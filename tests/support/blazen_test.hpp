@@ -488,7 +488,7 @@ struct Joins {
 // A step that is a workflow, or several at once.
 struct Hosts {
   struct Branch {
-    std::string name;                     // empty: the only one
+    std::string name;                      // empty: the only one
     std::shared_ptr<Workflow> workflow{};  // null: the one that is being built
     bool elsewhere = false;
   };
@@ -669,7 +669,8 @@ struct Spec {
                           each.elsewhere ? 1 : 0});
     if (hosts.parallel) {
       MUST(blazen_workflow_builder_add_workflows(builder, step.name.data(), step.name.size(), first.data(),
-                                                 first.size(), branches.data(), branches.size(), &options, e));
+                                                 first.size(), branches.data(), branches.size(), &options,
+                                                 e));
     } else {
       MUST(blazen_workflow_builder_add_workflow(builder, step.name.data(), step.name.size(), first.data(),
                                                 first.size(), branches.front().child, &options, e));
@@ -748,7 +749,8 @@ struct PipelineSpec {
   PipelineSpec& stage(const std::string& stage_name, const Spec& spec, uint32_t max_rounds = 0) {
     return stage(stage_name, spec.build(), max_rounds);
   }
-  PipelineSpec& parallel(const std::string& stage_name, const std::vector<std::pair<std::string, Spec>>& branches,
+  PipelineSpec& parallel(const std::string& stage_name,
+                         const std::vector<std::pair<std::string, Spec>>& branches,
                          bool first_success = false, uint32_t max_rounds = 0) {
     stages.push_back({stage_name, {}, true, max_rounds});
     stages.back().first_success = first_success;
@@ -806,14 +808,15 @@ struct PipelineSpec {
     const size_t length = each.name.size();
     if (each.parallel && each.max_rounds != 0)
       return blazen_pipeline_builder_add_parallel_loop(builder, stage_name, length, branches.data(),
-                                                       branches.size(), each.max_rounds, &options, error.out());
+                                                       branches.size(), each.max_rounds, &options,
+                                                       error.out());
     if (each.parallel)
-      return blazen_pipeline_builder_add_parallel(builder, stage_name, length, branches.data(), branches.size(),
-                                                  &options, error.out());
+      return blazen_pipeline_builder_add_parallel(builder, stage_name, length, branches.data(),
+                                                  branches.size(), &options, error.out());
     blazen_workflow* workflow = branches.front().child;
     if (each.max_rounds != 0)
-      return blazen_pipeline_builder_add_loop(builder, stage_name, length, workflow, each.max_rounds, &options,
-                                              error.out());
+      return blazen_pipeline_builder_add_loop(builder, stage_name, length, workflow, each.max_rounds,
+                                              &options, error.out());
     return blazen_pipeline_builder_add_stage(builder, stage_name, length, workflow, &options, error.out());
   }
 };
