@@ -17,7 +17,7 @@
         print(runtime.run(workflow, "world").result())
 
 An `async def` is a step too: see blazen.aio. A step that waits for all that comes of another one: see blazen.joins.
-A step that is a workflow: see blazen.subworkflows.
+A step that is a workflow: see blazen.subworkflows. Workflows one behind the other: see blazen.pipelines.
 
 The library is the one that BLAZEN_LIBRARY names; without it, the one that this tree was built to.
 
@@ -43,6 +43,7 @@ from .events import (
     StopEvent,
 )
 from .joins import Join, Joined, JoinReason
+from .pipelines import LoopStage, ParallelStage, Pipeline, PipelineBuilder, Stage, result_key
 from .run import ChildRun, Run, RunState, Values
 from .runtime import LogLevel, Runtime
 from .snapshots import snapshot_info, snapshot_metadata
@@ -75,7 +76,11 @@ __all__ = [
     "Joined",
     "LIFECYCLE",
     "LogLevel",
+    "LoopStage",
     "PROGRESS",
+    "ParallelStage",
+    "Pipeline",
+    "PipelineBuilder",
     "Retry",
     "Run",
     "RunState",
@@ -86,6 +91,7 @@ __all__ = [
     "STREAM_END",
     "STREAM_GAP",
     "Session",
+    "Stage",
     "State",
     "Status",
     "StopEvent",
@@ -97,6 +103,7 @@ __all__ = [
     "aio",
     "has_feature",
     "live_count",
+    "result_key",
     "snapshot_info",
     "snapshot_metadata",
     "version",

@@ -154,6 +154,20 @@ class Branch(ctypes.Structure):
     _fields_ = [("name", TEXT), ("name_length", c_size_t), ("child", HANDLE), ("elsewhere", c_int32)]
 
 
+class StageOptions(_Options):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("condition", Mapper),
+        ("input", Mapper),
+        ("output", Mapper),
+        ("until", Mapper),
+        ("timeout_ms", c_int64),
+        ("retry", POINTER(RetryOptions)),
+        ("first_success", c_int32),
+        ("done_at_bound", c_int32),
+    ]
+
+
 class Deserializer(ctypes.Structure):
     _fields_ = [
         ("label", TEXT),
@@ -276,6 +290,22 @@ FALLIBLE = {
     "workflow_builder_set_idle": ((HANDLE, c_int32), ()),
     "workflow_builder_set_limit": ((HANDLE, c_int32, c_uint64), ()),
     "workflow_builder_build": ((HANDLE,), (HANDLE,)),
+    "pipeline_builder_create": (_NAMED, (HANDLE,)),
+    "pipeline_builder_add_stage": ((HANDLE,) + _NAMED + (HANDLE, POINTER(StageOptions)), ()),
+    "pipeline_builder_add_parallel": (
+        (HANDLE,) + _NAMED + (POINTER(Branch), c_size_t, POINTER(StageOptions)),
+        (),
+    ),
+    "pipeline_builder_add_loop": ((HANDLE,) + _NAMED + (HANDLE, c_uint32, POINTER(StageOptions)), ()),
+    "pipeline_builder_add_parallel_loop": (
+        (HANDLE,) + _NAMED + (POINTER(Branch), c_size_t, c_uint32, POINTER(StageOptions)),
+        (),
+    ),
+    "pipeline_builder_set_timeout": ((HANDLE, c_int64), ()),
+    "pipeline_builder_set_stage_timeout": ((HANDLE, c_int64), ()),
+    "pipeline_builder_set_session_policy": ((HANDLE, c_int32), ()),
+    "pipeline_builder_set_limit": ((HANDLE, c_int32, c_uint64), ()),
+    "pipeline_builder_build": ((HANDLE,), (HANDLE,)),
     "workflow_describe": ((HANDLE,), (HANDLE,)),
     "workflow_draw": ((HANDLE, c_int32), (HANDLE,)),
     "runtime_create": ((POINTER(RuntimeOptions),), (HANDLE,)),
@@ -301,6 +331,7 @@ FALLIBLE = {
     "run_keys": ((HANDLE,) + _NAMED, (HANDLE,)),
     "run_compare_and_set": ((HANDLE,) + _NAMED + (c_uint64, HANDLE), (c_uint64,)),
     "run_apply": ((HANDLE, HANDLE), ()),
+    "run_stages": ((HANDLE,), (HANDLE,)),
     "run_child": ((HANDLE,) + _NAMED, (HANDLE,)),
     "run_cancel_invocation": ((HANDLE, c_uint64, c_int32), ()),
     "run_pause": ((HANDLE, c_int32), ()),
@@ -388,7 +419,8 @@ INFALLIBLE = {
 for _name in """error_message error_step value_data value_codec
         workflow_fingerprint run_id context_run_id context_workflow_name context_step_name snapshot_data""".split():
     INFALLIBLE[_name] = (c_void_p, (HANDLE, _SIZE_OUT))
-for _noun in "error value event workflow_builder workflow runtime run keys batch invocation stream snapshot".split():
+for _noun in """error value event workflow_builder pipeline_builder workflow
+        runtime run keys batch invocation stream snapshot""".split():
     INFALLIBLE[_noun + "_release"] = (None, (HANDLE,))
 for _noun in "value run".split():
     INFALLIBLE[_noun + "_retain"] = (HANDLE, (HANDLE,))

@@ -116,6 +116,11 @@ class AnyRun:
         children, each run inside it has the step and the invocation_id that host it, and, as run, a dict like this."""
         return self._ask(lib.run_describe)
 
+    def stages(self):
+        """Where the stages of a pipeline stand, as a dict: stages (of each: name, status, round, took_ms and more), current,
+        total, percent. Status.WRONG_STATE of a run that is no pipeline."""
+        return self._ask(lib.run_stages)
+
     def send_event(self, event, step=None, *, delay=0, scope=0):
         """Sends an event from outside, to be routed after so many seconds. step: to that one alone. scope: the id of the
         open scope that it belongs to (ctx.scope_id), so that its joins can take it; Status.NOT_FOUND where it is over."""

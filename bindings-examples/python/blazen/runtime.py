@@ -13,7 +13,7 @@ from .clock import READ_CLOCK, Clock
 from .events import read_event
 from .run import ENDED, Run, when
 from .snapshots import parsed
-from .workflow import Workflow
+from .workflow import pointer_of
 
 _MODES = {"threads": 0, "pump": 1, "executor": 2}
 _UNKNOWN_LABELS = {"error": 0, "skip": 1}
@@ -161,7 +161,7 @@ class Runtime:
 
         run_id  its id, where the host has one: a UUID (uuid.UUID or its 36 characters) that was never given before
         """
-        pointer, fields = _pointer_of(workflow), _id_fields(run_id)
+        pointer, fields = pointer_of("workflow", workflow), _id_fields(run_id)
         answering = self._answering(input_handler)
         with _make.value_or_null(metadata) as made:
             options = _run_options(answering, metadata=made, **fields)
@@ -190,7 +190,7 @@ class Runtime:
         keep_paused      a run that was paused stays so until run.resume_in_place(); else its start lets it go on
         fork             a new run from there, with another id: run_id, or one that is made; else that run goes on
         """
-        pointer = _pointer_of(workflow)
+        pointer = pointer_of("workflow", workflow)
         fields = {
             "allow_changed_workflow": flag("allow_changed_workflow", allow_changed_workflow),
             "unknown_label": choice("unknown_label", unknown_label, _UNKNOWN_LABELS),
@@ -255,12 +255,6 @@ class Runtime:
 
     def __exit__(self, *_):
         self.close()
-
-
-def _pointer_of(workflow):
-    if not isinstance(workflow, Workflow):
-        raise TypeError(f"workflow is a Workflow, not {workflow!r}")
-    return workflow.pointer
 
 
 def _seconds(delay_ms):

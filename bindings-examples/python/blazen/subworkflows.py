@@ -76,15 +76,14 @@ class _CoroutineContext(_Deciding, _coroutines.Context):
     pass
 
 
-def _answer(ctx, value, pack=tiers.pack):
+def answer_with(ctx, value, pack=tiers.pack):
     with _make.value(value, pack) as made:
         lib.context_answer(ctx.pointer, made)
 
 
-def _answer_input(ctx, outcome):
-    if _are_events(outcome):
-        raise TypeError(f"input returns what the workflow is run with, and no event: {outcome!r}")
-    _answer(ctx, outcome)
+def answer_input(ctx, outcome):
+    refuse_events(outcome, "input returns what the workflow is run with")
+    answer_with(ctx, outcome)
 
 
 def _output_answer(type):
@@ -95,9 +94,14 @@ def _output_answer(type):
         if _are_events(outcome):
             Context.emit_all(ctx, outcome)
         else:
-            _answer(ctx, outcome, pack)
+            answer_with(ctx, outcome, pack)
 
     return answer_output
+
+
+def refuse_events(outcome, rule):
+    if _are_events(outcome):
+        raise TypeError(f"{rule}, and no event: {outcome!r}")
 
 
 def _are_events(outcome):
@@ -120,7 +124,7 @@ def _takes_context(name, function):
     return needed == 2
 
 
-class _Decision:
+class Decision:
     """A mapper, checked; None: there is none."""
 
     def __init__(self, name, function, argument_of, answer):
@@ -161,11 +165,11 @@ def _event(_ctx, event):
     return event
 
 
-def _result(_ctx, event):
+def result(_ctx, event):
     return event.value
 
 
-def _results(ctx, _event):
+def results(ctx, _event):
     """By branch; of those that have failed, where one success is enough, there is none."""
     failed = f"{ctx.step_name}::failed"
     return {event.source: event.value for event in ctx.events if event.type != failed}
@@ -174,19 +178,19 @@ def _results(ctx, _event):
 class Options:
     """What a step that is a workflow is told beside what all steps are: checked."""
 
-    def __init__(self, emits, input, output, argument_of=_result, first_success=0):
+    def __init__(self, emits, input, output, argument_of=result, first_success=0):
         names = [] if emits is None else texts("emits", emits)
         if len(names) > 1:
             raise ValueError(f"emits is one event type: that of the event whose value is the result, not {emits!r}")
         self._type, self._type_length = names[0] if names else (None, 0)
-        self._input = _Decision("input", input, _event, _answer_input)
+        self._input = Decision("input", input, _event, answer_input)
         answer = _output_answer(None if self._type is None else self._type.decode())
-        self._output = _Decision("output", output, argument_of, answer)
+        self._output = Decision("output", output, argument_of, answer)
         self._first_success = first_success
 
     @classmethod
     def of_several(cls, emits, input, output, join_strategy):
-        return cls(emits, input, output, _results, _first_success(join_strategy))
+        return cls(emits, input, output, results, first_success(join_strategy))
 
     def made(self):
         """As blazen_child_options, whose mappers are the library's to drop from now on."""
@@ -199,7 +203,7 @@ class Options:
         )
 
 
-def _first_success(strategy):
+def first_success(strategy):
     try:
         return int(JoinStrategy(strategy) is JoinStrategy.FirstCompletes)
     except ValueError:

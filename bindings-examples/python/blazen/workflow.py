@@ -78,7 +78,26 @@ def _codes(name, given):
     return (ctypes.c_int64 * len(codes))(*codes)
 
 
-class Workflow:
+class AnyWorkflow:
+    """What runs share: a Workflow, or a Pipeline. It has a name, and the handle of what was built as `pointer`."""
+
+    @property
+    def fingerprint(self):
+        """16 hexadecimal digits over the steps: equal in all processes that share a run."""
+        return _read.text(c.workflow_fingerprint, self.pointer)
+
+    def describe(self):
+        """What it is, as a dict: its steps, policies and limits, as blazen_workflow_describe has them."""
+        with owned(lib.workflow_describe(self.pointer), c.value_release) as value:
+            return _read.value(value)
+
+    def draw(self, format="mermaid"):
+        """A drawing of it, as text: "mermaid" (a flowchart that Markdown shows) or "dot" (for Graphviz)."""
+        with owned(lib.workflow_draw(self.pointer, choice("format", format, _DRAW)), c.value_release) as value:
+            return _read.value(value).decode()
+
+
+class Workflow(AnyWorkflow):
     """Steps are added until build(); runs may share what was built.
 
     unhandled             what becomes of an event that no step accepts: "fail", "ignore" or "stream"
@@ -111,13 +130,12 @@ class Workflow:
         lib.workflow_builder_set_unhandled(builder, choice("unhandled", unhandled, _UNHANDLED))
         lib.workflow_builder_set_idle(builder, choice("idle", idle, _IDLE))
         lib.workflow_builder_set_timeout(builder, milliseconds_or_0("timeout", timeout))
-        policy = choice("session_pause_policy", session_pause_policy, _SESSION_POLICIES)
+        policy = session_policy(session_pause_policy)
         lib.workflow_builder_set_session_policy(builder, policy)
         on_pause = choice("session_on_pause", session_on_pause, _SESSION_ON_PAUSE)
         lib.workflow_builder_set_session_on_pause(builder, on_pause)
-        for limit, bound in (limits or {}).items():
-            number = choice("limits", limit, _LIMITS)
-            lib.workflow_builder_set_limit(builder, number, whole(f"limits[{limit!r}]", bound, 64))
+        for limit in limits_of(limits):
+            lib.workflow_builder_set_limit(builder, *limit)
 
     def step(self, *, accepts, name=None, **options):
         """Makes a function (ctx, event) a step. It returns None, an Event or a list of Events, or calls ctx.defer().
@@ -232,9 +250,7 @@ class Workflow:
         """The handle of a workflow that is a step here; None: the one that is being built."""
         if inner is None or inner is self:
             return None
-        if not isinstance(inner, Workflow):
-            raise TypeError(f"{what} is a Workflow, or None: the one that is being built, not {inner!r}")
-        return inner.pointer
+        return pointer_of(what, inner, "a Workflow, or None: the one that is being built")
 
     def _add(self, function, name, accepts, body, emits=(), abandoned="keeps_permit", atomic=False, pool=None, **options):
         step, first, told = self._checked(name, accepts, **options)
@@ -254,13 +270,12 @@ class Workflow:
         accepted = texts("accepts", accepts)
         if not accepted:
             raise ValueError("accepts names no event type")
-        if retries is not None and not isinstance(retries, Retry):
-            raise TypeError(f"retries is a Retry, not {retries!r}")
+        retry = retry_options(retries)
         told = [(lib.workflow_builder_step_accepts, more) for more in accepted[1:]]
         told += [(lib.workflow_builder_step_max_concurrency, [whole("max_concurrency", max_concurrency, 32)])]
         told += [(lib.workflow_builder_step_timeout, [milliseconds_or_0("timeout", timeout)])]
-        if retries is not None:
-            told += [(lib.workflow_builder_step_retry, [retries.options()])]
+        if retry is not None:
+            told += [(lib.workflow_builder_step_retry, [retry])]
         if joins is not None:
             told += [(lib.workflow_builder_step_joins, [join_options(joins)])]
         return (self._builder.pointer, *text("name", name)), accepted[0], told
@@ -276,20 +291,31 @@ class Workflow:
     def pointer(self):
         return self.build()._built.pointer
 
-    @property
-    def fingerprint(self):
-        """16 hexadecimal digits over the steps: equal in all processes that share a run."""
-        return _read.text(c.workflow_fingerprint, self.pointer)
 
-    def describe(self):
-        """What it is, as a dict: its steps, policies and limits, as blazen_workflow_describe has them."""
-        with owned(lib.workflow_describe(self.pointer), c.value_release) as value:
-            return _read.value(value)
+def limits_of(given):
+    """Pairs of a blazen_limit and its bound."""
+    return [
+        (choice("limits", limit, _LIMITS), whole(f"limits[{limit!r}]", bound, 64)) for limit, bound in (given or {}).items()
+    ]
 
-    def draw(self, format="mermaid"):
-        """A drawing of it, as text: "mermaid" (a flowchart that Markdown shows) or "dot" (for Graphviz)."""
-        with owned(lib.workflow_draw(self.pointer, choice("format", format, _DRAW)), c.value_release) as value:
-            return _read.value(value).decode()
+
+def session_policy(given):
+    """As blazen_session_policy."""
+    return choice("session_pause_policy", given, _SESSION_POLICIES)
+
+
+def retry_options(given):
+    """A Retry as blazen_retry_options; None: there is none."""
+    if given is not None and not isinstance(given, Retry):
+        raise TypeError(f"retries is a Retry, not {given!r}")
+    return None if given is None else given.options()
+
+
+def pointer_of(what, workflow, kind="a Workflow"):
+    """The handle of what is a workflow, or a pipeline; `what` names the argument."""
+    if not isinstance(workflow, AnyWorkflow):
+        raise TypeError(f"{what} is {kind}, not {workflow!r}")
+    return workflow.pointer
 
 
 def _tell(step, told):
