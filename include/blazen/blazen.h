@@ -1591,8 +1591,8 @@ BLAZEN_API blazen_status blazen_run_apply(blazen_run *run, const blazen_batch *b
 BLAZEN_API blazen_status blazen_run_stages(const blazen_run *run, blazen_value **stages, blazen_error **error);
 /** Gives a run inside this one (BLAZEN_ERROR_NOT_FOUND: it has ended, or never was), for blazen_run_send_event,
  * blazen_run_describe, blazen_run_get_value, blazen_run_keys, blazen_run_compare_and_set, blazen_run_apply,
- * blazen_run_cancel_invocation, blazen_run_state_now, blazen_run_result and blazen_run_id. What concerns the whole tree (pause,
- * snapshot, abort, close, waiting, streams, questions) answers BLAZEN_ERROR_WRONG_PLACE there: it is for the top. The handle
+ * blazen_run_cancel_invocation, blazen_run_stages, blazen_run_state_now, blazen_run_result and blazen_run_id. What concerns the
+ * whole tree (pause, snapshot, abort, close, waiting, streams, questions) answers BLAZEN_ERROR_WRONG_PLACE there: it is for the top. The handle
  * keeps the whole tree, as one of the top does.
  * [own: run in, child_run_id in, child out | thread: any | block: no | calls: none | since: 0.2] */
 BLAZEN_API blazen_status blazen_run_child(blazen_run *run, const char *child_run_id, size_t child_run_id_length,
@@ -1666,8 +1666,10 @@ BLAZEN_API blazen_status blazen_run_wants_input(const blazen_run *run, int32_t *
  * in_flight: [{step, invocation_id, attempt, event_type, age_ms?}], abandoned: [{..., at_work, keeps_permit}], queued,
  * retrying: [{..., due_in_ms}], delayed: [{event_type, event_id, due_in_ms}], questions, elsewhere: [step], scopes:
  * [{scope_id, opener, opener_invocation_id?, parent?, live, late, joins: [{join, closed, arrived, wanted?, due_in_ms?}]}],
- * pools?: [{pool, permits, waiting, steps}], collects?: [{step, key?, scope_id?, event_type, count, wanted}], counters}. At most 100 of each are listed; counters has them all. age_ms is exact for bodies that take milliseconds; of
- * those that take less, it may be that of some before. abandoned are those whose attempt is over, and all that an ended run
+ * pools?: [{pool, permits, waiting, steps}], collects?: [{step, key?, scope_id?, event_type, count, wanted}],
+ * children?: [{step, invocation_id, branch?, run}], child_count?, counters}. run is such an object again, of the run inside
+ * that the step is. At most 100 of each are listed, of the runs inside 100 in all; counters has them all, and child_count.
+ * age_ms is exact for bodies that take milliseconds; of those that take less, it may be that of some before. abandoned are those whose attempt is over, and all that an ended run
  * has in flight: at_work, their bodies have not returned; else whoever deferred them has not completed them. A scope is
  * there until all that belongs to it is gone: live counts that, late what was dropped, arrived what a join has collected and
  * was not invoked with yet; opener_invocation_id is there while the opener is.
