@@ -105,6 +105,7 @@ struct Scope {
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
   ~Scope() { std::destroy(joins.begin(), joins.end()); }
+  // NOLINTNEXTLINE(misc-new-delete-overloads): make() has more memory than one of these
   static void operator delete(void* memory) noexcept { ::operator delete(memory); }
 };
 

@@ -193,11 +193,11 @@ Ref<Error> check_workflow(const SnapshotDocument& document, const Workflow& work
 }
 
 // Which one of a run's parts it is about.
-Ref<Error> inside_of(const SnapshotDocument::Child& child, std::string_view step, Ref<Error> error) {
-  const Status status = error->status;
+Ref<Error> inside_of(const SnapshotDocument::Child& child, std::string_view step, const Error& error) {
+  const Status status = error.status;
   Ref<Error> whole = Error::make(status, "inside step " + in_quotes(step) + ", invocation " +
-                                             std::to_string(child.id) + ": " + error->message);
-  if (whole->status == status) whole->cause = std::move(error->cause);
+                                             std::to_string(child.id) + ": " + error.message);
+  if (whole->status == status) whole->cause = error.cause;
   return whole;
 }
 
@@ -215,7 +215,7 @@ Ref<Error> check_tree(const SnapshotDocument& document, const Workflow& workflow
                                     ", which is no workflow in this one, and not elsewhere");
     if (Ref<Error> error =
             check_tree(*child.run, workflow.child_of(steps[child.step]), allow_changed_workflow))
-      return inside_of(child, step.name, std::move(error));
+      return inside_of(child, step.name, *error);
   }
   return nullptr;
 }
