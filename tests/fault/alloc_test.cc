@@ -2026,7 +2026,7 @@ SnapshotHandle carry_on(Life& life, blazen_workflow* without, blazen_snapshot* s
   MUST(blazen_run_describe(run, open.out(), error));
   MUST(blazen_run_snapshot(run, carried.out(), error));
   if (is_over(run)) {
-    REQUIRE(ended_without_memory(run), blazen_run_state_now(run));
+    REQUIRE(ended_without_memory(run) || faults.fired.load(), blazen_run_state_now(run));
     release(carried);
   }
   MUST(blazen_run_close(run, error));
@@ -2213,8 +2213,10 @@ bool finish_pipeline(Life& life, RunHandle& run, Stages kind) {
   if (blazen_run_state_now(run) == BLAZEN_RUN_COMPLETED) {
     ValueHandle result;
     MUST(blazen_run_result(run, result.out(), error));
-    const std::string_view text = text_of(result);
-    REQUIRE(text.substr(0, 2) == (kind == Stages::one_by_one ? "63" : kind == Stages::rounds ? "53" : ""), 0);
+    const std::string_view text = text_of(result).substr(0, 2);
+    // An object of the host, or what is left of it where it was in a snapshot.
+    if (kind == Stages::at_once) REQUIRE(text.empty() || text == "nu", 0);
+    if (kind != Stages::at_once) REQUIRE(text == (kind == Stages::one_by_one ? "63" : "53"), 0);
     REQUIRE(text_of(stages).find("\"percent\":100.0") != std::string_view::npos, 0);
   }
   release(stages);
@@ -2508,13 +2510,13 @@ INSTANTIATE_TEST_SUITE_P(Modes, EveryAllocation, testing::Values(BLAZEN_MODE_PUM
 // life.
 class WithThreads : public Memory {
  protected:
-  void try_some(Part part) {
+  void try_some(Part part, long stride = 3) {
     if (!kThreads) GTEST_SKIP() << "a library without threads";
     Watchdog watchdog("WithThreads", 150, tell_where);
     for (int i = 0; i < 3; ++i) live_with_fault(GetParam(), 0, Kind::once, part);
     const long before = faults.live.load();
     for (const Kind kind : {Kind::once, Kind::sticky}) {
-      for (long n = 1; n < 1000; n += kSanitized ? 13 : 3) {
+      for (long n = 1; n < 1000; n += kSanitized ? 13 : stride) {
         where = n;
         const bool fired = live_with_fault(GetParam(), n, kind, part);
         if (!judge(n, kind)) return;
@@ -2532,8 +2534,8 @@ TEST_P(WithThreads, SomeMayFailInScopes) { try_some(Part::scopes); }
 TEST_P(WithThreads, SomeMayFailInStepsThatAreWorkflows) { try_some(Part::hosts); }
 TEST_P(WithThreads, SomeMayFailInBranches) { try_some(Part::branches); }
 TEST_P(WithThreads, SomeMayFailInBranchesThatFail) { try_some(Part::failing_branches); }
-TEST_P(WithThreads, SomeMayFailWhereRunsInsideAsk) { try_some(Part::asks); }
-TEST_P(WithThreads, SomeMayFailWhereARunInsideIsElsewhere) { try_some(Part::carried); }
+TEST_P(WithThreads, SomeMayFailWhereRunsInsideAsk) { try_some(Part::asks, 11); }
+TEST_P(WithThreads, SomeMayFailWhereARunInsideIsElsewhere) { try_some(Part::carried, 11); }
 TEST_P(WithThreads, SomeMayFailInStages) { try_some(Part::stages); }
 TEST_P(WithThreads, SomeMayFailInStagesOfSeveral) { try_some(Part::at_once); }
 TEST_P(WithThreads, SomeMayFailInRounds) { try_some(Part::rounds); }

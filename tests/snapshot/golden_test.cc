@@ -337,7 +337,152 @@ TEST(Golden, JoinsGoOnToTheirEnd) {
   EXPECT_EQ(describe(outcome(run).result), "json \"joined\"");
 }
 
+// ------------------------------------------------------------------------------------------- runs inside a run
+
+struct Nested {
+  std::deque<Invocation> held;  // in flight, of runs inside
+  std::string log;              // which bodies ran, in order
+  int flaky = 0;
+
+  Workflow build() {
+    Spec spec("golden children");
+    spec.timeout_ms = 600'000;
+    spec.idle = BLAZEN_IDLE_WAIT;
+    spec.start([](Ctx& ctx) {
+      for (const char* type : {"Hold", "Ask", "Both", "Flaky"}) ctx.emit(type, "1");
+    });
+    spec.child("hold", {"Hold"}, holding("hold"))
+        .input([this](Ctx& ctx) {
+          log += "input ";
+          ctx.answer("[" + ctx.input() + "]");
+        })
+        .output([this](Ctx& ctx) {
+          log += "output(" + ctx.input() + ") ";
+          ctx.answer(ctx.input());
+        });
+    spec.child("ask", {"Ask"}, around(asking()));
+    spec.children("both", {"Both"}, {{"held", holding("both")}, {"quick", doubling()}});
+    spec.child("flaky", {"Flaky"}, failing()).retry(retries(3, 700, 2));
+    spec.step("done", {"hold::output", "ask::output", "both::output", "flaky::output"},
+              [this](Ctx& ctx) { log += "done(" + ctx.input() + ") "; });
+    spec.step("end", {"End"}, [](Ctx& ctx) { ctx.stop("\"nested\""); });
+    return spec.build();
+  }
+
+  // What is held ends, in order of its start, and its run with it.
+  void complete(Engine& engine, const char* text) {
+    const Invocation one = std::move(held.front());
+    held.pop_front();
+    Ctx(one).stop(text);
+    MUST(blazen_invocation_complete(one, e));
+    engine.pass(0);
+  }
+
+ private:
+  Spec holding(const std::string& name) {
+    Spec spec(name);
+    spec.start([this, name](Ctx& ctx) -> blazen_status {
+      log += name + "(" + ctx.input() + ") ";
+      ctx.set("k", "\"of " + name + "\"");
+      ctx.publish("P", ctx.input());
+      held.push_back(ctx.defer());
+      return BLAZEN_PENDING;
+    });
+    return spec;
+  }
+  Spec asking() {
+    Spec spec("asks");
+    spec.start([this](Ctx& ctx) -> blazen_status {
+      log += "ask ";
+      const std::string answer = ctx.ask("Who?", "who");
+      return answer.empty() ? BLAZEN_PENDING : ctx.stop(answer);
+    });
+    return spec;
+  }
+  Spec around(const Spec& inner) {
+    Spec spec("around");
+    spec.child("inner", {BLAZEN_START_EVENT}, inner).output_type(BLAZEN_STOP_EVENT);
+    return spec;
+  }
+  Spec doubling() {
+    Spec spec("doubles");
+    spec.start([this](Ctx& ctx) {
+      log += "double ";
+      ctx.stop(std::to_string(2 * std::stoi(ctx.input())));
+    });
+    return spec;
+  }
+  Spec failing() {
+    Spec spec("fails");
+    spec.start([this](Ctx& ctx) -> blazen_status {
+      log += "flaky" + std::to_string(++flaky) + " ";
+      return flaky < 3 ? ctx.fail(4711, "not yet") : ctx.stop(std::to_string(flaky));
+    });
+    return spec;
+  }
+};
+
+// A run inside in flight, one within another that asks, one of two branches, and a step whose run has failed in its
+// back-off.
+std::string make_nested() {
+  FakeClock clock;
+  Engine engine(Way::pump, &clock);
+  Nested nested;
+  const RunHandle run = start(engine, nested.build());
+  engine.pass(0);
+  engine.pass(100);
+  EXPECT_EQ(nested.log, "input ask flaky1 hold([1]) both(1) double ");
+  const std::string bytes = snapshot_bytes(run);
+  nested.held.clear();
+  return bytes;
+}
+
+TEST(Golden, RunsInsideGoOnToTheirEnd) {
+  const std::string bytes = read_golden("children.cbor");
+  const Json info = Json::parse(info_of(parse(bytes)));
+  EXPECT_EQ(info.at("children"), 4);
+  FakeClock clock;
+  clock.now_ms += 86'400'000;
+  Engine engine(Way::pump, &clock);
+  Nested nested;
+  nested.flaky = 1;
+  RunHandle run;
+  MUST(blazen_run_resume(engine.runtime(), nested.build(), parse(bytes), nullptr, run.out(), e));
+  if (info.at("engine") == BLAZEN_VERSION)
+    EXPECT_EQ(snapshot_bytes(run), bytes) << "and that again is the same";
+  const Stream stream = subscribe_with(run, {.types = {"P"}});
+  MUST(blazen_run_start(run, nullptr, e));
+  engine.pass(0);
+  EXPECT_EQ(std::exchange(nested.log, ""), "hold([1]) both(1) ") << "what they have published is not again";
+  ASSERT_EQ(nested.held.size(), 2U);
+  nested.complete(engine, "\"held\"");
+  EXPECT_EQ(std::exchange(nested.log, ""), "output(\"held\") done(\"held\") ");
+  nested.complete(engine, "3");
+  EXPECT_EQ(std::exchange(nested.log, ""), "done({\"held\":3,\"quick\":2}) ");
+  const Json questions = questions_of(run);
+  ASSERT_EQ(questions.size(), 1U);
+  EXPECT_EQ(questions[0]["step"], "ask#3/inner#1/start");
+  const std::string id = questions[0]["request_id"];
+  EXPECT_EQ(id.substr(36), "/who");
+  EXPECT_EQ(respond(run, id, "\"me\""), BLAZEN_OK);
+  engine.pass(0);
+  EXPECT_EQ(std::exchange(nested.log, ""), "ask done(\"me\") ");
+  engine.pass(599);
+  EXPECT_EQ(std::exchange(nested.log, ""), "");
+  engine.pass(1);
+  EXPECT_EQ(std::exchange(nested.log, ""), "flaky2 ");
+  engine.pass(1399);
+  EXPECT_EQ(nested.log, "");
+  engine.pass(1);
+  EXPECT_EQ(nested.log, "flaky3 done(3) ");
+  MUST(blazen_run_send_event(run, event("End"), nullptr, e));
+  engine.pass(0);
+  EXPECT_EQ(describe(outcome(run).result), "json \"nested\"");
+  EXPECT_EQ(text_of(take(stream)), "blazen::StreamEnd=null");
+}
+
 TEST(Golden, DISABLED_Write) {
+  write_golden("children.cbor", make_nested());
   write_golden("busy.cbor", make_busy());
   write_golden("joining.cbor", make_joining());
   write_golden("failed.cbor", make_failed());
@@ -355,7 +500,7 @@ Json info_without_id(const std::string& bytes) {
 TEST(Golden, IsWhatARunOfTodayWouldGive) {
   for (const auto& [name, made] :
        {std::pair("busy.cbor", make_busy()), std::pair("joining.cbor", make_joining()),
-        std::pair("failed.cbor", make_failed())}) {
+        std::pair("children.cbor", make_nested()), std::pair("failed.cbor", make_failed())}) {
     const std::string kept = read_golden(name);
     EXPECT_EQ(info_without_id(kept), info_without_id(made)) << name;
   }

@@ -31,12 +31,24 @@ def ours(data):
         return None
 
 
+def with_marks(document):
+    """The same, with the tag that cbor2 reads through around each run inside."""
+    if not isinstance(document, dict) or not isinstance(document.get(41), list):
+        return document
+    since, required, children = document[41]
+    inside = [[id, cbor2.CBORTag(55799, with_marks(child))] for id, child in children]
+    return {**document, 41: [since, required, inside]}
+
+
+def encode(document):
+    return SELF_DESCRIBED + cbor2.dumps(with_marks(document), canonical=True)
+
+
 def agree(name, data):
     info = ours(data)
     assert info is not None, f"{name}: our decoder refuses it"
     document = cbor2.loads(data)
-    again = SELF_DESCRIBED + cbor2.dumps(document, canonical=True)
-    assert again == data, f"{name}: cbor2 encodes it differently"
+    assert encode(document) == data, f"{name}: cbor2 encodes it differently"
     GRAMMAR.validate_cbor(data)
     assert document[3] == info["workflow"] and document[4] == info["fingerprint"], name
     assert len(document[10]) == info["state_keys"], name
@@ -45,7 +57,21 @@ def agree(name, data):
     assert document[17] == info["dropped"], name
     assert len(document[19]) == info["delayed"] and len(document[20]) == info["retrying"], name
     assert len(document[22]) == info["questions"] and (document[24] != 0) == info["paused"], name
+    assert len(runs_inside(document)) == info["children"], name
     return document
+
+
+def runs_inside(document):
+    """The documents of the runs inside a run, at any depth, each with the id of its invocation."""
+    if 41 not in document:
+        return []
+    since, required, children = document[41]
+    assert (since, required) == ("0.2.0", 1)
+    inside = []
+    for invocation, child in children:
+        assert invocation in [id for id, *_ in document[14]] and child[0] == "blazen/run" and child[9] is None
+        inside += [(invocation, child), *runs_inside(child)]
+    return inside
 
 
 def live_snapshots():
@@ -155,6 +181,30 @@ def check_what_waits(kept):
         assert ours(data) is None and grammar_refuses(data), fault
 
 
+def check_runs_inside(kept):
+    """The golden run with others inside says what they hold, and a grammar refuses what is no run, or of no tree."""
+    golden = kept["children.cbor"]
+    runs = {child[5]: child for _, child in runs_inside(golden)}
+    assert sorted(child[3] for child in runs.values()) == ["around", "asks", "both", "hold"], runs
+    assert all(42 not in child for child in runs.values()), "turns are of the top alone"
+    row, starts = golden[42][2]
+    assert set(row) <= {golden[5], *runs} and {of for of, _ in starts} <= {golden[5], *runs}
+    (asks,) = [child for child in runs.values() if child[3] == "asks"]
+    assert [asks[13][event][4] for event, _, _ in asks[22]] == ["who"], asks
+    assert agree("children.cbor", encode(golden)) == golden
+    # pycddl takes any content for a key that may also be one of a newer library: of those, our decoder alone can say.
+    for_decoders = [
+        {42: ["0.2.0", 1, []]},
+        {42: ["0.2.0", 1, [[], [[golden[5]]]]]},
+        {42: ["0.2.0", 1, [[golden[5]] * 2, []]]},
+    ]
+    for_grammars = [{41: ["0.2.0", 2, [[1, None]]]}, {41: "children"}, {42: ["0.2.0", -1, [[], []]]}]
+    for fault in for_decoders + for_grammars + [{41: ["0.2.0", 1, []]}, {41: ["0.2.0", 1, [[0, {}]]]}]:
+        data = encode({**golden, **fault})
+        assert ours(data) is None, fault
+        assert fault not in for_grammars or grammar_refuses(data), fault
+
+
 def read_corpus():
     """What the kept samples decode to, by their names, and how many our decoder refuses."""
     kept, refused = {}, 0
@@ -178,6 +228,9 @@ class IndependentTest(unittest.TestCase):
 
     def test_what_waits_is_in_the_samples(self):
         check_what_waits(read_corpus()[0])
+
+    def test_runs_inside_are_in_the_samples(self):
+        check_runs_inside(read_corpus()[0])
 
     def test_others_read_the_snapshots_of_a_live_run(self):
         live = live_snapshots()

@@ -3,7 +3,9 @@
 // path to it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -12,6 +14,7 @@
 
 #include "allocations.hpp"
 #include "base/uuid.hpp"
+#include "run/child_id.hpp"
 #include "snapshot_samples.hpp"
 
 namespace blazen {
@@ -1498,6 +1501,60 @@ struct ScopesDocument : Document {
   std::map<uint64_t, std::vector<std::string>> pieces;
 };
 
+// A run of the sample workflow with two inside: that of remote (2) in flight has one inside, too.
+struct ChildrenDocument : Document {
+  static constexpr uint64_t kChildren = static_cast<uint64_t>(SectionKey::children);
+  static constexpr uint64_t kTurns = static_cast<uint64_t>(SectionKey::turns);
+
+  static RunId id_of(const Document& document) {
+    RunId id{};
+    std::memcpy(id.data(), document.fields.at(5).data() + 1, id.size());
+    return id;
+  }
+  static std::string bytes_of_id(const RunId& id) {
+    return b({reinterpret_cast<const char*>(id.data()), id.size()});
+  }
+  // The run of invocation 2 of this one.
+  static Document inside_of(const Document& outer) {
+    Document inside;
+    inside.fields[5] = bytes_of_id(id_of_child(id_of(outer), 2, 1));
+    inside.fields[7] = a({u(9), u(9), u(9), u(0)});
+    return inside;
+  }
+  static std::string section_of(const std::string& child) {
+    return a({t("0.2.0"), u(1), a({a({u(2), child})})});
+  }
+
+  ChildrenDocument() : inner(inside_of(*this)), innermost(inside_of(inner)) {
+    fields[14] = a({a({u(2), u(3), u(0), u(1), b("")})});
+    inner.fields[kChildren] = section_of(innermost.bytes());
+    // 4: id of the invocation, its run
+    pieces[kChildren] = {a_head(3), t("0.2.0"), u(1), a_head(1), a_head(2), u(2), ""};
+    // 4: the row; 7: what was started: run, invocation
+    pieces[kTurns] = {a_head(3),           t("0.2.0"), u(1),      a_head(2),           a_head(2), fields[5],
+                      innermost.fields[5], a_head(3),  a_head(2), fields[5],           u(2),      a_head(2),
+                      inner.fields[5],     u(2),       a_head(2), innermost.fields[5], u(2)};
+    put();
+  }
+  void put() {
+    if (!pieces[kChildren].empty() && pieces[kChildren][6].empty()) pieces[kChildren][6] = inner.bytes();
+    for (const auto& [key, list] : pieces) {
+      std::string all;
+      for (const std::string& piece : list) all += piece;
+      fields[key] = all;
+      if (all.empty()) fields.erase(key);
+    }
+  }
+  size_t offset_of(uint64_t key, size_t piece) const {
+    size_t at = offset(key);
+    for (size_t k = 0; k < piece; ++k) at += pieces.at(key)[k].size();
+    return at;
+  }
+  Document inner;
+  Document innermost;
+  std::map<uint64_t, std::vector<std::string>> pieces;
+};
+
 // ---- memory ----
 
 // Decodes while counting; the bytes themselves are copied by malloc, which nobody counts.
@@ -1975,6 +2032,165 @@ TEST(Snapshot, FaultsOfWhatIsInScopesAreNamed) {
   EXPECT_EQ(decode(delayed.bytes()).error()->message, "members[0].id: 1 is not there, or not once");
 }
 
+// Where the steps are no workflows here, what is inside goes from one snapshot into the next as it came.
+TEST(Snapshot, RunsInsideAreKeptAsTheyCame) {
+  const std::string bytes = ChildrenDocument().bytes();
+  const SnapshotDocument document = decoded(bytes);
+  ASSERT_EQ(document.children.size(), 1U);
+  EXPECT_EQ(document.children[0].run->children.size(), 1U);
+  EXPECT_EQ(nlohmann::json::parse(describe_snapshot(document)).at("children"), 2);
+  EXPECT_EQ(
+      nlohmann::json::parse(describe_snapshot(document)).at("steps_needed"),
+      nlohmann::json::parse(R"(["work","remote","remote/split","remote/split/split","remote/split/work",)"
+                            R"("remote/work"])"));
+  const std::string again = snapshot(*restored(bytes, sample_workflow(Hosting::without_remote)));
+  const SnapshotDocument kept = decoded(again);
+  ASSERT_EQ(kept.children.size(), 1U);
+  EXPECT_TRUE(std::ranges::equal(kept.children[0].bytes, document.children[0].bytes));
+  EXPECT_EQ(snapshot(*restored(again, sample_workflow(Hosting::without_remote))), again);
+}
+
+TEST(Snapshot, FaultsOfRunsInsideAreNamed) {
+  constexpr uint64_t kChildren = ChildrenDocument::kChildren;
+  constexpr uint64_t kTurns = ChildrenDocument::kTurns;
+  const ChildrenDocument sound;
+  const std::string top = sound.fields.at(5);
+  const std::string inner = sound.inner.fields.at(5);
+  const std::string other = b("fedcba9876543210");
+  struct Fault {
+    std::vector<Piece> pieces;
+    std::string message;
+    size_t piece = SIZE_MAX;  // where the fault is; else, in the first of those
+  };
+  const auto child = [&](size_t at, const std::string& now) { return Piece{kChildren, at, now}; };
+  const auto turn = [&](size_t at, const std::string& now) { return Piece{kTurns, at, now}; };
+  const auto altered = [&](uint64_t key, const std::string& now) {
+    Document inside = ChildrenDocument::inside_of(sound);
+    inside.fields[key] = now;
+    return child(6, inside.bytes());
+  };
+  const std::string no_row = "turns.row: each is a run of the tree, once";
+  const std::string no_starts = "turns.starts: each run has what it has in flight, in its own order";
+  const std::string not_all = "turns.starts: of a run that is among them, all that is in flight is";
+  const auto of_phase = [&](uint64_t phase) {
+    Document inside = ChildrenDocument::inside_of(sound);
+    inside.fields[6] = u(phase);
+    for (const uint64_t key : {13U, 14U, 15U}) inside.fields[key] = a({});
+    if (phase == 5) inside.fields[16] = a({t("1")});
+    return child(6, inside.bytes());
+  };
+  const std::vector<Fault> faults = {
+      {{child(1, t("0.3.0"))}, "section[41]: this section came with 0.2.0, and is required", 2},
+      {{child(2, u(0))}, "section[41]: this section came with 0.2.0, and is required"},
+      {{child(3, kNil)}, "children: expected an array, found null"},
+      {{child(3, head(1000))}, "children: more items than bytes left"},
+      {{child(4, head(3))}, "children[0]: an array of 3 instead of 2"},
+      {{child(5, u(0))}, "children[0].id: 0, and they count from 1"},
+      {{child(5, u(10))}, "children[0].id: 10 is more than 9, invocation_id_last"},
+      {{child(5, u(3))}, "children[0].id: 3 is no invocation in flight"},
+      {{child(6, kNil)},
+       "children[0].run: snapshot: these bytes are something else: a snapshot begins with d9 d9 f7, the CBOR "
+       "tag 55799"},
+      {{altered(5, other)},
+       "children[0].run: its id is not that of the run of this attempt of its invocation"},
+      {{altered(7, a({u(9), u(9), u(9), u(1)}))},
+       "children[0].run: it was started, and neither publishes by itself nor has metadata"},
+      {{altered(9, t("1"))},
+       "children[0].run: it was started, and neither publishes by itself nor has metadata"},
+      {{of_phase(1)}, "children[0].run: it was started, and neither publishes by itself nor has metadata"},
+      {{turn(1, t("0.3.0"))}, "section[42]: this section came with 0.2.0, and is required", 2},
+      {{turn(2, u(0))}, "section[42]: this section came with 0.2.0, and is required"},
+      {{turn(3, head(3))}, "turns: an array of 3 instead of 2"},
+      {{turn(4, kNil)}, "turns.row: expected an array, found null"},
+      {{turn(4, head(1000))}, "turns.row: more items than bytes left"},
+      {{turn(5, u(1))}, "turns.row: expected a byte string, found an unsigned integer"},
+      {{turn(5, b("short"))}, "turns.row: 5 bytes instead of 16"},
+      {{turn(7, head(1000))}, "turns.starts: more items than bytes left"},
+      {{turn(8, head(3))}, "turns.starts: an array of 3 instead of 2"},
+      {{turn(9, b("seventeen bytes ..."))}, "turns.starts.run: 19 bytes instead of 16"},
+      {{turn(10, t("2"))}, "turns.starts.invocation: expected an unsigned integer, found text"},
+      {{turn(5, other)}, no_row, 3},
+      {{turn(6, top)}, no_row, 3},
+      {{turn(9, other)}, no_starts, 3},
+      {{turn(10, u(3))}, no_starts, 3},
+      {{turn(12, top)}, no_starts, 3},
+  };
+  for (const Fault& fault : faults) {
+    SCOPED_TRACE(fault.message);
+    ChildrenDocument document;
+    for (const Piece& piece : fault.pieces) document.pieces[piece.key][piece.at] = piece.now;
+    document.put();
+    const Ref<Error> error = decode(document.bytes()).error();
+    EXPECT_TRUE(error);
+    if (!error) continue;
+    EXPECT_EQ(error->status, Status::snapshot_invalid);
+    EXPECT_EQ(error->message, fault.message);
+    const Piece& first = fault.pieces.front();
+    EXPECT_EQ(error->offset, document.offset_of(first.key, fault.piece == SIZE_MAX ? first.at : fault.piece));
+  }
+  EXPECT_TRUE(decode(sound.bytes()));
+  // One that has ended, and whose parent does not know it yet, is sound.
+  for (const uint64_t phase : {5U}) {
+    ChildrenDocument over;
+    over.pieces[kChildren][6] = of_phase(phase).now;
+    over.pieces[kTurns] = {head(3), t("0.2.0"), u(1), head(2), head(0), head(1), head(2), top, u(2)};
+    over.put();
+    EXPECT_EQ(decode(over.bytes()).error() ? decode(over.bytes()).error()->message : "", "");
+  }
+  // Those that are missing.
+  ChildrenDocument missing;
+  missing.fields[14] = a({a({u(2), u(0), u(0), u(1), b("")}), a({u(1), u(0), u(0), u(1), b("")})});
+  EXPECT_EQ(decode(missing.bytes()).error()->message, not_all);
+  // Two at once, not in their order.
+  ChildrenDocument twice;
+  twice.pieces[kChildren][3] = head(2);
+  twice.pieces[kChildren].insert(twice.pieces[kChildren].end(), {head(2), u(2), twice.inner.bytes()});
+  twice.put();
+  EXPECT_EQ(decode(twice.bytes()).error()->message, "children[1].id: 2 does not come after 2 before it");
+  EXPECT_EQ(decode(twice.bytes()).error()->offset, twice.offset_of(kChildren, 8));
+  // Where nobody is inside, and not at the top.
+  Document alone;
+  alone.fields[kTurns] = sound.fields.at(kTurns);
+  EXPECT_EQ(decode(alone.bytes()).error()->message, "turns: only a run that others are inside of has turns");
+  EXPECT_EQ(decode(alone.bytes()).error()->offset,
+            alone.offset(kTurns) + (head(3) + t("0.2.0") + u(1)).size());
+  ChildrenDocument deep;
+  deep.inner.fields[kTurns] = sound.fields.at(kTurns);
+  deep.pieces[kChildren][6].clear();
+  deep.put();
+  EXPECT_EQ(decode(deep.bytes()).error()->message,
+            "children[0].run: turns: only a run that others are inside of has turns");
+  EXPECT_EQ(decode(deep.bytes()).error()->offset,
+            deep.offset_of(kChildren, 6) + deep.inner.offset(kTurns) + (head(3) + t("0.2.0") + u(1)).size());
+  ChildrenDocument without;
+  without.fields[kChildren] = a({t("0.2.0"), u(1), a({})});
+  EXPECT_EQ(decode(without.bytes()).error()->message, "children: a section that is there is not empty");
+  ChildrenDocument over;
+  for (const auto& [key, value] : ended(Phase::completed, a({t("[1]")}))) over.fields[key] = value;
+  EXPECT_EQ(decode(over.bytes()).error()->message.substr(0, 9), "children:");
+}
+
+// As many inside one another as a limit allows, and one more.
+TEST(Snapshot, RunsAreInsideOneAnotherToABound) {
+  std::vector<Document> runs(1);
+  for (uint32_t depth = 0; depth < kChildDepthMax + 1; ++depth)
+    runs.push_back(ChildrenDocument::inside_of(runs.back()));
+  for (const bool is_more : {false, true}) {
+    std::string inside = runs[kChildDepthMax + (is_more ? 1 : 0)].bytes();
+    for (size_t depth = kChildDepthMax + (is_more ? 1 : 0); depth-- > 0;) {
+      Document around = runs[depth];
+      around.fields[ChildrenDocument::kChildren] = ChildrenDocument::section_of(inside);
+      if (depth == 0) around.fields[ChildrenDocument::kTurns] = a({t("0.2.0"), u(1), a({a({}), a({})})});
+      inside = around.bytes();
+    }
+    const Ref<Error> error = decode(inside).error();
+    EXPECT_EQ(error.get() != nullptr, is_more) << (error ? error->message : "");
+    if (!error) continue;
+    EXPECT_NE(error->message.find("more than 256 runs are inside one another"), std::string::npos)
+        << error->message.substr(error->message.size() - 200);
+  }
+}
+
 // Nobody would ever close it.
 TEST(Snapshot, AScopeInWhichNothingIsLeftIsRefused) {
   ScopesDocument empty;
@@ -2152,6 +2368,21 @@ TEST(Snapshot, DISABLED_WriteCorpus) {
   for (const samples::Sample& sample : samples::make_samples()) write(sample.name, snapshot(sample.state));
   write("small", Document().bytes());
   write("truncated", Document().bytes().substr(0, 100));
+  const ChildrenDocument children;
+  write("children", children.bytes());
+  write("child-alone", [&] {
+    ChildrenDocument one;
+    one.pieces[ChildrenDocument::kChildren][6] = ChildrenDocument::inside_of(one).bytes();
+    one.pieces[ChildrenDocument::kTurns] = {a({t("0.2.0"), u(1), a({a({}), a({})})})};
+    one.put();
+    return one.bytes();
+  }());
+  write("children-twice-in-the-row", [&] {
+    ChildrenDocument twice;
+    twice.pieces[ChildrenDocument::kTurns][6] = twice.fields[5];
+    twice.put();
+    return twice.bytes();
+  }());
   Document newer;
   newer.fields[1] = u(2);
   write("newer", newer.bytes());
