@@ -1441,12 +1441,31 @@ constexpr uint64_t kMembers = 36;
 constexpr uint64_t kDelivered = 37;
 constexpr uint64_t kCounter = 40;
 
-// A run of the workflow of the samples with scopes: split (2) in flight has opened scope 1, and something of that has
-// opened scope 2, in which work (3) is queued; won (4) is invoked with what a scope had that is gone. The sections in
-// pieces, to put others in their place.
 std::string a_head(uint64_t count) { return head(count); }
 
-struct ScopesDocument : Document {
+// A document with sections in pieces, to put others in their place.
+struct PiecewiseDocument : Document {
+  void put() {
+    for (const auto& [key, list] : pieces) {
+      std::string all;
+      for (const std::string& piece : list) all += piece;
+      fields[key] = all;
+      if (all.empty()) fields.erase(key);
+    }
+  }
+  // Where a piece of a section stands.
+  size_t offset_of(uint64_t key, size_t piece) const {
+    size_t at = offset(key);
+    for (size_t i = 0; i < piece; ++i) at += pieces.at(key)[i].size();
+    return at;
+  }
+
+  std::map<uint64_t, std::vector<std::string>> pieces;
+};
+
+// A run of the workflow of the samples with scopes: split (2) in flight has opened scope 1, and something of that has
+// opened scope 2, in which work (3) is queued; won (4) is invoked with what a scope had that is gone.
+struct ScopesDocument : PiecewiseDocument {
   ScopesDocument() {
     const auto event = [](uint64_t id, std::string_view type, const std::string& correlation) {
       return a({u(id), t(type), t("1"), kNil, correlation});
@@ -1484,25 +1503,10 @@ struct ScopesDocument : Document {
     put();
   }
   static std::string head_of(uint64_t count) { return a_head(count); }
-  void put() {
-    for (const auto& [key, list] : pieces) {
-      std::string all;
-      for (const std::string& piece : list) all += piece;
-      fields[key] = all;
-      if (all.empty()) fields.erase(key);
-    }
-  }
-  // Where a piece of a section stands.
-  size_t offset_of(uint64_t key, size_t piece) const {
-    size_t at = offset(key);
-    for (size_t i = 0; i < piece; ++i) at += pieces.at(key)[i].size();
-    return at;
-  }
-  std::map<uint64_t, std::vector<std::string>> pieces;
 };
 
 // A run of the sample workflow with two inside: that of remote (2) in flight has one inside, too.
-struct ChildrenDocument : Document {
+struct ChildrenDocument : PiecewiseDocument {
   static constexpr uint64_t kChildren = static_cast<uint64_t>(SectionKey::children);
   static constexpr uint64_t kTurns = static_cast<uint64_t>(SectionKey::turns);
 
@@ -1538,21 +1542,10 @@ struct ChildrenDocument : Document {
   }
   void put() {
     if (!pieces[kChildren].empty() && pieces[kChildren][6].empty()) pieces[kChildren][6] = inner.bytes();
-    for (const auto& [key, list] : pieces) {
-      std::string all;
-      for (const std::string& piece : list) all += piece;
-      fields[key] = all;
-      if (all.empty()) fields.erase(key);
-    }
-  }
-  size_t offset_of(uint64_t key, size_t piece) const {
-    size_t at = offset(key);
-    for (size_t k = 0; k < piece; ++k) at += pieces.at(key)[k].size();
-    return at;
+    PiecewiseDocument::put();
   }
   Document inner;
   Document innermost;
-  std::map<uint64_t, std::vector<std::string>> pieces;
 };
 
 // ---- memory ----
