@@ -2456,11 +2456,13 @@ class EveryAllocation : public Memory {
     // What is made once and kept, such as buffers of the C library.
     live_with_fault(GetParam(), 0, Kind::once, part);
     ASSERT_TRUE(judge(0, Kind::once));
+    // Under a sanitizer each takes some times longer, and the pump has them all.
+    const long stride = kSanitized && GetParam() == BLAZEN_MODE_EXECUTOR ? 3 : 1;
     long most = 0;
     for (const Kind kind : {Kind::once, Kind::sticky}) {
       notes.oom_calls = 0;
       notes.oom_runs = 0;
-      for (long n = 1;; ++n) {
+      for (long n = 1;; n += stride) {
         where = n;
         const long before = faults.live.load();
         const bool fired = live_with_fault(GetParam(), n, kind, part);
@@ -2474,7 +2476,7 @@ class EveryAllocation : public Memory {
         most = n;
       }
       // The test would prove nothing if nothing had failed.
-      EXPECT_GT(notes.oom_calls, 60);
+      EXPECT_GT(notes.oom_calls, 60 / stride);
       EXPECT_GT(notes.oom_runs, 3);
     }
     EXPECT_GT(most, 150);
