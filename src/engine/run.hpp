@@ -229,7 +229,7 @@ class Run final : public Object, public RunEntry {
     AtWork(Hand its_hand, const EngineScope& its_scope) noexcept : hand(its_hand), scope(its_scope) {}
     const Hand hand;
     const EngineScope& scope;
-    Call* call = nullptr;  // whose body it calls, or has called last
+    Call* call = nullptr;  // whose body it calls; while the lock is free, no other
     AtWork* next = nullptr;
     AtWork* previous = nullptr;
   };

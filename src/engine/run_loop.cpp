@@ -79,6 +79,7 @@ uint64_t Run::work_here(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     dispatch(guard, commands, notifications);
   for (;;) {
     if (bodies_.has_parts && hosts(commands)) [[unlikely]] {
+      at_work.call = nullptr;  // its last body is done, and whoever looks for one meanwhile does not find it
       host(guard, *std::exchange(commands.start, nullptr), commands, notifications);
       guard.unlock();
       pending_release.let_go();

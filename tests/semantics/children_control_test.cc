@@ -213,6 +213,41 @@ TEST_P(ChildrenControl, CancellingTheStepEndsTheChild) {
   held.reset();
 }
 
+// Between the body before and the child: the thread that has called the one begins the other.
+TEST_P(ChildrenControl, CancelledAsItsChildBeginsNoBodyIsLeftBehind) {
+  struct Listener {
+    blazen_run* run;
+    blazen_stream* stream;
+    std::atomic<int> cancelled{0};
+    static void ready(void* self) { static_cast<Listener*>(self)->hear(); }
+    void hear() {
+      for (Event item; blazen_stream_next(stream, 0, item.out(), nullptr, nullptr) == BLAZEN_OK;
+           item.reset()) {
+        if (type_of(item) == BLAZEN_STREAM_END) return;
+      }
+      if (cancelled == 0 && blazen_run_cancel_invocation(run, 2, 0, nullptr) == BLAZEN_OK) ++cancelled;
+      blazen_stream_on_ready(stream, ready, this, nullptr, nullptr);
+    }
+  };
+  Engine engine(GetParam());
+  Spec spec("outer");
+  spec.start([](Ctx& ctx) { ctx.emit("Part"); });
+  spec.child("inner", {"Part"}, asker("inner")).output_type(BLAZEN_STOP_EVENT);
+  spec.step("handler", {BLAZEN_STEP_FAILED_EVENT}, [](Ctx& ctx) { ctx.stop(); });
+  const Workflow workflow = spec.build();
+  const RunHandle run = create(engine, workflow);
+  blazen_stream_options options = BLAZEN_STREAM_OPTIONS_INIT;
+  options.lifecycle = 1;
+  Stream stream;
+  MUST(blazen_run_subscribe_with(run, &options, stream.out(), e));
+  Listener listener{run, stream};
+  MUST(blazen_stream_on_ready(stream, Listener::ready, &listener, nullptr, e));
+  MUST(blazen_run_start(run, nullptr, e));
+  EXPECT_EQ(finish(engine, run).text(), "5 json null");
+  EXPECT_EQ(listener.cancelled, 1);
+  EXPECT_EQ(description_of(run)["abandoned"], Json::array());
+}
+
 TEST_P(ChildrenControl, TheEndOfTheRunEndsWhatIsInside) {
   Engine engine(GetParam());
   std::atomic<int> cancelled{0};
