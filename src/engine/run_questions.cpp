@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/growth.hpp"
 #include "base/quotes.hpp"
 #include "base/uuid.hpp"
 #include "engine/nested_json.hpp"
@@ -185,7 +186,7 @@ void Run::hand_out_requests(Locked locked, Notifications& notifications) noexcep
            at = at->previous())
         here.push_back(seen_from_outside(*at->request, path));
       std::reverse(here.begin(), here.end());
-      requests.reserve(requests.size() + here.size());
+      reserve_more(requests, here.size());
       const size_t count = here.size();
       here.reserve(2 * count);
       locked_state_.apply(locked, tick, none);

@@ -4,13 +4,14 @@
 #include <utility>
 #include <vector>
 
+#include "base/growth.hpp"
 #include "run/rooms.hpp"
 
 namespace blazen {
 
 [[gnu::noinline]] void reserve_for_questions(RunState& state, size_t count, Commands& commands) {
   state.questions.reserve(count);
-  commands.cold().published.reserve(commands.cold().published.size() + count);
+  reserve_more(commands.cold().published, count);
 }
 
 // Its event has an id. Reserved.
@@ -203,7 +204,7 @@ void hand_out(RunState& state, const Tick& tick) {
     ++count;
   }
   if (count == 0) return;
-  tick.requests->reserve(tick.requests->size() + count);
+  reserve_more(*tick.requests, count);
   for (; first != nullptr; first = first->next()) {
     first->handed_out = true;
     tick.requests->push_back(first->request);

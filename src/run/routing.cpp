@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/growth.hpp"
 #include "run/rooms.hpp"
 
 namespace blazen {
@@ -26,7 +27,7 @@ size_t count_deliveries(const RunState& state, std::span<const Output> outputs) 
 
 [[gnu::noinline]] void reserve_for_unhandled(RunState& state, std::span<const Output> outputs,
                                              Commands& commands) {
-  commands.cold().published.reserve(commands.cold().published.size() + outputs.size());
+  reserve_more(commands.cold().published, outputs.size());
   size_t longest = 0;
   for (const Output& output : outputs) longest = std::max(longest, output.event->type().size());
   if (!state.last_unhandled) state.last_unhandled = std::make_unique<std::string>();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/growth.hpp"
 #include "base/uuid.hpp"
 #include "run/json_writer.hpp"
 #include "run/request_reader.hpp"
@@ -47,7 +48,7 @@ void QuestionList::add_kept(const KeptChild& child, int64_t date_ms) {
 }
 
 void QuestionList::take(const RunState& state, int64_t now_ms, int64_t date_ms, size_t most) {
-  questions_.reserve(questions_.size() + std::min(most, state.questions.size()));
+  reserve_more(questions_, std::min(most, state.questions.size()));
   most += questions_.size() < SIZE_MAX - most ? questions_.size() : 0;
   const Ref<EventPath> path = is_child(state) ? state.kin->path : nullptr;
   for (const Question& question : state.questions) {

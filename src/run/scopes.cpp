@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/growth.hpp"
+
 namespace blazen {
 namespace {
 
@@ -20,12 +22,6 @@ typename Map::node_type make_node() {
   Map one;
   one.try_emplace(typename Map::key_type{});
   return one.extract(one.begin());
-}
-
-template <class T>
-void reserve_more(std::vector<T>& list, size_t count) {
-  const size_t wanted = list.size() + count;
-  if (wanted > list.capacity()) list.reserve(std::max(wanted, list.capacity() * 2));
 }
 
 }  // namespace

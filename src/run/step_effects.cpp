@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/growth.hpp"
 #include "run/rooms.hpp"
 
 namespace blazen {
@@ -18,12 +19,13 @@ namespace {
 
 }  // namespace
 
-// With a place for it on the stream, beside what is reserved already. Throws std::bad_alloc.
+// With a place for it on the stream, and for the one event that the tick of an effect publishes. Throws
+// std::bad_alloc.
 Ref<Event> make_report(std::string_view kind, const Invocation& invocation, const std::string& members,
                        Commands& commands) {
   const std::string report = "{\"kind\":\"" + std::string(kind) +
                              "\",\"invocation_id\":" + std::to_string(invocation.id) + members + "}";
-  commands.cold().published.reserve(commands.cold().published.capacity() + 1);
+  reserve_more(commands.cold().published, 2);
   return Event::make(kLifecycle, Value::copy(Tag::json, report));
 }
 
@@ -151,7 +153,7 @@ void publish_from_step(RunState& state, Tick& tick, Commands& commands) {
   if (is_repetition(state, tick, commands)) return;
   if (!effect_has_room(state, *tick.invocation, commands)) return;
   journal_of(state, *tick.invocation).reserve();
-  commands.cold().published.reserve(1);
+  reserve_more(commands.cold().published, 1);
   if (diverges(tick)) publish(state, make_divergence(tick, commands), commands);
   tick.invocation->journal->note(tick.effect);
   publish(state, std::move(tick.outputs.front().event), commands);

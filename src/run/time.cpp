@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/growth.hpp"
 #include "run/rooms.hpp"
 
 namespace blazen {
@@ -30,7 +31,7 @@ void reserve_for_due(RunState& state, int64_t time_ms, Commands& commands) {
   if (events == 0) return;
   commands.cold().dropped_timers.reserve(0);
   reserve_for_questions(state, events, commands);
-  commands.cold().published.reserve(commands.cold().published.size() + events);
+  reserve_more(commands.cold().published, events);
 }
 
 // Whatever is due, in the order of the moments; at the same one, attempts come before events, and the lower

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/growth.hpp"
 #include "run/rooms.hpp"
 
 namespace blazen {
@@ -59,7 +60,7 @@ void put_late(const RunState& state, Commands& commands, size_t others) noexcept
   std::vector<LifecycleRecord>& lifecycle = commands.cold().lifecycle;
   std::vector<LifecycleRecord>& late = commands.cold().late;
   try {
-    lifecycle.reserve(lifecycle.size() + late.size() + others);
+    reserve_more(lifecycle, late.size() + others);
     for (LifecycleRecord& record : late) {
       record.after = top_of(state).stream_last;
       lifecycle.push_back(std::move(record));

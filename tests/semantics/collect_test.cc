@@ -135,10 +135,13 @@ TEST_P(Collecting, WhoeverMadeItWholeKeepsItThroughItsRetries) {
           },
           1)
       .retry(retries(2));
-  spec.step("end", {"Group"}, [](Ctx& ctx) -> blazen_status {
-    if (ctx.collect("", {{"Group", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
-    return ctx.stop("[" + ctx.events() + "]");
-  });
+  spec.step(
+      "end", {"Group"},
+      [](Ctx& ctx) -> blazen_status {
+        if (ctx.collect("", {{"Group", 2}}) != BLAZEN_OK) return BLAZEN_PENDING;
+        return ctx.stop("[" + ctx.events() + "]");
+      },
+      1);  // one after the other, so that they collect in the order of their groups
   EXPECT_EQ(run_to_end(engine, spec).text(), "5 json [[0,1],[2,3]]");
   EXPECT_EQ(attempts, 2);
 }
