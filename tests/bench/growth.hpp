@@ -594,6 +594,29 @@ inline double grow_children(uint64_t count) {
   return thread_s() - before;
 }
 
+inline blazen_status bench_ask(void*, blazen_context* context, const blazen_event*, blazen_error** error) {
+  blazen_question question = BLAZEN_QUESTION_INIT;
+  question.prompt = "?";
+  question.prompt_length = 1;
+  blazen_value* answer = nullptr;
+  const blazen_status status = blazen_context_ask(context, &question, &answer, error);
+  blazen_value_release(answer);
+  return status;
+}
+
+// Each child asks; the questions are listed from outside, as a host does that shows them.
+inline double grow_child_questions(uint64_t count) {
+  ChildFanOut children(count, bench_ask);
+  GrowthRuntime runtime;
+  const Run run = start_run(runtime.get(), children.workflow(), nullptr);
+  poll(runtime.get());
+  const double before = thread_s();
+  const Value questions = make<Value>(blazen_run_questions, run.get());
+  const double taken = thread_s() - before;
+  close(run);
+  return taken;
+}
+
 inline double grow_rounds(uint64_t count) {
   PipelineRun pipeline(1, static_cast<uint32_t>(count));
   GrowthRuntime runtime;
@@ -638,6 +661,7 @@ inline constexpr Growth kGrowths[] = {
     {"pool_runs", "run", grow_pool_runs, 1250, 2, floor_of_runs},
     {"join", "child", grow_join, 1000, 10},
     {"children", "child", grow_children, 100, 8},
+    {"child_questions", "question", grow_child_questions, 1000},
     {"rounds", "round", grow_rounds, 1000, 10},
     {"scopes", "scope", grow_scopes, 1000, 4},
     {"scope_depth", "scope", grow_scope_depth, 1000, 4},

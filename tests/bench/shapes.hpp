@@ -351,7 +351,8 @@ class ShortRun {
 // A fan-out whose children are runs of a workflow that a short run is of.
 class ChildFanOut {
  public:
-  explicit ChildFanOut(uint64_t width) {
+  explicit ChildFanOut(uint64_t width, blazen_step_fn only = bench_stop)
+      : inner_(make_workflow({{"only", BLAZEN_START_EVENT, only}})) {
     plan_.width = width;
     const Builder builder = make<Builder>(blazen_workflow_builder_create, BLAZEN_TEXT("bench"));
     blazen_error* error = nullptr;
@@ -374,11 +375,12 @@ class ChildFanOut {
   ChildFanOut& operator=(const ChildFanOut&) = delete;
 
   void run(blazen_runtime* runtime, By by) { run_once(runtime, workflow_.get(), input_.get(), by); }
+  blazen_workflow* workflow() const { return workflow_.get(); }
 
  private:
   FanPlan plan_;
   Value input_ = make_json(R"({"n":1})");
-  Workflow inner_ = make_workflow({{"only", BLAZEN_START_EVENT, bench_stop}});
+  Workflow inner_;
   Workflow workflow_;
 };
 
