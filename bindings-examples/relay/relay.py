@@ -1,4 +1,4 @@
-"""The relay: a digest of texts, as one run that four processes in two languages hand on to one another.
+"""The relay: a digest of texts, as one run of a pipeline that four processes in two languages hand on to one another.
 
 relay.py [--check] [--answer TEXT] BUILD_FOLDER FILE_OR_FOLDER...
 
@@ -88,7 +88,7 @@ class Relay:
         self._c("relay_begin", self.path("1.snapshot"), *self._files)
         self._python("relay_analyse.py", self.path("1.snapshot"), self.path("2.snapshot"))
         if self.answer is None:
-            self.answer = ask_human(self.waiting()["questions"][0]["prompt"])
+            self.answer = ask_human(self.waiting()[1]["questions"][0]["prompt"])
         self._c("relay_check", self.path("2.snapshot"), self.path("3.snapshot"), json.dumps(self.answer))
         self._python(
             "relay_finish.py", self.path("3.snapshot"), self.path("relay.json"), self.path("relay.snapshot")
@@ -101,12 +101,14 @@ class Relay:
         )
 
     def waiting(self):
-        """What the run waits for in the second snapshot. To look, nobody needs a body of any step."""
+        """Where the stages stand in the second snapshot, and what the run inside the first waits for. To look, nobody needs
+        a body of any step."""
         import blazen
         import relay_workflow
 
         with blazen.Runtime(mode="pump") as runtime:
-            return runtime.resume(relay_workflow.build({}), self.path("2.snapshot").read_bytes()).describe()
+            run = runtime.resume(relay_workflow.build({}), self.path("2.snapshot").read_bytes())
+            return run.stages()["stages"], run.describe()["children"][0]["run"]
 
     def _c(self, program, *arguments):
         self._call(program, [self._programs / program, *arguments])
@@ -142,8 +144,9 @@ def prove(relay, files):
     result = json.loads(stored)
     vocabulary, parts = result["vocabulary"], result["parts"]
     snapshots = [relay.path(f"{number}.snapshot").read_bytes() for number in (1, 2, 3)]
-    middle = blazen.snapshot_info(snapshots[1])
-    waiting = relay.waiting()
+    middle = blazen.snapshot_info(snapshots[1])["inside"]
+    stages, waiting = relay.waiting()
+    stood = [f"stage {stage['name']!r} was {stage['status']}" for stage in stages]
     questions, in_back_off = len(waiting["questions"]), len(waiting["retrying"])
     ends = [blazen.snapshot_info(relay.path(name).read_bytes()) for name in ("relay.snapshot", "whole.snapshot")]
     routed = [end["events_routed"] for end in ends]
@@ -151,8 +154,9 @@ def prove(relay, files):
     hashes = {vocabulary["made"], vocabulary["carried"], vocabulary["found"]}
     return [
         (f"three snapshots handed the run on: {sizes}", len(snapshots) == 3),
+        (f"in the second, {' and '.join(stood)}", [stage["status"] for stage in stages] == ["running", "pending"]),
         (
-            f"the second was taken with {middle['queued']} events queued and {middle['in_flight']} steps in flight",
+            f"it was taken with {middle['queued']} events queued and {middle['in_flight']} steps in flight",
             middle["queued"] > 0 and (middle["in_flight"] > 0 or parts == 0),
         ),
         (
@@ -181,7 +185,7 @@ def prove(relay, files):
             f"the Python object is the same bytes, made, carried by C, and found: {vocabulary['found'][:12]}",
             len(hashes) == 1,
         ),
-        (f"{routed[0]} events routed, and {routed[1]} without interruption", routed[0] == routed[1]),
+        (f"{routed[0]} events from stage to stage, and {routed[1]} without interruption", routed[0] == routed[1]),
         (
             f"the result, {len(stored)} bytes, is byte for byte that of the same job without interruption",
             stored == relay.path("whole.json").read_bytes(),

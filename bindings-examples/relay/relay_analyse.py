@@ -32,15 +32,15 @@ def main(source, target):
         bodies = {"survey": survey, "analyse": desk.analyse, "title": title, "register": line.register}
         run = runtime.resume(relay_workflow.build(bodies), Path(source).read_bytes())
         run_to_the_middle(run, desk, line)
-        doing = run.describe()
+        doing = run.describe()["children"][0]["run"]  # in the stage of the analysis
         snapshot = run.snapshot()
         run.close()
     Path(target).write_bytes(snapshot)
-    info = blazen.snapshot_info(snapshot)
+    inside = blazen.snapshot_info(snapshot)["inside"]
     print(
         f"[2/4 Python] parts analysed: {desk.done} of {desk.parts}, then stopped; "
-        f"snapshot of {len(snapshot) / 1024:.1f} KiB with {info['queued']} events queued, "
-        f"{info['in_flight']} steps in flight, {len(doing['questions'])} open question, "
+        f"snapshot of {len(snapshot) / 1024:.1f} KiB with {inside['queued']} events queued, "
+        f"{inside['in_flight']} steps in flight, {len(doing['questions'])} open question, "
         f"{len(doing['retrying'])} step in back-off"
     )
 

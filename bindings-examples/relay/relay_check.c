@@ -8,13 +8,13 @@
 #include "relay_steps.h"
 #include "relay_workflow.h"
 
-/* The step that asked is elsewhere: it gets its answer there. */
-static blazen_status answer_title(blazen_run* run, const char* json, blazen_error** error) {
-  blazen_value* answer = NULL;
-  blazen_status status = blazen_value_json(json, strlen(json), &answer, error);
-  if (status == BLAZEN_OK) status = blazen_run_respond(run, BLAZEN_TEXT("title"), answer, error);
-  blazen_value_release(answer);
-  return status;
+/* The input handler of the run: whatever a step of any stage has asked. That step is elsewhere, and gets its answer
+ * there. */
+static blazen_status answer(void* json, blazen_run* run, const blazen_event* request, blazen_value** value,
+                            blazen_error** error) {
+  (void)run;
+  (void)request;
+  return blazen_value_json(json, strlen(json), value, error);
 }
 
 int main(int argc, char** argv) {
@@ -34,8 +34,12 @@ int main(int argc, char** argv) {
   blazen_status status = relay_workflow_build(bodies, 3, &workflow, &error);
   if (status == BLAZEN_OK) status = relay_runtime_create(&runtime, &error);
   if (status == BLAZEN_OK) status = relay_snapshot_read(argv[1], &snapshot, &error);
-  if (status == BLAZEN_OK) status = blazen_run_resume(runtime, workflow, snapshot, NULL, &run, &error);
-  if (status == BLAZEN_OK) status = answer_title(run, argv[3], &error);
+  if (status == BLAZEN_OK) {
+    blazen_run_options options = BLAZEN_RUN_OPTIONS_INIT;
+    options.user_data = argv[3];
+    options.input = answer;
+    status = blazen_run_resume(runtime, workflow, snapshot, &options, &run, &error);
+  }
   if (status == BLAZEN_OK) status = relay_run_until_parked(run, NULL, &error);
   if (status == BLAZEN_OK) {
     printf("[3/4 C]      question answered; parts checked: %u, Python objects carried unread: %u; ",

@@ -7,22 +7,21 @@ import sys
 from pathlib import Path
 
 import blazen
-import relay_digest
 import relay_workflow
-from relay_steps import Desk, finish, register, survey, title
+from relay_steps import Desk, compose, finish, register, survey, title
 
 
 def main(source, result_path, target):
     with blazen.Runtime(threads=2) as runtime, Desk() as desk:
         bodies = {"survey": survey, "analyse": desk.analyse, "finish": finish}
-        bodies.update(title=title, register=register)
+        bodies.update(title=title, register=register, compose=compose)
         run = runtime.resume(relay_workflow.build(bodies), Path(source).read_bytes())
         run.start()
         result = run.result()
         Path(result_path).write_bytes(run.stored_result().data)
         Path(target).write_bytes(run.snapshot())
     print(f"[4/4 Python] parts analysed: the other {desk.done} of {result['parts']}, and finished\n")
-    print(relay_digest.table(result))
+    print(result["digest"])
 
 
 if __name__ == "__main__":

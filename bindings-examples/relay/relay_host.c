@@ -66,11 +66,12 @@ static void* read_file(const char* path, size_t* length) {
 
 /* ---- snapshots ---- */
 
-/* A number in the flat JSON object of blazen_snapshot_info; `name` is quoted and has its colon:
- * "\"queued\":". */
-static uint64_t info_number(const blazen_value* info, const char* name) {
+/* Of the runs inside, a number in the JSON object of blazen_snapshot_info: it has them in an object of their own.
+ * `name` is quoted and has its colon: "\"queued\":". */
+static uint64_t number_inside(const blazen_value* info, const char* name) {
   uint64_t number = 0;
-  const char* at = strstr(blazen_value_data(info, NULL), name);
+  const char* at = strstr(blazen_value_data(info, NULL), "\"inside\":{");
+  if (at != NULL) at = strstr(at, name);
   if (at != NULL) (void)sscanf(at + strlen(name), "%" SCNu64, &number);
   return number;
 }
@@ -82,7 +83,7 @@ static blazen_status print_snapshot(const blazen_snapshot* snapshot, blazen_erro
   if (status != BLAZEN_OK) return status;
   (void)blazen_snapshot_data(snapshot, &length);
   printf("snapshot of %.1f KiB with %" PRIu64 " events queued, %" PRIu64 " steps in flight\n",
-         (double)length / 1024, info_number(info, "\"queued\":"), info_number(info, "\"in_flight\":"));
+         (double)length / 1024, number_inside(info, "\"queued\":"), number_inside(info, "\"in_flight\":"));
   blazen_value_release(info);
   return BLAZEN_OK;
 }

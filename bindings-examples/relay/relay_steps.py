@@ -16,6 +16,7 @@ import queue
 import threading
 
 import blazen
+import relay_digest
 from relay_words import Notes, Vocabulary
 
 TOP_WORDS = 8
@@ -158,8 +159,8 @@ class HeldLine:
 
 
 def finish(ctx, event):
-    """The join of all that has come of the reading. Puts the digest together; it depends on the texts alone, not on the
-    order of the work."""
+    """The join of all that has come of the reading. What it puts together depends on the texts alone, not on the order of
+    the work."""
     parts = ctx.state["parts"]
     analysed, checked = _parts_in(ctx.events, "relay::Analysed"), _parts_in(ctx.events, "relay::Checked")
     vocabulary = ctx.state["vocabulary"]
@@ -188,6 +189,11 @@ def finish(ctx, event):
         },
     }
     return blazen.StopEvent(result)
+
+
+def compose(ctx, event):
+    """The stage of the digest: what the analysis has found, and the same for people."""
+    return blazen.StopEvent({**event.value, "digest": relay_digest.table(event.value)})
 
 
 def _parts_in(events, kind):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import blazen
 import relay_workflow
-from relay_steps import Desk, finish, register, survey, title
+from relay_steps import Desk, compose, finish, register, survey, title
 
 
 def main(library_path, answer, result_path, target, *files):
@@ -18,7 +18,7 @@ def main(library_path, answer, result_path, target, *files):
     native = {name: getattr(library, "relay_" + name) for name in ("read", "check", "carry", "shelve")}
     with blazen.Runtime(threads=2) as runtime, Desk() as desk:
         bodies = {"survey": survey, "analyse": desk.analyse, "finish": finish}
-        bodies.update(title=title, register=register)
+        bodies.update(title=title, register=register, compose=compose)
         paths = b"".join(os.fsencode(file) + b"\0" for file in files)
         run = runtime.run(relay_workflow.build(bodies, native), paths, input_handler=lambda request: answer)
         Path(result_path).write_bytes(run.stored_result().data)

@@ -1,5 +1,6 @@
-/* All processes add the same steps in the same order: so their workflows have the same fingerprint. And all say
- * what `finish` joins, also those that have it elsewhere: what arrives for it while they have the run is
+/* Two stages: the analysis of the texts, and the digest of what that has found. All processes add the same
+ * stages, and in them the same steps in the same order: so their workflows have the same fingerprints. And all
+ * say what `finish` joins, also those that have it elsewhere: what arrives for it while they have the run is
  * collected there and then. */
 #include "relay_workflow.h"
 
@@ -14,7 +15,7 @@ typedef struct relay_step {
   const char* joins; /* a step; NULL: it does not join */
 } relay_step;
 
-static const relay_step steps[] = {
+static const relay_step analysis[] = {
     {"read", {BLAZEN_START_EVENT}, 0, NULL},         /* C:      files into parts */
     {"survey", {RELAY_TEXTS_READ}, 0, NULL},         /* Python: all parts into a vocabulary */
     {"analyse", {RELAY_PART}, 4, NULL},              /* Python: a part into notes */
@@ -23,8 +24,23 @@ static const relay_step steps[] = {
     {"shelve", {RELAY_VOCABULARY_CARRIED}, 0, NULL}, /* C:      and back into the state */
     {"title", {RELAY_TEXTS_READ}, 0, NULL},          /* Python: asks a human */
     {"register", {RELAY_TEXTS_READ}, 0, NULL},       /* Python: fails twice, and is tried again */
-    /* Python: the digest, once nothing that came of the reading is left */
+    /* Python: puts it together, once nothing that came of the reading is left */
     {"finish", {RELAY_ANALYSED, RELAY_CHECKED, RELAY_SHELVED, RELAY_TITLED, RELAY_REGISTERED}, 0, "read"},
+};
+
+static const relay_step digest[] = {
+    {"compose", {BLAZEN_START_EVENT}, 0, NULL}, /* Python: for people */
+};
+
+typedef struct relay_stage {
+  const char* name;
+  const relay_step* steps;
+  size_t count;
+} relay_stage;
+
+static const relay_stage stages[] = {
+    {"analysis", analysis, sizeof analysis / sizeof analysis[0]},
+    {"digest", digest, sizeof digest / sizeof digest[0]},
 };
 
 static const relay_body* find_body(const relay_body* bodies, size_t count, const char* step) {
@@ -62,14 +78,32 @@ static blazen_status add_step(blazen_workflow_builder* builder, const relay_step
                                                       error);
 }
 
-blazen_status relay_workflow_build(const relay_body* bodies, size_t count, blazen_workflow** workflow,
-                                   blazen_error** error) {
+static blazen_status build_stage(const relay_stage* stage, const relay_body* bodies, size_t count,
+                                 blazen_workflow** workflow, blazen_error** error) {
   blazen_workflow_builder* builder = NULL;
-  blazen_status status = blazen_workflow_builder_create(BLAZEN_TEXT("relay"), &builder, error);
-  for (size_t i = 0; status == BLAZEN_OK && i < sizeof steps / sizeof steps[0]; ++i) {
-    status = add_step(builder, &steps[i], find_body(bodies, count, steps[i].name), error);
+  blazen_status status = blazen_workflow_builder_create(stage->name, strlen(stage->name), &builder, error);
+  for (size_t i = 0; status == BLAZEN_OK && i < stage->count; ++i) {
+    const relay_step* step = &stage->steps[i];
+    status = add_step(builder, step, find_body(bodies, count, step->name), error);
   }
   if (status == BLAZEN_OK) status = blazen_workflow_builder_build(builder, workflow, error);
   blazen_workflow_builder_release(builder);
+  return status;
+}
+
+blazen_status relay_workflow_build(const relay_body* bodies, size_t count, blazen_workflow** workflow,
+                                   blazen_error** error) {
+  blazen_pipeline_builder* builder = NULL;
+  blazen_status status = blazen_pipeline_builder_create(BLAZEN_TEXT("relay"), &builder, error);
+  for (size_t i = 0; status == BLAZEN_OK && i < sizeof stages / sizeof stages[0]; ++i) {
+    const char* name = stages[i].name;
+    blazen_workflow* stage = NULL;
+    status = build_stage(&stages[i], bodies, count, &stage, error);
+    if (status == BLAZEN_OK)
+      status = blazen_pipeline_builder_add_stage(builder, name, strlen(name), stage, NULL, error);
+    blazen_workflow_release(stage); /* the builder has its own reference */
+  }
+  if (status == BLAZEN_OK) status = blazen_pipeline_builder_build(builder, workflow, error);
+  blazen_pipeline_builder_release(builder);
   return status;
 }

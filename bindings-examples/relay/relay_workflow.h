@@ -1,4 +1,4 @@
-/* The workflow of the relay, as every process in C builds it; relay_workflow.py is the same for those in
+/* The pipeline of the relay, as every process in C builds it; relay_workflow.py is the same for those in
  * Python. */
 #ifndef RELAY_WORKFLOW_H
 #define RELAY_WORKFLOW_H
@@ -23,7 +23,7 @@ typedef struct relay_body {
   void* user_data; /* outlives the workflow */
 } relay_body;
 
-/* Builds the workflow with these bodies; every other step of it is elsewhere. */
+/* Builds the pipeline with these bodies; every other step of its stages is elsewhere. */
 blazen_status relay_workflow_build(const relay_body* bodies, size_t count, blazen_workflow** workflow,
                                    blazen_error** error);
 

@@ -1,13 +1,14 @@
-"""The workflow of the relay, as every process in Python builds it; relay_workflow.c is the same for those in C.
+"""The pipeline of the relay, as every process in Python builds it; relay_workflow.c is the same for those in C.
 
-All processes add the same steps in the same order: so their workflows have the same fingerprint. And all say what `finish`
-joins, also those that have it elsewhere: what arrives for it while they have the run is collected there and then.
+Two stages: the analysis of the texts, and the digest of what that has found. All processes add the same stages, and in them
+the same steps in the same order: so their workflows have the same fingerprints. And all say what `finish` joins, also those
+that have it elsewhere: what arrives for it while they have the run is collected there and then.
 """
 
 import blazen
 
 ENDS = ["relay::Analysed", "relay::Checked", "relay::Shelved", "relay::Titled", "relay::Registered"]
-STEPS = (  # name, accepts, max_concurrency
+ANALYSIS = (  # name, accepts, max_concurrency
     ("read", [blazen.START_EVENT], 0),  # C: files into parts
     ("survey", ["relay::TextsRead"], 0),  # Python: all parts into a vocabulary
     ("analyse", ["relay::Part"], 4),  # Python: a part into notes
@@ -16,21 +17,29 @@ STEPS = (  # name, accepts, max_concurrency
     ("shelve", ["relay::VocabularyCarried"], 0),  # C: and back into the state
     ("title", ["relay::TextsRead"], 0),  # Python: asks a human what to call the digest
     ("register", ["relay::TextsRead"], 0),  # Python: enters it in a register, whose line is busy at first
-    ("finish", ENDS, 0),  # Python: the digest, of all that has come of the reading
+    ("finish", ENDS, 0),  # Python: puts together all that has come of the reading
 )
+DIGEST = (("compose", [blazen.START_EVENT], 0),)  # Python: for people
 JOINS = {"finish": blazen.Join("read")}  # it is called once, when nothing is left: nobody counts
-ANALYSE_CONCURRENCY = dict((name, limit) for name, _, limit in STEPS)["analyse"]
+ANALYSE_CONCURRENCY = dict((name, limit) for name, _, limit in ANALYSIS)["analyse"]
 RETRIES = {"register": blazen.Retry(3, initial_delay=0.15)}  # for whoever has the body
 
 
 def build(bodies, native=None):
-    """The workflow with these bodies, {step: function}, and those in C, {step: ctypes function}; the rest elsewhere."""
-    workflow = blazen.Workflow("relay")
-    for name, accepts, limit in STEPS:
+    """The pipeline with these bodies, {step: function}, and those in C, {step: ctypes function}; the rest elsewhere."""
+    pipeline = blazen.PipelineBuilder("relay")
+    for name, steps in (("analysis", ANALYSIS), ("digest", DIGEST)):
+        pipeline.stage(blazen.Stage(name, _build_stage(name, steps, bodies, native or {})))
+    return pipeline.build()
+
+
+def _build_stage(stage, steps, bodies, native):
+    workflow = blazen.Workflow(stage)
+    for name, accepts, limit in steps:
         options = {"accepts": accepts, "max_concurrency": limit, "joins": JOINS.get(name)}
         if name in bodies:
             workflow.step(name=name, retries=RETRIES.get(name), **options)(bodies[name])
-        elif native and name in native:
+        elif name in native:
             workflow.native(name, native[name], **options)
         else:
             workflow.elsewhere(name, **options)

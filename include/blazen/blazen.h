@@ -2127,9 +2127,9 @@ BLAZEN_API blazen_status blazen_snapshot_adopt(const void *data, size_t data_len
 BLAZEN_API const void *blazen_snapshot_data(const blazen_snapshot *snapshot, size_t *length);
 /** Says what is in the snapshot, as a JSON object: format, engine, workflow, fingerprint, run_id, state ("created",
  * "running", "paused", "completed", "failed", "cancelled"), queued, in_flight, delayed (events), retrying (of queued),
- * questions (open ones), children (runs inside it, at any depth: their own work is not in these counts), paused (a boolean),
- * steps_needed (names of the steps with work, those of runs inside as "step/inner"), state_keys, stream_sequence,
- * events_routed, dropped (as blazen_run_dropped gives it).
+ * questions (open ones), events_routed, children (how many runs are inside it, at any depth), inside (an object: those six
+ * counts of all of them), paused (a boolean), steps_needed (names of the steps with work, those of runs inside as
+ * "step/inner"), state_keys, stream_sequence, dropped (as blazen_run_dropped gives it).
  * [own: snapshot in, info out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_snapshot_info(const blazen_snapshot *snapshot, blazen_value **info,
                                               blazen_error **error);

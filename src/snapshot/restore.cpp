@@ -923,6 +923,38 @@ size_t put_steps_needed(const SnapshotDocument& document, const std::string& bef
   return count;
 }
 
+// What a run has to do, and has routed.
+struct WorkCounts {
+  size_t queued = 0;
+  size_t in_flight = 0;
+  size_t delayed = 0;
+  size_t retrying = 0;
+  size_t questions = 0;
+  uint64_t events_routed = 0;
+
+  void add(const SnapshotDocument& document) {
+    queued += document.queued.size();
+    in_flight += document.in_flight.size();
+    delayed += document.delayed.size();
+    retrying += document.backing_off.size();
+    questions += document.questions.size();
+    events_routed += document.event_id_last;
+  }
+  void add_inside(const SnapshotDocument& document) {
+    for (const SnapshotDocument::Child& child : document.children) {
+      add(*child.run);
+      add_inside(*child.run);
+    }
+  }
+  // Members of a JSON object.
+  std::string json() const {
+    return "\"queued\":" + std::to_string(queued) + ",\"in_flight\":" + std::to_string(in_flight) +
+           ",\"delayed\":" + std::to_string(delayed) + ",\"retrying\":" + std::to_string(retrying) +
+           ",\"questions\":" + std::to_string(questions) +
+           ",\"events_routed\":" + std::to_string(events_routed);
+  }
+};
+
 }  // namespace
 
 std::string describe_snapshot(const SnapshotDocument& document) {
@@ -931,23 +963,21 @@ std::string describe_snapshot(const SnapshotDocument& document) {
   const auto text = [](std::string_view content) { return nlohmann::json(content).dump(); };
   std::vector<std::string> needed;
   const size_t children = put_steps_needed(document, {}, needed);
+  WorkCounts own;
+  own.add(document);
+  WorkCounts inside;
+  inside.add_inside(document);
   std::string steps_needed;
   for (const std::string& name : needed) steps_needed += (steps_needed.empty() ? "" : ",") + text(name);
   std::string dropped;
   for (const std::string_view name : document.dropped) dropped += (dropped.empty() ? "" : ",") + text(name);
   return "{\"format\":" + std::to_string(document.format) + ",\"engine\":" + text(document.engine) +
          ",\"workflow\":" + text(document.workflow) + ",\"fingerprint\":" + text(document.fingerprint) +
-         ",\"run_id\":\"" + uuid_text(document.id).data() + "\",\"state\":\"" + state_name(document) +
-         "\",\"queued\":" + std::to_string(document.queued.size()) +
-         ",\"in_flight\":" + std::to_string(document.in_flight.size()) +
-         ",\"delayed\":" + std::to_string(document.delayed.size()) +
-         ",\"retrying\":" + std::to_string(document.backing_off.size()) +
-         ",\"questions\":" + std::to_string(document.questions.size()) +
-         ",\"children\":" + std::to_string(children) +
+         ",\"run_id\":\"" + uuid_text(document.id).data() + "\",\"state\":\"" + state_name(document) + "\"," +
+         own.json() + ",\"children\":" + std::to_string(children) + ",\"inside\":{" + inside.json() + "}" +
          ",\"paused\":" + (document.pause == Pause::none ? "false" : "true") + ",\"steps_needed\":[" +
          steps_needed + "],\"state_keys\":" + std::to_string(document.state.size()) +
-         ",\"stream_sequence\":" + std::to_string(document.stream_last) +
-         ",\"events_routed\":" + std::to_string(document.event_id_last) + ",\"dropped\":[" + dropped + "]}";
+         ",\"stream_sequence\":" + std::to_string(document.stream_last) + ",\"dropped\":[" + dropped + "]}";
 }
 
 }  // namespace blazen

@@ -36,9 +36,9 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
                        ChildMaker* children = nullptr);
 
 // A JSON object: format, engine, workflow, fingerprint, run_id, state (created, running, paused, completed,
-// failed, cancelled), queued, in_flight, delayed, retrying, questions (counts), paused (true, false),
-// steps_needed (names of those with queued events or events in flight, in the order of the workflow),
-// state_keys, stream_sequence, events_routed, dropped (names). Throws std::bad_alloc.
+// failed, cancelled), queued, in_flight, delayed, retrying, questions, events_routed (counts), children (how many), inside
+// (those counts of all of them), paused (true, false), steps_needed (names of those with queued events or events in
+// flight, in the order of the workflow), state_keys, stream_sequence, dropped (names). Throws std::bad_alloc.
 std::string describe_snapshot(const SnapshotDocument& document);
 
 }  // namespace blazen

@@ -695,7 +695,8 @@ class SnapshotsTest(unittest.TestCase):
     def leave_for(self, path, run):
         snapshot = run.snapshot()
         path.write_bytes(snapshot)
-        self.assertEqual(blazen.snapshot_info(snapshot)["children"], 3)
+        info = blazen.snapshot_info(snapshot)
+        self.assertEqual((info["children"], info["inside"]["questions"]), (3, len(run.questions())))
         return run_python(Path(nested.__file__), path)
 
     def test_a_fresh_process_goes_on_in_the_middle_of_a_child(self):

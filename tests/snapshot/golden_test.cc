@@ -441,6 +441,9 @@ TEST(Golden, RunsInsideGoOnToTheirEnd) {
   const std::string bytes = read_golden("children.cbor");
   const Json info = Json::parse(info_of(parse(bytes)));
   EXPECT_EQ(info.at("children"), 4);
+  EXPECT_EQ(info.at("inside"),
+            Json::parse(R"({"queued":1,"in_flight":3,"delayed":0,"retrying":0,"questions":1,)"
+                        R"("events_routed":5})"));
   FakeClock clock;
   clock.now_ms += 86'400'000;
   Engine engine(Way::pump, &clock);

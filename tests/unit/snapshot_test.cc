@@ -2309,10 +2309,11 @@ TEST(Snapshot, DescribesItself) {
             "{\"format\":1,\"engine\":\"0.2.0\",\"workflow\":\"orders\",\"fingerprint\":\"" +
                 driver.state.workflow->fingerprint() +
                 "\",\"run_id\":\"00112233-4455-6677-8899-aabbccddeeff\",\"state\":\"running\",\"queued\":6,"
-                "\"in_flight\":1,\"delayed\":0,\"retrying\":0,\"questions\":0,\"children\":0,\"paused\":"
-                "false,\"steps_"
-                "needed\":[\"work\",\"check\",\"remote\"],\"state_keys\":2,"
-                "\"stream_sequence\":0,\"events_routed\":5,\"dropped\":[]}");
+                "\"in_flight\":1,\"delayed\":0,\"retrying\":0,\"questions\":0,\"events_routed\":5,"
+                "\"children\":0,\"inside\":{\"queued\":0,\"in_flight\":0,\"delayed\":0,\"retrying\":0,"
+                "\"questions\":0,\"events_routed\":0},\"paused\":false,"
+                "\"steps_needed\":[\"work\",\"check\",\"remote\"],\"state_keys\":2,"
+                "\"stream_sequence\":0,\"dropped\":[]}");
 }
 
 TEST(Snapshot, EveryPhaseHasItsName) {

@@ -43,7 +43,16 @@ from .events import (
     StopEvent,
 )
 from .joins import Join, Joined, JoinReason
-from .pipelines import LoopStage, ParallelStage, Pipeline, PipelineBuilder, Stage, result_key
+from .pipeline_runs import (
+    PipelineError,
+    PipelineEvent,
+    PipelineHandler,
+    PipelineResult,
+    PipelineSnapshot,
+    StageResult,
+    result_key,
+)
+from .pipelines import LoopStage, ParallelStage, Pipeline, PipelineBuilder, Stage
 from .run import ChildRun, Run, RunState, Values
 from .runtime import LogLevel, Runtime
 from .snapshots import snapshot_info, snapshot_metadata
@@ -81,6 +90,11 @@ __all__ = [
     "ParallelStage",
     "Pipeline",
     "PipelineBuilder",
+    "PipelineError",
+    "PipelineEvent",
+    "PipelineHandler",
+    "PipelineResult",
+    "PipelineSnapshot",
     "Retry",
     "Run",
     "RunState",
@@ -92,6 +106,7 @@ __all__ = [
     "STREAM_GAP",
     "Session",
     "Stage",
+    "StageResult",
     "State",
     "Status",
     "StopEvent",

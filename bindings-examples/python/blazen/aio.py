@@ -27,7 +27,7 @@ whose time is up, its own.
 
 import asyncio
 
-from . import _objects, _read, errors, run, runtime
+from . import _objects, _read, errors, pipeline_runs, run, runtime
 from ._arguments import function
 from ._c import READY_FN, c
 from ._calls import lib
@@ -35,7 +35,7 @@ from ._coroutines import Context, Tasks, exception_of, polling, settle, soon
 from ._handles import Handle, owned
 from .events import STREAM_END, read_event
 
-__all__ = ["Context", "Run", "Runtime", "Stream"]
+__all__ = ["Context", "PipelineHandler", "Run", "Runtime", "Stream"]
 
 _STEPS_AT_ONCE = 64  # then the loop has its turn
 
@@ -184,6 +184,26 @@ class Run(run.Run):
         await self.aclose()
 
 
+class PipelineHandler(pipeline_runs.PipelineHandler):
+    """As blazen.PipelineHandler; what waits there is awaited here. `await handler` is `await handler.result()`."""
+
+    def __await__(self):
+        return self.result().__await__()
+
+    async def result(self):
+        """Waits, and answers the PipelineResult; raises PipelineError where there is none. Cancelling it aborts the run."""
+        try:
+            output = await self.run.result()
+        except errors.BlazenError as failure:
+            raise self._failure(failure) from failure.__cause__
+        return self._made(output)
+
+    async def stream_events(self):
+        """As blazen.PipelineHandler.stream_events, for `async for`."""
+        async for event in self._take_stream():
+            yield self._placed(event)
+
+
 # ---- input handlers ----
 
 
@@ -249,6 +269,9 @@ class Runtime(runtime.Runtime):
 
     def _make_run(self, pointer):
         return Run(self, pointer)
+
+    def handler_of(self, pipeline, run):
+        return PipelineHandler(pipeline, run)
 
     def _answering(self, input_handler):
         return None if function("input_handler", input_handler) is None else _Answering(self.tasks, input_handler)

@@ -7,6 +7,7 @@
         .loop_stage(blazen.LoopStage("revise", 5, blazen.Stage("revise", revise), until=is_good))
         .build()
     )
+    print(book.run("an outline").final_output)
     run = runtime.run(book, "an outline")     # a pipeline is a workflow like any other
     print(run.result(), run.stages())
 
@@ -21,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
+from . import runtime as runtimes
 from . import subworkflows, tiers
 from ._arguments import flag, milliseconds_or_0, text, whole
 from ._c import StageOptions, c
@@ -30,12 +32,6 @@ from .subworkflows import Decision, JoinStrategy
 from .workflow import AnyWorkflow, Retry, limits_of, pointer_of, retry_options, session_policy
 
 _ROUNDS_BITS = 32
-
-
-def result_key(stage, branch=None):
-    """Where the state of a pipeline has the result of a stage, or of one of its branches."""
-    names = [stage] if branch is None else [stage, branch]
-    return "/".join(["blazen/pipeline", *(name.replace("~", "~0").replace("/", "~1") for name in names)])
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,10 @@ class LoopStage:
 
 
 class Pipeline(AnyWorkflow):
-    """What PipelineBuilder.build() answers: it is run, and is a step, a branch or a stage, as a Workflow is."""
+    """What PipelineBuilder.build() answers: it is run, and is a step, a branch or a stage, as a Workflow is.
+
+    Each of start(), run() and resume() takes a runtime; without one, the process has one for all of them, of threads.
+    """
 
     def __init__(self, name, built, workflows):
         self.name = name
@@ -133,6 +132,25 @@ class Pipeline(AnyWorkflow):
     @property
     def pointer(self):
         return self._built.pointer
+
+    def start(self, input=None, *, runtime=None, **options):
+        """Begins a run, and answers its PipelineHandler. The options are those of Runtime.create()."""
+        chosen = runtimes.default() if runtime is None else runtime
+        return self._begun(chosen, chosen.create(self, **options), input)
+
+    def run(self, input=None, *, runtime=None, **options):
+        """A whole run: its PipelineResult. On a blazen.aio.Runtime, it is to be awaited."""
+        return self.start(input, runtime=runtime, **options).result()
+
+    def resume(self, snapshot, *, runtime=None, **options):
+        """Goes on from a snapshot, and answers the PipelineHandler. The options are those of Runtime.resume()."""
+        chosen = runtimes.default() if runtime is None else runtime
+        return self._begun(chosen, chosen.resume(self, bytes(snapshot), **options))
+
+    def _begun(self, runtime, run, input=None):
+        handler = runtime.handler_of(self, run)
+        run.start(input)
+        return handler
 
 
 class PipelineBuilder:

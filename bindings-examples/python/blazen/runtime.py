@@ -2,6 +2,8 @@
 
 import enum
 import inspect
+import os
+import threading
 import uuid
 
 from . import _exit, _interrupts, _live, _make, _objects, _read, _waiting, errors
@@ -11,6 +13,7 @@ from ._calls import lib
 from ._handles import Handle
 from .clock import READ_CLOCK, Clock
 from .events import read_event
+from .pipeline_runs import PipelineHandler
 from .run import ENDED, Run, when
 from .snapshots import parsed
 from .workflow import pointer_of
@@ -216,6 +219,10 @@ class Runtime:
     def _make_run(self, pointer):
         return Run(self, pointer)
 
+    def handler_of(self, pipeline, run):
+        """The handler of a run of a pipeline that is about to start."""
+        return PipelineHandler(pipeline, run)
+
     def poll(self, steps_max=0):
         """Runs up to so many steps on this thread (0: all that can run), and answers how many it ran."""
         return self._polled(lib.runtime_poll, steps_max)
@@ -255,6 +262,19 @@ class Runtime:
 
     def __exit__(self, *_):
         self.close()
+
+
+_defaults = {}  # by process: a fork has its own
+_defaults_lock = threading.Lock()
+
+
+def default():
+    """The runtime of whoever names none: made when it is first asked for, closed as the interpreter exits."""
+    with _defaults_lock:
+        made = _defaults.get(os.getpid())
+        if made is None:
+            made = _defaults[os.getpid()] = Runtime()
+        return made
 
 
 def _seconds(delay_ms):
