@@ -2129,7 +2129,8 @@ BLAZEN_API const void *blazen_snapshot_data(const blazen_snapshot *snapshot, siz
  * "running", "paused", "completed", "failed", "cancelled"), queued, in_flight, delayed (events), retrying (of queued),
  * questions (open ones), events_routed, children (how many runs are inside it, at any depth), inside (an object: those six
  * counts of all of them), paused (a boolean), steps_needed (names of the steps with work, those of runs inside as
- * "step/inner"), state_keys, stream_sequence, dropped (as blazen_run_dropped gives it).
+ * "step/inner"; no more than a mebibyte of them), steps_left_out (how many more), state_keys, stream_sequence, dropped (as
+ * blazen_run_dropped gives it).
  * [own: snapshot in, info out | thread: any | block: no | calls: none | since: 0.1] */
 BLAZEN_API blazen_status blazen_snapshot_info(const blazen_snapshot *snapshot, blazen_value **info,
                                               blazen_error **error);

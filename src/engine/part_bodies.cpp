@@ -275,7 +275,7 @@ Ref<Error> gather_branches(Context& context, Call& call) {
     } else if (!gather.takes_first) {
       Ref<Error> cause = error_of_branch(*each);
       return Error::step_failed(branch_step_name(gather.name, each->source()),
-                                static_cast<uint32_t>(number_in(each->value()->data(), "\"attempt\":")),
+                                static_cast<uint32_t>(number_in(each->value()->data(), "attempt")),
                                 std::move(cause));
     }
   }

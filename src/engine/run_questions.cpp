@@ -31,7 +31,7 @@ std::string find_kept(const RunState& state, std::string_view request_id, const 
   if (!state.kin) return {};
   for (const auto& [id, kept] : state.kin->kept) {
     for (const KeptChild::Question& question : kept.questions) {
-      if (question.request_id == request_id) return before + question.step;
+      if (question.request_id == request_id) return before + question.step();
     }
   }
   for (const auto& [id, child] : state.kin->children) {

@@ -219,6 +219,11 @@ class Checker {
 
   void check_permits() {
     uint64_t abandoned = 0;
+    std::vector<uint64_t> hosting(
+        state_.steps.size());  // more children than permits may have come from a snapshot
+    if (state_.kin) {
+      for (const auto& [id, child] : state_.kin->children) ++hosting[child.host->step];
+    }
     for (StepIndex i = 0; i < state_.steps.size(); ++i) {
       const StepState& step = state_.steps[i];
       const StepDefinition& definition = state_.workflow->steps()[i];
@@ -228,8 +233,9 @@ class Checker {
       abandoned += step.abandoned;
       require(step.permits == permits, 4, "permits is not what the workflow says");
       require(has_ended(state_) || step.admitted == admitted_[i], 4, "admitted does not count the permits");
-      require(permits == 0 ? step.abandoned == 0 : has_ended(state_) || given <= permits, 4,
-              "more permits than there are");
+      require(permits == 0 ? step.abandoned == 0
+                           : has_ended(state_) || given <= std::max<uint64_t>(permits, hosting[i]),
+              4, "more permits than there are");
       require(step.parked == parked_[i], 5, "parked does not count");
       require((permits != 0) == (step.queues != nullptr), 4, "queues of a step that needs no permits");
       if (!step.queues) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "base/growth.hpp"
 #include "run/rooms.hpp"
 #include "run/step_failed.hpp"
 
@@ -124,7 +125,7 @@ void reserve_for_joins(RunState& state, size_t deliveries, Commands& commands) {
   state.pool.reserve(deliveries + joins);
   state.scopes->prepare_memberships(deliveries + joins + 2);
   if (!state.workflow->cancels_rest()) return;
-  commands.cold().cancelled.reserve(state.in_flight.size() + 1);
+  reserve_more(commands.cold().cancelled, state.in_flight.size() + 1);
   commands.cold().dropped_timers.reserve(0);
 }
 
@@ -433,9 +434,12 @@ void cancel_invocation(RunState& state, Invocation* invocation, Commands& comman
     Call* const call = invocation->journal ? invocation->journal->call : nullptr;
     // Its body looks at the event yet: until the engine has told it, that is kept.
     cold.cancelled.push_back({invocation->id, call, invocation->began_ms, invocation->event});  // reserved
-    if (commands.start == invocation) commands.start = nullptr;  // it was about to begin
+    const bool was_to_begin = commands.start == invocation;
+    if (was_to_begin) commands.start = nullptr;
     if (commands.started == invocation) commands.started = nullptr;
-    end_execution(state, invocation, step.needs_permit() && step.abandoned_keeps_permit);
+    // Where there is no body, none comes back to give the permit back.
+    const bool has_body = !was_to_begin && !step.is_child();
+    end_execution(state, invocation, has_body && step.needs_permit() && step.abandoned_keeps_permit);
   } else {
     leave_queue(state, invocation);
   }

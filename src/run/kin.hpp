@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,10 +38,12 @@ using Children = std::map<uint64_t, Child>;  // by the ids of their invocations
 // Of a snapshot, where the step is not hosted here: it goes into the next one as it came, and its time stands still.
 struct KeptChild {
   struct Question {
-    std::string request_id;  // as it is known outside
-    std::string request;     // JSON
-    std::string step;        // who asks, and the steps around it
-    int64_t asked_ms = 0;    // a date
+    std::string request_id;                     // as it is known outside
+    std::string request;                        // JSON
+    std::shared_ptr<const std::string> around;  // the steps around it, each with a slash behind it
+    std::string source;                         // who asks
+    int64_t asked_ms = 0;                       // a date
+    std::string step() const { return *around + source; }
   };
   std::string bytes;
   std::vector<Question> questions;

@@ -64,9 +64,11 @@ InvocationQueue<ByStart>& interrupted_of(RunState& state, StepIndex step) noexce
                                             : state.permitted.pools()[queues->pool].interrupted;
 }
 
-// A permit has come free: those that were interrupted come first, then the one that has waited longest.
+// A permit has come free: those that were interrupted come first, then the one that has waited longest. Where more children
+// go on from a snapshot than there are permits here, it was one too many.
 void hand_on_permit(RunState& state, StepIndex index) noexcept {
   StepState& step = state.steps[index];
+  if (!has_permit(step)) return;
   if (Invocation* item = rare_queues(state).interrupted_waiting.first_of_step(index)) {
     state.rare->interrupted_waiting.remove(item);
     --state.rare->interrupted_waiting_count;

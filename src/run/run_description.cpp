@@ -98,7 +98,7 @@ void QuestionList::put(JsonWriter& json, bool dates) const {
 void QuestionList::put_kept(const Kept& kept, JsonWriter& json, bool dates) {
   json.open('{');
   json.raw(members_of(with_request_id(kept.question.request, kept.question.request_id)));
-  json.member("step", kept.question.step);
+  json.member("step", kept.question.step());
   if (dates) {
     json.member("asked_ms", kept.question.asked_ms);
     json.member("age_ms", kept.age_ms);

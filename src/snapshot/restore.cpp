@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "base/uuid.hpp"
@@ -201,6 +205,17 @@ Ref<Error> inside_of(const SnapshotDocument::Child& child, std::string_view step
   return whole;
 }
 
+constexpr size_t kQuestionTextMax = size_t{256} << 20;
+
+// How much text it takes to name the questions of a run that is kept, each with the steps around it.
+size_t question_text(const SnapshotDocument& document, size_t path) noexcept {
+  size_t size = document.questions.size() * path;
+  for (const SnapshotDocument::Child& child : document.children)
+    size += question_text(
+        *child.run, path + document.steps[child.step].size() + std::numeric_limits<uint64_t>::digits10 + 3);
+  return size;
+}
+
 // Null: the document, and the runs inside that are hosted here, can go on as runs of their workflows.
 Ref<Error> check_tree(const SnapshotDocument& document, const Workflow& workflow,
                       bool allow_changed_workflow) {
@@ -209,7 +224,12 @@ Ref<Error> check_tree(const SnapshotDocument& document, const Workflow& workflow
   if (Ref<Error> error = check_workflow(document, workflow, steps, allow_changed_workflow)) return error;
   for (const SnapshotDocument::Child& child : document.children) {
     const StepDefinition& step = workflow.steps()[steps[child.step]];
-    if (step.elsewhere()) continue;
+    if (step.elsewhere()) {
+      if (question_text(*child.run, step.name.size()) <= kQuestionTextMax) continue;
+      return Error::make(Status::snapshot_invalid,
+                         "the run inside step " + in_quotes(step.name) +
+                             " has more questions than can be listed, with the paths that lead to them");
+    }
     if (!step.is_child())
       return mismatch(document, "has a run inside step " + in_quotes(step.name) +
                                     ", which is no workflow in this one, and not elsewhere");
@@ -723,7 +743,6 @@ void restore_time(const SnapshotDocument& document, const std::vector<StepIndex>
                   const std::vector<Ref<Event>>& events, RunState& state) {
   state.clock.elapsed_ms = document.elapsed_ms;
   state.clock.set_date_ms = document.taken_ms;
-  state.pause = document.pause;
   for (const SnapshotDocument::Delayed& item : document.delayed) {
     Ref<Event> event = events[item.event];
     const StepIndex target = item.step == SnapshotDocument::kNoIndex ? kNoStep : steps[item.step];
@@ -770,11 +789,13 @@ namespace {
 
 // The questions of a run that is kept, and of those inside it, as they are known outside.
 void keep_questions(const SnapshotDocument& document, const std::string& path, KeptChild& kept) {
+  std::shared_ptr<const std::string> around;
   for (const SnapshotDocument::Question& question : document.questions) {
+    if (!around) around = std::make_shared<const std::string>(path + "/");
     const SnapshotDocument::Event& request = document.events[question.event];
     kept.questions.push_back(
         {std::string(uuid_text(document.id).data()).append("/").append(request.correlation),
-         std::string(request.value.data), path + "/" + std::string(request.source), question.asked_ms});
+         std::string(request.value.data), around, std::string(request.source), question.asked_ms});
   }
   for (const SnapshotDocument::Child& child : document.children)
     keep_questions(*child.run,
@@ -810,7 +831,8 @@ class TreeRestoration {
     if (revival.has_failed()) return false;
     make_steps(out);
     restore_counters(document, out);
-    if (!is_child(out)) out.start_last = order_.starts();  // what is not among them comes behind
+    out.pause = is_child(out) ? out.kin->top->pause : document.pause;  // one that was kept may have missed it
+    if (!is_child(out)) out.start_last = order_.starts();              // what is not among them comes behind
     out.state = restore_state(document);
     out.session = std::move(session);
     out.metadata = document.metadata;
@@ -906,22 +928,54 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
 
 namespace {
 
-// With the steps of the runs inside, behind those that host them. How many of these there are.
-size_t put_steps_needed(const SnapshotDocument& document, const std::string& before,
-                        std::vector<std::string>& names) {
-  const std::vector<uint64_t> work = count_work(document);
-  for (size_t i = 0; i < work.size(); ++i) {
-    if (work[i] != 0) names.push_back(before + std::string(document.steps[i]));
+// The steps with work, and behind those that host them those of the runs inside, each of those once and in the order of
+// their names. A path has many names, and many steps may be at its end: no more than so much of them is put.
+class StepsNeeded {
+ public:
+  static constexpr size_t kTextMax = size_t{1} << 20;
+
+  explicit StepsNeeded(const SnapshotDocument& document) {
+    put(document, {}, [this](std::string name) { names_.push_back(std::move(name)); });
+    put_inside(document, {});
+    names_.insert(names_.end(), inside_.begin(), inside_.end());
   }
-  size_t count = document.children.size();
-  const size_t first = names.size();
-  for (const SnapshotDocument::Child& child : document.children)
-    count += put_steps_needed(*child.run, before + std::string(document.steps[child.step]) + "/", names);
-  const auto begin = names.begin() + static_cast<ptrdiff_t>(first);
-  std::sort(begin, names.end());
-  names.erase(std::unique(begin, names.end()), names.end());
-  return count;
-}
+  const std::vector<std::string>& names() const noexcept { return names_; }
+  size_t left_out() const noexcept { return left_out_; }
+  size_t children() const noexcept { return children_; }
+
+ private:
+  template <class Add>
+  void put(const SnapshotDocument& document, const std::string& before, Add add) {
+    const std::vector<uint64_t> work = count_work(document);
+    for (size_t i = 0; i < work.size(); ++i) {
+      if (work[i] == 0) continue;
+      text_ += before.size() + document.steps[i].size();
+      if (text_ > kTextMax) {
+        ++left_out_;
+      } else {
+        add(before + std::string(document.steps[i]));
+      }
+    }
+  }
+  void put_inside(const SnapshotDocument& document, const std::string& before) {
+    children_ += document.children.size();
+    for (const SnapshotDocument::Child& child : document.children) {
+      std::string path = before;
+      if (text_ <= kTextMax) path.append(document.steps[child.step]).append("/");
+      put(*child.run, path, [this](std::string name) {
+        const size_t size = name.size();
+        if (!inside_.insert(std::move(name)).second) text_ -= size;
+      });
+      put_inside(*child.run, path);
+    }
+  }
+
+  std::vector<std::string> names_;
+  std::set<std::string> inside_;
+  size_t text_ = 0;
+  size_t left_out_ = 0;
+  size_t children_ = 0;
+};
 
 // What a run has to do, and has routed.
 struct WorkCounts {
@@ -961,22 +1015,23 @@ std::string describe_snapshot(const SnapshotDocument& document) {
   // Only the strings are nlohmann's: its arrays and objects allocate when they are destroyed, and a process
   // that runs out of memory there ends.
   const auto text = [](std::string_view content) { return nlohmann::json(content).dump(); };
-  std::vector<std::string> needed;
-  const size_t children = put_steps_needed(document, {}, needed);
+  const StepsNeeded needed(document);
   WorkCounts own;
   own.add(document);
   WorkCounts inside;
   inside.add_inside(document);
   std::string steps_needed;
-  for (const std::string& name : needed) steps_needed += (steps_needed.empty() ? "" : ",") + text(name);
+  for (const std::string& name : needed.names())
+    steps_needed += (steps_needed.empty() ? "" : ",") + text(name);
   std::string dropped;
   for (const std::string_view name : document.dropped) dropped += (dropped.empty() ? "" : ",") + text(name);
   return "{\"format\":" + std::to_string(document.format) + ",\"engine\":" + text(document.engine) +
          ",\"workflow\":" + text(document.workflow) + ",\"fingerprint\":" + text(document.fingerprint) +
          ",\"run_id\":\"" + uuid_text(document.id).data() + "\",\"state\":\"" + state_name(document) + "\"," +
-         own.json() + ",\"children\":" + std::to_string(children) + ",\"inside\":{" + inside.json() + "}" +
-         ",\"paused\":" + (document.pause == Pause::none ? "false" : "true") + ",\"steps_needed\":[" +
-         steps_needed + "],\"state_keys\":" + std::to_string(document.state.size()) +
+         own.json() + ",\"children\":" + std::to_string(needed.children()) + ",\"inside\":{" + inside.json() +
+         "}" + ",\"paused\":" + (document.pause == Pause::none ? "false" : "true") + ",\"steps_needed\":[" +
+         steps_needed + "],\"steps_left_out\":" + std::to_string(needed.left_out()) +
+         ",\"state_keys\":" + std::to_string(document.state.size()) +
          ",\"stream_sequence\":" + std::to_string(document.stream_last) + ",\"dropped\":[" + dropped + "]}";
 }
 

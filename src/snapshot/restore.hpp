@@ -38,7 +38,7 @@ Ref<Error> restore_run(const SnapshotDocument& document, const Ref<Workflow>& wo
 // A JSON object: format, engine, workflow, fingerprint, run_id, state (created, running, paused, completed,
 // failed, cancelled), queued, in_flight, delayed, retrying, questions, events_routed (counts), children (how many), inside
 // (those counts of all of them), paused (true, false), steps_needed (names of those with queued events or events in
-// flight, in the order of the workflow), state_keys, stream_sequence, dropped (names). Throws std::bad_alloc.
+// flight, in the order of the workflow), steps_left_out (how many of them), state_keys, stream_sequence, dropped (names). Throws std::bad_alloc.
 std::string describe_snapshot(const SnapshotDocument& document);
 
 }  // namespace blazen

@@ -248,6 +248,91 @@ TEST_P(ChildrenControl, CancelledAsItsChildBeginsNoBodyIsLeftBehind) {
   EXPECT_EQ(description_of(run)["abandoned"], Json::array());
 }
 
+TEST_P(ChildrenControl, WhoIsCancelledGivesItsPermitBack) {
+  Engine engine(GetParam());
+  std::atomic<int> rounds{0};
+  Spec fast("fast");
+  fast.start([&](Ctx& ctx) { return rounds == 0 ? ctx.stop("\"fast\"") : ctx.fail(1, "no luck"); });
+  Spec slow("slow");
+  slow.start([&](Ctx& ctx) -> blazen_status {
+    if (rounds != 0) return ctx.stop("\"slow\"");
+    return ctx.ask("who?").empty() ? BLAZEN_PENDING : BLAZEN_OK;
+  });
+  Spec spec("outer");
+  spec.start([](Ctx& ctx) { ctx.emit("Go"); });
+  spec.children("both", {"Go"}, {{"slow", slow}, {"fast", fast}}, true);
+  spec.steps.back().concurrency_max = 1;
+  spec.step("end", {"both::output"}, [&](Ctx& ctx) {
+    if (++rounds == 1) return ctx.emit("Go");
+    return ctx.stop(ctx.input());
+  });
+  const Workflow workflow = spec.build();
+  const RunHandle run = start(engine, workflow);
+  EXPECT_EQ(finish(engine, run).text(), "5 json \"slow\"");
+}
+
+TEST_P(ChildrenControl, MoreThanThereArePermitsGoOnAndNoOtherBegins) {
+  Engine engine(GetParam());
+  const auto outer = [](uint32_t concurrency_max) {
+    Spec spec("outer");
+    spec.start([](Ctx& ctx) {
+      for (int i = 0; i < 6; ++i) ctx.emit("Part", std::to_string(i));
+    });
+    spec.child("inner", {"Part"}, asker("inner")).output_type("Done");
+    spec.steps.back().concurrency_max = concurrency_max;
+    spec.step("end", {"Done"}, [](Ctx& ctx) { ctx.stop(ctx.input()); }).joins({"start"});
+    return spec.build();
+  };
+  const Workflow wide = outer(4);
+  const Workflow narrow = outer(2);
+  const RunHandle first = start(engine, wide);
+  ASSERT_TRUE(engine.reach(first, BLAZEN_RUN_ASKING));
+  const auto asked = [](const RunHandle& run) { return questions_of(run); };
+  engine.until(first, [&] { return asked(first).size() == 4; });
+  const RunHandle second = resume(engine, narrow, snapshot_bytes(first));
+  MUST(blazen_run_start(second, nullptr, e));
+  ASSERT_TRUE(engine.reach(second, BLAZEN_RUN_ASKING));
+  std::vector<size_t> open;
+  for (int i = 0; i < 6; ++i) {
+    open.push_back(asked(second).size());
+    EXPECT_EQ(respond(second, asked(second)[0]["request_id"].get<std::string>(), "1"), BLAZEN_OK);
+    if (i < 5)
+      engine.until(second, [&] { return asked(second).size() == (i < 2 ? 3U - i : i < 4 ? 2U : 1U); });
+  }
+  EXPECT_EQ(open, (std::vector<size_t>{4, 3, 2, 2, 2, 1}));
+  EXPECT_EQ(finish(engine, second).status, BLAZEN_OK);
+}
+
+// The section of a run that is kept is as it came: the pause that was of the whole tree has ended since.
+TEST_P(ChildrenControl, APauseThatEndedElsewhereHasEndedForWhoWasKept) {
+  Engine engine(GetParam());
+  const auto outer = [](bool is_here) {
+    Spec spec("outer");
+    if (is_here) {
+      spec.child("inner", {BLAZEN_START_EVENT}, asker("inner"));
+    } else {
+      spec.elsewhere("inner", {BLAZEN_START_EVENT});
+    }
+    spec.step("end", {"inner::output"}, [](Ctx& ctx) { ctx.stop(ctx.input()); });
+    return spec.build();
+  };
+  const Workflow here = outer(true);
+  const Workflow there = outer(false);
+  const RunHandle first = start(engine, here);
+  ASSERT_TRUE(engine.reach(first, BLAZEN_RUN_ASKING));
+  MUST(blazen_run_pause(first, BLAZEN_PAUSE_NOW, e));
+  ASSERT_TRUE(engine.reach(first, BLAZEN_RUN_PAUSED));
+  const RunHandle second = resume(engine, there, snapshot_bytes(first));
+  MUST(blazen_run_start(second, nullptr, e));
+  EXPECT_EQ(engine.settle(second), BLAZEN_RUN_ELSEWHERE);
+  const RunHandle third = resume_paused(engine, here, snapshot_bytes(second));
+  MUST(blazen_run_start(third, nullptr, e));
+  ASSERT_TRUE(engine.reach(third, BLAZEN_RUN_ASKING));
+  EXPECT_EQ(description_of(third)["children"][0]["run"]["status"], "asking");
+  EXPECT_EQ(respond(third, questions_of(third)[0]["request_id"].get<std::string>(), "\"me\""), BLAZEN_OK);
+  EXPECT_EQ(finish(engine, third).text(), "5 json \"me\"");
+}
+
 TEST_P(ChildrenControl, TheEndOfTheRunEndsWhatIsInside) {
   Engine engine(GetParam());
   std::atomic<int> cancelled{0};

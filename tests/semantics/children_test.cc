@@ -224,6 +224,17 @@ TEST_P(Children, TheFirstBranchThatFailsFailsAll) {
       << end.error.message();
 }
 
+TEST_P(Children, ABranchThatFailsSaysAtWhichAttempt) {
+  Engine engine(GetParam());
+  Spec spec;
+  spec.children("all", {BLAZEN_START_EVENT}, {{"good", doubling()}, {"bad", failing("bad")}})
+      .output_type(BLAZEN_STOP_EVENT)
+      .retry(retries(3));
+  const Outcome end = run_to_end(engine, spec, "3");
+  EXPECT_EQ(end.error.cause().step(), "all[bad]");
+  EXPECT_EQ(end.error.cause().attempt(), 3U);
+}
+
 TEST_P(Children, TheFirstSuccessIsEnough) {
   Engine engine(GetParam());
   Spec waiting("waiting");

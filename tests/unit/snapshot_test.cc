@@ -2312,7 +2312,7 @@ TEST(Snapshot, DescribesItself) {
                 "\"in_flight\":1,\"delayed\":0,\"retrying\":0,\"questions\":0,\"events_routed\":5,"
                 "\"children\":0,\"inside\":{\"queued\":0,\"in_flight\":0,\"delayed\":0,\"retrying\":0,"
                 "\"questions\":0,\"events_routed\":0},\"paused\":false,"
-                "\"steps_needed\":[\"work\",\"check\",\"remote\"],\"state_keys\":2,"
+                "\"steps_needed\":[\"work\",\"check\",\"remote\"],\"steps_left_out\":0,\"state_keys\":2,"
                 "\"stream_sequence\":0,\"dropped\":[]}");
 }
 
