@@ -65,8 +65,9 @@ struct Kinship {
   Run* parent = nullptr;  // null: it has ended, or its invocation is gone
   Invocation* host = nullptr;
   RunStatus told = RunStatus::running;  // as its parent knows
-  bool is_untold = false;               // without memory: it has ended, and its parent is told in a while
+  bool is_untold = false;               // without memory: its parent is told in a while how it stands
   size_t counted = 0;                   // of `startable`
+  size_t counted_busy = 0;              // of `busy`
   Turn turn;                            // in the row; a number of 0: it is not there
   Row::node_type row_node;              // while it is not, as what follows
   Asking::node_type asking_node;
@@ -84,8 +85,9 @@ struct Kinship {
     Row row;
     Asking asking;
     size_t startable = 0;             // below the top
+    size_t busy = 0;                  // invocations below the top that somebody is at work on
     bool has_seats = false;           // some run below has used a pool
-    std::unique_ptr<LeftOver> spare;  // so that the end of one child needs no memory
+    std::unique_ptr<LeftOver> spare;  // so that what becomes of one child needs no memory
   };
   std::unique_ptr<Family> family;
 };

@@ -299,10 +299,14 @@ class Run final : public Object, public RunEntry {
   void change_asking(Locked) noexcept;
   void leave_tree(Locked locked) noexcept;
   size_t tree_startable(Locked) const noexcept;
+  size_t tree_busy(Locked) const noexcept;
   Run* next_of_tree(Locked locked) const noexcept;
   void tell_parent(Locked locked, Notifications& notifications) noexcept;
+  void come_back_soon(Locked locked, Notifications& notifications) noexcept;
+  std::unique_ptr<LeftOver> take_left_over(Locked) noexcept;
+  void give_left_over(Locked, std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept;
   bool tell_parent_again() noexcept;
-  void end_child(Locked locked, Notifications& notifications) noexcept;
+  void end_child(Locked locked, std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept;
   void cut_off_left(Locked locked, Notifications& notifications) noexcept;
   void cut_off(Locked locked, Notifications& notifications) noexcept;
   void tear_down() noexcept;
@@ -380,6 +384,7 @@ class Run final : public Object, public RunEntry {
   void rearm(Locked locked, Notifications& notifications) noexcept;
   void arm(Locked locked, int64_t due_ms, Notifications& notifications) noexcept;
   int64_t next_due(Locked) const noexcept;
+  int64_t all_due(Locked locked) const noexcept;
   int64_t now_ms() const noexcept { return runtime_->clock().now_ms(); }
   int64_t begin_ms() const noexcept { return runtime_->clock().begin_ms(); }
   int64_t date_ms() const noexcept { return runtime_->clock().date_ms(); }

@@ -242,6 +242,8 @@ const EventPath* Run::path_place() const noexcept { return is_child() ? state().
   if (&top != this) {
     const size_t startable_here = has_ended(state()) ? 0 : startable(state());
     family.startable += startable_here - std::exchange(kin.counted, startable_here);
+    const size_t busy_here = has_ended(state()) ? 0 : busy(state());
+    family.busy += busy_here - std::exchange(kin.counted_busy, busy_here);
     if (kin.asking_node.empty() == state().questions.empty()) change_asking(locked);
   }
   stand_in_row(locked);
@@ -280,6 +282,7 @@ void Run::leave_tree(Locked locked) noexcept {
   Kinship& kin = *kinship();
   Kinship::Family& family = *kin.top->family();
   family.startable -= std::exchange(kin.counted, 0);
+  family.busy -= std::exchange(kin.counted_busy, 0);
   if (kin.turn.number != 0) kin.row_node = family.row.extract(family.row.find(std::exchange(kin.turn, {})));
   if (kin.asking_node.empty()) change_asking(locked);
   if (kin.due_ms != INT64_MAX)
@@ -296,6 +299,12 @@ size_t Run::tree_startable(Locked) const noexcept {
   if (family == nullptr) return startable_now(state());
   if (is_held(state()) || state().pause != Pause::none) return 0;
   return startable(state()) + family->startable;
+}
+
+// Invocations of the tree that somebody is at work on.
+size_t Run::tree_busy(Locked) const noexcept {
+  const Kinship::Family* family = this->family();
+  return busy(state()) + (family == nullptr ? 0 : family->busy);
 }
 
 // Who starts something next. Null: nobody can.
@@ -345,28 +354,47 @@ bool Run::is_its_turn(Locked locked) noexcept { return top().next_of_tree(locked
 [[gnu::noinline]] void Run::tell_parent(Locked locked, Notifications& notifications) noexcept {
   Kinship& kin = *kinship();
   if (kin.parent == nullptr) return;
-  if (has_ended(state())) return end_child(locked, notifications);
+  const bool is_end = has_ended(state());
   const RunStatus now = status_of(state());
-  if (std::exchange(kin.told, now) == now) return;
+  if (!is_end && kin.told == now) return;
+  std::unique_ptr<LeftOver> left = take_left_over(locked);
+  if (!left) return come_back_soon(locked, notifications);
+  if (is_end) return end_child(locked, std::move(left), notifications);
   Tick moved{Tick::Kind::note_child, false, kin.host};
   moved.child_status = now;
-  Commands flags;  // there is nothing to let go of
-  kin.parent->tick(locked, moved, flags, notifications);
+  if (kin.parent->tick(locked, moved, left->commands, notifications)) {
+    kin.told = now;
+  } else {
+    come_back_soon(locked, notifications);
+  }
+  give_left_over(locked, std::move(left), notifications);
+}
+
+// Without memory now, its parent is told in a while.
+void Run::come_back_soon(Locked locked, Notifications& notifications) noexcept {
+  constexpr int64_t kOnceMoreMs = 100;
+  kinship()->is_untold = true;
+  time_.known_due_ms = INT64_MAX;
+  arm(locked, now_ms() + kOnceMoreMs, notifications);
+}
+
+// For what a tick of another run of the tree lets go of, which goes outside the lock. Null: there is no memory.
+std::unique_ptr<LeftOver> Run::take_left_over(Locked) noexcept {
+  std::unique_ptr<LeftOver>& spare = top().family()->spare;
+  if (spare) return std::move(spare);
+  return std::unique_ptr<LeftOver>(new (std::nothrow) LeftOver);
+}
+
+void Run::give_left_over(Locked, std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept {
+  if (!left->commands.keeps_nothing()) return leave_over(std::move(left), notifications);
+  left->commands.clear();
+  top().family()->spare = std::move(left);
 }
 
 // It has ended by itself: its step has, with its result or its error.
-void Run::end_child(Locked locked, Notifications& notifications) noexcept {
+void Run::end_child(Locked locked, std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept {
   Kinship& kin = *kinship();
   Run& top = *kin.top;
-  std::unique_ptr<LeftOver> left = std::move(top.family()->spare);
-  if (!left) left.reset(new (std::nothrow) LeftOver);
-  if (!left) {
-    constexpr int64_t kOnceMoreMs = 100;
-    kin.is_untold = true;
-    time_.known_due_ms = INT64_MAX;
-    arm(locked, now_ms() + kOnceMoreMs, notifications);
-    return;
-  }
   Run& parent = *kin.parent;
   Invocation& host = *kin.host;
   leave_tree(locked);
@@ -501,14 +529,11 @@ void Run::steer_below(Locked locked, const Tick& tick, Notifications& notificati
     same.pause = tick.pause;
     same.now_ms = tick.now_ms;
     same.date_ms = tick.date_ms;
-    if (!tick.clears_session || !child->state().session) {
-      Commands flags;
-      child->tick(locked, same, flags, notifications);
-    } else if (std::unique_ptr<LeftOver> left{new (std::nothrow) LeftOver}) {
-      same.clears_session = true;
-      child->tick(locked, same, left->commands, notifications);
-      leave_over(std::move(left), notifications);
-    }
+    std::unique_ptr<LeftOver> left = take_left_over(locked);
+    Commands none;
+    same.clears_session = tick.clears_session && left;
+    child->tick(locked, same, left ? left->commands : none, notifications);
+    if (left) give_left_over(locked, std::move(left), notifications);
     if (!blazen::has_ended(child->state())) child->rearm(locked, notifications);
   }
 }
@@ -524,7 +549,11 @@ void Run::watch_below(Locked locked, bool watched) noexcept {
 
 void Run::ask_pools_below(Locked locked, Notifications& notifications) noexcept {
   for (Run* child = list_below(locked); child != nullptr; child = child->kinship()->next_below) {
-    if (child->kinship()->parent != nullptr && child->seats_) child->ask_pools(locked, notifications);
+    if (child->kinship()->parent == nullptr || !child->seats_) continue;
+    Tick tick{Tick::Kind::hold};  // in which it gives back what it cannot use now
+    tick.holds = child->state().held;
+    child->change_flag(locked, tick);
+    child->ask_pools(locked, notifications);
   }
 }
 
@@ -540,9 +569,22 @@ void Run::arm_in_tree(Locked locked, int64_t due_ms, Notifications& notification
   kin.top->arm(locked, due_ms, notifications);
 }
 
-int64_t Run::first_due_below(Locked) const noexcept {
-  const Kinship::Family* family = this->family();
-  return family == nullptr || family->due.empty() ? INT64_MAX : family->due.begin()->first;
+// Whoever comes to be due earlier says so; whose time has stopped, or is later, is found here. So each entry is moved once
+// for each time that it was set.
+int64_t Run::first_due_below(Locked locked) const noexcept {
+  Kinship::Family* const family = this->family();
+  while (family != nullptr && !family->due.empty()) {
+    const auto [due_ms, run] = *family->due.begin();
+    Kinship& kin = *run->kinship();
+    const int64_t now_due_ms = kin.is_untold ? due_ms : run->all_due(locked);
+    if (now_due_ms <= due_ms) return due_ms;
+    kin.due_node = family->due.extract(family->due.begin());
+    kin.due_ms = run->time_.known_due_ms = now_due_ms;
+    if (now_due_ms == INT64_MAX) continue;
+    kin.due_node.value() = {now_due_ms, run};
+    family->due.insert(std::move(kin.due_node));
+  }
+  return INT64_MAX;
 }
 
 // Those whose time has come are told. Without the lock.
@@ -671,7 +713,7 @@ void Run::start_below(Locked locked, const Tick& top_start, Notifications& notif
     start.date_ms = top_start.date_ms;
     start.ends_pause = top_start.ends_pause;
     start.time_has_passed = top_start.time_has_passed;
-    std::unique_ptr<LeftOver> left(new (std::nothrow) LeftOver);
+    std::unique_ptr<LeftOver> left = take_left_over(locked);
     Commands none;
     Commands& commands = left ? left->commands : none;
     child->life_.started = true;
@@ -682,7 +724,7 @@ void Run::start_below(Locked locked, const Tick& top_start, Notifications& notif
       child->release_effects(locked, commands, notifications);
       child->rearm(locked, notifications);
     }
-    if (left && !left->commands.keeps_nothing()) leave_over(std::move(left), notifications);
+    if (left) give_left_over(locked, std::move(left), notifications);
   }
   // Those that had ended, and whose parents did not know.
   for (Run* child = first; child != nullptr; child = child->kinship()->next_below) {

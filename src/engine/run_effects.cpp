@@ -348,7 +348,8 @@ void Run::call_back(Notifications& notifications) noexcept {
 }
 
 void Run::cancel_call(Locked, Call& call, Notifications& notifications) noexcept {
-  if (call.step_->body->cancelled != nullptr && !call.completed_) {
+  const StepBody* const body = call.step_->body.get();  // null: what is at work is the engine's own
+  if (body != nullptr && body->cancelled != nullptr && !call.completed_) {
     retain(&call);
     call.is_shared_ = true;
     call.next_cancelled_ = std::exchange(notifications.cancelled_calls, &call);

@@ -116,9 +116,13 @@ Result<Ref<Stream>> Run::subscribe(StreamOptions options) {
   listeners_.stream->add(stream.get(), from, limits);
   stream->closed_ = false;
   look_at_listeners(guard);
-  Notifications none;  // a newcomer lets nothing go
-  look_at_hold(guard, none);
+  Notifications notifications;
+  look_at_hold(guard, notifications);  // one that has no room holds the run at once
   guard.unlock();
+  if (notifications.any()) {
+    const EngineScope scope(*this);
+    notify(notifications);
+  }
   return stream;
 }
 

@@ -81,6 +81,12 @@ uint64_t Run::work_here(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     if (bodies_.has_parts && hosts(commands)) [[unlikely]] {
       at_work.call = nullptr;  // its last body is done, and whoever looks for one meanwhile does not find it
       host(guard, *std::exchange(commands.start, nullptr), commands, notifications);
+      if (runtime_->executor()
+              .wants_each_step()) {  // a task of its own for each step of it, but the one that is next here
+        ++top().bodies_.tasks;
+        offer(guard, notifications);
+        --top().bodies_.tasks;
+      }
       guard.unlock();
       pending_release.let_go();
       commands.clear();
@@ -188,7 +194,7 @@ void Run::clear_left(Ref<Call>& left, bool is_done) noexcept {
 
 void Run::dispatch(Locked locked, Commands& commands, Notifications& notifications) noexcept {
   const int64_t at_ms = dispatch_ms();
-  if (!state().watched && !commits_) {
+  if (!state().watched && !is_recorded()) {
     locked_state_.apply_dispatch(locked, at_ms, commands);
     return after_tick(locked, commands, notifications);
   }
@@ -222,12 +228,13 @@ void Run::dispatch(Locked locked, Commands& commands, Notifications& notificatio
   if (call.step_->timeout_ms != 0) {
     if (!reserve_timer(locked, call)) {
       call.open_.store(false, std::memory_order_release);
+      call.returned_ = true;  // no body of it is at work
       return false;
     }
     call.is_special_ = true;
     set_timer(locked, call, begin_ms(), notifications);
   }
-  if (call.step_->body->cancelled != nullptr) list(locked, call);
+  if (call.step_->body && call.step_->body->cancelled != nullptr) list(locked, call);
   return true;
 }
 

@@ -110,7 +110,7 @@ void Run::grant(PoolSeat& seat) noexcept {
   if (apply_grant(locked, seat, false, transaction.commands, transaction.notifications))
     settle_pools(locked, false, transaction.commands, transaction.notifications);
   offer(locked, transaction.notifications);
-  transaction.notifications.hands_out = nullptr;
+  if (transaction.notifications.hands_out == seat.pool) transaction.notifications.hands_out = nullptr;
   transaction.leave();
 }
 

@@ -36,6 +36,11 @@ int64_t Run::next_due(Locked) const noexcept {
   return due_ms;
 }
 
+// The same, of its steps too.
+int64_t Run::all_due(Locked locked) const noexcept {
+  return std::min(next_due(locked), bodies_.has_timeouts ? next_step_due(locked) : INT64_MAX);
+}
+
 // A run whose time-out is far away begins by the coarse clock, and its time is up so much later.
 int64_t Run::slack_ms() const noexcept {
   if (is_child()) return 0;
@@ -133,9 +138,7 @@ void Run::tell_time() noexcept {
     transaction.notifications.more = true;
   }
   if (!has_ended(state())) {
-    const int64_t step_due_ms = bodies_.has_timeouts ? next_step_due(transaction.locked()) : INT64_MAX;
-    arm(transaction.locked(), std::min(next_due(transaction.locked()), step_due_ms),
-        transaction.notifications);
+    arm(transaction.locked(), all_due(transaction.locked()), transaction.notifications);
   }
   offer(transaction.locked(), transaction.notifications);
   transaction.leave(true);

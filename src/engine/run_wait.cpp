@@ -104,7 +104,7 @@ bool Run::sleep(Guard& guard, bool help, int64_t deadline_ms) {
     is_due = left_ms <= 0;
     if (!is_due && clock.is_hosts() &&
         (has_timers(state()) || !state().deadlines.empty() || first_due_below(guard) != INT64_MAX) &&
-        busy(state()) == 0 && bodies_.at_work == nullptr)
+        tree_startable(guard) == 0 && tree_busy(guard) == 0 && bodies_.at_work == nullptr)
       return false;
     if (!is_due && !clock.is_hosts() && left_ms != INT64_MAX) {
       const int64_t wake_ms = add_ms(steady_ms(), left_ms);

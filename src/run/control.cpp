@@ -54,15 +54,19 @@ void drop_queued(RunState& state, Commands& commands) noexcept {
                               Commands& commands) noexcept {
   commands.more = true;
   commands.settled = true;
-  state.phase = phase;
-  state.pause = Pause::none;
-  state.clock.runs = false;
-  state.result = std::move(result);
-  state.error = std::move(error);
+  const bool was_cut_off = is_child(state) && state.kin->is_cut_off;
+  if (!was_cut_off) {  // else it has ended already, and may have been seen
+    state.phase = phase;
+    state.pause = Pause::none;
+    state.clock.runs = false;
+    state.result = std::move(result);
+    state.error = std::move(error);
+  }
   if (state.abandoned != 0) forget_abandoned(state);
   if (state.permitted.has_pools()) free_abandoned(state);
   if (state.kin) leave_children(state, commands);
   drop_queued(state, commands);
+  if (was_cut_off) state.kin->is_finished = true;
 }
 
 void fail_run(RunState& state, Ref<Error> error, Commands& commands) noexcept {

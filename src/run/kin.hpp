@@ -55,12 +55,13 @@ struct Kin {
   Run* run = nullptr;                    // the engine's
   const StepDefinition* step = nullptr;  // that it is
   Ref<EventPath> path;
-  uint32_t attempt = 1;     // of its invocation
-  int64_t used_ms = 0;      // of the time of its step, in rounds before
-  uint32_t depth = 0;       // how many are around it
-  bool may_wait = false;    // for the outside, where its workflow lets it
-  bool is_cut_off = false;  // its invocation is gone, and it is about to end
-  bool has_left = false;    // the engine has taken it out of the tree
+  uint32_t attempt = 1;      // of its invocation
+  int64_t used_ms = 0;       // of the time of its step, in rounds before
+  uint32_t depth = 0;        // how many are around it
+  bool may_wait = false;     // for the outside, where its workflow lets it
+  bool is_cut_off = false;   // its invocation is gone, and it is about to end
+  bool is_finished = false;  // that, and all in it is gone
+  bool has_left = false;     // the engine has taken it out of the tree
 
   // Of a run that could start something: its place in the row of the tree, where each has its turn for one invocation; 0: it
   // could not. So which one is next is a function of the states, and a snapshot has it.

@@ -87,7 +87,9 @@ void hand_on_permit(RunState& state, StepIndex index) noexcept {
 // finish() has seen to.
 [[gnu::noinline]] void free_permits(RunState& state, StepIndex step) noexcept {
   const PoolIndex pool = state.steps[step].queues->pool;
-  if (pool != kNoPool && (!has_ended(state) || state.workflow->steps()[step].abandoned_keeps_permit))
+  const bool is_finished =
+      has_ended(state) && !(state.kin && state.kin->is_cut_off && !state.kin->is_finished);
+  if (pool != kNoPool && (!is_finished || state.workflow->steps()[step].abandoned_keeps_permit))
     --state.permitted.pools()[pool].used;
   if (!has_ended(state)) hand_on_permit(state, step);
 }
