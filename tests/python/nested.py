@@ -1,5 +1,6 @@
-"""A run with runs inside it that two processes share, for test_children.py: `nested.py SNAPSHOT` answers what is asked
-inside, and prints the result."""
+"""A run with runs inside it that processes share, for test_children.py: `nested.py SNAPSHOT` answers what is asked inside, and
+prints the result; `nested.py ROLE SNAPSHOT NEXT_SNAPSHOT` goes on as far as it can and hands the run on. The ROLE is what this
+process hosts: "outside" does not have the workflow inside, "inside" has it, but for a step of it."""
 
 import sys
 from dataclasses import dataclass
@@ -38,15 +39,19 @@ def visit(is_here=True):
     return workflow
 
 
-def trip(is_here=True):
-    """Goes to two cities at once, in a run inside a run: each result comes by its branch."""
+def trip(is_here=True, has_tour=True):
+    """Goes to two cities at once, in a run inside a run: each result comes by its branch. The step that asks, and the tour as
+    a whole, are here, or elsewhere."""
     region = blazen.Workflow("region")
     branches = {"north": visit(is_here), "south": visit(is_here)}
     region.subworkflows("visits", branches, accepts=blazen.START_EVENT, emits=blazen.STOP_EVENT, output=nights)
     workflow = blazen.Workflow("trip")
-    workflow.subworkflow(
-        "tour", region, accepts=blazen.START_EVENT, emits=blazen.STOP_EVENT, input=lambda event: event.value["city"]
-    )
+    workflow.step(name="start", accepts=blazen.START_EVENT)(lambda ctx, event: blazen.Event("Tour", event.value["city"]))
+    if has_tour:
+        workflow.subworkflow("tour", region, accepts="Tour")
+    else:
+        workflow.elsewhere("tour", accepts="Tour")
+    workflow.step(name="end", accepts="tour::output")(lambda ctx, event: blazen.StopEvent(event.value))
     return workflow
 
 
@@ -54,12 +59,9 @@ def nights(stays):
     return {branch: [stay.city, stay.nights] for branch, stay in stays.items()}
 
 
-def main(path):
-    # The pickled Stay is of the module `nested`, not of `__main__`.
-    import nested
-
+def answer(path):
     with blazen.Runtime(mode="pump") as runtime:
-        run = runtime.resume(nested.trip(), Path(path).read_bytes())
+        run = runtime.resume(trip(), Path(path).read_bytes())
         run.start()
         run.wait(support.TIMEOUT_S, [blazen.RunState.ASKING])
         for number, question in enumerate(run.questions(), 1):
@@ -67,5 +69,20 @@ def main(path):
         print(run.id, run.result(support.TIMEOUT_S))
 
 
+def hand_on(role, path, next_path):
+    with blazen.Runtime(mode="pump") as runtime:
+        run = runtime.resume(trip(is_here=False, has_tour=role == "inside"), Path(path).read_bytes())
+        run.start()
+        run.wait(support.TIMEOUT_S)
+        print(sorted(run.elsewhere()))
+        Path(next_path).write_bytes(run.snapshot())
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    # The pickled Stay is of the module `nested`, not of `__main__`.
+    import nested
+
+    if len(sys.argv) == 2:
+        nested.answer(sys.argv[1])
+    else:
+        nested.hand_on(*sys.argv[1:])

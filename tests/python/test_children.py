@@ -706,6 +706,23 @@ class SnapshotsTest(unittest.TestCase):
             self.assertEqual(len(asked(run)), 2)
             self.assertEqual(self.leave_for(Path(folder) / "snapshot", run), f"{run.id} {result}\n")
 
+    def test_four_processes_share_a_workflow_elsewhere_and_a_step_elsewhere_inside_it(self):
+        with blazen.Runtime(mode="pump") as runtime, tempfile.TemporaryDirectory() as folder:
+            snapshots = [Path(folder) / f"{number}.snapshot" for number in range(1, 4)]
+            run = runtime.run(nested.trip(has_tour=False), {"city": "Oslo"})
+            self.assertEqual(run.wait(TIMEOUT_S), blazen.RunState.ELSEWHERE)
+            self.assertEqual(run.elsewhere(), ["tour"])
+            snapshots[0].write_bytes(run.snapshot())
+            inside = ["tour/visits[north]/lodge", "tour/visits[south]/lodge"]
+            self.assertEqual(run_python(nested.__file__, "inside", *snapshots[:2]), f"{inside}\n")
+            self.assertEqual(run_python(nested.__file__, "outside", *snapshots[1:]), "['tour']\n")
+            kept = [blazen.snapshot_info(path.read_bytes()) for path in snapshots[1:]]
+            self.assertEqual([info["children"] for info in kept], [3, 3])
+            self.assertEqual(*[info["inside"] for info in kept])
+            result = {"north": ["Oslo", 1], "south": ["Oslo", 2]}
+            self.assertEqual(run_python(nested.__file__, snapshots[2]), f"{run.id} {result}\n")
+            del run, runtime
+
     def test_a_step_elsewhere_inside_is_named_with_its_path(self):
         result = {"north": ["Rome", 1], "south": ["Rome", 2]}
         with blazen.Runtime(mode="pump") as runtime, tempfile.TemporaryDirectory() as folder:
