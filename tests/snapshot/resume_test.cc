@@ -67,6 +67,30 @@ TEST(Snapshot, InfoDescribesTheRun) {
   EXPECT_TRUE(has(info, "\"events_routed\":5")) << info;
 }
 
+// A path of many long names, at whose end many steps have work: what is listed of them has a bound, and the rest is counted.
+TEST(Snapshot, InfoListsNoMoreThanAMebibyteOfNames) {
+  constexpr size_t kSteps = 100;
+  constexpr size_t kDepth = 60;
+  Spec spec("leaf");
+  for (size_t i = 0; i < kSteps; ++i) spec.elsewhere("e" + std::to_string(i), {BLAZEN_START_EVENT});
+  Workflow workflow = spec.build();
+  for (size_t i = 0; i < kDepth; ++i) {
+    Spec outer("outer");
+    outer.child(std::string(490, 'n'), {BLAZEN_START_EVENT}, std::move(workflow))
+        .output_type(BLAZEN_STOP_EVENT);
+    workflow = outer.build();
+  }
+  Engine engine;
+  const RunHandle run = start(engine, workflow);
+  EXPECT_EQ(engine.settle(run), BLAZEN_RUN_ELSEWHERE);
+  const std::string text = info_of(snapshot(run));
+  const Json info = Json::parse(text);
+  EXPECT_LT(text.size(), size_t{2} << 20);
+  EXPECT_GT(info.at("steps_needed").size(), 20U);
+  EXPECT_EQ(info.at("steps_needed").size() + info.at("steps_left_out").get<size_t>(), kSteps + kDepth);
+  EXPECT_EQ(info.at("inside").at("queued"), kSteps);
+}
+
 // Every name that the header promises is there.
 TEST(Snapshot, InfoHasEveryFieldThatTheHeaderNames) {
   Engine engine;
@@ -74,7 +98,8 @@ TEST(Snapshot, InfoHasEveryFieldThatTheHeaderNames) {
   const std::string info = info_of(snapshot(run));
   std::set<std::string> missing;
   for (const char* field : {"format", "engine", "workflow", "fingerprint", "run_id", "state", "queued",
-                            "in_flight", "steps_needed", "state_keys", "stream_sequence", "events_routed"}) {
+                            "in_flight", "steps_needed", "state_keys", "stream_sequence", "events_routed",
+                            "children", "inside", "steps_left_out"}) {
     if (!has(info, "\"" + std::string(field) + "\":")) missing.insert(field);
   }
   EXPECT_TRUE(missing.empty()) << *missing.begin() << " is not in " << info;
