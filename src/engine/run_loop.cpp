@@ -81,8 +81,8 @@ uint64_t Run::work_here(Worker worker, Hand hand, uint64_t steps_max) noexcept {
     if (bodies_.has_parts && hosts(commands)) [[unlikely]] {
       at_work.call = nullptr;  // its last body is done, and whoever looks for one meanwhile does not find it
       host(guard, *std::exchange(commands.start, nullptr), commands, notifications);
-      if (runtime_->executor()
-              .wants_each_step()) {  // a task of its own for each step of it, but the one that is next here
+      // A task of its own for each step of it, but the one that is next here.
+      if (runtime_->executor().wants_each_step()) {
         ++top().bodies_.tasks;
         offer(guard, notifications);
         --top().bodies_.tasks;
