@@ -60,6 +60,13 @@ Ref<Error> error_of_branch(const Event& failed) {
   return error;
 }
 
+uint32_t attempt_in(std::string_view failed) {
+  uint32_t attempt = 0;
+  const std::string_view token = find_json_member(failed, "attempt");
+  std::from_chars(token.data(), token.data() + token.size(), attempt);
+  return attempt;
+}
+
 bool has_failed(const Event& arrival, const StepDefinition& gather) noexcept {
   return arrival.type() == gather.accepts.back();
 }
@@ -146,44 +153,49 @@ Ref<Error> keep(Call& call, const std::string& key, Ref<Value> value) {
 
 // Where a stage stands, as blazen_run_stages reads it.
 struct StageRecord {
-  std::string status;
+  std::string_view status;
   int64_t started_ms = 0;
   int64_t took_ms = -1;
   uint32_t round = 0;
   std::string branch{};  // the first that succeeded
 
   std::string json() const {
-    std::string text = "{\"status\":\"" + status + "\",\"started_ms\":" + std::to_string(started_ms);
-    if (took_ms >= 0) text += ",\"took_ms\":" + std::to_string(took_ms);
-    if (round != 0) text += ",\"round\":" + std::to_string(round);
-    if (!branch.empty()) text += ",\"branch\":" + quoted_json(branch);
-    return text + "}";
+    std::string text;
+    text.reserve(96 + branch.size());
+    text.append("{\"status\":\"").append(status).append("\",\"started_ms\":");
+    text += std::to_string(started_ms);
+    if (took_ms >= 0) text.append(",\"took_ms\":").append(std::to_string(took_ms));
+    if (round != 0) text.append(",\"round\":").append(std::to_string(round));
+    if (!branch.empty()) text.append(",\"branch\":").append(quoted_json(branch));
+    text += '}';
+    return text;
   }
 };
 
-// What stands in the state for this stage, a JSON object; "null": nothing.
-std::string record_of(Call& call) {
-  const Ref<Value> known = call.run().find(call, record_key(stage_of(call).name), false).value;
-  return known && known->tag() == Tag::json ? std::string(known->data()) : std::string("null");
-}
-
-// 0: there is none.
-int64_t number_in(std::string_view record, std::string_view member) {
-  const std::string_view token = find_json_member(record, member);
-  int64_t number = 0;
+template <class Number>
+void read_number(std::string_view token, Number& number) noexcept {
   std::from_chars(token.data(), token.data() + token.size(), number);
-  return number;
 }
 
-std::string text_in(std::string_view record, std::string_view member) {
-  const std::string_view token = find_json_member(record, member);
-  std::string text;
-  if (token.empty() || !is_text(token) || !unescape_json(token, text)) text.clear();
-  return text;
+// What stands in the state of this stage, with another status; of what does not stand there, the default.
+StageRecord record_of(Call& call, std::string_view status) {
+  StageRecord record{status};
+  const Ref<Value> known = call.run().find(call, stage_of(call).record_key, false).value;
+  if (!known || known->tag() != Tag::json) return record;
+  JsonMembers(known->data()).for_each([&record](std::string_view name, std::string_view value) {
+    if (name == "started_ms") {
+      read_number(value, record.started_ms);
+    } else if (name == "round") {
+      read_number(value, record.round);
+    } else if (name == "branch" && is_text(value)) {
+      if (!unescape_json(value, record.branch)) record.branch.clear();
+    }
+  });
+  return record;
 }
 
 Ref<Error> put_record(Call& call, const StageRecord& record) {
-  return keep(call, record_key(stage_of(call).name), Value::copy(Tag::json, record.json()));
+  return keep(call, stage_of(call).record_key, Value::copy(Tag::json, record.json()));
 }
 
 // Of the whole pipeline: so many of its stages are behind it.
@@ -213,9 +225,7 @@ Ref<Error> keep_branches(Call& call, Results results, const Event* winner) {
     if (Ref<Error> error = keep(call, result_key(stage.name, each->source()), each->value())) return error;
   }
   if (winner == nullptr) return nullptr;
-  const std::string before = record_of(call);
-  StageRecord record{"running", number_in(before, "started_ms")};
-  record.round = static_cast<uint32_t>(number_in(before, "round"));
+  StageRecord record = record_of(call, "running");
   record.branch = winner->source();
   return put_record(call, record);
 }
@@ -237,13 +247,10 @@ Ref<Error> end_stage(Context& context, Call& call) {
   const StepDefinition& step = call.step();
   const Stage& stage = stage_of(call);
   const bool is_skipped = call.event().type() != step.accepts.front();
-  const std::string before = record_of(call);
-  StageRecord record{is_skipped ? "skipped" : "completed", number_in(before, "started_ms")};
-  record.round = static_cast<uint32_t>(number_in(before, "round"));
+  StageRecord record = record_of(call, is_skipped ? "skipped" : "completed");
   record.took_ms = std::max<int64_t>(0, call.run().date_now_ms() - record.started_ms);
-  record.branch = text_in(before, "branch");
   if (!is_skipped) {
-    if (Ref<Error> error = keep(call, result_key(stage.name), call.event().value())) return error;
+    if (Ref<Error> error = keep(call, stage.result_key, call.event().value())) return error;
   }
   if (Ref<Error> error = put_record(call, record)) return error;
   if (Ref<Error> error = report(context, call, step.stage + 1)) return error;
@@ -253,10 +260,8 @@ Ref<Error> end_stage(Context& context, Call& call) {
 Ref<Error> end_round(Context& context, Call& call) {
   const Stage& stage = stage_of(call);
   const Round round = Round::of(call.event().correlation());
-  const std::string before = record_of(call);
-  StageRecord record{"running", number_in(before, "started_ms")};
+  StageRecord record = record_of(call, "running");
   record.round = round.number;
-  record.branch = text_in(before, "branch");
   if (Ref<Error> error = put_record(call, record)) return error;
   if (call.step().body) return nullptr;
   return context.end_round(round.number < stage.rounds_max);
@@ -275,8 +280,7 @@ Ref<Error> gather_branches(Context& context, Call& call) {
     } else if (!gather.takes_first) {
       Ref<Error> cause = error_of_branch(*each);
       return Error::step_failed(branch_step_name(gather.name, each->source()),
-                                static_cast<uint32_t>(number_in(each->value()->data(), "attempt")),
-                                std::move(cause));
+                                attempt_in(each->value()->data()), std::move(cause));
     }
   }
   if (gather.takes_first && success == nullptr && count != 0) return all_failed(results, gather);

@@ -82,8 +82,8 @@ Result<std::string> Run::stages() const {
     Guard guard(lock());
     phase = state().phase;
     for (size_t i = 0; i < stages.size(); ++i) {
-      pictures[i].record = find_in(state().state, record_key(stages[i].name));
-      const std::string key = result_key(stages[i].name);
+      pictures[i].record = find_in(state().state, stages[i].record_key);
+      const std::string& key = stages[i].result_key;
       Ref<Value> result = find_in(state().state, key);
       if (!result) result = find_in(state().session, key);
       if (result) pictures[i].tag = result->tag();

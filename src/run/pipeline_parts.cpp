@@ -151,6 +151,8 @@ std::vector<Stage> stages_of(const std::vector<StageDefinition>& stages) {
     const StageDefinition& given = stages[place];
     Stage& stage = all.emplace_back();
     stage.name = given.name;
+    stage.result_key = result_key(given.name);
+    stage.record_key = record_key(given.name);
     if (given.hosts.is_parallel) {
       for (const HostDefinition::Branch& branch : given.hosts.branches) stage.branches.push_back(branch.name);
     }

@@ -30,6 +30,8 @@ struct StageDefinition {
 // What the parts of a stage, and who looks at a run, have to know of it.
 struct Stage {
   std::string name;
+  std::string result_key;  // as those below say
+  std::string record_key;
   std::vector<std::string> branches;  // of several at once
   bool takes_first = false;
   uint32_t rounds_max = 0;
