@@ -1336,7 +1336,7 @@ typedef struct blazen_runtime_counters {
     uint64_t completed;     /**< runs so far, by how they ended */
     uint64_t failed;
     uint64_t cancelled;
-    uint64_t events_routed; /**< so far */
+    uint64_t events_routed; /**< so far; these three with what is in the runs inside others */
     uint64_t queued;        /**< invocations now: those that wait */
     uint64_t in_flight;     /**< and those whose bodies run or are pending, of runs and attempts that are not over */
     uint64_t abandoned;     /**< bodies at work now whose attempt or run is over: each keeps its thread until it returns */

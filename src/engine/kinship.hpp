@@ -57,6 +57,14 @@ struct Kinship {
   };
   using Row = std::set<Turn>;
 
+  // What there is to do in a run, and how many events it has routed: of those that have ended too.
+  struct Counts {
+    size_t startable = 0;
+    size_t busy = 0;  // in flight, and somebody is at work on it
+    size_t queued = 0;
+    size_t in_flight = 0;  // but for what hosts runs
+    uint64_t events = 0;
+  };
   // Throws std::bad_alloc.
   void make_row_node();
 
@@ -66,8 +74,7 @@ struct Kinship {
   Invocation* host = nullptr;
   RunStatus told = RunStatus::running;  // as its parent knows
   bool is_untold = false;               // without memory: its parent is told in a while how it stands
-  size_t counted = 0;                   // of `startable`
-  size_t counted_busy = 0;              // of `busy`
+  Counts counted;                       // in that of the family
   Turn turn;                            // in the row; a number of 0: it is not there
   Row::node_type row_node;              // while it is not, as what follows
   Asking::node_type asking_node;
@@ -84,8 +91,7 @@ struct Kinship {
     Due due;
     Row row;
     Asking asking;
-    size_t startable = 0;             // below the top
-    size_t busy = 0;                  // invocations below the top that somebody is at work on
+    Counts counts;                    // of the runs below the top
     bool has_seats = false;           // some run below has used a pool
     std::unique_ptr<LeftOver> spare;  // so that what becomes of one child needs no memory
   };

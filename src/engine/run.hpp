@@ -239,7 +239,8 @@ class Run final : public Object, public RunEntry {
   Lock& lock() const noexcept { return top().locked_state_.lock(); }
   Kinship* kinship() const noexcept { return kinship_.load(std::memory_order_acquire); }
   Run& top_beside(const Kinship& kin) noexcept;
-  Outcome outcome() const noexcept override { return {state().phase, state().event_id_last}; }
+  Outcome outcome() const noexcept override { return {state().phase, events_routed()}; }
+  uint64_t events_routed() const noexcept;  // with those of the runs inside
 
   static constexpr const char* kGoesOn = "; the run goes on";
   class FirstHandle;
@@ -294,6 +295,7 @@ class Run final : public Object, public RunEntry {
   void begin_child(Locked locked, Output& first, LeftOver& left, Notifications& notifications) noexcept;
   static void leave_over(std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept;
   void note_in_tree(Locked locked) noexcept;
+  void count_in_tree(const Kinship::Counts& now) noexcept;
   void stand_in_row(Locked) noexcept;
   bool is_its_turn(Locked locked) noexcept;
   void change_asking(Locked) noexcept;

@@ -233,17 +233,34 @@ bool Kinship::ByPath::operator()(const Run* a, const Run* b) const noexcept {
 
 const EventPath* Run::path_place() const noexcept { return is_child() ? state().kin->path.get() : nullptr; }
 
+namespace {
+
+Kinship::Counts counts_of(const RunState& state) noexcept {
+  if (has_ended(state)) return {.events = state.event_id_last};
+  return {startable(state), busy(state), waiting_work(state), state.in_flight.size() - hosting(state),
+          state.event_id_last};
+}
+
+}  // namespace
+
+void Run::count_in_tree(const Kinship::Counts& now) noexcept {
+  Kinship& kin = *kinship();
+  Kinship::Counts& all = kin.top->family()->counts;
+  all.startable += now.startable - kin.counted.startable;
+  all.busy += now.busy - kin.counted.busy;
+  all.queued += now.queued - kin.counted.queued;
+  all.in_flight += now.in_flight - kin.counted.in_flight;
+  all.events += now.events - kin.counted.events;
+  kin.counted = now;
+}
+
 // A child, or a top with children, after a tick: what the tree has of it.
 [[gnu::noinline]] void Run::note_in_tree(Locked locked) noexcept {
   Kinship& kin = *kinship();
   Run& top = this->top();
   if (&top != this && kin.parent == nullptr) return;  // it has left
-  Kinship::Family& family = *top.family();
   if (&top != this) {
-    const size_t startable_here = has_ended(state()) ? 0 : startable(state());
-    family.startable += startable_here - std::exchange(kin.counted, startable_here);
-    const size_t busy_here = has_ended(state()) ? 0 : busy(state());
-    family.busy += busy_here - std::exchange(kin.counted_busy, busy_here);
+    count_in_tree(counts_of(state()));
     if (kin.asking_node.empty() == state().questions.empty()) change_asking(locked);
   }
   stand_in_row(locked);
@@ -281,8 +298,7 @@ void Run::change_asking(Locked) noexcept {
 void Run::leave_tree(Locked locked) noexcept {
   Kinship& kin = *kinship();
   Kinship::Family& family = *kin.top->family();
-  family.startable -= std::exchange(kin.counted, 0);
-  family.busy -= std::exchange(kin.counted_busy, 0);
+  count_in_tree({.events = state().event_id_last});
   if (kin.turn.number != 0) kin.row_node = family.row.extract(family.row.find(std::exchange(kin.turn, {})));
   if (kin.asking_node.empty()) change_asking(locked);
   if (kin.due_ms != INT64_MAX)
@@ -298,13 +314,13 @@ size_t Run::tree_startable(Locked) const noexcept {
   const Kinship::Family* family = this->family();
   if (family == nullptr) return startable_now(state());
   if (is_held(state()) || state().pause != Pause::none) return 0;
-  return startable(state()) + family->startable;
+  return startable(state()) + family->counts.startable;
 }
 
 // Invocations of the tree that somebody is at work on.
 size_t Run::tree_busy(Locked) const noexcept {
   const Kinship::Family* family = this->family();
-  return busy(state()) + (family == nullptr ? 0 : family->busy);
+  return busy(state()) + (family == nullptr ? 0 : family->counts.busy);
 }
 
 // Who starts something next. Null: nobody can.

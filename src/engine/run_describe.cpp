@@ -54,13 +54,21 @@ std::string Run::questions() const {
   return questions->json();
 }
 
+uint64_t Run::events_routed() const noexcept {
+  const Kinship::Family* family = this->family();
+  return state().event_id_last + (family == nullptr ? 0 : family->counts.events);
+}
+
 void Run::count(RuntimeCounters& counters) const noexcept {
   Guard guard(lock());
-  counters.events_routed += state().event_id_last;
+  counters.events_routed += events_routed();
   // One that has ended may be in the list a moment longer: what is in flight there counts no more.
   if (!has_ended(state())) counters.in_flight += state().in_flight.size() - hosting(state());
-  counters.queued +=
-      state().open - state().in_flight.size() - retrying_count(state()) - state().asking.size();
+  counters.queued += waiting_work(state());
+  if (const Kinship::Family* family = this->family()) {
+    counters.in_flight += family->counts.in_flight;
+    counters.queued += family->counts.queued;
+  }
   if (!life_.started && !has_ended(state())) {
     ++counters.created;
     return;

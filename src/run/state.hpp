@@ -221,6 +221,10 @@ inline size_t busy(const RunState& state) noexcept { return state.in_flight.size
 inline size_t delayed_count(const RunState& state) noexcept { return state.timers.count(TimerClass::delay); }
 // Of the invocations that are open: those that wait for their next attempt.
 inline size_t retrying_count(const RunState& state) noexcept { return state.timers.count(TimerClass::retry); }
+// Invocations that wait for a hand, a permit, or somebody elsewhere.
+inline size_t waiting_work(const RunState& state) noexcept {
+  return state.open - state.in_flight.size() - retrying_count(state) - state.asking.size();
+}
 
 // Its next attempt begins then. Reserved.
 inline void add_retry(RunState& state, Invocation* invocation, int64_t due_ms) noexcept {

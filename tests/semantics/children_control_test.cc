@@ -401,6 +401,33 @@ TEST_P(ChildrenControl, ARunInsideIsLookedAtThroughItsOwnHandle) {
             BLAZEN_ERROR_INVALID_ARGUMENT);
 }
 
+TEST_P(ChildrenControl, ARuntimeCountsWhatIsInside) {
+  Engine engine(GetParam());
+  Invocation held;
+  std::atomic<bool> deferred{false};
+  Spec inner("inner");
+  inner.start([&](Ctx& ctx) -> blazen_status {
+    held = ctx.defer();
+    deferred = true;
+    return BLAZEN_PENDING;
+  });
+  inner.elsewhere("far", {BLAZEN_START_EVENT});
+  const Workflow workflow = around("outer", "inner", inner).build();
+  const RunHandle run = start(engine, workflow);
+  engine.until(run, [&] { return deferred && description_of(run)["in_flight"].size() == 1; });
+  const auto count = [&engine] {
+    blazen_runtime_counters counters = BLAZEN_RUNTIME_COUNTERS_INIT;
+    MUST(blazen_runtime_count(engine.runtime(), &counters, e));
+    return std::vector<uint64_t>{counters.running, counters.in_flight, counters.queued, counters.events_routed};
+  };
+  engine.until(run, [&] { return count() == std::vector<uint64_t>{1, 1, 1, 2}; });
+  MUST(blazen_context_emit(blazen_invocation_context(held), BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, e));
+  MUST(blazen_invocation_complete(held, e));
+  held.reset();
+  EXPECT_EQ(finish(engine, run).text(), "5 json null");
+  engine.until(run, [&] { return count() == std::vector<uint64_t>{0, 0, 0, 4}; });
+}
+
 TEST_P(ChildrenControl, AChildThatStallsFailsItsStep) {
   Engine engine(GetParam());
   Spec inner("inner");
