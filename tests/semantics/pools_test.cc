@@ -191,7 +191,7 @@ TEST_P(Pooled, ARunWithAThousandWaitingStepsDoesNotStarveOneWithOne) {
   const RunHandle many = begin(workflow, "many", 1000);
   open(1);
   const RunHandle one = begin(workflow, "one", 1);
-  open(1);
+  until([&] { return pool_of(one).at("waiting") == 1; });
   const std::vector<std::string> came = complete_in_turn({&one, &many});
   const auto turn = std::find(came.begin(), came.end(), "\"one0\"") - came.begin();
   EXPECT_LE(turn, 2);
