@@ -18,6 +18,7 @@
 
 #include "base/object.hpp"
 #include "engine/notifications.hpp"
+#include "engine/pools.hpp"
 #include "run/run_status.hpp"
 #include "run/tick.hpp"
 
@@ -91,9 +92,10 @@ struct Kinship {
     Due due;
     Row row;
     Asking asking;
-    Counts counts;                    // of the runs below the top
-    bool has_seats = false;           // some run below has used a pool
-    std::unique_ptr<LeftOver> spare;  // so that what becomes of one child needs no memory
+    Counts counts;                              // of the runs below the top
+    bool has_seats = false;                     // some run below has used a pool
+    std::map<const Pool*, PoolQueuer> queuers;  // of pools that the top does not use
+    std::unique_ptr<LeftOver> spare;            // so that what becomes of one child needs no memory
   };
   std::unique_ptr<Family> family;
 };

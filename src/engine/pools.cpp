@@ -5,6 +5,24 @@
 #include "engine/runtime.hpp"
 
 namespace blazen {
+namespace {
+
+// Of what has next and previous, as what has first and last.
+template <class List, class Item>
+void append(List& list, Item& item) noexcept {
+  item.next = nullptr;
+  item.previous = list.last;
+  (list.last != nullptr ? list.last->next : list.first) = &item;
+  list.last = &item;
+}
+
+template <class List, class Item>
+void remove(List& list, Item& item) noexcept {
+  (item.previous != nullptr ? item.previous->next : list.first) = item.next;
+  (item.next != nullptr ? item.next->previous : list.last) = item.previous;
+}
+
+}  // namespace
 
 bool Pool::set(uint32_t permits) noexcept {
   Guard guard(lock_);
@@ -20,8 +38,8 @@ Pool::Free Pool::settle(PoolSeat& seat, uint32_t has, uint64_t wants, bool takes
   if (waits && !seat.queued) push_back(seat);
   if (!waits && seat.queued) unlink(seat);
   if (!is_free()) return Free::none;
-  if (!takes || first_ != &seat) return Free::others;
-  unlink(seat);
+  if (!takes || queue_.first->first != &seat) return Free::others;
+  take_turn(seat);
   ++taken_;
   ++seat.taken;
   return Free::own;
@@ -31,8 +49,8 @@ Pool::Free Pool::settle(PoolSeat& seat, uint32_t has, uint64_t wants, bool takes
 PoolSeat* Pool::take_next() noexcept {
   Guard guard(lock_);
   while (is_free()) {
-    PoolSeat& seat = *first_;
-    unlink(seat);
+    PoolSeat& seat = *queue_.first->first;
+    take_turn(seat);
     if (!seat.run->try_keep()) continue;
     ++taken_;
     ++seat.coming;
@@ -55,16 +73,22 @@ void Pool::leave(PoolSeat& seat) noexcept {
 
 void Pool::push_back(PoolSeat& seat) noexcept {
   seat.queued = true;
-  seat.next = nullptr;
-  seat.previous = last_;
-  (last_ != nullptr ? last_->next : first_) = &seat;
-  last_ = &seat;
+  if (seat.queuer->first == nullptr) append(queue_, *seat.queuer);
+  append(*seat.queuer, seat);
 }
 
 void Pool::unlink(PoolSeat& seat) noexcept {
   seat.queued = false;
-  (seat.previous != nullptr ? seat.previous->next : first_) = seat.next;
-  (seat.next != nullptr ? seat.next->previous : last_) = seat.previous;
+  remove(*seat.queuer, seat);
+  if (seat.queuer->first == nullptr) remove(queue_, *seat.queuer);
+}
+
+// It leaves the queue, and others of its tree come after those of others.
+void Pool::take_turn(PoolSeat& seat) noexcept {
+  unlink(seat);
+  if (seat.queuer->first == nullptr) return;
+  remove(queue_, *seat.queuer);
+  append(queue_, *seat.queuer);
 }
 
 Pool* Pools::find(std::string_view name) noexcept {

@@ -12,6 +12,9 @@
 // that gets it, and is followed by settle(): so a run gets one permit, and goes to the end. Where it has no use for it
 // any more, that tick leaves it unused, and settle() gives it back.
 //
+// A run and those inside it stand in the queue as one (PoolQueuer), and in that in turn: a tree that has a thousand runs
+// gets one permit, and goes to the end, as a run does that has none inside.
+//
 // Invariants: `taken` is the sum of what the seats have and of what is on its way to them (`coming`). While a permit is
 // free and a seat is queued, some thread is about to hand out. A seat is queued while its run waits for a permit beside
 // those that are on their way, but for a run without the memory for a tick, which asks again in a while.
@@ -31,17 +34,29 @@ namespace blazen {
 class Pool;
 class RunEntry;
 
+struct PoolSeat;
+
+// Those of the runs of one tree that wait for one pool. Under the lock of the pool.
+struct PoolQueuer {
+  PoolSeat* first = nullptr;  // null: it is not in the queue
+  PoolSeat* last = nullptr;
+  PoolQueuer* next = nullptr;
+  PoolQueuer* previous = nullptr;
+};
+
 // Of one run at one pool.
 struct PoolSeat {
   Pool* pool = nullptr;
   RunEntry* run = nullptr;
-  uint32_t place = 0;  // the number of the pool in the workflow of the run
+  uint32_t place = 0;            // the number of the pool in the workflow of the run
+  PoolQueuer* queuer = nullptr;  // of its tree; goes when that does
+  PoolQueuer alone;              // where no run around it has one
   // Under the lock of the run, as the pool knows: permits that it has, and how many more it wants.
   uint32_t taken = 0;
   uint64_t wants = 0;
   // Under the lock of the pool.
   uint32_t coming = 0;  // permits on their way to it
-  bool queued = false;
+  bool queued = false;  // in its queuer, as what follows
   PoolSeat* next = nullptr;
   PoolSeat* previous = nullptr;
 };
@@ -58,7 +73,7 @@ class Pool {
   // Under the lock of the run. has: so many permits; wants: so many more. takes: this seat may get one at once; it has it
   // where the answer is own. Others, or this one without takes: somebody has to hand out.
   Free settle(PoolSeat& seat, uint32_t has, uint64_t wants, bool takes) noexcept;
-  // Takes a permit for the seat that has waited longest, and out of the queue. Null: none is free, or nobody waits.
+  // Takes a permit for the seat whose turn it is, and that out of the queue. Null: none is free, or nobody waits.
   // The run has one reference more. To be followed by arrived(), under the lock of the run.
   PoolSeat* take_next() noexcept;
   void arrived(PoolSeat& seat) noexcept;
@@ -66,15 +81,18 @@ class Pool {
   void leave(PoolSeat& seat) noexcept;
 
  private:
-  bool is_free() const noexcept { return first_ != nullptr && taken_ < permits_; }
+  bool is_free() const noexcept { return queue_.first != nullptr && taken_ < permits_; }
   void push_back(PoolSeat& seat) noexcept;
   void unlink(PoolSeat& seat) noexcept;
+  void take_turn(PoolSeat& seat) noexcept;
 
   Lock lock_;
   uint64_t permits_ = 0;
   uint64_t taken_ = 0;
-  PoolSeat* first_ = nullptr;
-  PoolSeat* last_ = nullptr;
+  struct {
+    PoolQueuer* first = nullptr;
+    PoolQueuer* last = nullptr;
+  } queue_;
 };
 
 // By their names. None goes before its runtime does: the logarithm of their number.

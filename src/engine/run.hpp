@@ -260,6 +260,7 @@ class Run final : public Object, public RunEntry {
   void show(Locked locked, Commands& commands, Notifications& notifications) noexcept;
   // Pools: run_pools.cpp.
   Ref<Error> take_seats();
+  PoolQueuer& queuer_of_tree(const Pool& pool);
   Ref<Error> check_inner_pools() const;
   void leave_seats() noexcept;
   void settle_pools(Locked locked, bool dispatches, Commands& commands,

@@ -6,6 +6,7 @@
 #include "base/quotes.hpp"
 #include "base/scope.hpp"
 #include "base/uuid.hpp"
+#include "engine/commits.hpp"
 #include "engine/refusals.hpp"
 #include "engine/rounds.hpp"
 #include "engine/run.hpp"

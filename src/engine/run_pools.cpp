@@ -30,11 +30,21 @@ Ref<Error> Run::take_seats() {
     seats[place].pool = pool;
     seats[place].run = this;
     seats[place].place = place;
+    seats[place].queuer = is_child() ? &queuer_of_tree(*pool) : &seats[place].alone;
   }
   seats_ = std::move(seats);
   if (is_child()) top().family()->has_seats = true;
   listeners_.is_observed = true;
   return nullptr;
+}
+
+// That of the top, where it has one, so that those inside it stand with it. Throws std::bad_alloc.
+PoolQueuer& Run::queuer_of_tree(const Pool& pool) {
+  Run& top = this->top();
+  for (size_t i = 0; top.seats_ && i < top.workflow().pools().size(); ++i) {
+    if (top.seats_[i].pool == &pool) return top.seats_[i].alone;
+  }
+  return top.family()->queuers[&pool];
 }
 
 // Throws std::bad_alloc.

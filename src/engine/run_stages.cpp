@@ -129,7 +129,8 @@ Result<std::string> Run::stages() const {
   json.close(']');
   json.count("current", behind);
   json.count("total", stages.size());
-  json.fraction("percent", static_cast<double>(behind * 10000 / stages.size()) / 100);
+  const uint64_t hundredths = behind * 10000 / stages.size();  // of a percent
+  json.fraction("percent", static_cast<double>(hundredths) / 100);
   json.close('}');
   return json.take();
 }

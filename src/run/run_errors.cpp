@@ -4,6 +4,7 @@
 #include <new>
 #include <string>
 
+#include "base/quotes.hpp"
 #include "run/rooms.hpp"
 #include "run/run_description.hpp"
 #include "run/summary.hpp"

@@ -418,7 +418,8 @@ TEST_P(ChildrenControl, ARuntimeCountsWhatIsInside) {
   const auto count = [&engine] {
     blazen_runtime_counters counters = BLAZEN_RUNTIME_COUNTERS_INIT;
     MUST(blazen_runtime_count(engine.runtime(), &counters, e));
-    return std::vector<uint64_t>{counters.running, counters.in_flight, counters.queued, counters.events_routed};
+    return std::vector<uint64_t>{counters.running, counters.in_flight, counters.queued,
+                                 counters.events_routed};
   };
   engine.until(run, [&] { return count() == std::vector<uint64_t>{1, 1, 1, 2}; });
   MUST(blazen_context_emit(blazen_invocation_context(held), BLAZEN_TEXT(BLAZEN_STOP_EVENT), nullptr, e));

@@ -212,6 +212,44 @@ TEST_P(Pooled, RunsComeInTurn) {
                                       "\"b2\""}));
 }
 
+// However many of its runs wait, and whether the top has a step that does or not.
+TEST_P(Pooled, ATreeComesInTurnAsOneRunDoes) {
+  for (const bool top_waits : {false, true}) {
+    engine_->set_pool("pool", 1);
+    Spec spec("outer");
+    spec.start([](Ctx& ctx) {
+      for (int i = 0; i < 5; ++i) ctx.emit("Go", part("child" + std::to_string(i), 1));
+      ctx.emit("Part", "\"top\"");
+    });
+    spec.child("inner", {"Go"}, fan(bodies_.body())).output_type("Done");
+    if (top_waits) {
+      spec.step("work", {"Part"}, bodies_.body()).uses_pool("pool");
+    } else {
+      spec.step("work", {"Part"}, [](Ctx&) {});
+    }
+    spec.step("end", {"Done"}, [](Ctx& ctx) { ctx.stop(); }).joins({"start"});
+    const Workflow tree = spec.build();
+    const Workflow flat = fan(bodies_.body()).build();
+    const size_t before = bodies_.came().size();
+    const RunHandle first = begin(flat, "first", 1);
+    open(1);
+    const RunHandle many = start(*engine_, tree);
+    until([&] {
+      const Json children = describe_run(many).value("children", Json::array());
+      return children.size() == 5 && std::all_of(children.begin(), children.end(), [](const Json& child) {
+               return child.at("run").at("pools").at(0).at("waiting") == 1;
+             });
+    });
+    if (top_waits) until([&] { return pool_of(many).at("waiting") == 1; });
+    const RunHandle one = begin(flat, "one", 1);
+    until([&] { return pool_of(one).at("waiting") == 1; });
+    const std::vector<std::string> came = complete_in_turn({&first, &many, &one});
+    ASSERT_EQ(came.size() - before, top_waits ? 8U : 7U);
+    EXPECT_EQ(came[before], "\"first0\"");
+    EXPECT_EQ(came[before + 2], "\"one0\"");
+  }
+}
+
 // ---- who is passed over ----
 
 TEST_P(Pooled, APausedRunGetsNoPermitAndGoesToTheEndWhenItGoesOn) {
