@@ -272,7 +272,8 @@ Ref<Error> gather_branches(Context& context, Call& call) {
   const Event* const* first = nullptr;
   size_t count = 0;
   if (Ref<Error> error = context.events(first, count)) return error;
-  const Results results(first, count);
+  const bool has_none = gather.is_round && count == 1 && first[0]->source() == gather.join->of;
+  const Results results(first, has_none ? 0 : count);
   const Event* success = nullptr;
   for (const Event* each : results) {
     if (!has_failed(*each, gather)) {
@@ -283,12 +284,14 @@ Ref<Error> gather_branches(Context& context, Call& call) {
                                 attempt_in(each->value()->data()), std::move(cause));
     }
   }
-  if (gather.takes_first && success == nullptr && count != 0) return all_failed(results, gather);
+  if (gather.takes_first && success == nullptr && !results.empty()) return all_failed(results, gather);
   if (gather.stage != UINT32_MAX) {
     if (Ref<Error> error = keep_branches(call, results, gather.takes_first ? success : nullptr)) return error;
   }
   if (gather.body) return nullptr;
-  const std::string correlation = gather.is_round ? correlation_of_all(results) : std::string();
+  const std::string correlation = has_none          ? std::string(first[0]->correlation())
+                                  : gather.is_round ? correlation_of_all(results)
+                                                    : std::string();
   if (gather.takes_first && success != nullptr)
     return context.emit_as(gather.emits.front(), success->value(), correlation);
   return emit_all(context, results, gather, correlation);

@@ -43,6 +43,12 @@ std::string json_names(const std::vector<std::string>& names) {
   return json + "]";
 }
 
+bool keeps_runs(const RunState& state) noexcept {
+  return state.kin && (!state.kin->kept.empty() ||
+                       std::any_of(state.kin->children.begin(), state.kin->children.end(),
+                                   [](const auto& each) { return keeps_runs(*each.second.state); }));
+}
+
 }  // namespace
 
 Run::Run(RuntimeStay&& runtime, Workflow& workflow) noexcept
@@ -120,6 +126,11 @@ Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const Sn
   if (Ref<Error> error = run->check_inner_pools()) return error;
   std::vector<MadeInside> inside;
   if (Ref<Error> error = run->restore(snapshot, how, maker, inside)) return error;
+  if (how.forks && keeps_runs(run->state()))
+    return Error::make(
+        Status::snapshot_mismatch,
+        "options.fork: a run inside is kept for a step that is elsewhere here, and a fork gives it "
+        "another id: fork it where the workflows of all its runs are");
   if (run->is_inherited()) return forked_here();
   if (run->state().permitted.has_pools()) {
     if (Ref<Error> error = run->take_seats()) return error;

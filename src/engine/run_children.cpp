@@ -504,8 +504,10 @@ void Run::tear_down() noexcept {
     first = std::move(notifications.left_over);
     notifications.left_over = std::move(next);
   }
+  // What a run has dropped goes before it does, whichever tick of the tree has dropped it.
+  for (LeftOver* each = first.get(); each != nullptr && !is_inherited(); each = each->next.get())
+    each->commands.clear();
   while (first && !is_inherited()) {
-    first->commands.clear();
     if (first->run != nullptr) {
       first->run->cancel_calls();
       Ref<Run>::adopt(first->run).reset();

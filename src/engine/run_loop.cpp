@@ -288,7 +288,12 @@ void Run::keep_call(Call* call) noexcept {
       Context context(call);
       switch (part) {
         case StepPart::branches: error = open_branches(context, call); break;
-        case StepPart::gather: error = gather_branches(context, call); break;
+        case StepPart::gather:
+          error = gather_branches(context, call);
+          if (error)
+            cold_state(call).verdict =
+                error;  // its mapper may be tried again, and what the branches came to not
+          break;
         case StepPart::stage_begin: error = begin_stage(context, call); break;
         case StepPart::stage_end: error = end_stage(context, call); break;
         default: error = end_round(context, call); break;

@@ -84,6 +84,7 @@ void add_parts(const StepDefinition& whole, Steps& steps) {
     StepDefinition& gather = steps.emplace_back(part_of(whole, name, StepPart::gather));
     gather.part_of.clear();
     gather.body = hosts.output.body;
+    if (gather.body) gather.retry = whole.retry;
     gather.is_elsewhere = hosts.output.is_wanted && !hosts.output.body;
     gather.accepts = {name + "::done", name + "::failed"};
     gather.takes_first = hosts.takes_first;

@@ -89,6 +89,8 @@ class StageWriter {
     for (size_t i = first; i < steps_.size(); ++i) {
       steps_[i].stage = place_;
       steps_[i].is_round = is_loop();
+      if (is_loop() && steps_[i].part == StepPart::branches && steps_[i].emits.empty())
+        steps_[i].emits = {type("::done")};  // of no branch: it says in which round it is
     }
   }
 

@@ -240,6 +240,11 @@ void forget_retry(RunState& state, const Invocation& invocation) noexcept {
   state.timers.extract(state.timers.find({invocation.due_ms(), TimerClass::retry, invocation.id}));
 }
 
+// The run that was kept for it, where its step is a workflow elsewhere.
+void forget_kept(RunState& state, const Invocation& invocation) noexcept {
+  if (state.kin) state.kin->kept.erase(invocation.id);
+}
+
 }  // namespace
 
 // An invocation that is not in flight leaves where it stands, with its permit where it has one.
@@ -261,7 +266,7 @@ void leave_queue(RunState& state, Invocation* invocation) noexcept {
     case Place::parked:
       state.rare->parked.remove(invocation);
       --step.parked;
-      return;
+      return forget_kept(state, *invocation);
     case Place::backing_off: return forget_retry(state, *invocation);
     case Place::asking: return state.asking.remove(invocation);
     case Place::interrupted: interrupted_of(state, invocation->step).remove(invocation); return hand_on();
@@ -272,7 +277,7 @@ void leave_queue(RunState& state, Invocation* invocation) noexcept {
     case Place::interrupted_parked:
       state.rare->interrupted_parked.remove(invocation);
       --step.parked;
-      return;
+      return forget_kept(state, *invocation);
     case Place::in_flight:
     case Place::free: return;
   }
