@@ -110,7 +110,8 @@ TEST(SimulatedJoins, GetWhatTheModelSays) {
   for (uint64_t i = 0; i < seeds && failures < failures_max; ++i) {
     const auto* const result = testing::UnitTest::GetInstance()->current_test_info()->result();
     const int before = result->total_part_count();
-    sim::LastWords::set("tree " + std::to_string(first + i) + " ends the process; " + how_to_repeat(first + i));
+    sim::LastWords::set("tree " + std::to_string(first + i) + " ends the process; " +
+                        how_to_repeat(first + i));
     const std::string problem = simulate_tree(machine, first + i);
     if (problem.empty() && result->total_part_count() == before) continue;
     ADD_FAILURE() << (problem.empty() ? "tree " + std::to_string(first + i) + "; " + how_to_repeat(first + i)

@@ -10,9 +10,9 @@ namespace {
 // What there is room for, where a flow or a part is grown.
 struct Room {
   int depth = 0;
-  int times = 1;      // that it may be run
-  bool asks = true;   // within a time-out that may pass, nobody asks: its clock stands still meanwhile
-  bool races = false; // when it ends makes a difference
+  int times = 1;         // that it may be run
+  bool asks = true;      // within a time-out that may pass, nobody asks: its clock stands still meanwhile
+  bool races = false;    // when it ends makes a difference
   bool is_item = false;  // of a fan-out: two of them must not be given the same
 };
 
@@ -64,9 +64,10 @@ class Grower {
     if (part.kind == Kind::leaf) {
       part.work = work(room);
       // Of things that happen at one moment, the model does not know which is first.
-      part.work.delay_ms = rng_.percent(50) ? rng_.from_to(1, 30) : room.races ? rng_.from_to(0, 300) : 0;
+      part.work.delay_ms = rng_.percent(50) ? rng_.from_to(1, 30) : 0;
+      if (room.races && rng_.percent(80)) part.work.spread_ms = 200;
       part.work.is_silent = !is_item && rng_.percent(2);
-      if (part.work.is_silent) part.work.delay_ms = 0;
+      if (part.work.is_silent) part.work.delay_ms = part.work.spread_ms = 0;
     } else if (part.kind == Kind::fan) {
       fan(part, room);
     } else {
@@ -119,7 +120,8 @@ class Grower {
     }
     host(part, room);
     // The time-out of a loop is by the clocks of its runs, all together.
-    const bool is_plain = part.kind == Kind::child && part.retry.attempts == 1 && !(part.until && part.until->asks);
+    const bool is_plain =
+        part.kind == Kind::child && part.retry.attempts == 1 && !(part.until && part.until->asks);
     if (part.rounds != 0 && !is_plain && part.timeout_ms != 0) part.timeout_ms = kNeverReached_ms;
     return part;
   }
@@ -127,7 +129,8 @@ class Grower {
   Work work(const Room& room) {
     Work work;
     work.id = tree_.works.size();
-    if (rng_.percent(fails_percent_)) work.failures = rng_.percent(20) ? kAlways : static_cast<uint32_t>(rng_.from_to(1, 2));
+    if (rng_.percent(fails_percent_))
+      work.failures = rng_.percent(20) ? kAlways : static_cast<uint32_t>(rng_.from_to(1, 2));
     work.fails_late = rng_.percent(50);
     work.asks = room.asks && rng_.percent(20);
     work.is_by_default = rng_.percent(25);
@@ -172,12 +175,17 @@ class Teller {
 
   static std::string say(const Work& work) {
     std::string text = "body " + std::to_string(work.id);
-    if (work.failures == kAlways) text += " always fails";
-    else if (work.failures != 0) text += " fails " + std::to_string(work.failures) + " times";
+    if (work.failures == kAlways)
+      text += " always fails";
+    else if (work.failures != 0)
+      text += " fails " + std::to_string(work.failures) + " times";
     if (work.failures != 0 && work.fails_late && work.asks) text += " when it was answered";
-    if (work.asks) text += (work.is_by_default ? " asks, by default after " : " asks, answered after ") + std::to_string(work.after_ms);
+    if (work.asks)
+      text += (work.is_by_default ? " asks, by default after " : " asks, answered after ") +
+              std::to_string(work.after_ms);
     if (work.is_silent) text += " gives nothing";
     if (work.delay_ms != 0) text += " gives after " + std::to_string(work.delay_ms);
+    if (work.spread_ms != 0) text += " and up to " + std::to_string(work.spread_ms);
     return text;
   }
   static std::string say(const Retry& retry) {
@@ -191,7 +199,8 @@ class Teller {
   void flow(size_t index, int depth) {
     const Flow& flow = tree_.flows[index];
     static const char* const kRescues[] = {"", ", failures end it", ", failures are answers"};
-    std::string words = (flow.is_pipeline ? "pipeline f" : "workflow f") + std::to_string(index) + kRescues[static_cast<int>(flow.rescue)];
+    std::string words = (flow.is_pipeline ? "pipeline f" : "workflow f") + std::to_string(index) +
+                        kRescues[static_cast<int>(flow.rescue)];
     if (flow.timeout_ms != 0) words += ", within " + std::to_string(flow.timeout_ms);
     line(depth, words);
     for (size_t i = 0; i < flow.parts.size(); ++i) part("p" + std::to_string(i), flow.parts[i], depth + 1);
@@ -212,8 +221,11 @@ class Teller {
     }
     words += say(part.retry);
     if (part.timeout_ms != 0) words += "; within " + std::to_string(part.timeout_ms);
-    if (part.rounds != 0) words += "; " + std::to_string(part.rounds) + " rounds" + (part.done_at_bound ? " at most" : " or it fails");
-    words += say("condition", part.condition) + say("input", part.input) + say("output", part.output) + say("until", part.until);
+    if (part.rounds != 0)
+      words +=
+          "; " + std::to_string(part.rounds) + " rounds" + (part.done_at_bound ? " at most" : " or it fails");
+    words += say("condition", part.condition) + say("input", part.input) + say("output", part.output) +
+             say("until", part.until);
     line(depth, words);
     for (const size_t index : part.flows) flow(index, depth + 1);
     for (const Part& item : part.items) this->part(name + ".item", item, depth + 1);

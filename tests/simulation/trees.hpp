@@ -17,22 +17,25 @@ namespace sim::trees {
 inline constexpr uint32_t kAlways = UINT32_MAX;
 inline constexpr int64_t kNeverReached_ms = 1'000'000;
 
-// What the engine does not do yet; trees.cc and trees_run.cc leave it out, and the model says what it does instead. Where one
-// of them is mended, its line goes.
+// What the engine does not do yet: it is left out, or the model says what is done instead. Where one of them is mended, its
+// line goes.
 inline constexpr bool kHasLoopsOfNone = false;         // rounds of no branches come to an end
 inline constexpr bool kOutputsOfSeveralRetry = false;  // the mapper of several at once is tried again
-inline constexpr bool kForksKeepChildren = false;      // what was forked with runs kept unread inside can be read again
+inline constexpr bool kForksKeepChildren =
+    false;  // what was forked with runs kept unread inside can be read again
+inline constexpr bool kKeptCanBeCancelled = false;  // what is kept unread goes with its invocation
 
 // What a body does before it gives what it gives.
 struct Work {
-  size_t id = 0;              // of all the bodies of the tree
-  uint32_t failures = 0;      // so many of its runs fail, for each input
-  bool fails_late = false;    // after it has the answer to its question
+  size_t id = 0;            // of all the bodies of the tree
+  uint32_t failures = 0;    // so many of its runs fail, for each input
+  bool fails_late = false;  // after it has the answer to its question
   bool asks = false;
-  bool is_by_default = false; // nobody answers but the deadline
-  int64_t after_ms = 0;       // so long after it has asked, the answer comes
-  int64_t delay_ms = 0;       // of a step: what it gives comes so much later
-  bool is_silent = false;     // of a step: it gives nothing
+  bool is_by_default = false;  // nobody answers but the deadline
+  int64_t after_ms = 0;        // so long after it has asked, the answer comes
+  int64_t delay_ms = 0;        // of a step: what it gives comes so much later
+  int64_t spread_ms = 0;       // and, by what it is, up to so much later than that
+  bool is_silent = false;      // of a step: it gives nothing
 };
 
 struct Retry {
@@ -54,20 +57,24 @@ struct Part {
   bool first_success = false;
   Retry retry;
   int64_t timeout_ms = 0;
-  std::optional<Work> input, output;      // mappers
-  std::optional<Work> condition, until;   // of a stage
-  uint32_t rounds = 0;                    // of a loop: at most
+  std::optional<Work> input, output;     // mappers
+  std::optional<Work> condition, until;  // of a stage
+  uint32_t rounds = 0;                   // of a loop: at most
   bool done_at_bound = false;
-  size_t width = 0;         // of a fan
-  std::vector<Part> items;  // of a fan: the one step that takes what is sent
-  uint32_t concurrency = 0; // of that
-  uint32_t wanted = 0;      // that the join waits for; 0: all
+  size_t width = 0;          // of a fan
+  std::vector<Part> items;   // of a fan: the one step that takes what is sent
+  uint32_t concurrency = 0;  // of that
+  uint32_t wanted = 0;       // that the join waits for; 0: all
   bool is_ordered = false;
   bool is_far = false;  // the other process has it not: the step, its decisions, its branches
 };
 
 // What takes the failures of the steps of a flow.
-enum class Rescue { none, stops, gives };  // gives: to the join where an item has failed; else it ends the flow
+enum class Rescue {
+  none,
+  stops,
+  gives
+};  // gives: to the join where an item has failed; else it ends the flow
 
 struct Flow {
   bool is_pipeline = false;
@@ -95,14 +102,16 @@ inline std::string digest(uint64_t salt, const std::string& text) {
 inline std::string given(const Work& work, const std::string& input, const std::string& answer) {
   return digest(work.id, input + answer);
 }
+inline int64_t delay_of(const Work& work, const std::string& value) {
+  if (work.spread_ms == 0) return work.delay_ms;
+  return work.delay_ms + static_cast<int64_t>(std::stoull(value) % static_cast<uint64_t>(work.spread_ms));
+}
 inline std::string prompt_of(const Work& work, const std::string& input) {
   return std::to_string(work.id) + " " + digest(1001, input);
 }
 inline std::string answer_to(const std::string& prompt) { return digest(1002, prompt); }
 inline constexpr const char* kDefaultAnswer = "\"by default\"";
-inline std::string item_of(const std::string& value, size_t at) {
-  return digest(2000 + at, value);
-}
+inline std::string item_of(const std::string& value, size_t at) { return digest(2000 + at, value); }
 inline std::string joined(const std::string& values) { return digest(1003, values); }
 // cause: what the body that has failed says of it, a digest of what it was given; empty: no body has.
 inline std::string cause_of(const std::string& input) { return digest(1005, input); }

@@ -100,8 +100,9 @@ class Maker {
     }
     if (part.kind == Kind::leaf) {
       const Work& work = part.work;
-      spec.step(step, {accepts}, body_of(world_, work, own_input, [&work, gives](Ctx& ctx, const std::string& value) {
-                  if (!work.is_silent) ctx.emit_in(work.delay_ms, gives, value);
+      spec.step(step, {accepts},
+                body_of(world_, work, own_input, [&work, gives](Ctx& ctx, const std::string& value) {
+                  if (!work.is_silent) ctx.emit_in(delay_of(work, value), gives, value);
                 }));
     } else {
       spec.steps.push_back({step, {accepts}, nullptr, 0, {}});
@@ -136,7 +137,8 @@ class Maker {
 
   void fan(Spec& spec, const Part& part, const std::string& step, const std::string& accepts,
            const std::string& gives) const {
-    spec.step(step, {accepts}, body_of(world_, part.work, own_input, [&part, step](Ctx& ctx, const std::string& value) {
+    spec.step(step, {accepts},
+              body_of(world_, part.work, own_input, [&part, step](Ctx& ctx, const std::string& value) {
                 for (size_t i = 0; i < part.width; ++i) ctx.emit(step + "Item", item_of(value, i));
               }));
     spec.retry(retry_of(part));
@@ -197,9 +199,8 @@ class Maker {
       if (part.input) stage.input = mapper(*part.input, own_input, answer);
       if (part.output) stage.output = mapper(*part.output, results_of(part), answer);
       if (part.condition)
-        stage.condition = mapper(*part.condition, own_input, [](Ctx& ctx, const std::string& value) {
-          ctx.answer(condition_of(value));
-        });
+        stage.condition = mapper(*part.condition, own_input,
+                                 [](Ctx& ctx, const std::string& value) { ctx.answer(condition_of(value)); });
       if (part.until)
         stage.until = mapper(*part.until, own_input,
                              [](Ctx& ctx, const std::string& value) { ctx.answer(until_of(value)); });

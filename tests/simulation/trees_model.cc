@@ -11,8 +11,8 @@ namespace {
 // What a part, or a flow, comes to.
 struct Given {
   bool is_done = true;
-  std::string value;                  // of its success
-  blazen_status status = BLAZEN_OK;   // of the innermost cause of its failure
+  std::string value;                 // of its success
+  blazen_status status = BLAZEN_OK;  // of the innermost cause of its failure
   int64_t code = 0;
   int64_t at = 0;
   bool is_step = true;  // of a failure: some step has failed, so that it can be rescued
@@ -216,14 +216,21 @@ class Model {
     return all;
   }
 
-  Given hosting(const Part& part, const std::string& input, int64_t at) {
+  // permits: when each is free, where there are so many.
+  Given hosting(const Part& part, const std::string& input, int64_t at,
+                std::vector<int64_t>* permits = nullptr) {
     Given now{true, input, BLAZEN_OK, 0, at};
     if (part.input) now = body(*part.input, part.retry, now.value, now.at);
     if (!now.is_done) return now;
     std::string values;
     const size_t from = log_.size();
-    const int64_t since = now.at;
+    int64_t since = now.at;
+    if (permits != nullptr && since != at) is_loose_ = true;  // who is first
+    const auto permit = permits == nullptr ? std::vector<int64_t>::iterator()
+                                           : std::min_element(permits->begin(), permits->end());
+    if (permits != nullptr) since = std::max(since, *permit);
     now = rounds(part, now.value, since, values);
+    if (permits != nullptr) *permit = now.at;
     if (part.rounds != 0) now = within(part.timeout_ms, BLAZEN_ERROR_STEP_TIMEOUT, from, since, now);
     if (!now.is_done || !part.output) return now;
     const bool is_group = part.kind == Kind::children && part.rounds == 0;
@@ -267,7 +274,7 @@ class Model {
   Given step(const Part& part, const std::string& input, int64_t at) {
     if (part.kind != Kind::leaf) return hosting(part, input, at);
     Given end = body(part.work, part.retry, input, at);
-    if (end.is_done) end.at += part.work.delay_ms;
+    if (end.is_done) end.at += delay_of(part.work, end.value);
     return end;
   }
 
@@ -281,10 +288,8 @@ class Model {
     ++fans_;
     for (size_t i = 0; i < part.width; ++i) {
       const size_t begin = log_.size();
-      const auto permit = std::min_element(permits.begin(), permits.end());
-      const int64_t since = permits.empty() ? opened.at : *permit;
-      Given end = step(item, item_of(opened.value, i), since);
-      if (!permits.empty()) *permit = end.at;
+      const std::string value = item_of(opened.value, i);
+      Given end = permits.empty() ? step(item, value, opened.at) : hosting(item, value, opened.at, &permits);
       // An item that waits to be tried again has no permit: its place is not known.
       if (!permits.empty() && item.retry.attempts > 1) is_loose_ = true;
       if (!end.is_done && flow.rescue == Rescue::gives) end = rescue(end);

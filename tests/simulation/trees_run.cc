@@ -19,7 +19,12 @@ namespace {
 class Host {
  public:
   Host(const Workflow* workflows, World& world, uint64_t seed, const Cuts& cuts, std::string* trace)
-      : tree_(world.tree), workflows_(workflows), world_(world), trace_(trace), rng_(mix(seed, 78)), cuts_(cuts) {}
+      : tree_(world.tree),
+        workflows_(workflows),
+        world_(world),
+        trace_(trace),
+        rng_(mix(seed, 78)),
+        cuts_(cuts) {}
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
@@ -104,8 +109,7 @@ class Host {
     for (const auto& [prompt, due_ms] : due_) {
       if (ahead_ms < 0 || due_ms - now_ms_ < ahead_ms) ahead_ms = due_ms - now_ms_;
     }
-    if (ahead_ms < 0)
-      return world_.fail("nothing is due, and its state is " + std::to_string(state()));
+    if (ahead_ms < 0) return world_.fail("nothing is due, and its state is " + std::to_string(state()));
     if (ahead_ms < 1 || rng_.percent(20)) ahead_ms = 1;
     if (cuts_.leaps && rng_.percent(30)) ahead_ms += rng_.from_to(1, 60);
     if (cuts_.percent != 0 && cuts_.is_dated && rng_.percent(10)) {
@@ -182,7 +186,8 @@ class Host {
 
   void go_on(const std::string& bytes, const Gap& gap) {
     say("goes on in process " + std::to_string(process_) + " after " + std::to_string(gap.gap_ms) +
-        (gap.counts_gap ? ", counted" : "") + (gap.stays_paused ? ", paused" : "") + (gap.forks ? ", forked" : ""));
+        (gap.counts_gap ? ", counted" : "") + (gap.stays_paused ? ", paused" : "") +
+        (gap.forks ? ", forked" : ""));
     clock_.now_ms += gap.gap_ms;
     if (gap.counts_gap) now_ms_ += gap.gap_ms;
     RunHandle next;
@@ -226,6 +231,7 @@ class Host {
   int64_t gap() { return rng_.percent(40) ? rng_.from_to(1, 50) : 0; }
 
   void interrupt() {
+    if (cuts_.is_broken) return cut({});
     const int chance = rng_.below(100);
     if (chance < 20 && tree_.travels) return visit();
     if (chance < 60) return cut({.gap_ms = gap()});
@@ -254,7 +260,8 @@ class Host {
   void visit() {
     process_ = 1;
     cut({});
-    for (int i = rng_.below(6); i > 0 && !is_ended(state()) && world_.problem.empty(); --i) {
+    for (int i = cuts_.works_away ? rng_.below(6) : 0; i > 0 && !is_ended(state()) && world_.problem.empty();
+         --i) {
       MUST(blazen_runtime_poll(engine_->runtime(), 1, nullptr, e));
       hear(UINT64_MAX);
       if (rng_.percent(20)) cut({.forks = kForksKeepChildren && rng_.percent(20)});

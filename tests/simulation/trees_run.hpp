@@ -20,9 +20,10 @@ struct Outcome {
 
 // What is done to a run.
 struct Cuts {
-  int percent = 0;     // of the polls after which it is interrupted
-  bool leaps = false;  // moments are missed: not where it matters when things happen
-  bool is_dated = true;  // time may pass between two processes, and counts
+  int percent = 0;         // of the polls after which it is interrupted
+  bool leaps = false;      // moments are missed: not where it matters when things happen
+  bool is_dated = true;    // time may pass between two processes, and counts
+  bool works_away = true;  // where some steps are elsewhere, bodies run too
   bool is_broken = false;  // the host goes on from an old snapshot, once: the simulator has to notice
 };
 

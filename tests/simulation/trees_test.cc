@@ -71,7 +71,9 @@ constexpr uint64_t kOften = 8;  // one in so many trees is cut at each poll
 Cuts cuts_of(uint64_t seed, const Tree& tree, const Expected& expected) {
   Cuts cuts;
   cuts.percent = seed % kOften == 0 ? 100 : 20;
-  cuts.leaps = !expected.is_timed && !expected.is_open && seed % 3 == 0;
+  const bool is_timed = expected.is_timed || expected.is_open;
+  cuts.leaps = !is_timed && seed % 3 == 0;
+  cuts.works_away = kKeptCanBeCancelled || !is_timed;
   cuts.is_dated = !tree.has_timeouts;
   return cuts;
 }
@@ -97,8 +99,8 @@ std::string simulate_tree(uint64_t seed) {
     std::string trace;
     (void)runner.run(seed, cuts, &trace);
     const bool is_cut = cuts.percent != 0;
-    return "tree " + std::to_string(seed) + (is_cut ? ", cut (uncut, it is right): " : ": ") + problem + "\n" +
-           say(tree) + trace + how_to_repeat(seed);
+    return "tree " + std::to_string(seed) + (is_cut ? ", cut (uncut, it is right): " : ": ") + problem +
+           "\n" + say(tree) + trace + how_to_repeat(seed);
   }
   return {};
 }
