@@ -22,18 +22,18 @@ class Grower {
 
   Tree grow() {
     tree_.travels = rng_.percent(40);
+    depth_max_ = rng_.from_to(1, 6);
+    works_max_ = static_cast<size_t>(rng_.percent(15) ? 40 : rng_.from_to(3, 16));
     fails_percent_ = rng_.percent(40) ? 0 : rng_.from_to(5, 25);
     flow({});
     return std::move(tree_);
   }
 
  private:
-  static constexpr int kDepth_max = 4;
   static constexpr int kTimes_max = 8;
-  static constexpr size_t kWorks_max = 16;
 
   bool is_full(const Room& room) const {
-    return room.depth >= kDepth_max || room.times > kTimes_max || tree_.works.size() > kWorks_max;
+    return room.depth >= depth_max_ || room.times > kTimes_max || tree_.works.size() > works_max_;
   }
 
   size_t flow(Room room) {
@@ -154,6 +154,8 @@ class Grower {
 
   Rng rng_;
   Tree tree_;
+  int depth_max_ = 0;
+  size_t works_max_ = 0;
   int fails_percent_ = 0;
 };
 
