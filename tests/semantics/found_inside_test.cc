@@ -1,5 +1,5 @@
-// What the trees of the simulator (tests/simulation/trees_test.cc) have found in runs inside runs: each is one that fails, or
-// damages the heap, where it is not mended.
+// What the trees of the simulator (tests/simulation/trees_test.cc) have found in runs inside runs: each failed, or damaged the
+// heap, before it was mended.
 #include "support/control.hpp"
 
 using namespace bt;  // NOLINT(google-build-using-namespace)

@@ -7,15 +7,13 @@
 // on from its snapshot at any moment.
 //
 // BLAZEN_JOIN_SEEDS (2,000, or BLAZEN_SEEDS where that is more) trees from BLAZEN_FIRST_SEED (1) on.
-#include <unistd.h>
-
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
 #include "simulation/joins_model.hpp"
 #include "simulation/joins_run.hpp"
+#include "simulation/last_words.hpp"
 #include "simulation/tally.hpp"
 
 namespace {
@@ -74,40 +72,6 @@ std::string how_to_repeat(uint64_t seed) {
          " build/simulate/tests/simulation_tests --gtest_filter=SimulatedJoins.*\n";
 }
 
-// What to print where the process ends on the way: the engine aborts where an invariant is broken.
-class LastWords {
- public:
-  LastWords() {
-    for (const int signal : kSignals) {
-      const auto before = std::signal(signal, say);
-      if (before != SIG_DFL) std::signal(signal, before);  // a sanitizer's
-    }
-  }
-  ~LastWords() {
-    for (const int signal : kSignals) {
-      const auto before = std::signal(signal, SIG_DFL);
-      if (before != say) std::signal(signal, before);
-    }
-  }
-  LastWords(const LastWords&) = delete;
-  LastWords& operator=(const LastWords&) = delete;
-  static void set(uint64_t seed) {
-    const std::string text = "tree " + std::to_string(seed) + " ends the process; " + how_to_repeat(seed);
-    length_ = std::min(text.size(), sizeof(text_));
-    text.copy(text_, length_);
-  }
-
- private:
-  static void say(int signal) {
-    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text_, length_);
-    std::signal(signal, SIG_DFL);
-  }
-
-  static constexpr int kSignals[] = {SIGABRT, SIGSEGV};
-  static inline char text_[256];
-  static inline size_t length_ = 0;
-};
-
 constexpr uint64_t kUncut = 6;  // one in so many trees is run without cuts, too
 
 // Empty, or what to print.
@@ -141,12 +105,13 @@ TEST(SimulatedJoins, GetWhatTheModelSays) {
   const uint64_t first = number_of("BLAZEN_FIRST_SEED", 1);
   const uint64_t failures_max = number_of("BLAZEN_FAILURES", 1);
   sim::joins::Machine machine;
-  const LastWords last_words;
+  const sim::LastWords last_words;
   uint64_t failures = 0;
   for (uint64_t i = 0; i < seeds && failures < failures_max; ++i) {
     const auto* const result = testing::UnitTest::GetInstance()->current_test_info()->result();
     const int before = result->total_part_count();
-    LastWords::set(first + i);
+    sim::LastWords::set("tree " + std::to_string(first + i) + " ends the process; " +
+                        how_to_repeat(first + i));
     const std::string problem = simulate_tree(machine, first + i);
     if (problem.empty() && result->total_part_count() == before) continue;
     ADD_FAILURE() << (problem.empty() ? "tree " + std::to_string(first + i) + "; " + how_to_repeat(first + i)

@@ -734,6 +734,7 @@ struct PipelineSpec {
     std::optional<blazen_retry_options> retry{};
     bool first_success = false;
     bool done_at_bound = false;
+    bool elsewhere = false;  // its decisions, and its branches where there are several
   };
   std::string name = "pipeline";
   std::vector<StageSpec> stages{};
@@ -786,24 +787,27 @@ struct PipelineSpec {
     place = std::make_shared<Body>(std::move(body));
     return *this;
   }
-  static blazen_mapper mapper(const std::shared_ptr<Body>& body) {
-    if (!body) return {nullptr, nullptr, nullptr, 0};
+  static blazen_mapper mapper(const std::shared_ptr<Body>& body, bool elsewhere) {
+    if (!body || elsewhere) return {nullptr, nullptr, nullptr, body ? 1 : 0};
     Body::alive.fetch_add(1);
     return {Body::call, new Body(*body), Body::drop, 0};
   }
   static blazen_status add(blazen_pipeline_builder* builder, const StageSpec& each, Error& error) {
     blazen_stage_options options = BLAZEN_STAGE_OPTIONS_INIT;
-    options.condition = mapper(each.condition);
-    options.input = mapper(each.input);
-    options.output = mapper(each.output);
-    options.until = mapper(each.until);
+    options.condition = mapper(each.condition, each.elsewhere);
+    options.input = mapper(each.input, each.elsewhere);
+    options.output = mapper(each.output, each.elsewhere);
+    options.until = mapper(each.until, each.elsewhere);
     options.timeout_ms = each.timeout_ms;
     if (each.retry) options.retry = &*each.retry;
     options.first_success = each.first_success ? 1 : 0;
     options.done_at_bound = each.done_at_bound ? 1 : 0;
     std::vector<blazen_branch> branches;
+    const bool is_without = each.elsewhere && each.parallel;
     for (const auto& [branch, workflow] : each.branches)
-      branches.push_back({branch.data(), branch.size(), *workflow, 0});
+      branches.push_back({branch.data(), branch.size(),
+                          is_without ? nullptr : static_cast<blazen_workflow*>(*workflow),
+                          is_without ? 1 : 0});
     const char* stage_name = each.name.data();
     const size_t length = each.name.size();
     if (each.parallel && each.max_rounds != 0)
