@@ -1446,7 +1446,8 @@ typedef struct blazen_run_options {
                            NULL: one is made. Not for a resume that is no fork. Since 0.2 */
     size_t run_id_length;
     int32_t fork; /**< resume: 1: a new run from there, with another id, so that its idempotency keys are its own; 0: that run
-                     goes on, with its id. Since 0.2 */
+                     goes on, with its id. A run inside that is kept unread, since its step is elsewhere here, would keep its
+                     id: BLAZEN_ERROR_SNAPSHOT_MISMATCH. Since 0.2 */
 } blazen_run_options;
 /** The defaults, to begin with: `blazen_run_options x = BLAZEN_RUN_OPTIONS_INIT;`.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
