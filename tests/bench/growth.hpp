@@ -87,16 +87,20 @@ inline GrowthBody emits_jobs(uint64_t count) {
 
 inline void close(const Run& run) { check(blazen_run_close(run.get(), nullptr)); }
 
+inline blazen_status bench_ask(void*, blazen_context* context, const blazen_event*, blazen_error** error) {
+  blazen_question question = BLAZEN_QUESTION_INIT;
+  question.prompt = "?";
+  question.prompt_length = 1;
+  blazen_value* answer = nullptr;
+  const blazen_status status = blazen_context_ask(context, &question, &answer, error);
+  blazen_value_release(answer);
+  return status;
+}
+
 // Each is asked by a step of its own, and answered from outside.
 inline double grow_questions(uint64_t count) {
-  const auto ask = [](blazen_context* context, const blazen_event*, blazen_error** error) {
-    blazen_question question = BLAZEN_QUESTION_INIT;
-    question.prompt = "?";
-    question.prompt_length = 1;
-    blazen_value* answer = nullptr;
-    const blazen_status status = blazen_context_ask(context, &question, &answer, error);
-    blazen_value_release(answer);
-    return status;
+  const auto ask = [](blazen_context* context, const blazen_event* event, blazen_error** error) {
+    return bench_ask(nullptr, context, event, error);
   };
   const GrowthRuntime runtime;
   GrowthWorkflow workflow(emits_jobs(count), ask);
@@ -592,16 +596,6 @@ inline double grow_children(uint64_t count) {
   const double before = thread_s();
   children.run(runtime.get(), By::poll);
   return thread_s() - before;
-}
-
-inline blazen_status bench_ask(void*, blazen_context* context, const blazen_event*, blazen_error** error) {
-  blazen_question question = BLAZEN_QUESTION_INIT;
-  question.prompt = "?";
-  question.prompt_length = 1;
-  blazen_value* answer = nullptr;
-  const blazen_status status = blazen_context_ask(context, &question, &answer, error);
-  blazen_value_release(answer);
-  return status;
 }
 
 // Each child asks; the questions are listed from outside, as a host does that shows them.
