@@ -110,8 +110,10 @@ enum { BLAZEN_ABI = 2 };
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_INPUT_RESPONSE_EVENT "blazen::InputResponseEvent"
 /** A step has failed for good, for whoever accepts it: {"step", "attempt", "invocation_id", "event_type", "status",
- * "message", "host_code", "detail"}; in place of a detail that is no JSON, or too deep or long to stand inside another
- * value, {"detail_omitted": why}. Where nobody does, or where that step fails too, the run fails.
+ * "message", "host_code", "detail", "cause": {"status", "message", "host_code", "step", "attempt", "cause"}}, where there
+ * are these; of a step that is a workflow, which of its steps has failed is "inner_step", with its "inner_attempt". In place
+ * of a detail that is no JSON, or too deep or long to stand inside another value, {"detail_omitted": why}. Where nobody
+ * accepts it, or where that step fails too, the run fails.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 #define BLAZEN_STEP_FAILED_EVENT "blazen::StepFailedEvent"
 /** What a join is invoked with where nothing has arrived: JSON null. No step needs to accept it.
@@ -607,7 +609,8 @@ enum {
     BLAZEN_SESSION_HARD_ERROR = 3           /**< any of those: no snapshot, and the error names every one */
 };
 
-/** The bounds that a workflow may set for its runs.
+/** The bounds that a workflow may set for its runs. What would go past one is refused where it is added; what stands in a
+ * snapshot is taken over, however much it is.
  * [own: none | thread: any | block: no | calls: none | since: 0.1] */
 typedef int32_t blazen_limit;
 /** The values of blazen_limit, with their defaults.
@@ -1723,7 +1726,9 @@ BLAZEN_API blazen_run *blazen_context_run(const blazen_context *context);
  * BLAZEN_EMPTY_JOIN_EVENT. NULL for NULL or another kind of handle.
  * [own: context in, return borrow context | thread: step | block: no | calls: none | since: 0.2] */
 BLAZEN_API const blazen_event *blazen_context_event(const blazen_context *context);
-/** Gives all the events that this step was invoked with: of a join, what has arrived, which may be nothing; of others, one.
+/** Gives all the events that this step was invoked with: of a join, what has arrived, which may be nothing; of the output of
+ * blazen_workflow_builder_add_workflows (all have to succeed, no output mapper), the results, in the order of the branches,
+ * whose names are their sources; of others, one.
  * [own: context in, events borrow context, count out | thread: step | block: no | calls: none | since: 0.2] */
 BLAZEN_API blazen_status blazen_context_events(blazen_context *context, const blazen_event *const **events,
                                                size_t *count, blazen_error **error);

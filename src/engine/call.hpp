@@ -105,7 +105,8 @@ class Call final : public Object {
     Signal signal;
     Ref<Group> group;                   // of a join, once somebody has asked
     Ref<Group> collected;               // what it has collected last
-    std::vector<const Event*> arrived;  // of that, or of the join
+    std::vector<Ref<Event>> branches;   // of the results of several workflows, once somebody has asked
+    std::vector<const Event*> arrived;  // of one of these, or of the join
   };
 
  private:

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "codec/json_members.hpp"
 #include "engine/lifecycle.hpp"
 #include "engine/nested_json.hpp"
 #include "engine/refusals.hpp"
@@ -291,10 +292,37 @@ Result<Status> Context::collect(std::string_view key, std::span<const Wanted> wa
   return Status::ok;
 }
 
+// The event has the results of several workflows at once, an object by branch: these are its events. False: it has not.
+// Throws std::bad_alloc.
+bool Context::show_branches() {
+  const Event& event = *call_.event_;
+  const StepIndex maker = run().workflow().find_step(event.source());
+  if (maker == kNoStep || event.value()->tag() != Tag::json) return false;
+  const StepDefinition& gather = run().workflow().steps()[maker];
+  if (gather.part != StepPart::gather || gather.takes_first || gather.emits.empty() ||
+      gather.emits.front() != event.type())
+    return false;
+  const JsonMembers results(event.value()->data());
+  if (!results.is_object()) return false;
+  std::vector<Ref<Event>> branches;
+  results.for_each([&](std::string_view branch, std::string_view result) {
+    branches.push_back(Event::make(gather.accepts.front(), Value::copy(Tag::json, result), branch));
+    branches.back()->id = event.id;
+  });
+  std::vector<const Event*> arrived;
+  arrived.reserve(branches.size());
+  for (const Ref<Event>& each : branches) arrived.push_back(each.get());
+  Call::ColdState& cold = run().cold_state(call_);
+  cold.branches = std::move(branches);
+  cold.arrived = std::move(arrived);
+  return true;
+}
+
 Ref<Error> Context::events(const Event* const*& first, size_t& count) {
   const Group* group = nullptr;
   if (Ref<Error> error = need_group(group)) return error;
-  const bool is_one = group == nullptr && !(call_.cold_ && call_.cold_->collected);
+  const bool is_own = group == nullptr && !(call_.cold_ && call_.cold_->collected);
+  const bool is_one = is_own && !(call_.cold_ && !call_.cold_->branches.empty()) && !show_branches();
   first = is_one ? &call_.event_ : call_.cold_->arrived.data();
   count = is_one ? 1 : call_.cold_->arrived.size();
   return nullptr;

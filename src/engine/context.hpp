@@ -47,7 +47,8 @@ class Context {
   Ref<Error> progress(std::string_view label, uint64_t current, uint64_t total);
   Ref<Error> retry_after(int64_t delay_ms);
 
-  // What the step was invoked with: of a join, what has arrived. Valid as long as the call.
+  // What the step was invoked with: of a join, what has arrived; of the results of several workflows at once, each. Valid as
+  // long as the call.
   Ref<Error> events(const Event* const*& first, size_t& count);
   // Status::ok: the group is whole, and events() gives it. Status::pending: not yet, and the body is done.
   Result<Status> collect(std::string_view key, std::span<const Wanted> wanted);
@@ -81,6 +82,7 @@ class Context {
   Ref<Error> answer_until(const Value& value);
   Ref<Error> need_group(const Group*& group);
   void show_group(const Group& group);
+  bool show_branches();
   Ref<Error> outputs_full(std::string_view type) const;
   Ref<Error> emit_output(Output output, const Sending& sending, bool at_once);
   uint64_t identity_of_send(const Output& output, std::string_view target) noexcept;

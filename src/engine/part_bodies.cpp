@@ -31,33 +31,58 @@ Status status_named(std::string_view name) noexcept {
 
 bool is_text(std::string_view token) noexcept { return token.front() == '"'; }
 
-// The error that a branch has failed with, out of the event that says so. Whoever is outside may have sent that, too.
-Ref<Error> error_of_branch(const Event& failed) {
+template <class Number>
+void read_number(std::string_view token, Number& number) noexcept {
+  std::from_chars(token.data(), token.data() + token.size(), number);
+}
+
+// The error that a branch has failed with, out of the event that says so, or out of a cause in it. Whoever is outside may
+// have sent that, too.
+Ref<Error> error_of(std::string_view json, uint32_t beneath) {
   std::string status_text;
   std::string message;
+  std::string step;
   int64_t host_code = 0;
+  uint32_t attempt = 0;
   std::string_view detail;
-  const JsonMembers what(failed.value()->tag() == Tag::json ? failed.value()->data()
-                                                            : std::string_view("null"));
+  std::string_view cause;
+  // The step of the event itself is the branch, which is named around it.
+  const std::string_view step_member = beneath == 0 ? "inner_step" : "step";
+  const std::string_view attempt_member = beneath == 0 ? "inner_attempt" : "attempt";
+  const JsonMembers what(json);
   if (!what.is_object()) return Error::make(Status::step_failed, "it failed");
   what.for_each([&](std::string_view name, std::string_view value) {
     if (name == "status" && is_text(value)) {
       if (!unescape_json(value, status_text)) status_text.clear();
     } else if (name == "message" && is_text(value)) {
       if (!unescape_json(value, message)) message.clear();
+    } else if (name == step_member && is_text(value)) {
+      if (!unescape_json(value, step)) step.clear();
+    } else if (name == attempt_member) {
+      read_number(value, attempt);
     } else if (name == "host_code") {
-      host_code = 0;
-      std::from_chars(value.data(), value.data() + value.size(), host_code);
+      read_number(value, host_code);
     } else if (name == "detail") {
       detail = value;
+    } else if (name == "cause") {
+      cause = value;
     }
   });
   Ref<Value> kept = detail.data() == nullptr ? nullptr : Value::copy(Tag::json, detail);
-  Ref<Error> error = Error::make(status_named(status_text), message);
+  const Status status = status_named(status_text);
+  Ref<Error> below = cause.empty() || beneath >= kErrorDepthMax ? nullptr : error_of(cause, beneath + 1);
+  Ref<Error> error = below && status == Status::step_failed && !step.empty()
+                         ? Error::step_failed(step, attempt, std::move(below))
+                         : Error::make(status, message);
   if (error.get() == Error::out_of_memory().get()) return error;
   error->host_code = host_code;
   error->detail = std::move(kept);
+  if (!error->cause) error->cause = std::move(below);
   return error;
+}
+
+Ref<Error> error_of_branch(const Event& failed) {
+  return error_of(failed.value()->tag() == Tag::json ? failed.value()->data() : std::string_view("null"), 0);
 }
 
 uint32_t attempt_in(std::string_view failed) {
@@ -171,11 +196,6 @@ struct StageRecord {
     return text;
   }
 };
-
-template <class Number>
-void read_number(std::string_view token, Number& number) noexcept {
-  std::from_chars(token.data(), token.data() + token.size(), number);
-}
 
 // What stands in the state of this stage, with another status; of what does not stand there, the default.
 StageRecord record_of(Call& call, std::string_view status) {

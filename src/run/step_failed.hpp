@@ -6,7 +6,8 @@
 
 namespace blazen {
 
-// blazen::StepFailedEvent: {step, attempt, invocation_id, event_type, status, message, host_code, detail?}.
+// blazen::StepFailedEvent: {step, attempt, invocation_id, event_type, status, message, host_code, inner_step?,
+// inner_attempt?, detail?, cause?}; a cause is {status, message, host_code, step?, attempt?, cause?}.
 // error is what the run would have failed with; event what the step was called with; detail, the member for that, with
 // its comma, or nothing. Throws std::bad_alloc.
 Ref<Event> step_failed_event(std::string_view type, const Error& error, std::string_view step,

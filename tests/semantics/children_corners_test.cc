@@ -39,6 +39,51 @@ TEST_P(ChildrenCorners, AStepWithATimeOutBesideSeveralAtOnce) {
   EXPECT_EQ(run_to_end(engine, spec, "1").text(), "5 json {\"a\":1,\"b\":1}");
 }
 
+// What has failed is known down to the host's own error, and by the names of all steps on the way.
+TEST_P(ChildrenCorners, TheFailureOfABranchHasItsCauses) {
+  Engine engine(GetParam());
+  Spec deep("deep");
+  deep.start([](Ctx& ctx) { return ctx.fail(42, "no room"); });
+  Spec bad("bad");
+  bad.child("below", {BLAZEN_START_EVENT}, deep).output_type(BLAZEN_STOP_EVENT);
+  for (const bool first_success : {false, true}) {
+    Spec spec("outer");
+    spec.children("both", {BLAZEN_START_EVENT}, {{"a", bad}, {"b", bad}}, first_success)
+        .output_type(BLAZEN_STOP_EVENT);
+    const Outcome end = run_to_end(engine, spec, "1");
+    ASSERT_EQ(end.state, BLAZEN_RUN_FAILED);
+    const std::string branch =
+        "BLAZEN_ERROR_STEP_FAILED[step 'below' failed: step 'start' failed: no room] step below attempt 1 "
+        "code 42 <- "
+        "BLAZEN_ERROR_STEP_FAILED[step 'start' failed: no room] step start attempt 1 code 42 <- "
+        "BLAZEN_ERROR_HOST[no room] code 42";
+    const std::string text = end.text();
+    EXPECT_EQ(text.substr(std::min(text.size(), text.find("BLAZEN_ERROR_STEP_FAILED[step 'below'"))), branch)
+        << text;
+  }
+}
+
+TEST_P(ChildrenCorners, WhoeverTakesTheResultsOfSeveralReadsThemLikeAJoin) {
+  Engine engine(GetParam());
+  Spec spec("outer");
+  spec.children("both", {BLAZEN_START_EVENT}, {{"b", echoing("b")}, {"a\"", echoing("a")}});
+  spec.step("end", {"both::output"}, [](Ctx& ctx) {
+    const blazen_event* const* events = nullptr;
+    size_t count = 0;
+    for (int i = 0; i < 2; ++i) MUST(blazen_context_events(ctx.raw, &events, &count, e));
+    std::string all;
+    for (size_t i = 0; i < count; ++i)
+      all += source_of(events[i]) + "=" + data_of(blazen_event_value(events[i])) + ";";
+    ctx.stop(Json(all).dump());
+  });
+  EXPECT_EQ(run_to_end(engine, spec, "{\"x\": [1, 2]}").text(),
+            R"(5 json "b={\"x\": [1, 2]};a\"={\"x\": [1, 2]};")");
+  Spec none("none");
+  none.children("both", {BLAZEN_START_EVENT}, {});
+  none.step("end", {"both::output"}, [](Ctx& ctx) { ctx.stop("[" + ctx.events() + "]"); });
+  EXPECT_EQ(run_to_end(engine, none, "1").text(), "5 json []");
+}
+
 // What the engine does itself between the stages has no body that could hear of it.
 TEST(ChildrenThreads, AnInvocationIsCancelledAtAnyMoment) {
   PipelineSpec pipeline;

@@ -27,8 +27,17 @@
 
 namespace bt {
 
-inline constexpr std::chrono::seconds kPatience{30};
-inline constexpr int64_t kPatience_ms = 30000;
+// Under a sanitizer everything takes some times longer, and the invariants are recounted at each tick.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+inline constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
+inline constexpr int64_t kPatience_ms = kSanitized ? 150'000 : 30'000;
+inline constexpr std::chrono::seconds kPatience{kPatience_ms / 1000};
 
 inline bool has_threads() { return blazen_has_feature(BLAZEN_TEXT("threads")) == 1; }
 
