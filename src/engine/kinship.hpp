@@ -13,9 +13,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <set>
 #include <utility>
 
+#include "base/linked_tree.hpp"
 #include "base/object.hpp"
 #include "engine/notifications.hpp"
 #include "engine/pools.hpp"
@@ -34,29 +34,36 @@ struct LeftOver {
 };
 
 struct Kinship {
-  using Runs = std::map<RunId, Run*>;
+  // By its id.
+  struct ById {
+    static TreeLink<Kinship>& link(Kinship& kin) noexcept { return kin.by_id; }
+    static bool before(const Kinship& a, const Kinship& b) noexcept;
+  };
   // By their paths: in the same order in each process.
   struct ByPath {
-    bool operator()(const Run* a, const Run* b) const noexcept;
+    static TreeLink<Kinship>& link(Kinship& kin) noexcept { return kin.asking; }
+    static bool before(const Kinship& a, const Kinship& b) noexcept;
   };
-  struct DueOrder {
-    bool operator()(const std::pair<int64_t, Run*>& a, const std::pair<int64_t, Run*>& b) const noexcept {
-      return a.first != b.first ? a.first < b.first : ByPath{}(a.second, b.second);
+  struct ByDue {
+    static TreeLink<Kinship>& link(Kinship& kin) noexcept { return kin.due; }
+    static bool before(const Kinship& a, const Kinship& b) noexcept {
+      return a.due_ms != b.due_ms ? a.due_ms < b.due_ms : ByPath::before(a, b);
     }
   };
-  using Due = std::set<std::pair<int64_t, Run*>, DueOrder>;
-  using Asking = std::set<Run*, ByPath>;
   // Which is the next to start something: those that were interrupted come first, in the order in which they had started;
   // then, whose turn it is.
   struct Turn {
     bool is_interrupted = false;
     uint64_t number = 0;
-    Run* run = nullptr;
-    bool operator<(const Turn& other) const noexcept {
-      return is_interrupted != other.is_interrupted ? is_interrupted : number < other.number;
+    bool operator==(const Turn&) const noexcept = default;
+  };
+  struct ByTurn {
+    static TreeLink<Kinship>& link(Kinship& kin) noexcept { return kin.row; }
+    static bool before(const Kinship& a, const Kinship& b) noexcept {
+      return a.turn.is_interrupted != b.turn.is_interrupted ? a.turn.is_interrupted
+                                                            : a.turn.number < b.turn.number;
     }
   };
-  using Row = std::set<Turn>;
 
   // What there is to do in a run, and how many events it has routed: of those that have ended too.
   struct Counts {
@@ -66,9 +73,11 @@ struct Kinship {
     size_t in_flight = 0;  // but for what hosts runs
     uint64_t events = 0;
   };
-  // Throws std::bad_alloc.
-  void make_row_node();
+  explicit Kinship(Run& its_run) noexcept : run(&its_run) {}
+  Kinship(const Kinship&) = delete;
+  Kinship& operator=(const Kinship&) = delete;
 
+  Run* const run;
   // ---- of a child ----
   Run* top = nullptr;     // it has a reference; null: this is the top
   Run* parent = nullptr;  // null: it has ended, or its invocation is gone
@@ -77,25 +86,28 @@ struct Kinship {
   bool is_untold = false;               // without memory: its parent is told in a while how it stands
   Counts counted;                       // in that of the family
   Turn turn;                            // in the row; a number of 0: it is not there
-  Row::node_type row_node;              // while it is not, as what follows
-  Asking::node_type asking_node;
-  Run* next_cut_off = nullptr;  // in Notifications
-  Run* next_below = nullptr;    // of Run::list_below, while the lock is held
-  int64_t due_ms = INT64_MAX;   // in `due`; INT64_MAX: it is not there
-  Due::node_type due_node;      // while it is not
-  Runs::node_type run_node;
+  Run* next_cut_off = nullptr;          // in Notifications
+  Run* next_below = nullptr;            // of Run::list_below, while the lock is held
+  int64_t due_ms = INT64_MAX;           // in `due`; INT64_MAX: it is not there
+  // In the trees of the family.
+  TreeLink<Kinship> by_id;
+  TreeLink<Kinship> due;
+  TreeLink<Kinship> row;
+  TreeLink<Kinship> asking;
 
   // ---- of a top; null of a child ----
   // A look-up, an addition and a removal cost the logarithm of the number of children.
   struct Family {
-    Runs runs;
-    Due due;
-    Row row;
-    Asking asking;
+    LinkedTree<Kinship, ById> runs;
+    LinkedTree<Kinship, ByDue> due;
+    LinkedTree<Kinship, ByTurn> row;
+    LinkedTree<Kinship, ByPath> asking;
+    uint64_t run_count = 0;
     Counts counts;                              // of the runs below the top
     bool has_seats = false;                     // some run below has used a pool
     std::map<const Pool*, PoolQueuer> queuers;  // of pools that the top does not use
     std::unique_ptr<LeftOver> spare;            // so that what becomes of one child needs no memory
+    Run* find(const RunId& id) const noexcept;  // null: it is not in the tree
   };
   std::unique_ptr<Family> family;
 };

@@ -206,6 +206,7 @@ class Run final : public Object, public RunEntry {
   // Null: it is no child.
   Ref<EventPath> path() const noexcept;
   const EventPath* path_place() const noexcept;
+  const RunId& run_id() const noexcept { return state().id; }
 
   // For the runtime.
   void on_time() noexcept override;

@@ -28,9 +28,7 @@ Ref<EventPath> path_of_child(Ref<EventPath> around, const StepDefinition& step, 
   path->around = std::move(around);
   path->invocation_id = invocation_id;
   path->run = id;
-  path->step = step.name;
-  path->part_of = step.part_of;
-  path->branch = step.branch;
+  path->names = step.path_names;
   return path;
 }
 
@@ -58,8 +56,7 @@ Run::Run(Run& parent, Workflow& workflow) noexcept
 // Under the lock of a top. Throws std::bad_alloc.
 Kinship& Run::need_kinship() {
   if (Kinship* known = kinship()) return *known;
-  auto made = std::make_unique<Kinship>();
-  made->make_row_node();
+  auto made = std::make_unique<Kinship>(*this);
   made->family = std::make_unique<Kinship::Family>();
   if (!state().kin) locked_state_.unshared().kin = std::make_unique<Kin>();
   kinship_.store(made.get(), std::memory_order_release);
@@ -78,7 +75,7 @@ Ref<Run> Run::make_inside(const StepDefinition& step, uint32_t attempt, Workflow
   Run& top = this->top();
   top.need_kinship();
   Ref<Run> child = Ref<Run>::adopt(new Run(*this, its_workflow));
-  auto kin = std::make_unique<Kinship>();
+  auto kin = std::make_unique<Kinship>(*child);
   RunState& inner = child->locked_state_.unshared();
   inner.kin = std::make_unique<Kin>();
   inner.kin->top = &top.locked_state_.unshared();
@@ -87,16 +84,6 @@ Ref<Run> Run::make_inside(const StepDefinition& step, uint32_t attempt, Workflow
   inner.kin->attempt = attempt;
   inner.kin->depth = blazen::is_child(state()) ? state().kin->depth + 1 : 1;
   inner.kin->may_wait = top.workflow().policy().idle == Idle::wait;
-  Kinship::Runs run;
-  run.emplace(RunId{}, child.get());
-  kin->run_node = run.extract(run.begin());
-  Kinship::Due due;
-  due.emplace(0, child.get());
-  kin->due_node = due.extract(due.begin());
-  Kinship::Asking asking;
-  asking.insert(child.get());
-  kin->asking_node = asking.extract(asking.begin());
-  kin->make_row_node();
   kin->top = &top;
   kin->parent = this;
   retain(static_cast<Object*>(&top));
@@ -121,7 +108,7 @@ Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
   if (depth > limits.child_depth)
     return Error::make(Status::limit, "BLAZEN_LIMIT_CHILD_DEPTH (" + std::to_string(limits.child_depth) +
                                           ") is reached: so many workflows are inside one another");
-  if (family.runs.size() >= limits.children)
+  if (family.run_count >= limits.children)
     return Error::make(Status::limit, "BLAZEN_LIMIT_CHILDREN (" + std::to_string(limits.children) +
                                           ") is reached: so many runs of workflows are inside this one");
   Ref<Run> child = make_inside(step, invocation.attempt, workflow().child_of(invocation.step));
@@ -137,8 +124,9 @@ Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
 void Run::join_tree(Locked, Ref<Run> child, Invocation& host) noexcept {
   Kinship& kin = *child->kinship();
   kin.host = &host;
-  kin.run_node.key() = child->state().id;
-  kin.top->family()->runs.insert(std::move(kin.run_node));
+  Kinship::Family& family = *kin.top->family();
+  family.runs.insert(&kin);
+  ++family.run_count;
   (void)child.take();
 }
 
@@ -222,14 +210,17 @@ void Run::leave_over(std::unique_ptr<LeftOver> left, Notifications& notification
   notifications.more = true;
 }
 
-void Kinship::make_row_node() {
-  Row one;
-  one.emplace();
-  row_node = one.extract(one.begin());
+bool Kinship::ById::before(const Kinship& a, const Kinship& b) noexcept {
+  return a.run->run_id() < b.run->run_id();
 }
 
-bool Kinship::ByPath::operator()(const Run* a, const Run* b) const noexcept {
-  return EventPath::comes_before(a->path_place(), b->path_place());
+bool Kinship::ByPath::before(const Kinship& a, const Kinship& b) noexcept {
+  return EventPath::comes_before(a.run->path_place(), b.run->path_place());
+}
+
+Run* Kinship::Family::find(const RunId& id) const noexcept {
+  const Kinship* found = runs.find_first([&id](const Kinship& kin) { return kin.run->run_id() < id; });
+  return found != nullptr && found->run->run_id() == id ? found->run : nullptr;
 }
 
 const EventPath* Run::path_place() const noexcept { return is_child() ? state().kin->path.get() : nullptr; }
@@ -262,7 +253,7 @@ void Run::count_in_tree(const Kinship::Counts& now) noexcept {
   if (&top != this && kin.parent == nullptr) return;  // it has left
   if (&top != this) {
     count_in_tree(counts_of(state()));
-    if (kin.asking_node.empty() == state().questions.empty()) change_asking(locked);
+    if (family()->asking.has(kin) == state().questions.empty()) change_asking(locked);
   }
   stand_in_row(locked);
   if (top.waiting_.helpers != 0) top.wake_helpers(locked);
@@ -271,27 +262,25 @@ void Run::count_in_tree(const Kinship::Counts& now) noexcept {
 // Where the state says.
 void Run::stand_in_row(Locked) noexcept {
   Kinship& kin = *kinship();
-  Kinship::Row& row = top().family()->row;
-  Kinship::Turn now{false, state().kin ? state().kin->turn : 0, this};
+  auto& row = top().family()->row;
+  Kinship::Turn now{false, state().kin ? state().kin->turn : 0};
   if (startable(state()) != 0 && !has_ended(state())) {
     if (const Startable next = find_startable(state()); next.is_interrupted && next.invocation != nullptr)
-      now = {true, next.invocation->start, this};
+      now = {true, next.invocation->start};
   }
-  if (now.number == kin.turn.number && now.is_interrupted == kin.turn.is_interrupted) return;
-  if (kin.turn.number != 0) kin.row_node = row.extract(row.find(kin.turn));
+  if (now == kin.turn) return;
+  if (kin.turn.number != 0) row.remove(&kin);
   kin.turn = now;
-  if (now.number == 0) return;
-  kin.row_node.value() = now;
-  row.insert(std::move(kin.row_node));
+  if (now.number != 0) row.insert(&kin);
 }
 
 void Run::change_asking(Locked) noexcept {
   Kinship& kin = *kinship();
-  Kinship::Asking& asking = kin.top->family()->asking;
-  if (kin.asking_node.empty()) {
-    kin.asking_node = asking.extract(asking.find(this));
+  auto& asking = kin.top->family()->asking;
+  if (asking.has(kin)) {
+    asking.remove(&kin);
   } else {
-    asking.insert(std::move(kin.asking_node));
+    asking.insert(&kin);
   }
 }
 
@@ -300,11 +289,13 @@ void Run::leave_tree(Locked locked) noexcept {
   Kinship& kin = *kinship();
   Kinship::Family& family = *kin.top->family();
   count_in_tree({.events = state().event_id_last});
-  if (kin.turn.number != 0) kin.row_node = family.row.extract(family.row.find(std::exchange(kin.turn, {})));
-  if (kin.asking_node.empty()) change_asking(locked);
-  if (kin.due_ms != INT64_MAX)
-    kin.due_node = family.due.extract(family.due.find({std::exchange(kin.due_ms, INT64_MAX), this}));
-  kin.run_node = family.runs.extract(state().id);
+  if (kin.turn.number != 0) family.row.remove(&kin);
+  kin.turn = {};
+  if (family.asking.has(kin)) change_asking(locked);
+  if (kin.due_ms != INT64_MAX) family.due.remove(&kin);
+  kin.due_ms = INT64_MAX;
+  family.runs.remove(&kin);
+  --family.run_count;
   locked_state_.unshared().kin->has_left = true;
   kin.parent = nullptr;
   kin.host = nullptr;
@@ -329,7 +320,8 @@ Run* Run::next_of_tree(Locked locked) const noexcept {
   if (tree_startable(locked) == 0) return nullptr;
   const Kinship::Family* family = this->family();
   if (family == nullptr) return const_cast<Run*>(this);
-  return family->row.empty() ? nullptr : family->row.begin()->run;
+  const Kinship* const first = family->row.first();
+  return first == nullptr ? nullptr : first->run;
 }
 
 // Whether what this one of a tree starts is what comes next.
@@ -581,10 +573,9 @@ void Run::arm_in_tree(Locked locked, int64_t due_ms, Notifications& notification
   Kinship& kin = *kinship();
   if (kin.parent == nullptr || due_ms >= time_.known_due_ms) return;
   Kinship::Family& family = *kin.top->family();
-  if (kin.due_ms != INT64_MAX) kin.due_node = family.due.extract(family.due.find({kin.due_ms, this}));
+  if (kin.due_ms != INT64_MAX) family.due.remove(&kin);
   kin.due_ms = time_.known_due_ms = due_ms;
-  kin.due_node.value() = {due_ms, this};
-  family.due.insert(std::move(kin.due_node));
+  family.due.insert(&kin);
   kin.top->arm(locked, due_ms, notifications);
 }
 
@@ -593,15 +584,12 @@ void Run::arm_in_tree(Locked locked, int64_t due_ms, Notifications& notification
 int64_t Run::first_due_below(Locked locked) const noexcept {
   Kinship::Family* const family = this->family();
   while (family != nullptr && !family->due.empty()) {
-    const auto [due_ms, run] = *family->due.begin();
-    Kinship& kin = *run->kinship();
-    const int64_t now_due_ms = kin.is_untold ? due_ms : run->all_due(locked);
-    if (now_due_ms <= due_ms) return due_ms;
-    kin.due_node = family->due.extract(family->due.begin());
-    kin.due_ms = run->time_.known_due_ms = now_due_ms;
-    if (now_due_ms == INT64_MAX) continue;
-    kin.due_node.value() = {now_due_ms, run};
-    family->due.insert(std::move(kin.due_node));
+    Kinship& kin = *family->due.first();
+    const int64_t now_due_ms = kin.is_untold ? kin.due_ms : kin.run->all_due(locked);
+    if (now_due_ms <= kin.due_ms) return kin.due_ms;
+    family->due.remove(&kin);
+    kin.due_ms = kin.run->time_.known_due_ms = now_due_ms;
+    if (now_due_ms != INT64_MAX) family->due.insert(&kin);
   }
   return INT64_MAX;
 }
@@ -613,12 +601,11 @@ int64_t Run::first_due_below(Locked locked) const noexcept {
     {
       Guard guard(lock());
       Kinship::Family& family = *this->family();
-      if (family.due.empty() || family.due.begin()->first > now_ms()) break;
-      Run& first = *family.due.begin()->second;
-      Kinship& kin = *first.kinship();
-      kin.due_node = family.due.extract(family.due.begin());
-      kin.due_ms = INT64_MAX;
-      late = Ref<Run>::share(&first);
+      Kinship* const first = family.due.first();
+      if (first == nullptr || first->due_ms > now_ms()) break;
+      family.due.remove(first);
+      first->due_ms = INT64_MAX;
+      late = Ref<Run>::share(first->run);
     }
     late->on_time();
   }
@@ -697,7 +684,7 @@ void Run::settle_one(MadeInside& made, bool is_another) {
   const RunId id =
       is_another ? id_of_child(parent.state().id, place.host->id, place.host->attempt) : inner.id;
   parent.name_inside(child, id, place.host->id);
-  if (family()->runs.contains(id)) return;
+  if (family()->find(id) != nullptr) return;
   if (inner.kin->step->is_round) inner.kin->used_ms = Round::of(place.host->event->correlation()).used_ms;
   child.kinship()->told = place.status;
   child.life_.ended.store(has_ended(inner));
@@ -712,7 +699,10 @@ void Run::leave_inside() noexcept {
   Run* first = nullptr;
   {
     Guard guard(lock());
-    for (const auto& [id, child] : family()->runs) child->kinship()->next_below = std::exchange(first, child);
+    family()->runs.walk([&first](Kinship* kin) {
+      kin->next_below = std::exchange(first, kin->run);
+      return true;
+    });
     for (Run* each = first; each != nullptr; each = each->kinship()->next_below) each->leave_tree(guard);
   }
   while (first != nullptr) {
@@ -760,11 +750,11 @@ Result<Ref<Run>> Run::find_child(std::string_view run_id) {
         "child_run_id is no UUID of 36 characters, such as 123e4567-e89b-82d3-a456-426614174000");
   Guard guard(lock());
   const Kinship::Family* family = this->family();
-  const auto known = family == nullptr ? Kinship::Runs::const_iterator() : family->runs.find(id);
-  if (family == nullptr || known == family->runs.end())
+  Run* const known = family == nullptr ? nullptr : family->find(id);
+  if (known == nullptr)
     return Error::make(Status::not_found, "child_run_id: no run " + in_quotes(run_id) +
                                               " is inside this one: it has ended, or never was");
-  return Ref<Run>::share(known->second);
+  return Ref<Run>::share(known);
 }
 
 }  // namespace blazen

@@ -47,7 +47,10 @@ std::string Run::questions() const {
     questions.emplace(state(), now, date);
     const Kinship::Family* family = this->family();
     if (family != nullptr) {
-      for (const Run* asking : family->asking) questions->add(asking->state(), now, date);
+      family->asking.walk([&](const Kinship* asking) {
+        questions->add(asking->run->state(), now, date);
+        return true;
+      });
     }
     add_kept(state(), date, *questions);
   }

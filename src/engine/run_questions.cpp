@@ -89,10 +89,10 @@ Ref<Run> Run::asked_in(std::string_view& request_id) {
   Guard guard(lock());
   const Kinship::Family* family = this->family();
   if (family == nullptr) return nullptr;
-  const auto known = family->runs.find(id);
-  if (known == family->runs.end()) return nullptr;
+  Run* const known = family->find(id);
+  if (known == nullptr) return nullptr;
   request_id.remove_prefix(kUuidTextLength + 1);
-  return Ref<Run>::share(known->second);
+  return Ref<Run>::share(known);
 }
 
 Ref<Error> Run::respond(std::string_view request_id, Ref<Value> answer, bool early) {
@@ -149,8 +149,7 @@ bool Run::wants_input() const noexcept {
   };
   if (wants(*this)) return true;
   const Kinship::Family* family = this->family();
-  return family != nullptr && std::any_of(family->asking.begin(), family->asking.end(),
-                                          [&](const Run* run) { return wants(*run); });
+  return family != nullptr && !family->asking.walk([&](const Kinship* kin) { return !wants(*kin->run); });
 }
 
 // The callback of the body that waits for it.

@@ -10,10 +10,11 @@ namespace blazen {
 // RFC 9562: version 8, variant 10.
 inline RunId id_of_child(const RunId& parent, uint64_t invocation_id, uint32_t attempt) noexcept {
   RunId id{};
+  Digest invocation;
+  invocation.add(parent.data(), parent.size()).add_number(invocation_id).add_number(attempt);
   for (uint64_t half = 0; half < 2; ++half) {
-    Digest digest;
-    digest.add(parent.data(), parent.size()).add_number(invocation_id).add_number(attempt).add_number(half);
-    const uint64_t sum = digest.finish();
+    Digest digest = invocation;
+    const uint64_t sum = digest.add_number(half).finish();
     for (size_t i = 0; i < 8; ++i) id[half * 8 + i] = static_cast<uint8_t>(sum >> (8 * i));
   }
   id[6] = static_cast<uint8_t>((id[6] & 0x0f) | 0x80);

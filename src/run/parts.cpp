@@ -34,6 +34,10 @@ StepDefinition child_of(const StepDefinition& whole, const HostDefinition::Branc
   StepDefinition step = part_of(whole, std::move(name), StepPart::child);
   step.child = branch.workflow;
   step.branch = branch.name;
+  step.path_names = Ref<PathNames>::adopt(new PathNames);
+  step.path_names->step = step.name;
+  step.path_names->part_of = step.part_of;
+  step.path_names->branch = branch.name;
   step.is_elsewhere = branch.is_elsewhere;
   step.concurrency_max = whole.concurrency_max;
   step.timeout_ms = whole.timeout_ms;

@@ -69,7 +69,7 @@ InvocationQueue<ByStart>& interrupted_of(RunState& state, StepIndex step) noexce
 void hand_on_permit(RunState& state, StepIndex index) noexcept {
   StepState& step = state.steps[index];
   if (!has_permit(step)) return;
-  if (Invocation* item = rare_queues(state).interrupted_waiting.first_of_step(index)) {
+  if (Invocation* item = first_of_step(rare_queues(state).interrupted_waiting, index)) {
     state.rare->interrupted_waiting.remove(item);
     --state.rare->interrupted_waiting_count;
     item->place = Place::interrupted;

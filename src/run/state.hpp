@@ -248,7 +248,7 @@ inline bool has_timers(const RunState& state) noexcept { return !state.timers.em
     if (step.abandoned == 0) continue;
     const auto index = static_cast<StepIndex>(&step - state.steps.data());
     if (!step.queues->waiting.empty() ||
-        rare_queues(state).interrupted_waiting.first_of_step(index) != nullptr)
+        first_of_step(rare_queues(state).interrupted_waiting, index) != nullptr)
       return true;
   }
   return false;

@@ -22,6 +22,7 @@
 #include "run/pace.hpp"
 #include "run/type_table.hpp"
 #include "value/error.hpp"
+#include "value/event_path.hpp"
 
 namespace blazen {
 
@@ -159,9 +160,10 @@ struct StepDefinition {
   std::optional<HostDefinition> hosts;  // before parts.hpp has written it out
   // And as it is written out.
   StepPart part = StepPart::body;
-  std::string part_of;   // the name of the step that it is a part of; empty: it stands for itself
-  ChildWorkflow child;   // StepPart::child
-  std::string branch;    // the same, of several at once
+  std::string part_of;        // the name of the step that it is a part of; empty: it stands for itself
+  ChildWorkflow child;        // StepPart::child
+  std::string branch;         // the same, of several at once
+  Ref<PathNames> path_names;  // the same: of the paths of its runs
   std::string fails_as;  // the type of the event that its failure is, for its join; empty: StepFailedEvent
   std::vector<std::string> answers;  // of a decision: the type of the event that its answer is
   bool takes_first = false;          // StepPart::gather

@@ -22,13 +22,13 @@ std::string pointer_escaped(const std::string& name) {
   return text;
 }
 
-std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
+std::string quoted_json(const std::string& text) { return nlohmann::json(text).dump(); }
 
 std::unique_ptr<EventPath::Texts> make_texts(const EventPath& path) {
   auto made = std::make_unique<EventPath::Texts>();
   made->run_id = uuid_text(path.run).data();
   if (path.around) made->text = path.around->texts().text + "/";
-  made->text.append(pointer_escaped(path.step)).append("#").append(std::to_string(path.invocation_id));
+  made->text.append(pointer_escaped(path.names->step)).append("#").append(std::to_string(path.invocation_id));
   std::string& json = made->json;
   if (path.around) {
     json = path.around->texts().json;
@@ -36,9 +36,10 @@ std::unique_ptr<EventPath::Texts> make_texts(const EventPath& path) {
   } else {
     json = "[";
   }
-  json.append("{\"step\":").append(quoted(path.part_of.empty() ? path.step : path.part_of));
+  json.append("{\"step\":")
+      .append(quoted_json(path.names->part_of.empty() ? path.names->step : path.names->part_of));
   json.append(",\"invocation_id\":").append(std::to_string(path.invocation_id));
-  if (!path.branch.empty()) json.append(",\"branch\":").append(quoted(path.branch));
+  if (!path.names->branch.empty()) json.append(",\"branch\":").append(quoted_json(path.names->branch));
   json.append(",\"run_id\":\"").append(made->run_id).append("\"}]");
   return made;
 }

@@ -14,6 +14,16 @@
 
 namespace blazen {
 
+// Of the step that hosts a run: shared by all of them.
+struct PathNames final : Object {
+  PathNames() noexcept : Object(Kind::dead) {}
+  static void destroy(PathNames* names) noexcept { delete names; }
+
+  std::string step;     // its name, with the branch
+  std::string part_of;  // of a branch: the step that it is one of
+  std::string branch;
+};
+
 struct EventPath final : Object {
   EventPath() noexcept : Object(Kind::dead) {}
   ~EventPath() { delete texts_.load(std::memory_order_relaxed); }
@@ -32,9 +42,7 @@ struct EventPath final : Object {
   uint32_t depth = 1;
   uint64_t invocation_id = 0;
   std::array<uint8_t, 16> run{};
-  std::string step;     // its name, with the branch
-  std::string part_of;  // of a branch: the step that it is one of
-  std::string branch;
+  Ref<PathNames> names;
 
   // By the ids of the invocations, from the outermost: the same in each process. Null comes first.
   static bool comes_before(const EventPath* a, const EventPath* b) noexcept { return order(a, b) < 0; }

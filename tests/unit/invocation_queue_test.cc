@@ -160,7 +160,7 @@ TEST(InvocationQueue, TheFirstOfAStepIsFound) {
   while (!model.empty()) {
     const auto step = static_cast<StepIndex>(random() % 42);
     const auto expected = model.lower_bound({step, 0});
-    Invocation* found = tree.first_of_step(step);
+    Invocation* found = first_of_step(tree, step);
     if (expected == model.end() || expected->first != step) {
       ASSERT_EQ(found, nullptr);
       continue;
