@@ -24,10 +24,10 @@ void put_elsewhere(const RunState& state, const std::string& before, std::vector
   }
   if (!state.kin || state.kin->elsewhere == 0) return;
   const size_t first = names.size();
-  for (const auto& [id, child] : state.kin->children) {
+  state.kin->children.each([&](const Kin& child) {
     if (child.status == RunStatus::elsewhere)
       put_elsewhere(*child.state, before + steps[child.host->step].name + "/", names);
-  }
+  });
   const auto begin = names.begin() + static_cast<ptrdiff_t>(first);
   std::sort(begin, names.end());
   names.erase(std::unique(begin, names.end()), names.end());
@@ -44,9 +44,10 @@ std::string json_names(const std::vector<std::string>& names) {
 }
 
 bool keeps_runs(const RunState& state) noexcept {
-  return state.kin && (!state.kin->kept.empty() ||
-                       std::any_of(state.kin->children.begin(), state.kin->children.end(),
-                                   [](const auto& each) { return keeps_runs(*each.second.state); }));
+  if (!state.kin) return false;
+  bool keeps = !state.kin->kept.empty();
+  state.kin->children.each([&keeps](const Kin& child) { keeps = keeps || keeps_runs(*child.state); });
+  return keeps;
 }
 
 }  // namespace

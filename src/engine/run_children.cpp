@@ -78,6 +78,7 @@ Ref<Run> Run::make_inside(const StepDefinition& step, uint32_t attempt, Workflow
   auto kin = std::make_unique<Kinship>(*child);
   RunState& inner = child->locked_state_.unshared();
   inner.kin = std::make_unique<Kin>();
+  inner.kin->state = &inner;
   inner.kin->top = &top.locked_state_.unshared();
   inner.kin->run = child.get();
   inner.kin->step = &step;
@@ -265,8 +266,7 @@ void Run::stand_in_row(Locked) noexcept {
   auto& row = top().family()->row;
   Kinship::Turn now{false, state().kin ? state().kin->turn : 0};
   if (startable(state()) != 0 && !has_ended(state())) {
-    if (const Startable next = find_startable(state()); next.is_interrupted && next.invocation != nullptr)
-      now = {true, next.invocation->start};
+    if (const Invocation* next = find_interrupted(state()).invocation) now = {true, next->start};
   }
   if (now == kin.turn) return;
   if (kin.turn.number != 0) row.remove(&kin);
@@ -444,9 +444,9 @@ void Run::end_child(Locked locked, std::unique_ptr<LeftOver> left, Notifications
 [[gnu::noinline]] void Run::cut_off_left(Locked locked, Notifications& notifications) noexcept {
   Kin& kin = *locked_state_.unshared().kin;
   while (!kin.left.empty()) {
-    Run& child = *kin.left.begin()->second.state->kin->run;
-    kin.left.erase(kin.left.begin());
-    child.cut_off(locked, notifications);
+    Kin& child = *kin.left.first();
+    kin.left.remove(child);
+    child.run->cut_off(locked, notifications);
   }
 }
 
@@ -465,9 +465,9 @@ void Run::cut_off(Locked locked, Notifications& notifications) noexcept {
   // What is in it, too.
   Kin& kin = *locked_state_.unshared().kin;
   while (!kin.children.empty()) {
-    Run& child = *kin.children.begin()->second.state->kin->run;
-    kin.children.erase(kin.children.begin());
-    child.cut_off(locked, notifications);
+    Kin& child = *kin.children.first();
+    kin.children.remove(child);
+    child.run->cut_off(locked, notifications);
   }
 }
 
@@ -520,12 +520,12 @@ Run* Run::list_below(Locked) noexcept {
   Run** end = &first;
   const auto put_children = [&end](const Run& parent) {
     if (!parent.state().kin) return;
-    for (const auto& [id, child] : parent.state().kin->children) {
-      Kinship& kin = *child.state->kin->run->kinship();
+    parent.state().kin->children.each([&end](const Kin& child) {
+      Kinship& kin = *child.run->kinship();
       kin.next_below = nullptr;
-      *end = child.state->kin->run;
+      *end = child.run;
       end = &kin.next_below;
-    }
+    });
   };
   put_children(*this);
   for (Run* each = first; each != nullptr; each = each->kinship()->next_below) put_children(*each);
@@ -680,7 +680,7 @@ void Run::settle_one(MadeInside& made, bool is_another) {
   Run& child = *made.run;
   Run& parent = *child.kinship()->parent;
   RunState& inner = child.locked_state_.unshared();
-  const Child& place = parent.state().kin->children.find(made.invocation_id)->second;
+  const Kin& place = *inner.kin;
   const RunId id =
       is_another ? id_of_child(parent.state().id, place.host->id, place.host->attempt) : inner.id;
   parent.name_inside(child, id, place.host->id);

@@ -33,7 +33,7 @@ namespace {
 void add_kept(const RunState& state, int64_t date_ms, QuestionList& questions) {
   if (!state.kin) return;
   for (const auto& [id, kept] : state.kin->kept) questions.add_kept(kept, date_ms);
-  for (const auto& [id, child] : state.kin->children) add_kept(*child.state, date_ms, questions);
+  state.kin->children.each([&](const Kin& child) { add_kept(*child.state, date_ms, questions); });
 }
 
 }  // namespace

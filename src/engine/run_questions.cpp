@@ -34,11 +34,11 @@ std::string find_kept(const RunState& state, std::string_view request_id, const 
       if (question.request_id == request_id) return before + question.step();
     }
   }
-  for (const auto& [id, child] : state.kin->children) {
-    std::string found = find_kept(*child.state, request_id, child.state->kin->path->texts().text + "/");
-    if (!found.empty()) return found;
-  }
-  return {};
+  std::string found;
+  state.kin->children.each([&](const Kin& child) {
+    if (found.empty()) found = find_kept(*child.state, request_id, child.path->texts().text + "/");
+  });
+  return found;
 }
 
 Ref<Error> no_question(std::string_view request_id, const RunState& state) {

@@ -36,7 +36,11 @@ void count(Kin& kin, RunStatus status, uint32_t change) noexcept {
 void host(RunState& state, const Tick& tick) {
   if (!state.kin) state.kin = std::make_unique<Kin>();
   Kin& kin = *state.kin;
-  kin.children.emplace(tick.invocation->id, Child{tick.child, tick.invocation, tick.child_status});
+  Kin& child = *tick.child->kin;
+  child.host_id = tick.invocation->id;
+  child.host = tick.invocation;
+  child.status = tick.child_status;
+  kin.children.insert(child);
   count(kin, tick.child_status, 1);
   tick.invocation->has_returned = true;
   ++state.in_flight_idle;
@@ -56,7 +60,7 @@ void restore_hosting(RunState& state, Invocation* invocation, RunState& child) {
 
 void note_child(RunState& state, const Tick& tick) noexcept {
   Kin& kin = *state.kin;
-  Child& child = kin.children.find(tick.invocation->id)->second;
+  Kin& child = *kin.children.find(tick.invocation->id);
   count(kin, std::exchange(child.status, tick.child_status), UINT32_MAX);
   count(kin, tick.child_status, 1);
 }
@@ -65,19 +69,19 @@ void note_child(RunState& state, const Tick& tick) noexcept {
 [[gnu::noinline]] void leave_child(RunState& state, const Invocation& host) noexcept {
   if (!state.kin) return;
   Kin& kin = *state.kin;
-  const auto at = kin.children.find(host.id);
-  if (at == kin.children.end()) return;
+  Kin* const child = kin.children.find(host.id);
+  if (child == nullptr) return;
   --state.in_flight_idle;
-  count(kin, at->second.status, UINT32_MAX);
-  Children::node_type node = kin.children.extract(at);
-  if (!node.mapped().state->kin->has_left) kin.left.insert(std::move(node));
+  count(kin, child->status, UINT32_MAX);
+  kin.children.remove(*child);
+  if (!child->has_left) kin.left.insert(*child);
 }
 
 // The run has ended, and what hosts its children with it.
 [[gnu::noinline]] void leave_children(RunState& state, Commands& commands) noexcept {
   if (is_child(state) && !state.kin->is_cut_off) forget_questions(state);
   while (!state.kin->children.empty()) {
-    Invocation* const host = state.kin->children.begin()->second.host;
+    Invocation* const host = state.kin->children.first()->host;
     leave_child(state, *host);
     state.in_flight.remove(host);
     --state.steps[host->step].admitted;

@@ -222,7 +222,7 @@ class Checker {
     std::vector<uint64_t> hosting(
         state_.steps.size());  // more children than permits may have come from a snapshot
     if (state_.kin) {
-      for (const auto& [id, child] : state_.kin->children) ++hosting[child.host->step];
+      state_.kin->children.each([&hosting](const Kin& child) { ++hosting[child.host->step]; });
     }
     for (StepIndex i = 0; i < state_.steps.size(); ++i) {
       const StepState& step = state_.steps[i];
@@ -317,14 +317,18 @@ class Checker {
   void check_children() {
     if (!state_.kin) return;
     Kin counted;
-    for (const auto& [id, child] : state_.kin->children) {
-      require(child.host->id == id && child.host->place == Place::in_flight && child.host->has_returned, 14,
-              "a child has no invocation that hosts it");
-      require(child.state->kin && child.state->kin->top == &top_of(state_) &&
-                  child.state->kin->attempt == child.host->attempt,
+    size_t children = 0;
+    state_.kin->children.each([&](const Kin& child) {
+      ++children;
+      require(child.host->id == child.host_id && child.host->place == Place::in_flight &&
+                  child.host->has_returned,
+              14, "a child has no invocation that hosts it");
+      require(child.state->kin.get() == &child && child.top == &top_of(state_) &&
+                  child.attempt == child.host->attempt,
               14, "a child is that of another");
       if (uint32_t* counter = counted.count_of(child.status)) ++*counter;
-    }
+    });
+    require(children == state_.kin->children.size(), 14, "children lost count");
     require(!has_ended(state_) || (state_.kin->children.empty() && state_.kin->kept.empty()), 14,
             "a run that has ended has children");
     require(counted.running == state_.kin->running && counted.elsewhere == state_.kin->elsewhere &&

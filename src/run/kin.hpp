@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/linked_tree.hpp"
 #include "run/run_status.hpp"
 #include "value/error.hpp"
 #include "value/event_path.hpp"
@@ -27,13 +28,6 @@ class Run;
 struct Invocation;
 struct RunState;
 struct StepDefinition;
-
-struct Child {
-  RunState* state = nullptr;  // the engine keeps it for as long as this is here
-  Invocation* host = nullptr;
-  RunStatus status = RunStatus::created;
-};
-using Children = std::map<uint64_t, Child>;  // by the ids of their invocations
 
 // Of a snapshot, where the step is not hosted here: it goes into the next one as it came, and its time stands still.
 struct KeptChild {
@@ -49,11 +43,57 @@ struct KeptChild {
   std::vector<Question> questions;
 };
 
+struct Kin;
+
+// By the ids of their invocations. An addition and a removal cost the logarithm of their number.
+class Children {
+ public:
+  size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
+  // Null: there is none.
+  Kin* find(uint64_t invocation_id) const noexcept;
+  Kin* first() const noexcept { return tree_.first(); }
+  void insert(Kin& child) noexcept {
+    tree_.insert(&child);
+    ++size_;
+  }
+  void remove(Kin& child) noexcept {
+    tree_.remove(&child);
+    --size_;
+  }
+  // In order, until `each` answers false.
+  template <class Each>
+  bool walk(Each each) const {
+    return tree_.walk(each);
+  }
+  // In order.
+  template <class Each>
+  void each(Each each) const {
+    walk([&each](Kin* child) {
+      each(*child);
+      return true;
+    });
+  }
+
+ private:
+  struct ByHost {
+    static TreeLink<Kin>& link(Kin& kin) noexcept;
+    static bool before(const Kin& a, const Kin& b) noexcept;
+  };
+  LinkedTree<Kin, ByHost> tree_;
+  size_t size_ = 0;
+};
+
 struct Kin {
   // Of a child.
-  RunState* top = nullptr;               // null: it is none
-  Run* run = nullptr;                    // the engine's
-  const StepDefinition* step = nullptr;  // that it is
+  RunState* state = nullptr;              // its own: the engine keeps it for as long as its parent has it
+  RunState* top = nullptr;                // null: it is none
+  TreeLink<Kin> siblings;                 // in the children of its parent
+  uint64_t host_id = 0;                   // of its invocation
+  Invocation* host = nullptr;             // valid as long as its parent has it
+  RunStatus status = RunStatus::created;  // as its parent knows
+  Run* run = nullptr;                     // the engine's
+  const StepDefinition* step = nullptr;   // that it is
   Ref<EventPath> path;
   uint32_t attempt = 1;      // of its invocation
   int64_t used_ms = 0;       // of the time of its step, in rounds before
@@ -68,7 +108,7 @@ struct Kin {
   uint64_t turn = 0;
   uint64_t turn_last = 0;  // of a top
 
-  // Of its own children: an addition and a removal cost the logarithm of their number.
+  // Of its own children.
   Children children;
   Children left;
   std::map<uint64_t, KeptChild> kept;  // by the ids of their invocations
@@ -77,8 +117,8 @@ struct Kin {
   uint32_t elsewhere = 0;
   uint32_t asking = 0;
 
-  uint32_t* count_of(RunStatus status) noexcept {
-    switch (status) {
+  uint32_t* count_of(RunStatus where) noexcept {
+    switch (where) {
       case RunStatus::created:
       case RunStatus::running: return &running;
       case RunStatus::elsewhere: return &elsewhere;
@@ -87,5 +127,12 @@ struct Kin {
     }
   }
 };
+
+inline TreeLink<Kin>& Children::ByHost::link(Kin& kin) noexcept { return kin.siblings; }
+inline bool Children::ByHost::before(const Kin& a, const Kin& b) noexcept { return a.host_id < b.host_id; }
+inline Kin* Children::find(uint64_t invocation_id) const noexcept {
+  Kin* found = tree_.find_first([=](const Kin& kin) { return kin.host_id < invocation_id; });
+  return found != nullptr && found->host_id == invocation_id ? found : nullptr;
+}
 
 }  // namespace blazen

@@ -165,13 +165,14 @@ RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t 
 
 void RunDescription::copy_children(const RunState& state, int64_t date_ms, size_t& nested_left) {
   child_count_ = state.kin->children.size();
-  for (const auto& [id, child] : state.kin->children) {
-    if (nested_left == 0) return;
+  state.kin->children.walk([&](const Kin* child) {
+    if (nested_left == 0) return false;
     --nested_left;
-    children_.push_back({child.host->step, id, child.state->workflow.get(),
+    children_.push_back({child->host->step, child->host_id, child->state->workflow.get(),
                          std::unique_ptr<RunDescription>(new RunDescription(
-                             *child.state, child.status, now_ms_, date_ms, whom_, &nested_left))});
-  }
+                             *child->state, child->status, now_ms_, date_ms, whom_, &nested_left))});
+    return true;
+  });
 }
 
 void RunDescription::put_children(const Workflow& workflow, JsonWriter& json) const {

@@ -189,18 +189,27 @@ struct Startable {
   PoolIndex pool = kNoPool;          // kNoPool: it needs none
   bool is_interrupted = false;
 };
-// Of a run that may start something. Interrupted ones come first.
-[[gnu::noinline]] inline Startable find_startable(const RunState& state) noexcept {
-  const std::span<const PoolState> pools = state.permitted.any() && state.permitted.granted() != 0
-                                               ? state.permitted.pools()
-                                               : std::span<const PoolState>();
+// Pools that may start something.
+inline std::span<const PoolState> granting_pools(const RunState& state) noexcept {
+  return state.permitted.any() && state.permitted.granted() != 0 ? state.permitted.pools()
+                                                                 : std::span<const PoolState>();
+}
+// Of a run that may start something: none, or what comes before all others.
+inline Startable find_interrupted(const RunState& state) noexcept {
+  const std::span<const PoolState> pools = granting_pools(state);
   Startable next{state.interrupted.front(), kNoPool, true};
   for (PoolIndex pool = 0; pool < pools.size(); ++pool) {
     Invocation* first = pools[pool].granted == 0 ? nullptr : pools[pool].interrupted.front();
     if (first != nullptr && (next.invocation == nullptr || first->start < next.invocation->start))
       next = {first, pool, true};
   }
+  return next;
+}
+// Of a run that may start something.
+[[gnu::noinline]] inline Startable find_startable(const RunState& state) noexcept {
+  Startable next = find_interrupted(state);
   if (next.invocation != nullptr) return next;
+  const std::span<const PoolState> pools = granting_pools(state);
   next = {state.ready.front(), kNoPool, false};
   const auto prefer = [&next](Invocation* other, PoolIndex pool) {
     if (other != nullptr && (next.invocation == nullptr || other->id < next.invocation->id))

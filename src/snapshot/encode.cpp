@@ -953,9 +953,10 @@ namespace {
 
 void cut_children(const RunState& state, int64_t now_ms, int64_t date_ms, SnapshotCut& cut) {
   cut.children.reserve(state.kin->children.size() + state.kin->kept.size());
-  for (const auto& [id, child] : state.kin->children)
+  state.kin->children.each([&](const Kin& child) {
     cut.children.push_back(
-        {id, std::make_unique<SnapshotCut>(cut_snapshot(*child.state, now_ms, date_ms)), {}});
+        {child.host_id, std::make_unique<SnapshotCut>(cut_snapshot(*child.state, now_ms, date_ms)), {}});
+  });
   for (const auto& [id, kept] : state.kin->kept) cut.children.push_back({id, nullptr, kept.bytes});
   std::sort(cut.children.begin(), cut.children.end(),
             [](const auto& a, const auto& b) { return a.id < b.id; });
@@ -1025,9 +1026,8 @@ void keep_orders(SnapshotCut& cut, const RunState& state) noexcept {
   keep_order(cut.session, state.session, cut.session_order);
   for (SnapshotCut::Child& child : cut.children) {
     if (!child.run || !state.kin) continue;
-    const auto now = state.kin->children.find(child.id);
-    if (now != state.kin->children.end() && now->second.state->id == child.run->id)
-      keep_orders(*child.run, *now->second.state);
+    const Kin* const now = state.kin->children.find(child.id);
+    if (now != nullptr && now->state->id == child.run->id) keep_orders(*child.run, *now->state);
   }
 }
 
