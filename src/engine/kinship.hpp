@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "base/object.hpp"
 #include "engine/notifications.hpp"
 #include "engine/pools.hpp"
+#include "run/kin.hpp"
 #include "run/run_status.hpp"
 #include "run/tick.hpp"
 
@@ -33,12 +35,32 @@ struct LeftOver {
   std::unique_ptr<LeftOver> next;
 };
 
-struct Kinship {
-  // By its id.
+struct Kinship;
+
+// The runs of a tree. They are put in the order of their ids when somebody looks for one: most trees are never asked. An
+// addition costs the same however many there are; a look-up and a removal cost the logarithm of their number, and the look-up,
+// beside, what those cost that have come since the last.
+class RunsInside {
+ public:
+  size_t size() const noexcept { return size_; }
+  void insert(Kinship& kin) noexcept;
+  void remove(Kinship& kin) noexcept;
+  // Null: it is not in the tree.
+  Run* find(const RunId& id) noexcept;
+  // All of them, through next_below.
+  Run* list() const noexcept;
+
+ private:
   struct ById {
-    static TreeLink<Kinship>& link(Kinship& kin) noexcept { return kin.by_id; }
+    static TreeLink<Kinship>& link(Kinship& kin) noexcept;
     static bool before(const Kinship& a, const Kinship& b) noexcept;
   };
+  LinkedTree<Kinship, ById> sorted_;
+  Kinship* unsorted_ = nullptr;
+  size_t size_ = 0;
+};
+
+struct Kinship {
   // By their paths: in the same order in each process.
   struct ByPath {
     static TreeLink<Kinship>& link(Kinship& kin) noexcept { return kin.asking; }
@@ -89,6 +111,7 @@ struct Kinship {
   Run* next_cut_off = nullptr;          // in Notifications
   Run* next_below = nullptr;            // of Run::list_below, while the lock is held
   int64_t due_ms = INT64_MAX;           // in `due`; INT64_MAX: it is not there
+  RunId id{};                           // once somebody has looked for one of the tree
   // In the trees of the family.
   TreeLink<Kinship> by_id;
   TreeLink<Kinship> due;
@@ -98,18 +121,28 @@ struct Kinship {
   // ---- of a top; null of a child ----
   // A look-up, an addition and a removal cost the logarithm of the number of children.
   struct Family {
-    LinkedTree<Kinship, ById> runs;
+    RunsInside runs;
     LinkedTree<Kinship, ByDue> due;
     LinkedTree<Kinship, ByTurn> row;
     LinkedTree<Kinship, ByPath> asking;
-    uint64_t run_count = 0;
     Counts counts;                              // of the runs below the top
     bool has_seats = false;                     // some run below has used a pool
     std::map<const Pool*, PoolQueuer> queuers;  // of pools that the top does not use
     std::unique_ptr<LeftOver> spare;            // so that what becomes of one child needs no memory
-    Run* find(const RunId& id) const noexcept;  // null: it is not in the tree
   };
   std::unique_ptr<Family> family;
+};
+
+inline TreeLink<Kinship>& RunsInside::ById::link(Kinship& kin) noexcept { return kin.by_id; }
+// No two ids are equal but by a chance that nobody has; the order holds then too.
+inline bool RunsInside::ById::before(const Kinship& a, const Kinship& b) noexcept {
+  return a.id != b.id ? a.id < b.id : std::less<>()(&a, &b);
+}
+
+// Of a child, both in one.
+struct KinOfChild final : Kin {
+  explicit KinOfChild(Run& child) noexcept : kinship(child) {}
+  Kinship kinship;
 };
 
 }  // namespace blazen

@@ -68,9 +68,13 @@ Run::~Run() {
   if (!life_.delisted) runtime_->delist(*this);
   runtime_->keep_spares(*this, locked_state_.unshared().pool, bodies_.spare_call);
   (void)locked_state_.unshared().workflow.take();
-  if (const std::unique_ptr<Kinship> kin{kinship_.load(std::memory_order_relaxed)};
-      kin && kin->top != nullptr)
-    Ref<Run>::adopt(kin->top).reset();
+  Kinship* const kin = kinship_.load(std::memory_order_relaxed);
+  if (kin == nullptr) return;
+  if (kin->top == nullptr) {
+    delete kin;
+  } else {
+    Ref<Run>::adopt(kin->top).reset();  // its own is a part of what its state has
+  }
 }
 
 Run& Run::top_beside(const Kinship& kin) noexcept { return kin.top == nullptr ? *this : *kin.top; }
@@ -146,7 +150,7 @@ Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const Sn
     if (Ref<Error> error = run->runtime_->make_id(*run, state.id)) return error;
     mark_as_uuid(state.id);
   }
-  if (Ref<Error> error = run->settle_inside(std::move(inside), how.forks)) return error;
+  if (Ref<Error> error = run->settle_inside(std::move(inside))) return error;
   if (Ref<Error> error = run->runtime_->enlist(*run, nullptr, state.pool, run->bodies_.spare_call)) {
     run->leave_inside();
     return error;
@@ -160,11 +164,11 @@ Result<Ref<Run>> Run::resume(RuntimeStay&& runtime, Workflow& workflow, const Sn
 std::string_view Run::id() const noexcept {
   if (!is_inherited()) {
     Guard guard(lock());
-    if (!id_text_) id_text_.reset(new (std::nothrow) UuidText(uuid_text(state().id)));
+    if (!id_text_) id_text_.reset(new (std::nothrow) UuidText(uuid_text(id_of_run(state()))));
     if (id_text_) return {id_text_->data(), kUuidTextLength};
   }
   static thread_local UuidText mine;
-  mine = uuid_text(state().id);
+  mine = uuid_text(id_of_run(state()));
   return {mine.data(), kUuidTextLength};
 }
 

@@ -206,7 +206,6 @@ class Run final : public Object, public RunEntry {
   // Null: it is no child.
   Ref<EventPath> path() const noexcept;
   const EventPath* path_place() const noexcept;
-  const RunId& run_id() const noexcept { return state().id; }
 
   // For the runtime.
   void on_time() noexcept override;
@@ -282,12 +281,12 @@ class Run final : public Object, public RunEntry {
     uint64_t invocation_id;  // that hosts it
   };
   Ref<Run> make_inside(const StepDefinition& step, uint32_t attempt, Workflow& its_workflow);
-  void name_inside(Run& child, const RunId& id, uint64_t invocation_id) const;
+  void name_inside(Run& child, uint64_t invocation_id) const;
   Result<Ref<Run>> make_child(Locked locked, const Invocation& invocation);
   Ref<Error> restore(const SnapshotDocument& snapshot, const Resuming& how, LiveMaker& maker,
                      std::vector<MadeInside>& inside);
-  Ref<Error> settle_inside(std::vector<MadeInside> inside, bool is_another) noexcept;
-  void settle_one(MadeInside& made, bool is_another);
+  Ref<Error> settle_inside(std::vector<MadeInside> inside) noexcept;
+  void settle_one(MadeInside& made);
   void leave_inside() noexcept;
   void start_below(Locked locked, const Tick& top_start, Notifications& notifications) noexcept;
   static void join_tree(Locked, Ref<Run> child, Invocation& host) noexcept;
@@ -510,9 +509,10 @@ class Run final : public Object, public RunEntry {
   void cancel_if_lost() noexcept;
 
   LockedState locked_state_;
-  std::atomic<Kinship*> kinship_{nullptr};  // null: it is no child, and has none; made once, under the lock
-  std::unique_ptr<Commits> commits_;        // null: no log; what a tick leads to takes effect at once
-  std::unique_ptr<PoolSeat[]> seats_;       // by the numbers of the workflow's pools; null: it uses none
+  // Null: it is no child, and has none. Made once, under the lock; of a child, a part of what its state has.
+  std::atomic<Kinship*> kinship_{nullptr};
+  std::unique_ptr<Commits> commits_;   // null: no log; what a tick leads to takes effect at once
+  std::unique_ptr<PoolSeat[]> seats_;  // by the numbers of the workflow's pools; null: it uses none
 
   // From its making to its end.
   struct Life {

@@ -11,7 +11,6 @@
 #include "engine/rounds.hpp"
 #include "engine/run.hpp"
 #include "engine/transaction.hpp"
-#include "run/child_id.hpp"
 #include "snapshot/restore.hpp"
 
 namespace blazen {
@@ -21,13 +20,14 @@ Notifications::~Notifications() = default;
 
 namespace {
 
-Ref<EventPath> path_of_child(Ref<EventPath> around, const StepDefinition& step, uint64_t invocation_id,
-                             const RunId& id) {
+Ref<EventPath> path_of_child(Ref<EventPath> around, const RunId& parent, const StepDefinition& step,
+                             uint64_t invocation_id, uint32_t attempt) {
   Ref<EventPath> path = Ref<EventPath>::adopt(new EventPath);
   path->depth = around ? around->depth + 1 : 1;
   path->around = std::move(around);
   path->invocation_id = invocation_id;
-  path->run = id;
+  path->parent = parent;
+  path->attempt = attempt;
   path->names = step.path_names;
   return path;
 }
@@ -75,28 +75,27 @@ Ref<Run> Run::make_inside(const StepDefinition& step, uint32_t attempt, Workflow
   Run& top = this->top();
   top.need_kinship();
   Ref<Run> child = Ref<Run>::adopt(new Run(*this, its_workflow));
-  auto kin = std::make_unique<Kinship>(*child);
+  auto kin = std::make_unique<KinOfChild>(*child);
   RunState& inner = child->locked_state_.unshared();
-  inner.kin = std::make_unique<Kin>();
-  inner.kin->state = &inner;
-  inner.kin->top = &top.locked_state_.unshared();
-  inner.kin->run = child.get();
-  inner.kin->step = &step;
-  inner.kin->attempt = attempt;
-  inner.kin->depth = blazen::is_child(state()) ? state().kin->depth + 1 : 1;
-  inner.kin->may_wait = top.workflow().policy().idle == Idle::wait;
-  kin->top = &top;
-  kin->parent = this;
+  kin->state = &inner;
+  kin->top = &top.locked_state_.unshared();
+  kin->run = child.get();
+  kin->step = &step;
+  kin->attempt = attempt;
+  kin->depth = blazen::is_child(state()) ? state().kin->depth + 1 : 1;
+  kin->may_wait = top.workflow().policy().idle == Idle::wait;
+  kin->kinship.top = &top;
+  kin->kinship.parent = this;
   retain(static_cast<Object*>(&top));
-  child->kinship_.store(kin.release(), std::memory_order_release);
+  child->kinship_.store(&kin->kinship, std::memory_order_release);
+  inner.kin = std::move(kin);
   return child;
 }
 
 // Throws std::bad_alloc.
-void Run::name_inside(Run& child, const RunId& id, uint64_t invocation_id) const {
-  RunState& inner = child.locked_state_.unshared();
-  inner.id = id;
-  inner.kin->path = path_of_child(path(), *inner.kin->step, invocation_id, id);
+void Run::name_inside(Run& child, uint64_t invocation_id) const {
+  Kin& kin = *child.locked_state_.unshared().kin;
+  kin.path = path_of_child(path(), id_of_run(state()), *kin.step, invocation_id, kin.attempt);
 }
 
 // The run of the step of this invocation, which knows its place in the tree, and is not in it yet.
@@ -109,7 +108,7 @@ Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
   if (depth > limits.child_depth)
     return Error::make(Status::limit, "BLAZEN_LIMIT_CHILD_DEPTH (" + std::to_string(limits.child_depth) +
                                           ") is reached: so many workflows are inside one another");
-  if (family.run_count >= limits.children)
+  if (family.runs.size() >= limits.children)
     return Error::make(Status::limit, "BLAZEN_LIMIT_CHILDREN (" + std::to_string(limits.children) +
                                           ") is reached: so many runs of workflows are inside this one");
   Ref<Run> child = make_inside(step, invocation.attempt, workflow().child_of(invocation.step));
@@ -117,7 +116,7 @@ Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
   if (step.is_round)
     child->locked_state_.unshared().kin->used_ms = Round::of(invocation.event->correlation()).used_ms;
   child->listeners_.watched.store(top.state().watched, std::memory_order_relaxed);
-  name_inside(*child, id_of_child(state().id, invocation.id, invocation.attempt), invocation.id);
+  name_inside(*child, invocation.id);
   return child;
 }
 
@@ -125,9 +124,7 @@ Result<Ref<Run>> Run::make_child(Locked, const Invocation& invocation) {
 void Run::join_tree(Locked, Ref<Run> child, Invocation& host) noexcept {
   Kinship& kin = *child->kinship();
   kin.host = &host;
-  Kinship::Family& family = *kin.top->family();
-  family.runs.insert(&kin);
-  ++family.run_count;
+  kin.top->family()->runs.insert(kin);
   (void)child.take();
 }
 
@@ -139,7 +136,9 @@ void Run::host(Locked locked, Invocation& invocation, Commands& commands,
   Output first;
   Ref<Error> failure;
   try {
-    left = std::make_unique<LeftOver>();
+    top().need_kinship();
+    left = take_left_over(locked);
+    if (!left) throw std::bad_alloc();
     Result<Ref<Run>> made = make_child(locked, invocation);
     if (made) {
       child = std::move(*made);
@@ -169,8 +168,9 @@ void Run::host(Locked locked, Invocation& invocation, Commands& commands,
   }
   if (left && (left->run != nullptr || left->commands.any() || !left->commands.keeps_nothing())) {
     leave_over(std::move(left), notifications);
-  } else if (Kinship::Family* family = top().family(); left && family != nullptr && !family->spare) {
-    family->spare = std::move(left);
+  } else if (left) {
+    left->commands.clear();
+    top().family()->spare = std::move(left);
   }
 }
 
@@ -211,17 +211,45 @@ void Run::leave_over(std::unique_ptr<LeftOver> left, Notifications& notification
   notifications.more = true;
 }
 
-bool Kinship::ById::before(const Kinship& a, const Kinship& b) noexcept {
-  return a.run->run_id() < b.run->run_id();
-}
-
 bool Kinship::ByPath::before(const Kinship& a, const Kinship& b) noexcept {
   return EventPath::comes_before(a.run->path_place(), b.run->path_place());
 }
 
-Run* Kinship::Family::find(const RunId& id) const noexcept {
-  const Kinship* found = runs.find_first([&id](const Kinship& kin) { return kin.run->run_id() < id; });
-  return found != nullptr && found->run->run_id() == id ? found->run : nullptr;
+void RunsInside::insert(Kinship& kin) noexcept {
+  kin.by_id = {nullptr, unsorted_, 0};
+  if (unsorted_ != nullptr) unsorted_->by_id.previous = &kin;
+  unsorted_ = &kin;
+  ++size_;
+}
+
+void RunsInside::remove(Kinship& kin) noexcept {
+  --size_;
+  if (sorted_.has(kin)) return sorted_.remove(&kin);
+  const auto& [previous, next, level] = kin.by_id;
+  (previous == nullptr ? unsorted_ : previous->by_id.next) = next;
+  if (next != nullptr) next->by_id.previous = previous;
+}
+
+Run* RunsInside::find(const RunId& id) noexcept {
+  while (unsorted_ != nullptr) {
+    Kinship& kin = *unsorted_;
+    unsorted_ = kin.by_id.next;
+    kin.id = kin.run->path_place()->run_id();
+    sorted_.insert(&kin);
+  }
+  const Kinship* found = sorted_.find_first([&id](const Kinship& kin) { return kin.id < id; });
+  return found != nullptr && found->id == id ? found->run : nullptr;
+}
+
+Run* RunsInside::list() const noexcept {
+  Run* first = nullptr;
+  const auto put = [&first](Kinship& kin) { kin.next_below = std::exchange(first, kin.run); };
+  for (Kinship* kin = unsorted_; kin != nullptr; kin = kin->by_id.next) put(*kin);
+  sorted_.walk([&put](Kinship* kin) {
+    put(*kin);
+    return true;
+  });
+  return first;
 }
 
 const EventPath* Run::path_place() const noexcept { return is_child() ? state().kin->path.get() : nullptr; }
@@ -294,8 +322,7 @@ void Run::leave_tree(Locked locked) noexcept {
   if (family.asking.has(kin)) change_asking(locked);
   if (kin.due_ms != INT64_MAX) family.due.remove(&kin);
   kin.due_ms = INT64_MAX;
-  family.runs.remove(&kin);
-  --family.run_count;
+  family.runs.remove(kin);
   locked_state_.unshared().kin->has_left = true;
   kin.parent = nullptr;
   kin.host = nullptr;
@@ -654,19 +681,16 @@ Ref<Error> Run::restore(const SnapshotDocument& snapshot, const Resuming& how, L
   return error;
 }
 
-// The id of this run is known, and nobody else knows the run. is_another: a fork, whose runs inside have ids of their own.
-// Where it fails, this run is good for nothing but its destructor.
-Ref<Error> Run::settle_inside(std::vector<MadeInside> inside, bool is_another) noexcept {
+// The id of this run is known, and with it those of the runs inside; nobody else knows the run. Where it fails, this run is
+// good for nothing but its destructor.
+Ref<Error> Run::settle_inside(std::vector<MadeInside> inside) noexcept {
   Ref<Error> failure;
   try {
     for (MadeInside& made : inside) {
       RunState& inner = made.run->locked_state_.unshared();
       if (inner.permitted.has_pools()) failure = made.run->take_seats();
-      if (!failure) settle_one(made, is_another);
-      if (!failure && made.run)
-        failure = Error::make(Status::snapshot_invalid,
-                              "two runs inside have the id " + inner.kin->path->texts().run_id);
       if (failure) break;
+      settle_one(made);
     }
   } catch (const std::bad_alloc&) {
     failure = Error::out_of_memory();
@@ -675,16 +699,13 @@ Ref<Error> Run::settle_inside(std::vector<MadeInside> inside, bool is_another) n
   return failure;
 }
 
-// The tree has it from now on; or not, where it has another of the same id. Throws std::bad_alloc.
-void Run::settle_one(MadeInside& made, bool is_another) {
+// The tree has it from now on. Throws std::bad_alloc.
+void Run::settle_one(MadeInside& made) {
   Run& child = *made.run;
   Run& parent = *child.kinship()->parent;
   RunState& inner = child.locked_state_.unshared();
   const Kin& place = *inner.kin;
-  const RunId id =
-      is_another ? id_of_child(parent.state().id, place.host->id, place.host->attempt) : inner.id;
-  parent.name_inside(child, id, place.host->id);
-  if (family()->find(id) != nullptr) return;
+  parent.name_inside(child, place.host->id);
   if (inner.kin->step->is_round) inner.kin->used_ms = Round::of(place.host->event->correlation()).used_ms;
   child.kinship()->told = place.status;
   child.life_.ended.store(has_ended(inner));
@@ -699,10 +720,7 @@ void Run::leave_inside() noexcept {
   Run* first = nullptr;
   {
     Guard guard(lock());
-    family()->runs.walk([&first](Kinship* kin) {
-      kin->next_below = std::exchange(first, kin->run);
-      return true;
-    });
+    first = family()->runs.list();
     for (Run* each = first; each != nullptr; each = each->kinship()->next_below) each->leave_tree(guard);
   }
   while (first != nullptr) {
@@ -749,8 +767,8 @@ Result<Ref<Run>> Run::find_child(std::string_view run_id) {
         Status::invalid_argument,
         "child_run_id is no UUID of 36 characters, such as 123e4567-e89b-82d3-a456-426614174000");
   Guard guard(lock());
-  const Kinship::Family* family = this->family();
-  Run* const known = family == nullptr ? nullptr : family->find(id);
+  Kinship::Family* const family = this->family();
+  Run* const known = family == nullptr ? nullptr : family->runs.find(id);
   if (known == nullptr)
     return Error::make(Status::not_found, "child_run_id: no run " + in_quotes(run_id) +
                                               " is inside this one: it has ended, or never was");

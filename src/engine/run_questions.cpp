@@ -87,9 +87,9 @@ Ref<Run> Run::asked_in(std::string_view& request_id) {
       !parse_uuid(request_id.substr(0, kUuidTextLength), id))
     return nullptr;
   Guard guard(lock());
-  const Kinship::Family* family = this->family();
+  Kinship::Family* const family = this->family();
   if (family == nullptr) return nullptr;
-  Run* const known = family->find(id);
+  Run* const known = family->runs.find(id);
   if (known == nullptr) return nullptr;
   request_id.remove_prefix(kUuidTextLength + 1);
   return Ref<Run>::share(known);

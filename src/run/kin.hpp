@@ -85,6 +85,8 @@ class Children {
 };
 
 struct Kin {
+  virtual ~Kin() = default;
+
   // Of a child.
   RunState* state = nullptr;              // its own: the engine keeps it for as long as its parent has it
   RunState* top = nullptr;                // null: it is none

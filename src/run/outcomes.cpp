@@ -128,9 +128,9 @@ void leave_place(RunState& state, const Tick& tick) noexcept {
 void back_off(RunState& state, Tick& tick, Commands& commands) {
   Invocation* invocation = tick.invocation;
   const RetryPolicy& policy = state.workflow->steps()[invocation->step].retry;
-  const int64_t delay_ms = tick.retry_after_ms >= 0
-                               ? tick.retry_after_ms
-                               : retry_delay_ms(policy, state.id, invocation->id, invocation->attempt);
+  const int64_t delay_ms = tick.retry_after_ms >= 0 ? tick.retry_after_ms
+                                                    : retry_delay_ms(policy, id_of_run(state), invocation->id,
+                                                                     invocation->attempt);
   // At once is at once: nothing is rounded up.
   const int64_t began_ms = state.clock.at(delay_ms == 0 ? tick.now_ms - tick.rounded_ms : tick.now_ms);
   state.timers.reserve(1);

@@ -120,7 +120,7 @@ RunDescription::RunDescription(RunDescription&& other) noexcept = default;
 RunDescription::RunDescription(const RunState& state, RunStatus status, int64_t now_ms, int64_t date_ms,
                                For whom, size_t* nested_left)
     : whom_(whom),
-      id_(state.id),
+      id_(id_of_run(state)),
       status_(status),
       now_ms_(now_ms),
       questions_(state, now_ms, date_ms, kListedMax) {

@@ -62,7 +62,7 @@ struct RareQueues {
 // Small members lie side by side: there may be a million runs that wait for somebody.
 struct RunState {
   Ref<Workflow> workflow;
-  RunId id{};
+  RunId id{};  // of a top; see id_of_run()
   Phase phase = Phase::created;
   TypeId last_type =
       kUnknownType;  // of the last event, for a stall to name; kUnknownType: see last_unhandled
@@ -118,6 +118,9 @@ inline RunState& top_of(RunState& state) noexcept {
 }
 inline const RunState& top_of(const RunState& state) noexcept { return top_of(const_cast<RunState&>(state)); }
 inline bool is_child(const RunState& state) noexcept { return state.kin && state.kin->top != nullptr; }
+inline RunId id_of_run(const RunState& state) noexcept {
+  return is_child(state) ? state.kin->path->run_id() : state.id;
+}
 // How many of its invocations host one.
 inline size_t hosting(const RunState& state) noexcept { return state.kin ? state.kin->children.size() : 0; }
 // A subscriber holds the tree back.

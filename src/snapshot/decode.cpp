@@ -16,8 +16,8 @@
 
 #include "base/limits.hpp"
 #include "codec/json_check.hpp"
-#include "run/child_id.hpp"
 #include "snapshot/scopes_cut.hpp"
+#include "value/child_id.hpp"
 
 namespace blazen {
 namespace {

@@ -968,7 +968,7 @@ SnapshotCut cut_snapshot(const RunState& state, int64_t now_ms, int64_t date_ms)
   SnapshotCut cut;
   if (is_child(state)) cut.path = state.kin->path;
   cut.workflow = state.workflow;
-  cut.id = state.id;
+  cut.id = id_of_run(state);
   cut.phase = state.phase;
   cut.event_id_last = state.event_id_last;
   cut.invocation_id_last = state.invocation_id_last;
@@ -1027,7 +1027,7 @@ void keep_orders(SnapshotCut& cut, const RunState& state) noexcept {
   for (SnapshotCut::Child& child : cut.children) {
     if (!child.run || !state.kin) continue;
     const Kin* const now = state.kin->children.find(child.id);
-    if (now != nullptr && now->state->id == child.run->id) keep_orders(*child.run, *now->state);
+    if (now != nullptr && id_of_run(*now->state) == child.run->id) keep_orders(*child.run, *now->state);
   }
 }
 

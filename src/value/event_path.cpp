@@ -26,7 +26,7 @@ std::string quoted_json(const std::string& text) { return nlohmann::json(text).d
 
 std::unique_ptr<EventPath::Texts> make_texts(const EventPath& path) {
   auto made = std::make_unique<EventPath::Texts>();
-  made->run_id = uuid_text(path.run).data();
+  made->run_id = uuid_text(path.run_id()).data();
   if (path.around) made->text = path.around->texts().text + "/";
   made->text.append(pointer_escaped(path.names->step)).append("#").append(std::to_string(path.invocation_id));
   std::string& json = made->json;

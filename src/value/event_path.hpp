@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/object.hpp"
+#include "value/child_id.hpp"
 
 namespace blazen {
 
@@ -35,13 +36,16 @@ struct EventPath final : Object {
         text;  // "step#7/inner#3": names escaped as in a JSON Pointer, with the ids of their invocations
     std::string json;  // an array of objects: step, invocation_id, branch where there is one, run_id
   };
+  // The id of the run, which is made anew each time: most are asked for none.
+  std::array<uint8_t, 16> run_id() const noexcept { return id_of_child(parent, invocation_id, attempt); }
   // Live as long as this. Throws std::bad_alloc.
   const Texts& texts() const;
 
   Ref<EventPath> around;  // of the run that hosts it; null: that is the top
   uint32_t depth = 1;
   uint64_t invocation_id = 0;
-  std::array<uint8_t, 16> run{};
+  std::array<uint8_t, 16> parent{};  // the id of the run around it
+  uint32_t attempt = 1;              // of the invocation
   Ref<PathNames> names;
 
   // By the ids of the invocations, from the outermost: the same in each process. Null comes first.

@@ -14,8 +14,8 @@
 
 #include "allocations.hpp"
 #include "base/uuid.hpp"
-#include "run/child_id.hpp"
 #include "snapshot_samples.hpp"
+#include "value/child_id.hpp"
 
 namespace blazen {
 namespace {

@@ -2,14 +2,17 @@
 // again has the same.
 #pragma once
 
+#include <array>
+#include <cstdint>
+
 #include "base/digest.hpp"
-#include "run/run_status.hpp"
 
 namespace blazen {
 
 // RFC 9562: version 8, variant 10.
-inline RunId id_of_child(const RunId& parent, uint64_t invocation_id, uint32_t attempt) noexcept {
-  RunId id{};
+inline std::array<uint8_t, 16> id_of_child(const std::array<uint8_t, 16>& parent, uint64_t invocation_id,
+                                           uint32_t attempt) noexcept {
+  std::array<uint8_t, 16> id{};
   Digest invocation;
   invocation.add(parent.data(), parent.size()).add_number(invocation_id).add_number(attempt);
   for (uint64_t half = 0; half < 2; ++half) {
