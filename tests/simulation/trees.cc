@@ -42,9 +42,19 @@ class Grower {
     if (!flow.is_pipeline && rng_.percent(30)) flow.rescue = rng_.percent(60) ? Rescue::stops : Rescue::gives;
     if (!flow.is_pipeline && rng_.percent(10)) flow.timeout_ms = timeout(room);
     const int parts = is_full(room) ? rng_.from_to(1, 2) : rng_.from_to(1, 3);
+    // The first part: what it is given is another value in each run, so that there is an end.
+    if (!flow.is_pipeline && !is_full(room) && rng_.percent(12)) flow.parts.push_back(again(room));
     for (int i = 0; i < parts; ++i) flow.parts.push_back(flow.is_pipeline ? stage(room) : part(room, false));
     tree_.flows.push_back(std::move(flow));
     return tree_.flows.size() - 1;
+  }
+
+  Part again(const Room& room) {
+    Part part;
+    part.kind = Kind::again;
+    part.work = work(room);
+    part.retry = retry();
+    return part;
   }
 
   Part part(const Room& room, bool is_item) {
@@ -133,6 +143,7 @@ class Grower {
       work.failures = rng_.percent(20) ? kAlways : static_cast<uint32_t>(rng_.from_to(1, 2));
     work.fails_late = rng_.percent(50);
     work.asks = room.asks && rng_.percent(20);
+    work.is_deferred = rng_.percent(15);
     work.is_by_default = rng_.percent(25);
     work.after_ms = rng_.percent(15) && !work.is_by_default ? 0 : rng_.from_to(1, 30);
     tree_.asks = tree_.asks || work.asks;
@@ -185,6 +196,7 @@ class Teller {
     if (work.asks)
       text += (work.is_by_default ? " asks, by default after " : " asks, answered after ") +
               std::to_string(work.after_ms);
+    if (work.is_deferred) text += " is deferred";
     if (work.is_silent) text += " gives nothing";
     if (work.delay_ms != 0) text += " gives after " + std::to_string(work.delay_ms);
     if (work.spread_ms != 0) text += " and up to " + std::to_string(work.spread_ms);
@@ -212,6 +224,7 @@ class Teller {
     std::string words = name + (part.is_far ? " (far): " : ": ");
     switch (part.kind) {
       case Kind::leaf: words += say(part.work); break;
+      case Kind::again: words += say(part.work) + ", and maybe all of it again"; break;
       case Kind::child: words += "a child"; break;
       case Kind::children: words += part.first_success ? "first success of several" : "all of several"; break;
       case Kind::fan: words += say(part.work) + ", sends " + std::to_string(part.width); break;

@@ -28,6 +28,7 @@ struct Work {
   int64_t delay_ms = 0;        // of a step: what it gives comes so much later
   int64_t spread_ms = 0;       // and, by what it is, up to so much later than that
   bool is_silent = false;      // of a step: it gives nothing
+  bool is_deferred = false;    // the host completes it, a while later in the same moment
 };
 
 struct Retry {
@@ -39,12 +40,13 @@ enum class Kind {
   leaf,      // a step with a body
   child,     // a step that is a flow; in a pipeline, a stage
   children,  // several at once
-  fan        // a step that sends many, a step for each of them, and a join
+  fan,       // a step that sends many, a step for each of them, and a join
+  again      // a step with a body, which gives to a run of the whole flow again, or to what comes behind
 };
 
 struct Part {
   Kind kind = Kind::leaf;
-  Work work;                  // of a leaf; of a fan: of the step that sends
+  Work work;                  // of a leaf, or again; of a fan: of the step that sends
   std::vector<size_t> flows;  // of a child: one
   bool first_success = false;
   Retry retry;
@@ -111,6 +113,8 @@ inline std::string rescued(int64_t code, const std::string& cause) {
   return digest(1004, std::to_string(code) + cause);
 }
 inline int64_t code_of(const Work& work) { return static_cast<int64_t>(work.id) + 1; }
+// What a step of Kind::again makes of what it has given.
+inline bool goes_again(const std::string& value) { return std::stoull(value) % 3 == 0; }
 // What decisions make of what is given.
 inline std::string condition_of(const std::string& value) {
   return std::stoull(value) % 3 == 0 ? "false" : "true";

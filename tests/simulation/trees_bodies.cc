@@ -12,6 +12,11 @@ using namespace bt;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
+void note_failure(World& world, const Work& work, const std::string& input) {
+  ++world.failed[{work.id, input}];
+  ++world.failures[work.id];
+}
+
 // What all bodies have in common. use: makes something of what it gives.
 Body body_of(World* const& world, const Work& work, std::function<std::string(Ctx&)> input_of,
              std::function<void(Ctx&, const std::string&)> use) {
@@ -25,12 +30,17 @@ Body body_of(World* const& world, const Work& work, std::function<std::string(Ct
       answer = ctx.ask(prompt_of(work, input), {}, work.is_by_default ? work.after_ms : 0, kDefaultAnswer);
       if (answer.empty()) return ctx.failed;
     }
+    const std::string value = given(work, input, answer);
+    if (work.is_deferred) {
+      now.held.push_back(std::make_shared<Held>(
+          Held{ctx.defer(), work, input, fails, [use, value](Ctx& later) { use(later, value); }}));
+      return BLAZEN_PENDING;
+    }
     if (fails) {
-      ++now.failed[{work.id, input}];
-      ++now.failures[work.id];
+      note_failure(now, work, input);
       return ctx.fail(code_of(work), "as it has to", json(cause_of(input)));
     }
-    use(ctx, given(work, input, answer));
+    use(ctx, value);
     if (ctx.failed == BLAZEN_OK) ++now.done[work.id];
     return ctx.failed;
   };
@@ -81,10 +91,13 @@ class Maker {
       const std::string gives = i + 1 == flow.parts.size() ? BLAZEN_STOP_EVENT : "E" + std::to_string(i + 1);
       if (part.kind == Kind::fan) {
         fan(spec, part, step, accepts, gives);
+      } else if (part.kind == Kind::again) {
+        again(spec, part, step, accepts, gives);
       } else {
         add(spec, part, step, accepts, gives);
       }
     }
+    if (takes_pokes(flow)) spec.step("poke", {kPoke}, [&world = world_](Ctx&) { ++world->poked; });
     if (flow.rescue != Rescue::none) rescue(spec, flow.rescue);
     return spec.build();
   }
@@ -109,6 +122,21 @@ class Maker {
       hosts(spec.steps.back().hosts.emplace(), part, gives);
       if (part.timeout_ms != 0) spec.times_out(part.timeout_ms);
     }
+    spec.retry(retry_of(part));
+  }
+
+  void again(Spec& spec, const Part& part, const std::string& step, const std::string& accepts,
+             const std::string& gives) const {
+    spec.step(step, {accepts},
+              body_of(world_, part.work, own_input, [step, gives](Ctx& ctx, const std::string& value) {
+                if (goes_again(value)) count("runs of a workflow in itself");
+                ctx.emit(goes_again(value) ? step + "Again" : gives, value);
+              }));
+    spec.retry(retry_of(part));
+    spec.steps.push_back({step + ".self", {step + "Again"}, nullptr, 0, {}});
+    Hosts& self = spec.steps.back().hosts.emplace();
+    self.output_type = gives;
+    self.branches.emplace_back();
     spec.retry(retry_of(part));
   }
 
@@ -216,6 +244,24 @@ class Maker {
 };
 
 }  // namespace
+
+void complete(World& world, const Held& held) {
+  Ctx ctx(held.invocation);
+  if (ctx.cancelled()) return;
+  if (held.fails) {
+    note_failure(world, held.work, held.input);
+    bt::Error cause;
+    const std::string words = "as it has to";
+    (void)blazen_error_host(code_of(held.work), words.data(), words.size(), json(cause_of(held.input)),
+                            cause.out());
+    MUST(blazen_invocation_fail(held.invocation, cause, e));
+    return;
+  }
+  held.give(ctx);
+  if (ctx.failed != BLAZEN_OK) return world.fail("a deferred body may not give what it gives");
+  ++world.done[held.work.id];
+  MUST(blazen_invocation_complete(held.invocation, e));
+}
 
 Workflow build(const Tree& tree, World* const& world, bool is_far) {
   return Maker(tree, world, is_far).flow(tree.flows.size() - 1);

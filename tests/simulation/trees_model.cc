@@ -345,14 +345,22 @@ class Model {
   Given flow(size_t index, const std::string& input, int64_t at) {
     const Flow& flow = tree_.flows[index];
     const size_t from = log_.size();
-    const Given end = flow.is_pipeline ? pipeline(flow, input, at) : chain(flow, input, at);
+    const Given end = flow.is_pipeline ? pipeline(flow, input, at) : chain(index, input, at);
     return within(flow.timeout_ms, BLAZEN_ERROR_RUN_TIMEOUT, from, at, end);
   }
 
-  Given chain(const Flow& flow, const std::string& input, int64_t at) {
+  Given again(size_t index, const Part& part, const std::string& input, int64_t at) {
+    const Given end = body(part.work, part.retry, input, at);
+    return end.is_done && goes_again(end.value) ? hosted(part, index, end.value, end.at) : end;
+  }
+
+  Given chain(size_t index, const std::string& input, int64_t at) {
+    const Flow& flow = tree_.flows[index];
     Given now{true, input, BLAZEN_OK, 0, at};
     for (const Part& part : flow.parts) {
-      now = part.kind == Kind::fan ? fan(flow, part, now.value, now.at) : step(part, now.value, now.at);
+      now = part.kind == Kind::fan     ? fan(flow, part, now.value, now.at)
+            : part.kind == Kind::again ? again(index, part, now.value, now.at)
+                                       : step(part, now.value, now.at);
       if (now.is_done && part.kind == Kind::leaf && part.work.is_silent) {
         now = failed(BLAZEN_ERROR_STALLED, 0, now.at);
         now.is_step = false;

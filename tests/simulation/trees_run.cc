@@ -59,7 +59,7 @@ class Host {
     const uint64_t steps = poll();
     hear(UINT64_MAX);
     if (is_ended(state())) return;
-    const bool answers = answer();
+    const bool answers = answer() || complete_one(steps == 0);
     if (is_ended(state())) return;
     const bool is_idle = steps == 0 && !answers;
     // Twice in a row only where something is to be done.
@@ -69,6 +69,18 @@ class Host {
     }
     was_idle_ = false;
     if (is_idle && world_.problem.empty()) advance();
+  }
+
+  // Of those that are deferred, in whatever order.
+  bool complete_one(bool must) {
+    if (world_.held.empty() || !(must || rng_.percent(30))) return false;
+    const size_t at = static_cast<size_t>(rng_.below(static_cast<int>(world_.held.size())));
+    const std::shared_ptr<Held> held = world_.held[at];
+    world_.held.erase(world_.held.begin() + static_cast<ptrdiff_t>(at));
+    say("completes body " + std::to_string(held->work.id));
+    complete(world_, *held);
+    count("deferred bodies of a tree");
+    return true;
   }
 
   uint64_t poll() {
@@ -97,6 +109,7 @@ class Host {
     world_.failed = before.failed;
     world_.failures = before.failures;
     world_.done = before.done;
+    world_.poked = before.poked;
     hear(published);
     leave();
     go_on(bytes, {});
@@ -181,6 +194,7 @@ class Host {
   void leave() {
     hear(UINT64_MAX);
     MUST(blazen_run_abort(run_, e));
+    world_.held.clear();
     stream_.reset();
   }
 
@@ -233,13 +247,16 @@ class Host {
   void interrupt() {
     if (cuts_.is_broken) return cut({});
     const int chance = rng_.below(100);
+    if (rng_.percent(25)) poke();
+    if (is_ended(state())) return;
     if (chance < 20 && tree_.travels) return visit();
     if (chance < 60) return cut({.gap_ms = gap()});
     if (chance < 70) {
       count("forks of a tree");
       return cut({.gap_ms = gap(), .forks = true});
     }
-    MUST(blazen_run_pause(run_, rng_.percent(50) ? BLAZEN_PAUSE_DRAIN : BLAZEN_PAUSE_NOW, e));
+    const bool drains = world_.held.empty() && rng_.percent(50);
+    MUST(blazen_run_pause(run_, drains ? BLAZEN_PAUSE_DRAIN : BLAZEN_PAUSE_NOW, e));
     say("paused");
     stand_still();
     if (rng_.percent(50)) {
@@ -254,6 +271,29 @@ class Host {
     if (!stays_paused || run_ == nullptr) return;
     stand_still();
     MUST(blazen_run_resume_in_place(run_, e));
+  }
+
+  // An event for one of the runs inside, through a handle of its own.
+  void poke() {
+    std::vector<std::string> ids;
+    find_flows(describe_run(run_), ids);
+    if (ids.empty()) return;
+    const std::string& id = ids[static_cast<size_t>(rng_.below(static_cast<int>(ids.size())))];
+    RunHandle child;
+    MUST(blazen_run_child(run_, id.data(), id.size(), child.out(), e));
+    MUST(blazen_run_send_event(child, event(kPoke), nullptr, e));
+    ++pokes_;
+    count("events for a run inside");
+    say("pokes " + id);
+  }
+  void find_flows(const Json& description, std::vector<std::string>& ids) const {
+    if (!description.contains("children")) return;
+    for (const Json& child : description.at("children")) {
+      const Json& run = child.at("run");
+      const std::string name = run.at("workflow");
+      if (takes_pokes(tree_.flows[std::stoul(name.substr(1))])) ids.push_back(run.at("run_id"));
+      find_flows(run, ids);
+    }
   }
 
   // In the other process, some steps are elsewhere: what they host is kept as it came.
@@ -303,6 +343,7 @@ class Host {
     outcome.counts[static_cast<size_t>(What::asked)] = asked_;
     outcome.counts[static_cast<size_t>(What::done)] = world_.done;
     outcome.counts[static_cast<size_t>(What::failed)] = world_.failures;
+    if (world_.poked > pokes_) world_.fail("an event from outside is taken twice");
     const Json info = Json::parse(info_of(snapshot(run_)));
     if (info.at("children") != 0 || info.at("questions") != 0 || questions_text(run_) != "[]")
       world_.fail("something is left: " + info.dump());
@@ -323,6 +364,7 @@ class Host {
   int64_t now_ms_ = 0;  // without pauses
   uint64_t heard_ = 0;
   int turns_ = 0;
+  int pokes_ = 0;
   bool was_idle_ = false;
   std::map<size_t, int> begun_, asked_;
   std::map<std::string, int64_t> due_;  // the answer to an open question, by its prompt

@@ -25,6 +25,8 @@ namespace {
 const char* const kTreeFeatures[] = {
     "cut inside a body of a tree",
     "cuts of a tree",
+    "deferred bodies of a tree",
+    "events for a run inside",
     "failures rescued",
     "forks of a tree",
     "leaps of time in a tree",
@@ -32,6 +34,7 @@ const char* const kTreeFeatures[] = {
     "pauses of a tree",
     "questions of a tree answered",
     "resumed from a pause of a tree",
+    "runs of a workflow in itself",
     "time has passed between two processes of a tree",
     "trees cut at each poll",
     "trees of which the model tells all",
