@@ -32,7 +32,7 @@ class Run;
 struct LeftOver {
   Commands commands;
   Run* run = nullptr;  // a child that has ended, with its reference; null: none
-  std::unique_ptr<LeftOver> next;
+  LeftOverPointer next;
 };
 
 struct Kinship;
@@ -128,7 +128,7 @@ struct Kinship {
     Counts counts;                              // of the runs below the top
     bool has_seats = false;                     // some run below has used a pool
     std::map<const Pool*, PoolQueuer> queuers;  // of pools that the top does not use
-    std::unique_ptr<LeftOver> spare;            // so that what becomes of one child needs no memory
+    LeftOverPointer spare;                      // so that what becomes of one child needs no memory
   };
   std::unique_ptr<Family> family;
 };

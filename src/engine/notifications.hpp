@@ -26,12 +26,16 @@ struct LogRecord {
 };
 
 struct LeftOver;
+// Known where kinship.hpp is; so what most never have costs a look, and no call.
+struct LeftOverDelete {
+  void operator()(LeftOver* left_over) const noexcept;
+};
+using LeftOverPointer = std::unique_ptr<LeftOver, LeftOverDelete>;
 
 struct Notifications {
-  Notifications() noexcept;
+  Notifications() noexcept = default;
   Notifications(const Notifications&) = delete;
   Notifications& operator=(const Notifications&) = delete;
-  ~Notifications();
 
   CallbackGroups done;
   CallbackList cancelled;
@@ -54,9 +58,9 @@ struct Notifications {
   LogRecord log_record;
   bool works_on = false;   // this thread looks for more to do in the tree before it leaves
   Run* cut_off = nullptr;  // children that are to end, or have: through next_cut_off; each with a reference
-  std::unique_ptr<LeftOver> left_over;  // of ticks that followed from one of a child: a list
-  Call* spare_call = nullptr;           // of a run that has ended: the runtime gets it
-  bool more = false;                    // whoever sets one of the others sets it
+  LeftOverPointer left_over;   // of ticks that followed from one of a child: a list
+  Call* spare_call = nullptr;  // of a run that has ended: the runtime gets it
+  bool more = false;           // whoever sets one of the others sets it
 
   bool any() const noexcept { return more; }
   // What another has for callbacks of bodies, of the input handler, and of the log. This one has none yet.

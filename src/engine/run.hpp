@@ -294,22 +294,25 @@ class Run final : public Object, public RunEntry {
   void fail_host(Locked locked, Invocation& invocation, Ref<Error> cause, Commands& commands,
                  Notifications& notifications) noexcept;
   void begin_child(Locked locked, Output& first, LeftOver& left, Notifications& notifications) noexcept;
-  static void leave_over(std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept;
+  static void leave_over(LeftOverPointer left, Notifications& notifications) noexcept;
   void note_in_tree(Locked locked) noexcept;
   void count_in_tree(const Kinship::Counts& now) noexcept;
   void stand_in_row(Locked) noexcept;
   bool is_its_turn(Locked locked) noexcept;
   void change_asking(Locked) noexcept;
   void leave_tree(Locked locked) noexcept;
-  size_t tree_startable(Locked) const noexcept;
+  size_t tree_startable(Locked locked) const noexcept {
+    return kinship() == nullptr ? startable_now(state()) : startable_of_tree(locked);
+  }
+  size_t startable_of_tree(Locked) const noexcept;
   size_t tree_busy(Locked) const noexcept;
   Run* next_of_tree(Locked locked) const noexcept;
   void tell_parent(Locked locked, Notifications& notifications) noexcept;
   void come_back_soon(Locked locked, Notifications& notifications) noexcept;
-  std::unique_ptr<LeftOver> take_left_over(Locked) noexcept;
-  void give_left_over(Locked, std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept;
+  LeftOverPointer take_left_over(Locked) noexcept;
+  void give_left_over(Locked, LeftOverPointer left, Notifications& notifications) noexcept;
   bool tell_parent_again() noexcept;
-  void end_child(Locked locked, std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept;
+  void end_child(Locked locked, LeftOverPointer left, Notifications& notifications) noexcept;
   void cut_off_left(Locked locked, Notifications& notifications) noexcept;
   void cut_off(Locked locked, Notifications& notifications) noexcept;
   void tear_down() noexcept;

@@ -15,8 +15,7 @@
 
 namespace blazen {
 
-Notifications::Notifications() noexcept = default;
-Notifications::~Notifications() = default;
+void LeftOverDelete::operator()(LeftOver* left_over) const noexcept { delete left_over; }
 
 namespace {
 
@@ -131,7 +130,7 @@ void Run::join_tree(Locked, Ref<Run> child, Invocation& host) noexcept {
 // The step of this invocation, in flight, is a workflow, and its run begins.
 void Run::host(Locked locked, Invocation& invocation, Commands& commands,
                Notifications& notifications) noexcept {
-  std::unique_ptr<LeftOver> left;
+  LeftOverPointer left;
   Ref<Run> child;
   Output first;
   Ref<Error> failure;
@@ -205,7 +204,7 @@ void Run::begin_child(Locked locked, Output& first, LeftOver& left, Notification
   if (!has_ended(state())) rearm(locked, notifications);
 }
 
-void Run::leave_over(std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept {
+void Run::leave_over(LeftOverPointer left, Notifications& notifications) noexcept {
   left->next = std::move(notifications.left_over);
   notifications.left_over = std::move(left);
   notifications.more = true;
@@ -329,7 +328,7 @@ void Run::leave_tree(Locked locked) noexcept {
 }
 
 // Of what the runs of the tree could start now.
-size_t Run::tree_startable(Locked) const noexcept {
+size_t Run::startable_of_tree(Locked) const noexcept {
   const Kinship::Family* family = this->family();
   if (family == nullptr) return startable_now(state());
   if (is_held(state()) || state().pause != Pause::none) return 0;
@@ -393,7 +392,7 @@ bool Run::is_its_turn(Locked locked) noexcept { return top().next_of_tree(locked
   const bool is_end = has_ended(state());
   const RunStatus now = status_of(state());
   if (!is_end && kin.told == now) return;
-  std::unique_ptr<LeftOver> left = take_left_over(locked);
+  LeftOverPointer left = take_left_over(locked);
   if (!left) return come_back_soon(locked, notifications);
   if (is_end) return end_child(locked, std::move(left), notifications);
   Tick moved{Tick::Kind::note_child, false, kin.host};
@@ -415,20 +414,20 @@ void Run::come_back_soon(Locked locked, Notifications& notifications) noexcept {
 }
 
 // For what a tick of another run of the tree lets go of, which goes outside the lock. Null: there is no memory.
-std::unique_ptr<LeftOver> Run::take_left_over(Locked) noexcept {
-  std::unique_ptr<LeftOver>& spare = top().family()->spare;
+LeftOverPointer Run::take_left_over(Locked) noexcept {
+  LeftOverPointer& spare = top().family()->spare;
   if (spare) return std::move(spare);
-  return std::unique_ptr<LeftOver>(new (std::nothrow) LeftOver);
+  return LeftOverPointer(new (std::nothrow) LeftOver);
 }
 
-void Run::give_left_over(Locked, std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept {
+void Run::give_left_over(Locked, LeftOverPointer left, Notifications& notifications) noexcept {
   if (!left->commands.keeps_nothing()) return leave_over(std::move(left), notifications);
   left->commands.clear();
   top().family()->spare = std::move(left);
 }
 
 // It has ended by itself: its step has, with its result or its error.
-void Run::end_child(Locked locked, std::unique_ptr<LeftOver> left, Notifications& notifications) noexcept {
+void Run::end_child(Locked locked, LeftOverPointer left, Notifications& notifications) noexcept {
   Kinship& kin = *kinship();
   Run& top = *kin.top;
   Run& parent = *kin.parent;
@@ -516,9 +515,9 @@ void Run::tear_down() noexcept {
 // Without the lock, in the order in which it came.
 [[gnu::noinline]] void Run::let_go_of_left_over(Notifications& notifications) noexcept {
   const EngineScope scope(*this);
-  std::unique_ptr<LeftOver> first;
+  LeftOverPointer first;
   while (notifications.left_over) {
-    std::unique_ptr<LeftOver> next = std::move(notifications.left_over->next);
+    LeftOverPointer next = std::move(notifications.left_over->next);
     notifications.left_over->next = std::move(first);
     first = std::move(notifications.left_over);
     notifications.left_over = std::move(next);
@@ -567,7 +566,7 @@ void Run::steer_below(Locked locked, const Tick& tick, Notifications& notificati
     same.pause = tick.pause;
     same.now_ms = tick.now_ms;
     same.date_ms = tick.date_ms;
-    std::unique_ptr<LeftOver> left = take_left_over(locked);
+    LeftOverPointer left = take_left_over(locked);
     Commands none;
     same.clears_session = tick.clears_session && left;
     child->tick(locked, same, left ? left->commands : none, notifications);
@@ -740,7 +739,7 @@ void Run::start_below(Locked locked, const Tick& top_start, Notifications& notif
     start.date_ms = top_start.date_ms;
     start.ends_pause = top_start.ends_pause;
     start.time_has_passed = top_start.time_has_passed;
-    std::unique_ptr<LeftOver> left = take_left_over(locked);
+    LeftOverPointer left = take_left_over(locked);
     Commands none;
     Commands& commands = left ? left->commands : none;
     child->life_.started = true;
