@@ -225,7 +225,8 @@ class Model {
     std::string values;
     const size_t from = log_.size();
     int64_t since = now.at;
-    if (permits != nullptr && since != at) is_loose_ = true;  // who is first
+    const bool is_any = since != at || (part.input && part.input->is_deferred);
+    if (permits != nullptr && is_any) is_loose_ = true;  // who is first
     const auto permit = permits == nullptr ? std::vector<int64_t>::iterator()
                                            : std::min_element(permits->begin(), permits->end());
     if (permits != nullptr) since = std::max(since, *permit);
