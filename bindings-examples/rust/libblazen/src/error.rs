@@ -326,6 +326,11 @@ impl WorkflowError {
         self.0.status.unwrap_or(Status::Internal)
     }
 
+    /// Whether some time was up: that of the run, of a step, or of a call.
+    pub fn is_timeout(&self) -> bool {
+        self.chain().any(|error| matches!(error.status(), Status::RunTimeout | Status::StepTimeout | Status::Timeout))
+    }
+
     /// The step that failed, or that sent the event; None where no step has to do with it.
     pub fn step_name(&self) -> Option<&str> {
         self.0.step.as_deref()
