@@ -22,6 +22,8 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// - `name = "..."`: another name than the function's
 /// - `accepts(A, "B")`: event types that start it, beside those of its parameters
 /// - `emits(A, "B")`: event types that it emits or sends, beside those of its return type
+/// - `emits_anything`: it declares nothing. A workflow all of whose steps declare what they emit is checked when it is built:
+///   a step that only events from outside reach (`WorkflowHandler::send_event`) is refused there, unless one says this
 /// - `max_concurrency = 2`: how many invocations run at once in one run
 /// - `timeout_ms = 500`: how long one attempt may take
 /// - `retries = 3`: how often it is tried again after a failure, at once

@@ -16,11 +16,16 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
     let ident = &sig.ident;
     let outer = attrs.iter().filter(|each| each.path().is_ident("doc") || each.path().is_ident("cfg"));
     let inner = attrs.iter().filter(|each| !each.path().is_ident("doc"));
-    let (definition, own) = if said.local {
-        (quote!(::blazen::LocalStepDef), quote!(::blazen::LocalStepDef))
-    } else {
-        (quote!(::blazen::StepDef), quote!(::blazen::StepDef))
-    };
+    let definition = if said.local { quote!(::blazen::LocalStepDef) } else { quote!(::blazen::StepDef) };
+    let also_local = (!said.local).then(|| {
+        quote! {
+            impl ::core::convert::From<#ident> for ::blazen::LocalStepDef {
+                fn from(step: #ident) -> Self {
+                    ::core::convert::From::from(::blazen::StepDef::from(step))
+                }
+            }
+        }
+    });
     let name = said.name.unwrap_or_else(|| LitStr::new(&syn::ext::IdentExt::unraw(ident).to_string(), ident.span()));
     let says = &said.says;
     let block = &function.block;
@@ -48,9 +53,11 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
                 #(#inner)*
                 #[allow(clippy::unused_async)]
                 #sig #block
-                #own::new(#name, #body) #(#says)*
+                #definition::new(#name, #body) #(#says)*
             }
         }
+
+        #also_local
     })
 }
 
@@ -117,6 +124,10 @@ impl Said {
                 meta.require_path_only()?;
                 self.says.push(quote!(.atomic()));
             }
+            "emits_anything" => {
+                meta.require_path_only()?;
+                self.says.push(quote!(.emits_anything()));
+            }
             "accepts" => self.types(meta, &quote!(accepts))?,
             "emits" => self.types(meta, &quote!(emits))?,
             "max_concurrency" => {
@@ -137,7 +148,7 @@ impl Said {
             }
             _ => return Err(Error::new_spanned(
                 meta,
-                "unknown: name, accepts, emits, max_concurrency, timeout_ms, retries, atomic, pool and local are known",
+                "unknown: name, accepts, emits, emits_anything, max_concurrency, timeout_ms, retries, atomic, pool and local are known",
             )),
         }
         Ok(())

@@ -359,6 +359,9 @@ impl StepDef {
     }
 
     /// It declares nothing, and may emit anything.
+    ///
+    /// Where all steps declare what they emit, a workflow with a step that no event reaches is refused; so one says this of
+    /// some step where events come from outside ([`WorkflowHandler::send_event`](crate::WorkflowHandler::send_event)).
     pub fn emits_anything(mut self) -> Self {
         self.emits = None;
         self
@@ -437,6 +440,11 @@ impl LocalStepDef {
     /// One more event type that it declares to emit or send.
     pub fn emits(self, event_type: impl Into<EventType>) -> Self {
         Self(self.0.emits(event_type))
+    }
+
+    /// As [`StepDef::emits_anything`].
+    pub fn emits_anything(self) -> Self {
+        Self(self.0.emits_anything())
     }
 
     /// As [`StepDef::max_concurrency`].

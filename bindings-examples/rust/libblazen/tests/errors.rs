@@ -49,7 +49,8 @@ fn the_steps_own_error_comes_back_with_its_sources() {
     assert_eq!(error.downcast_ref::<DiskGone>().unwrap().device, "sda");
     assert_eq!(error.downcast_ref::<std::io::Error>().unwrap().to_string(), "no power");
     assert!(error.downcast_ref::<fmt::Error>().is_none());
-    let chain: Vec<_> = std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string).collect();
+    let chain: Vec<_> =
+        std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string).collect();
     assert_eq!(chain, ["the disk sda is gone", "no power"]);
     assert!(error.to_string().contains("DiskGone: the disk sda is gone"), "{error}");
 }
@@ -71,10 +72,7 @@ fn asked_again_it_is_the_same_object() {
     block_on(async {
         let handler = fails(|| WorkflowError::step(disk_gone())).run_with_handler(()).unwrap();
         let (first, second) = (handler.result().await.unwrap_err(), handler.result().await.unwrap_err());
-        assert!(std::ptr::eq(
-            first.downcast_ref::<DiskGone>().unwrap(),
-            second.downcast_ref::<DiskGone>().unwrap()
-        ));
+        assert!(std::ptr::eq(first.downcast_ref::<DiskGone>().unwrap(), second.downcast_ref::<DiskGone>().unwrap()));
     });
 }
 

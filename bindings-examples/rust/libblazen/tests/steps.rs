@@ -70,7 +70,9 @@ fn parameters_are_told_apart_by_their_types() {
     }
     #[step(accepts(Done))]
     async fn context_alone(ctx: Context) -> Result<StopEvent, WorkflowError> {
-        Ok(StopEvent { result: serde_json::json!([ctx.get("input"), ctx.step_name(), ctx.workflow_name(), ctx.attempt()]) })
+        Ok(StopEvent {
+            result: serde_json::json!([ctx.get("input"), ctx.step_name(), ctx.workflow_name(), ctx.attempt()]),
+        })
     }
     let workflow = Workflow::builder("both").step(context_first).step(context_alone).build().unwrap();
     assert_eq!(result_of(&workflow, serde_json::json!(7)), serde_json::json!([7, "context_alone", "both", 1]));
@@ -145,8 +147,7 @@ fn what_is_declared_is_what_the_types_say() {
     async fn unknown(_event: StartEvent, _ctx: Context) {}
     #[step(max_concurrency = 2, timeout_ms = 250, retries = 3, atomic)]
     async fn careful(_event: Number) {}
-    let workflow =
-        Workflow::builder("declared").step(first).step(second).step(unknown).step(careful).build().unwrap();
+    let workflow = Workflow::builder("declared").step(first).step(second).step(unknown).step(careful).build().unwrap();
     let steps = workflow.describe().unwrap()["steps"].take();
     assert_eq!(steps[0]["emits"], serde_json::json!(["Number"]));
     assert_eq!(steps[1]["emits"], serde_json::json!(["blazen::StopEvent", "Number"]));
@@ -185,7 +186,8 @@ fn a_workflow_that_cannot_work_is_refused_with_its_reason() {
     let start = || StepDef::new("a", |_: StartEvent| async { StopEvent::default() });
     assert!(refused(Workflow::builder("empty")).contains("empty"));
     assert!(refused(Workflow::builder("twice").step(start()).step(start())).contains('a'));
-    assert!(refused(Workflow::builder("none").step(StepDef::new("none", |_: Context| async {}))).contains("accepts no event"));
+    assert!(refused(Workflow::builder("none").step(StepDef::new("none", |_: Context| async {})))
+        .contains("accepts no event"));
     let slip = refused(Workflow::builder("slip").step(start().accepts("StartEvent")));
     assert!(slip.contains("did you mean \"blazen::StartEvent\""), "{slip}");
 }
