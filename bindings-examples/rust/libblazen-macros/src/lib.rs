@@ -12,7 +12,8 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
     event::derive(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// Makes a step of a function: a value of that name, to be given to `WorkflowBuilder::step`.
+/// Makes a step of a function. In its place stands a function of that name that gives the step (a `StepDef`):
+/// `WorkflowBuilder::step` takes either, as `.step(count)` or as `.step(count().timeout(second))`.
 ///
 /// Its parameters, of up to four, are told apart by their types: an event, a `Context`, a `RawEvent`, a `Vec` of events (of a
 /// join). It gives nothing, an event, an `Option`, a `Vec` or a tuple of events, a `StepOutput`, or a `Result` of these.

@@ -17,15 +17,6 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
     let outer = attrs.iter().filter(|each| each.path().is_ident("doc") || each.path().is_ident("cfg"));
     let inner = attrs.iter().filter(|each| !each.path().is_ident("doc"));
     let definition = if said.local { quote!(::blazen::LocalStepDef) } else { quote!(::blazen::StepDef) };
-    let also_local = (!said.local).then(|| {
-        quote! {
-            impl ::core::convert::From<#ident> for ::blazen::LocalStepDef {
-                fn from(step: #ident) -> Self {
-                    ::core::convert::From::from(::blazen::StepDef::from(step))
-                }
-            }
-        }
-    });
     let name = said.name.unwrap_or_else(|| LitStr::new(&syn::ext::IdentExt::unraw(ident).to_string(), ident.span()));
     let says = &said.says;
     let block = &function.block;
@@ -44,20 +35,12 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> Result<To
     Ok(quote! {
         #(#outer)*
         #docs
-        #[allow(non_camel_case_types)]
-        #[derive(Clone, Copy, Debug)]
-        #vis struct #ident;
-
-        impl ::core::convert::From<#ident> for #definition {
-            fn from(_: #ident) -> Self {
-                #(#inner)*
-                #[allow(clippy::unused_async)]
-                #sig #block
-                #definition::new(#name, #body) #(#says)*
-            }
+        #vis fn #ident() -> #definition {
+            #(#inner)*
+            #[allow(clippy::unused_async)]
+            #sig #block
+            #definition::new(#name, #body) #(#says)*
         }
-
-        #also_local
     })
 }
 

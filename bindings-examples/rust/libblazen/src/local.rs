@@ -7,7 +7,7 @@ use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
 use crate::error::WorkflowError;
-use crate::step::LocalStepDef;
+use crate::step::IntoLocalStep;
 use crate::value::IntoValue;
 use crate::workflow::{run_local, Idle, Run, Unhandled, Workflow, WorkflowBuilder, WorkflowResult};
 
@@ -26,8 +26,8 @@ impl LocalWorkflowBuilder {
     }
 
     /// Adds a step, of either kind.
-    pub fn step(self, step: impl Into<LocalStepDef>) -> Self {
-        Self(self.0.step(step.into().0), PhantomData)
+    pub fn step(self, step: impl IntoLocalStep) -> Self {
+        Self(self.0.step(step.into_local_step().0), PhantomData)
     }
 
     /// How long a run may take.

@@ -473,9 +473,53 @@ impl LocalStepDef {
     }
 }
 
-impl From<StepDef> for LocalStepDef {
-    fn from(step: StepDef) -> Self {
-        Self(step)
+/// What a workflow takes as a step: a [`StepDef`], or a function that gives one, as `#[step]` makes it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a step",
+    note = "a step is a function with #[step], or a StepDef; one with #[step(local)] goes into a LocalWorkflow"
+)]
+pub trait IntoStep {
+    /// The step.
+    fn into_step(self) -> StepDef;
+}
+
+impl IntoStep for StepDef {
+    fn into_step(self) -> StepDef {
+        self
+    }
+}
+
+impl<F: FnOnce() -> S, S: IntoStep> IntoStep for F {
+    fn into_step(self) -> StepDef {
+        self().into_step()
+    }
+}
+
+/// What a local workflow takes as a step: a step of either kind.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a step",
+    note = "a step is a function with #[step] or #[step(local)], a StepDef, or a LocalStepDef"
+)]
+pub trait IntoLocalStep {
+    /// The step.
+    fn into_local_step(self) -> LocalStepDef;
+}
+
+impl IntoLocalStep for StepDef {
+    fn into_local_step(self) -> LocalStepDef {
+        LocalStepDef(self)
+    }
+}
+
+impl IntoLocalStep for LocalStepDef {
+    fn into_local_step(self) -> LocalStepDef {
+        self
+    }
+}
+
+impl<F: FnOnce() -> S, S: IntoLocalStep> IntoLocalStep for F {
+    fn into_local_step(self) -> LocalStepDef {
+        self().into_local_step()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::input::{self, InputHandler};
 use crate::resume::ResumeOptions;
 use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
-use crate::step::{self, EventType, StepDef};
+use crate::step::{self, EventType, IntoStep, StepDef};
 use crate::stream::{EventStream, StreamOptions};
 use crate::value::{IntoValue, Value};
 
@@ -162,8 +162,8 @@ impl WorkflowBuilder {
     }
 
     /// Adds a step: what `#[step]` made, or a [`StepDef`].
-    pub fn step(mut self, step: impl Into<StepDef>) -> Self {
-        self.parts.push(Part::Step(step.into()));
+    pub fn step(mut self, step: impl IntoStep) -> Self {
+        self.parts.push(Part::Step(step.into_step()));
         self
     }
 
