@@ -1,6 +1,6 @@
 //! What a step costs: nanoseconds per async step, beside a bare callback of the library in the same way to run.
 //!
-//! `cargo bench -p libblazen`; the best of several rounds is printed.
+//! `cargo bench -p libblazen --bench steps`; the best of several rounds is printed. Words after `--` choose a line.
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::ffi::c_void;
@@ -74,6 +74,10 @@ fn state(body: impl Fn(&Context, u32) + Copy + Send + Sync + 'static) -> Workflo
 }
 
 fn report(what: &str, body: impl Fn()) {
+    let wanted = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ");
+    if !what.contains(&wanted) {
+        return;
+    }
     let best = (0..ROUNDS)
         .map(|_| {
             let begin = Instant::now();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use libblazen_sys as sys;
 use parking_lot::{Mutex, ReentrantMutex};
 use serde::de::DeserializeOwned;
@@ -118,9 +119,14 @@ impl Context {
         self.0.cell.lock().invocation.borrow().is_some()
     }
 
-    /// The address of the C context, to find the step by it; only that.
-    pub(crate) fn address(&self) -> usize {
-        self.0.cell.lock().raw.get() as usize
+    /// Wakes when the step is cancelled.
+    pub(crate) fn on_cancel(&self, cancel: &Arc<AtomicWaker>) -> Result<(), WorkflowError> {
+        self.call(|raw, error| {
+            let cancel = Arc::into_raw(Arc::clone(cancel)).cast_mut().cast();
+            // SAFETY: the context lives; an Arc<AtomicWaker>, as the callbacks expect; drop_cancel takes it back, also when
+            // this fails.
+            unsafe { sys::blazen_context_on_cancel(raw, Some(tell_cancel), cancel, Some(drop_cancel), error) }
+        })
     }
 
     /// Calls the library with the C context, or answers that the step is over.
@@ -730,6 +736,16 @@ impl Ask {
         }
         answer.map_or_else(|| Value::json_text("null"), Ok).map(Some)
     }
+}
+
+unsafe extern "C" fn tell_cancel(cancel: *mut c_void) {
+    // SAFETY: given as Arc<AtomicWaker>, and not dropped yet.
+    guard::quietly(|| unsafe { &*cancel.cast::<AtomicWaker>() }.wake());
+}
+
+unsafe extern "C" fn drop_cancel(cancel: *mut c_void) {
+    // SAFETY: given by Arc::into_raw; the library calls this once.
+    guard::quietly(|| drop(unsafe { Arc::from_raw(cancel.cast::<AtomicWaker>()) }));
 }
 
 unsafe extern "C" fn answered(

@@ -223,8 +223,8 @@ impl Driven {
         let mut driver = self.driver.lock();
         let mut turns = 0;
         loop {
-            let delay_ms = match self.take_turn(&mut driver) {
-                Ok(delay_ms) => delay_ms,
+            let more = match self.take_turn(&mut driver) {
+                Ok(more) => more,
                 Err(error) => {
                     self.wakes.end();
                     return Err(error);
@@ -235,34 +235,29 @@ impl Driven {
                 self.wakes.end();
                 return Ok(());
             }
-            self.set_moment(&mut driver, delay_ms);
             turns += 1;
             if turns == TURNS_MAX {
                 self.wakes.end();
                 self.wakes.wake_everybody();
                 return Ok(());
             }
-            if delay_ms != 0 && self.wakes.end_unless_notified() {
+            if more || self.wakes.look_again() {
+                continue;
+            }
+            let soon = self.set_moment(&mut driver);
+            if !soon && self.wakes.end_unless_notified() {
                 return Ok(());
             }
         }
     }
 
-    /// One call of the engine, one look at the tasks. Answers in how many milliseconds there is more by the time alone.
-    fn take_turn(&self, driver: &mut Driver) -> Result<i64, WorkflowError> {
-        let mut delay_ms = -1;
+    /// One call of the engine, one look at the tasks. Answers whether the engine has left something to run.
+    fn take_turn(&self, driver: &mut Driver) -> Result<bool, WorkflowError> {
+        let mut steps = 0;
         let (polled, tasks) = self.enter(|| {
             ffi::call(|error| {
                 // SAFETY: the runtime lives, and this thread is in no callback (`inside`).
-                unsafe {
-                    sys::blazen_runtime_poll_next(
-                        self.runtime.raw(),
-                        STEPS_IN_A_ROW_MAX,
-                        ptr::null_mut(),
-                        &mut delay_ms,
-                        error,
-                    )
-                }
+                unsafe { sys::blazen_runtime_poll(self.runtime.raw(), STEPS_IN_A_ROW_MAX, &mut steps, error) }
             })
         });
         driver.tasks.extend(tasks);
@@ -276,20 +271,23 @@ impl Driven {
             let mut poller = Poller::from_waker(&self.waker);
             while let Poll::Ready(Some(())) = driver.tasks.poll_next_unpin(&mut poller) {}
         }
-        Ok(delay_ms)
+        Ok(steps >= STEPS_IN_A_ROW_MAX)
     }
 
-    fn set_moment(&self, driver: &mut Driver, delay_ms: i64) {
-        let Ok(delay_ms) = u64::try_from(delay_ms) else { return };
+    /// Lets the run be polled again when something is due by the time alone. Answers whether that is now.
+    fn set_moment(&self, driver: &mut Driver) -> bool {
+        let mut delay_ms = -1;
+        // SAFETY: the runtime lives.
+        let asked = ffi::call(|error| unsafe { sys::blazen_runtime_next_timer(self.runtime.raw(), &mut delay_ms, error) });
+        let Some(delay_ms) = asked.ok().and_then(|()| u64::try_from(delay_ms).ok()) else { return false };
         // The library counts in whole milliseconds: one more, so that nobody comes too early.
         let delay = Duration::from_millis(delay_ms.saturating_add(1).min(FAR_MS));
-        let kept = driver
-            .moment
-            .as_ref()
-            .is_some_and(|moment| moment.at() > Instant::now() && moment.at() <= Instant::now() + delay);
+        let now = Instant::now();
+        let kept = driver.moment.as_ref().is_some_and(|moment| moment.at() > now && moment.at() <= now + delay);
         if !kept {
             driver.moment = Moment::new(delay, &self.wakes);
         }
+        delay_ms == 0
     }
 
     /// Ends the run at once, and what it has under way.

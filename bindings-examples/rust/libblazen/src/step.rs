@@ -1,7 +1,6 @@
 //! Steps: what one is ([`StepDef`]), what it takes ([`StepInput`]) and gives ([`StepReturn`]), and how the engine calls it.
 
 use std::any::TypeId;
-use std::collections::HashMap;
 use std::ffi::c_void;
 use std::future::Future;
 use std::sync::Arc;
@@ -9,7 +8,6 @@ use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
 use libblazen_sys as sys;
-use parking_lot::Mutex;
 
 use crate::context::Context;
 use crate::drive::Frame;
@@ -19,7 +17,7 @@ use crate::ffi::InvocationRef;
 use crate::guard;
 use crate::join::Join;
 use crate::retry::RetryPolicy;
-use crate::task::{Cancel, Deferred, StepFuture, Task};
+use crate::task::{Deferred, StepFuture, Task};
 
 /// An event type by its name, and the Rust type that stands for it, where there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -524,27 +522,15 @@ impl<F: FnOnce() -> S, S: IntoLocalStep> IntoLocalStep for F {
 }
 
 /// What the engine knows as user_data of a step.
-pub(crate) struct StepBody {
-    make: Box<Make>,
-    /// Its deferred invocations by the address of their contexts, to tell them that they are cancelled.
-    deferred: Mutex<HashMap<usize, Arc<Cancel>>>,
-}
+pub(crate) struct StepBody(Box<Make>);
 
 impl StepBody {
     pub(crate) fn new(make: Box<Make>) -> Self {
-        Self { make, deferred: Mutex::default() }
+        Self(make)
     }
 
     pub(crate) fn call(&self, call: &Call<'_>) -> Result<StepFuture, WorkflowError> {
-        (self.make)(call)
-    }
-
-    pub(crate) fn watch(&self, address: usize, cancel: &Arc<Cancel>) {
-        self.deferred.lock().insert(address, Arc::clone(cancel));
-    }
-
-    pub(crate) fn unwatch(&self, address: usize) {
-        self.deferred.lock().remove(&address);
+        (self.0)(call)
     }
 }
 
@@ -559,16 +545,15 @@ pub(crate) unsafe extern "C" fn body(
     unsafe {
         guard::status(error, || {
             let step = step.cast::<StepBody>().cast_const();
-            Arc::increment_strong_count(step);
-            let step = Arc::from_raw(step);
             Frame::with(|frame| {
                 let frame = frame.ok_or_else(|| {
                     WorkflowError::new(Status::WrongPlace, "a step was called outside the poll of a run")
                 })?;
                 if frame.driven.runtime().is_shared() && !is_of(frame, context) {
-                    hand_over(frame, step, context)
+                    Arc::increment_strong_count(step);
+                    hand_over(frame, Arc::from_raw(step), context)
                 } else {
-                    run(frame, step, context, event)
+                    run(frame, &*step, context, event)
                 }
             })
         })
@@ -607,7 +592,7 @@ unsafe fn hand_over(
 /// As for `body`.
 unsafe fn run(
     frame: &Frame<'_>,
-    step: Arc<StepBody>,
+    step: &StepBody,
     context: *mut sys::blazen_context,
     event: *const sys::blazen_event,
 ) -> Result<sys::blazen_status, WorkflowError> {
@@ -628,7 +613,7 @@ unsafe fn run(
     match polled {
         Ok(Some(rest)) => match context.defer() {
             Ok(()) => {
-                frame.put(Task::Step(Deferred::new(rest, context, step)));
+                frame.put(Task::Step(Deferred::new(rest, context)));
                 Ok(sys::BLAZEN_PENDING)
             }
             Err(error) => {
@@ -646,17 +631,6 @@ unsafe fn run(
             Err(error)
         }
     }
-}
-
-pub(crate) unsafe extern "C" fn cancelled(step: *mut c_void, context: *mut sys::blazen_context) {
-    guard::quietly(|| {
-        // SAFETY: as in `body`. The context is only an address here.
-        let step = unsafe { &*step.cast::<StepBody>() };
-        let cancel = step.deferred.lock().get(&(context as usize)).cloned();
-        if let Some(cancel) = cancel {
-            cancel.tell();
-        }
-    });
 }
 
 pub(crate) unsafe extern "C" fn drop_step(step: *mut c_void) {

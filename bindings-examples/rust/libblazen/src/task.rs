@@ -29,34 +29,24 @@ pub(crate) enum Task {
 // another thread keeps no task.
 unsafe impl Send for Task {}
 
-/// Wakes a deferred step that was cancelled.
-#[derive(Default)]
-pub(crate) struct Cancel(AtomicWaker);
-
-impl Cancel {
-    pub(crate) fn tell(&self) {
-        self.0.wake();
-    }
-}
-
 pub(crate) struct Deferred {
     rest: Option<StepFuture>,
     context: Context,
-    body: Arc<StepBody>,
-    address: usize,
-    cancel: Arc<Cancel>,
+    cancel: Arc<AtomicWaker>,
 }
 
 impl Deferred {
     /// The context is deferred already.
-    pub(crate) fn new(rest: StepFuture, context: Context, body: Arc<StepBody>) -> Self {
-        let (address, cancel) = (context.address(), Arc::<Cancel>::default());
-        body.watch(address, &cancel);
-        Self { rest: Some(rest), context, body, address, cancel }
+    pub(crate) fn new(rest: StepFuture, context: Context) -> Self {
+        let cancel = Arc::<AtomicWaker>::default();
+        if let Err(error) = context.on_cancel(&cancel) {
+            log::warn!(target: "blazen", "a step will not be told that it is cancelled: {error}");
+        }
+        Self { rest: Some(rest), context, cancel }
     }
 
     fn poll(&mut self, poller: &mut Poller<'_>) -> Poll<()> {
-        self.cancel.0.register(poller.waker());
+        self.cancel.register(poller.waker());
         if self.context.is_cancelled() {
             self.end(None);
             return Poll::Ready(());
@@ -72,7 +62,6 @@ impl Deferred {
 
     /// Ends the step with its answer; without one, it is cancelled, and its future is dropped.
     fn end(&mut self, answer: Option<Result<(), WorkflowError>>) {
-        self.body.unwatch(self.address);
         let rest = self.rest.take();
         guard::quietly(|| drop(rest));
         let (failure, invocation) = self.context.close();
@@ -117,7 +106,7 @@ impl Task {
             body.call(&Call::read(event, &context)?)
         });
         match made {
-            Ok(rest) => Ok(Deferred::new(rest, context, Arc::clone(body))),
+            Ok(rest) => Ok(Deferred::new(rest, context)),
             Err(error) => {
                 context.close();
                 Err((invocation, error))

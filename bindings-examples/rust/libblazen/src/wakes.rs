@@ -61,6 +61,11 @@ impl WakeSet {
         ended
     }
 
+    /// With the right to poll: whether there was a wake-up, which is seen to now.
+    pub(crate) fn look_again(&self) -> bool {
+        self.state.compare_exchange(NOTIFIED, POLLING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
     /// Gives the right to poll back in any case.
     pub(crate) fn end(&self) {
         self.state.store(IDLE, Ordering::SeqCst);

@@ -407,7 +407,6 @@ fn add_step(builder: &WorkflowBuilderRef, step: &StepDef) -> Result<(), Workflow
     options.timeout_ms = millis(step.timeout);
     options.retry = retry.as_ref().map_or(ptr::null(), ptr::from_ref);
     options.abandoned = i32::from(step.frees_permit);
-    options.cancelled = Some(step::cancelled);
     options.join = join.as_ref().map_or(ptr::null(), ptr::from_ref);
     let body: *mut c_void = Arc::into_raw(Arc::clone(&step.body)).cast_mut().cast();
     let (name, raw) = (&step.name, builder.raw());
