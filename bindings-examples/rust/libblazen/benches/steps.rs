@@ -54,7 +54,10 @@ fn main() {
     report("ctx.set of an integer", || drop(block_on(sets.run(())).unwrap()));
     let gets = state(|ctx, n| assert!(n == STEPS || ctx.get("k").is_some()));
     report("ctx.get of an integer", || drop(block_on(gets.run(())).unwrap()));
-    let run = Workflow::builder("run").step(StepDef::new("one", |_: StartEvent| async { StopEvent::default() })).build().unwrap();
+    let run = Workflow::builder("run")
+        .step(StepDef::new("one", |_: StartEvent| async { StopEvent::default() }))
+        .build()
+        .unwrap();
     report("a whole run of one step", || {
         for _ in 0..STEPS {
             drop(block_on(run.run(())).unwrap());
@@ -106,7 +109,14 @@ unsafe extern "C" fn bare(
             0 => ("blazen::StopEvent", b"null".to_vec()),
             left => ("Tick", serde_json::to_vec(&Tick { left: left - 1 }).unwrap()),
         };
-        sys::blazen_context_emit_json(context, name.as_ptr().cast(), name.len(), json.as_ptr().cast(), json.len(), error)
+        sys::blazen_context_emit_json(
+            context,
+            name.as_ptr().cast(),
+            name.len(),
+            json.as_ptr().cast(),
+            json.len(),
+            error,
+        )
     }
 }
 
@@ -119,7 +129,15 @@ fn bare_chain() {
         for (name, accepts) in [("begin", "blazen::StartEvent"), ("next", "Tick")] {
             let (name, length) = (name.as_ptr().cast(), name.len());
             let added = sys::blazen_workflow_builder_add_step(
-                builder, name, length, accepts.as_ptr().cast(), accepts.len(), Some(bare), none, None, none.cast(),
+                builder,
+                name,
+                length,
+                accepts.as_ptr().cast(),
+                accepts.len(),
+                Some(bare),
+                none,
+                None,
+                none.cast(),
             );
             assert_eq!(added, 0);
         }

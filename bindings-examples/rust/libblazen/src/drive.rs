@@ -49,6 +49,8 @@ impl Inbox {
 pub(crate) struct Driven {
     pub(crate) run: RunRef,
     runtime: Runtime,
+    /// Whether the runtime was lent for this run alone, and goes back.
+    lent: bool,
     pub(crate) wakes: Arc<WakeSet>,
     waker: Waker,
     inbox: Arc<Inbox>,
@@ -119,7 +121,7 @@ fn inside() -> Result<bool, WorkflowError> {
 }
 
 impl Driven {
-    pub(crate) fn new(runtime: Runtime, run: RunRef) -> Arc<Self> {
+    pub(crate) fn new(runtime: Runtime, lent: bool, run: RunRef) -> Arc<Self> {
         let wakes = Arc::new(WakeSet::default());
         let inbox = Arc::default();
         runtime.join(run.raw() as usize, &wakes, &inbox);
@@ -128,6 +130,7 @@ impl Driven {
             state: AtomicI32::new(sys::BLAZEN_RUN_CREATED),
             run,
             runtime,
+            lent,
             wakes,
             inbox,
             driver: Mutex::default(),
@@ -278,7 +281,8 @@ impl Driven {
     fn set_moment(&self, driver: &mut Driver) -> bool {
         let mut delay_ms = -1;
         // SAFETY: the runtime lives.
-        let asked = ffi::call(|error| unsafe { sys::blazen_runtime_next_timer(self.runtime.raw(), &mut delay_ms, error) });
+        let asked =
+            ffi::call(|error| unsafe { sys::blazen_runtime_next_timer(self.runtime.raw(), &mut delay_ms, error) });
         let Some(delay_ms) = asked.ok().and_then(|()| u64::try_from(delay_ms).ok()) else { return false };
         // The library counts in whole milliseconds: one more, so that nobody comes too early.
         let delay = Duration::from_millis(delay_ms.saturating_add(1).min(FAR_MS));
@@ -365,6 +369,9 @@ impl Drop for Driven {
             }
         }
         self.drop_tasks();
+        if self.lent && has_ended(self.state()) {
+            self.runtime.clone().give_back();
+        }
     }
 }
 

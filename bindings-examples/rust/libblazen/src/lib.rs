@@ -93,7 +93,9 @@ pub use retry::RetryPolicy;
 pub use runtime::Runtime;
 pub use session::{Session, SessionRef};
 pub use snapshot::Snapshot;
-pub use step::{Call, EventType, IntoLocalStep, IntoStep, LocalStepDef, StepDef, StepFn, StepInput, StepOutput, StepReturn};
+pub use step::{
+    Call, EventType, IntoLocalStep, IntoStep, LocalStepDef, StepDef, StepFn, StepInput, StepOutput, StepReturn,
+};
 pub use stream::{EventStream, StreamEvent, StreamOptions};
 pub use value::{BytesWrapper, IntoValue, StateValue, Tag, Value, ValueRef};
 pub use workflow::{

@@ -26,6 +26,21 @@ pub(crate) struct Inner {
     pub(crate) shared: bool,
 }
 
+/// Runtimes that are kept for the next runs: making one costs more than a short run does.
+const SPARE_MAX: usize = 16;
+
+struct Spare {
+    runtime: Runtime,
+    /// One of a parent process is of no use after a fork.
+    process: u32,
+    log_level: sys::blazen_log_level,
+}
+
+fn spare() -> &'static Mutex<Vec<Spare>> {
+    static SPARE: Mutex<Vec<Spare>> = Mutex::new(Vec::new());
+    &SPARE
+}
+
 /// What the callbacks of a runtime use.
 #[derive(Default)]
 struct Hooks {
@@ -66,6 +81,28 @@ impl Runtime {
         let handle = unsafe { RuntimeRef::own(made) }
             .ok_or_else(|| WorkflowError::new(Status::Internal, "the library made no runtime"))?;
         Ok(Self(Arc::new(Inner { handle, hooks, shared })))
+    }
+
+    /// One of its own for a run, made before or now.
+    pub(crate) fn lend() -> Result<Self, WorkflowError> {
+        let mut spare = spare().lock();
+        while let Some(kept) = spare.pop() {
+            if kept.process == std::process::id() && kept.log_level == log_level() {
+                return Ok(kept.runtime);
+            }
+        }
+        drop(spare);
+        Self::private()
+    }
+
+    /// Takes back what `lend` gave, when its run has ended.
+    pub(crate) fn give_back(self) {
+        self.0.hooks.drivers.lock().wakes.clear();
+        let kept = Spare { runtime: self, process: std::process::id(), log_level: log_level() };
+        let mut spare = spare().lock();
+        if spare.len() < SPARE_MAX {
+            spare.push(kept);
+        }
     }
 
     /// Sets how many bodies run at once of all the steps, in all runs of this runtime, that use the pool of this name.

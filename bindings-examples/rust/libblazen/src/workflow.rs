@@ -559,7 +559,7 @@ impl Workflow {
     /// on while somebody awaits the handler.
     pub fn run_with_handler(&self, input: impl IntoValue) -> Result<WorkflowHandler, WorkflowError> {
         let input = input.into_value()?;
-        let handler = self.begin(self.create()?, Some(&input))?;
+        let handler = self.begin(self.create(false)?, Some(&input))?;
         Ok(handler)
     }
 
@@ -580,17 +580,22 @@ impl Workflow {
         S::Error: Into<WorkflowError>,
     {
         let snapshot = snapshot.try_into().map_err(Into::into)?.parse()?;
-        let runtime = self.runtime()?;
+        let (runtime, lent) = self.runtime(false)?;
         let run = options.resume(&runtime, self, &snapshot, self.input.as_ref())?;
-        self.begin(Driven::new(runtime, run), None)
+        self.begin(Driven::new(runtime, lent, run), None)
     }
 
-    fn runtime(&self) -> Result<Runtime, WorkflowError> {
-        self.runtime.clone().map_or_else(Runtime::private, Ok)
+    /// That of the workflow, or one that is lent. A local run has one that no other thread has ever used, or will.
+    fn runtime(&self, local: bool) -> Result<(Runtime, bool), WorkflowError> {
+        match &self.runtime {
+            Some(runtime) => Ok((runtime.clone(), false)),
+            None if local => Ok((Runtime::private()?, false)),
+            None => Ok((Runtime::lend()?, true)),
+        }
     }
 
-    fn create(&self) -> Result<Arc<Driven>, WorkflowError> {
-        let runtime = self.runtime()?;
+    fn create(&self, local: bool) -> Result<Arc<Driven>, WorkflowError> {
+        let (runtime, lent) = self.runtime(local)?;
         let mut options = sized!(sys::blazen_run_options);
         let input = self.input.as_ref();
         let made = ffi::make(|run, error| {
@@ -600,7 +605,7 @@ impl Workflow {
         })?;
         // SAFETY: made above, and ours.
         let run = unsafe { RunRef::own(made) }.ok_or_else(nothing_made)?;
-        Ok(Driven::new(runtime, run))
+        Ok(Driven::new(runtime, lent, run))
     }
 
     /// Subscribes, starts, and lets a spawner drive it.
@@ -688,9 +693,10 @@ impl Future for Run {
     type Output = Result<WorkflowResult, WorkflowError>;
 
     fn poll(mut self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<Self::Output> {
+        let local = self.local;
         if let RunNow::New(workflow, input) = &mut self.state {
             let begun = input.take().unwrap_or_else(|| Err(nothing_made())).and_then(|input| {
-                let driven = workflow.create()?;
+                let driven = workflow.create(local)?;
                 start(&driven, Some(&input))?;
                 Ok(driven)
             });

@@ -114,12 +114,13 @@ mod state_value_is_this {
     }
 }
 
+#[rustfmt::skip] // the page's own order of imports
 mod state_value_and_direct_access {
     use super::NextEvent;
 
     // seed begins
-    use blazen::context::StateValue;
     use blazen::prelude::*;
+    use blazen::context::StateValue;
 
     #[step]
     async fn store_raw(event: StartEvent, ctx: Context) -> Result<NextEvent, WorkflowError> {
@@ -211,10 +212,11 @@ mod manual_event_routing {
     }
 }
 
+#[rustfmt::skip] // the page's own order of imports
 mod per_field_storage {
     // seed begins
-    use blazen::context::StateValue;
     use blazen::prelude::*;
+    use blazen::context::StateValue;
 
     /// A struct whose fields are stored individually in the context.
     struct PipelineState {
