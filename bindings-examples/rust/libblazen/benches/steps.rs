@@ -47,7 +47,7 @@ fn main() {
     let chain = |step: fn() -> StepDef| Workflow::builder("chain").step(begin).step(step).build().unwrap();
     let ready = chain(next);
     let waits = chain(deferred);
-    report("bare callback of the library", || bare_chain());
+    report("bare callback of the library", bare_chain);
     report("async step, ready at once", || drop(block_on(ready.run(())).unwrap()));
     report("async step that yields once", || drop(block_on(waits.run(())).unwrap()));
     let sets = state(|ctx, n| ctx.set("k", n));

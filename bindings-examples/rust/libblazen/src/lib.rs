@@ -65,6 +65,8 @@ mod join;
 mod local;
 mod pipeline;
 mod pipeline_run;
+#[cfg(doctest)]
+mod refused;
 mod resume;
 mod retry;
 mod runtime;
