@@ -5,6 +5,7 @@ use ciborium::Value as Cbor;
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
+use crate::cbor;
 use crate::error::WorkflowError;
 use crate::exact;
 
@@ -22,11 +23,9 @@ pub(crate) fn encode<T: Serialize + ?Sized>(data: &T) -> Result<Encoded, Workflo
     if exact::is_json(data) {
         return Ok(Encoded::Json(serde_json::to_vec(data)?));
     }
-    let mut tree = Cbor::serialized(data).map_err(WorkflowError::step)?;
-    sort(&mut tree);
-    let mut bytes = Vec::new();
-    ciborium::into_writer(&tree, &mut bytes).map_err(|error| WorkflowError::message(error.to_string()))?;
-    Ok(Encoded::Cbor(bytes))
+    let tree = Cbor::serialized(data).map_err(WorkflowError::step)?;
+    let cbor = cbor::write(&tree).ok_or_else(|| WorkflowError::message("there is no CBOR for this data"))?;
+    Ok(Encoded::Cbor(cbor))
 }
 
 /// JSON to data. A number that the tree of serde_json would round is an error, and so is one beyond f64.
@@ -41,27 +40,6 @@ pub(crate) fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, WorkflowE
 
 pub(crate) fn from_cbor<T: DeserializeOwned>(cbor: &[u8]) -> Result<T, WorkflowError> {
     ciborium::from_reader(cbor).map_err(WorkflowError::step)
-}
-
-/// Puts the keys of every map into the order of their encoded bytes (RFC 8949, 4.2.1).
-fn sort(tree: &mut Cbor) {
-    match tree {
-        Cbor::Array(items) => items.iter_mut().for_each(sort),
-        Cbor::Tag(_, inner) => sort(inner),
-        Cbor::Map(entries) => {
-            for (key, value) in entries.iter_mut() {
-                sort(key);
-                sort(value);
-            }
-            entries.sort_by_cached_key(|(key, _)| {
-                let mut bytes = Vec::new();
-                // A Vec takes every byte, and a tree is always written.
-                let _ = ciborium::into_writer(key, &mut bytes);
-                bytes
-            });
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@
 
 extern crate self as blazen;
 
+mod cbor;
 mod child;
 mod codec;
 pub mod context;
