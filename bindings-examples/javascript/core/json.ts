@@ -86,7 +86,7 @@ function writeObject(value: Record<string, unknown>, skipped: string | undefined
     text += (first ? '' : ',') + name + ':' + part;
     first = false;
   }
-  return typeof value['toJSON'] === 'function' ? undefined : text + '}';
+  return text + '}';
 }
 
 function isAccessor(value: object, key: string): boolean {

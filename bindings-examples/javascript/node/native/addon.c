@@ -6,7 +6,7 @@ enum { STEPS_AT_ONCE = 256, TURN_NANOSECONDS = 4000000 };
 
 typedef struct {
   uv_poll_t poll;
-  uv_prepare_t prepare;
+  uv_idle_t idle;
   Instance *self;
   int open;
 } Watch;
@@ -179,7 +179,7 @@ void run_forget(Instance *self, blazen_run *run) {
 
 /* The pump. */
 
-static void on_prepare(uv_prepare_t *prepare);
+static void on_idle(uv_idle_t *idle);
 
 static void keep(Instance *self) {
   bool wanted = self->busy;
@@ -223,8 +223,9 @@ static void turn(Instance *self) {
   } while (!self->closing && (delay == 0 || self->touched) && uv_hrtime() - begin < TURN_NANOSECONDS);
   if (!self->closing) {
     if (delay == 0 || self->touched) {
-      uv_prepare_start(&watch_of(self)->prepare, on_prepare);
+      uv_idle_start(&watch_of(self)->idle, on_idle); /* so that the loop does not sleep */
     } else {
+      uv_idle_stop(&watch_of(self)->idle);
       keep(self);
     }
   }
@@ -237,11 +238,9 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
   turn(((Watch *)poll)->self);
 }
 
-static void on_prepare(uv_prepare_t *prepare) {
-  Watch *watch = prepare->data;
-  uv_prepare_stop(prepare);
-  turn(watch->self);
-  if (!watch->self->closing && watch->self->touched) uv_prepare_start(prepare, on_prepare);
+static void on_idle(uv_idle_t *idle) {
+  uv_idle_stop(idle);
+  turn(((Watch *)idle->data)->self);
 }
 
 /* Says that something may be ready now: the loop sees to it in its next turn. */
@@ -250,7 +249,7 @@ static napi_value touch(napi_env env, napi_callback_info info) {
   Instance *self = instance_of(env, info, 1, a);
   self->busy = u32(env, a[0]) != 0;
   self->touched = true;
-  if (!self->closing) uv_prepare_start(&watch_of(self)->prepare, on_prepare);
+  if (!self->closing) uv_idle_start(&watch_of(self)->idle, on_idle);
   return nothing(env);
 }
 
@@ -269,7 +268,7 @@ static void instance_close(napi_async_cleanup_hook_handle handle, void *data) {
   bool inside = self->polling; /* process.exit() in a step: its body never returns */
   self->closing = true;
   uv_close((uv_handle_t *)&watch->poll, on_closed);
-  uv_close((uv_handle_t *)&watch->prepare, on_closed);
+  uv_close((uv_handle_t *)&watch->idle, on_closed);
   if (inside) {
     blazen_runtime_begin_close(self->runtime, NULL, NULL, NULL, NULL);
     self->cleanup = handle;
@@ -388,11 +387,11 @@ static napi_value start(napi_env env, napi_callback_info info) {
     free(watch);
     return throw_text(env, "blazen: the event loop cannot watch the runtime's descriptor");
   }
-  uv_prepare_init(loop, &watch->prepare);
+  uv_idle_init(loop, &watch->idle);
   watch->open = 2;
   watch->self = self;
   watch->poll.data = watch;
-  watch->prepare.data = watch;
+  watch->idle.data = watch;
   self->watch = &watch->poll;
   uv_poll_start(&watch->poll, UV_READABLE, on_readable);
   uv_unref((uv_handle_t *)&watch->poll);

@@ -41,13 +41,11 @@ export class CallbackFieldStore implements FieldStore {
   }
 }
 
-/** The base of typed state. `static meta` says how the fields are stored; `restore()` is called after loading. */
+/**
+ * The base of typed state. `static meta`, a {@link BlazenStateMeta}, says how the fields are stored; a method `restore()`
+ * makes the transient ones again, and is called after loading.
+ */
 export class BlazenState {
-  static meta: BlazenStateMeta;
-
-  /** Makes the transient fields again; called after loading. */
-  restore?(): void;
-
   /** Stores the object under this key. */
   async saveTo(ctx: Context, key: string): Promise<void> {
     await ctx.saveTyped_(key, this);
