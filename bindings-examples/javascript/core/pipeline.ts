@@ -197,7 +197,7 @@ export class Pipeline<C = unknown> implements Buildable {
     try {
       for (const stage of stages) addStage(builder, stage, own, inner);
       for (const [option, value] of options) native().pipelineOption(builder, option, value);
-      this.#built = { handle: native().pipelineBuild(builder), name, table: new StepTable(own, inner) };
+      this.#built = { handle: native().pipelineBuild(builder), name, table: new StepTable(own, inner), clearsSession: false };
       released.register(this.#built, this.#built.handle);
     } finally {
       native().release(builder);

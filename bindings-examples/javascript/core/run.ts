@@ -71,6 +71,8 @@ export interface Built {
   handle: number;
   name: string;
   table: StepTable;
+  /** A pause drops the session's entries. */
+  clearsSession: boolean;
 }
 
 /** A run, as long as somebody has its handle or it is at work. */
@@ -297,13 +299,21 @@ export class WorkflowHandler {
 
   /**
    * Pauses the run when no body is at work any more, and gives its snapshot. Where the session's policy refuses that, it
-   * rejects, and the run stays paused.
+   * rejects, and the run stays paused. Where a pause clears the session, the snapshot is the one of before: a step at work is in
+   * it as one that runs again.
    */
   async pause(): Promise<Snapshot> {
     const run = this.#run;
+    if (!run.built.clearsSession) {
+      this.#control(() => native().runPause(run.handle, PAUSE_DRAIN));
+      if (run.outcome === undefined) await this.wait('paused');
+      return this.snapshot();
+    }
+    const snapshot = this.snapshot();
+    snapshot.catch(() => undefined);
     this.#control(() => native().runPause(run.handle, PAUSE_DRAIN));
     if (run.outcome === undefined) await this.wait('paused');
-    return this.snapshot();
+    return snapshot;
   }
 
   /** Lets the run go on after a pause; one that is not paused goes on as it is. */

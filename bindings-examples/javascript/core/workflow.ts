@@ -328,7 +328,7 @@ export class Workflow<C = unknown> implements Buildable {
     try {
       for (const add of this.definition.steps) add(builder, own, inner);
       for (const [option, value] of this.definition.options) native().builderOption(builder, option, value);
-      const built: Built = { handle: native().builderBuild(builder), name: this.name, table: new StepTable(own, inner) };
+      const built: Built = { handle: native().builderBuild(builder), name: this.name, table: new StepTable(own, inner), clearsSession: this.definition.options.get(OPTION.sessionOnPause) === 1 };
       released.register(built, built.handle);
       return (this.#built = built);
     } finally {
