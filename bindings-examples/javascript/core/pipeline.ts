@@ -1,5 +1,5 @@
 /** Pipelines: workflows, one behind the other. A pipeline is a workflow like any other once it is built. */
-import { StepTable, type StepSpec } from './dispatch.js';
+import { StepTable, touch, type StepSpec } from './dispatch.js';
 import { valueOf, type BlazenEvent } from './events.js';
 import { native, platform } from './native.js';
 import { Run, runToEnd, WorkflowHandler, NO_INPUT, type Built, type ResumeOptions, type RunOptions } from './run.js';
@@ -181,7 +181,10 @@ function resultOf(handler: WorkflowHandler, pipelineName: string, finalOutput: u
   return { pipelineName, runId: handler.runId(), finalOutput, stageResults, sharedState };
 }
 
-const released = new FinalizationRegistry<number>((handle) => native().release(handle));
+const released = new FinalizationRegistry<number>((handle) => {
+  native().release(handle);
+  touch();
+});
 
 /** Stages in order. It can be a step or a stage of something larger, too. */
 export class Pipeline<C = unknown> implements Buildable {

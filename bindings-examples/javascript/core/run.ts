@@ -75,17 +75,66 @@ export interface Built {
   clearsSession: boolean;
 }
 
+/**
+ * What is to be done when a run's last handle has gone. It must lead back neither to the handle nor to the run's result, or
+ * they would never go.
+ */
+class Remains {
+  ended = false;
+  asked = false;
+  /** What the run has failed with, where somebody should hear of it. */
+  error: { thrown: unknown } | undefined;
+  private orphaned = false;
+  private released = false;
+
+  constructor(readonly handle: number) {}
+
+  /** Nobody has the handle: the run goes on as far as it can by itself. */
+  orphan(): void {
+    this.orphaned = true;
+    if (this.ended) this.release();
+    else watchRun(this.handle, UNTIL.waiting | UNTIL.elsewhere | UNTIL.paused | UNTIL.asking, () => this.release());
+  }
+
+  /** Nobody will have the handle when the run has ended. */
+  letGoAtEnd(): void {
+    this.orphaned = true;
+  }
+
+  /** Somebody has the handle after all. */
+  adopt(): void {
+    this.orphaned = false;
+  }
+
+  end(): void {
+    this.ended = true;
+    if (this.orphaned) this.release();
+  }
+
+  private release(): void {
+    if (this.released) return;
+    this.released = true;
+    native().release(this.handle);
+    touch();
+  }
+}
+
+/** Lets go of what a stack trace refers to, the functions on it and their variables, by having its text made. */
+function settleStack(error: unknown): void {
+  if (error instanceof Error) void error.stack;
+}
+
 /** A run, as long as somebody has its handle or it is at work. */
 export class Run implements RunRecord {
   readonly enter: RunRecord['enter'];
   onInput: RunRecord['onInput'];
   outcome: Outcome | undefined;
-  asked = false;
-  private orphaned = false;
+  readonly remains: Remains;
   private readonly atEnd: (() => void)[] = [];
 
   private constructor(readonly handle: number, readonly built: Built, onInput: InputHandler | undefined, signal: AbortSignal | undefined) {
     this.enter = platform().capture();
+    this.remains = new Remains(handle);
     this.onInput = onInput === undefined ? undefined : (id, request) => this.input(onInput, id, request);
     runs[handle] = this;
     built.table.enter();
@@ -144,37 +193,16 @@ export class Run implements RunRecord {
       this.outcome = { result: { type: STOP_EVENT, data: decode(what) } };
     } else {
       const engine = errorOf(what, decode);
-      this.outcome = { error: thrownOf(what[7], engine), engine };
+      const error = thrownOf(what[7], engine);
+      settleStack(engine);
+      settleStack(error);
+      this.outcome = { error, engine };
+      if (engine.code !== 'ABORTED' && engine.code !== 'CANCELLED') this.remains.error = { thrown: error };
     }
     this.built.table.leave();
     delete runs[this.handle];
     for (const call of this.atEnd.splice(0)) call();
-    if (this.orphaned) this.release();
-  }
-
-  /** Nobody has its handle: it goes on as far as it can by itself. */
-  orphan(): void {
-    this.orphaned = true;
-    if (this.outcome !== undefined) this.release();
-    else watchRun(this.handle, UNTIL.waiting | UNTIL.elsewhere | UNTIL.paused | UNTIL.asking, () => this.release());
-  }
-
-  private released = false;
-  private release(): void {
-    if (this.released) return;
-    this.released = true;
-    native().release(this.handle);
-    touch();
-  }
-
-  /** Takes it back from having been let go of. */
-  adopt(): void {
-    this.orphaned = false;
-  }
-
-  letGoAtEnd(): void {
-    this.orphaned = true;
-    if (this.outcome !== undefined) this.release();
+    this.remains.end();
   }
 
   private input(handler: InputHandler, id: string, request: Wire): void {
@@ -212,12 +240,9 @@ function thrownOf(detail: Wire, engine: BlazenError): unknown {
 }
 
 /** Rejects where nobody has asked what became of a run that failed, as the platform does with promises. */
-const forgotten = new FinalizationRegistry<Run>((run) => {
-  const outcome = run.outcome;
-  if (outcome !== undefined && 'error' in outcome && !run.asked && outcome.engine.code !== 'ABORTED' && outcome.engine.code !== 'CANCELLED') {
-    void Promise.reject(outcome.error);
-  }
-  run.orphan();
+const forgotten = new FinalizationRegistry<Remains>((remains) => {
+  if (remains.error !== undefined && !remains.asked) void Promise.reject(remains.error.thrown as Error);
+  remains.orphan();
 });
 
 /** A run that goes on in the background: its result, its stream, its questions, its snapshots. */
@@ -229,8 +254,8 @@ export class WorkflowHandler {
   constructor(run: Run, stream: EventStream | undefined) {
     this.#run = run;
     this.#stream = stream;
-    run.adopt();
-    forgotten.register(this, run);
+    run.remains.adopt();
+    forgotten.register(this, run.remains);
   }
 
   #outcome(outcome: Outcome): WorkflowResult {
@@ -241,7 +266,7 @@ export class WorkflowHandler {
   /** Waits for the end, whatever the run waits for meanwhile; gives the same object each time, or throws the same error. */
   async result<T = any>(): Promise<WorkflowResult<T>> { // eslint-disable-line @typescript-eslint/no-explicit-any
     const run = this.#run;
-    run.asked = true;
+    run.remains.asked = true;
     if (run.outcome === undefined) {
       await_(1);
       await new Promise<void>((resolve) => run.whenEnded(resolve));
@@ -425,8 +450,8 @@ export class WorkflowHandler {
 
 /** Runs a workflow to its end; rejects where it would wait for somebody who is not there. */
 export function runToEnd(run: Run, known?: WorkflowHandler): Promise<WorkflowResult> {
-  if (known === undefined) run.letGoAtEnd();
-  run.asked = true;
+  if (known === undefined) run.remains.letGoAtEnd();
+  run.remains.asked = true;
   const until = UNTIL.elsewhere | UNTIL.waiting | (run.onInput === undefined ? UNTIL.asking : 0);
   return new Promise<WorkflowResult>((resolve, reject) => {
     await_(1);

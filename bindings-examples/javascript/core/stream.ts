@@ -1,5 +1,5 @@
 /** What a run publishes, item by item. */
-import { await_, watchStream } from './dispatch.js';
+import { await_, touch, watchStream } from './dispatch.js';
 import { decodeEvent, STREAM_END, type BlazenEvent } from './events.js';
 import { native, type Wire } from './native.js';
 import { readJson } from './json.js';
@@ -37,7 +37,10 @@ export function originOf(event: BlazenEvent): ItemOrigin | undefined {
   return origins.get(event);
 }
 
-const closed = new FinalizationRegistry<number>((stream) => native().release(stream));
+const closed = new FinalizationRegistry<number>((stream) => {
+  native().release(stream);
+  touch();
+});
 
 /** The items of a run, in order. It can be iterated once, with `for await`. */
 export class EventStream implements AsyncIterableIterator<BlazenEvent> {

@@ -1,5 +1,5 @@
 /** Workflows, and the steps that they are made of. */
-import { StepTable, type Body, type StepResult, type StepSpec } from './dispatch.js';
+import { StepTable, touch, type Body, type StepResult, type StepSpec } from './dispatch.js';
 import { checkType, valueOf, type BlazenEvent } from './events.js';
 import { isWellFormed, readJson } from './json.js';
 import { native, platform, type Join, type Retry } from './native.js';
@@ -150,7 +150,10 @@ export function isFirstSuccess(strategy: JoinStrategy | undefined): boolean {
 
 type Adder = (builder: number, own: Map<number, StepSpec>, inner: StepTable[]) => void;
 
-const released = new FinalizationRegistry<number>((handle) => native().release(handle));
+const released = new FinalizationRegistry<number>((handle) => {
+  native().release(handle);
+  touch();
+});
 
 /** Registers a body, and gives its number. */
 export function addBody(own: Map<number, StepSpec>, name: string, types: string[], body: Body, decides: boolean): number {
