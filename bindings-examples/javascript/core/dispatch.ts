@@ -1,7 +1,7 @@
 /** Where the engine calls into JavaScript: bodies of steps, states of runs, streams, questions. */
 import { errorOf } from './errors.js';
-import { decodeEvent, encodeEvent, type BlazenEvent } from './events.js';
-import { native, platform, Tag, useNative, type Native, type Platform, type Wire } from './native.js';
+import { decodeEvent, encodeEvent, typeNumber, type BlazenEvent } from './events.js';
+import { native, platform, Shared, shared, Tag, useNative, type Native, type Platform, type Wire } from './native.js';
 import { onAnswered, onCancelled, Scope } from './scope.js';
 import { decode, deserializeLive, encodeThrown, serializeLive, sweep, Thrown, wellFormed } from './values.js';
 
@@ -30,11 +30,7 @@ export interface RunRecord {
 const BODY_DONE = 0;
 const BODY_DEFERRED = 1;
 const BODY_FAILED = 2;
-const TYPES_MAX = 4096;
 
-/** [0] type and [1] object of what dispatch answers, [2] how many objects the engine has let go of. */
-const shared = new Int32Array(3);
-const types = new Map<string, number>();
 const steps: (StepSpec | undefined)[] = [];
 let lastStep = 0;
 
@@ -72,15 +68,6 @@ export class StepTable {
   }
 }
 
-function typeNumber(type: string): number | undefined {
-  let number = types.get(type);
-  if (number === undefined && types.size < TYPES_MAX) {
-    number = native().intern(type);
-    types.set(type, number);
-  }
-  return number;
-}
-
 /** Hands over what a step gave; a text is its one event, whose type and object are in the shared numbers. */
 function give(scope: Scope, step: StepSpec, result: unknown): string | undefined {
   if (step.decides) {
@@ -96,8 +83,8 @@ function give(scope: Scope, step: StepSpec, result: unknown): string | undefined
   if (event[1] === Tag.JSON) {
     const number = typeNumber(event[0]);
     if (number !== undefined) {
-      shared[0] = number;
-      shared[1] = event[4];
+      shared[Shared.TYPE] = number;
+      shared[Shared.OBJECT] = event[4];
       return event[2] as string;
     }
   }
@@ -127,20 +114,36 @@ function settle(scope: Scope, step: StepSpec, result: unknown): void {
     fail(scope, error);
   }
   scope.finish(text);
+  goOn();
 }
 
-function dispatch(number: number, slot: number, run: number, type: number | string, wire: Wire): string | number {
-  const step = steps[number]!;
-  const scope = new Scope(slot, undefined);
+let goesOn = false;
+
+/** Lets the engine go on when the promises that are settled now have had their turn: a chain of them needs no turn of the loop. */
+function goOn(): void {
+  if (goesOn) return;
+  goesOn = true;
+  queueMicrotask(pollMore);
+}
+
+function pollMore(): void {
+  goesOn = false;
+  if (native().pollMore()) goOn();
+}
+
+function dispatch(wire?: Wire, type?: string): string | number {
+  const step = steps[shared[Shared.STEP]!]!;
+  const scope = new Scope(shared[Shared.SLOT]!);
+  const enter = runs[shared[Shared.RUN]!]?.enter;
   try {
-    const event = decodeEvent(typeof type === 'number' ? step.types[type]! : type, wire);
+    const event = decodeEvent(type ?? step.types[shared[Shared.EVENT_TYPE]!]!, shared[Shared.VALUE] || wire);
     const context = makeContext(scope);
-    const enter = runs[run]?.enter;
     const result = enter === undefined ? step.body(event, context) : enter(step.body, event, context);
     if (isThenable(result)) {
       result.then((value) => settle(scope, step, value), (error: unknown) => {
         fail(scope, error);
         scope.finish(undefined);
+        goOn();
       });
       return BODY_DEFERRED;
     }
@@ -208,11 +211,6 @@ export function begin(backend: Native, itsPlatform: Platform): void {
     ],
     shared,
   );
-}
-
-/** Forgets what the engine has let go of, where there is something. */
-export function sweepDropped(): void {
-  if (shared[2] !== 0) sweep();
 }
 
 export { platform };

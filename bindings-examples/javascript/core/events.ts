@@ -1,7 +1,7 @@
 /** Events are plain objects with a `type`; the rest of them is their value. */
 import { Foreign } from './foreign.js';
 import { isPlain, isWellFormed, writeFields } from './json.js';
-import { platform, Tag, type ValueArguments, type Wire } from './native.js';
+import { native, platform, Tag, type ValueArguments, type Wire } from './native.js';
 import { decode, encode, held, HeldEvent, hold, LIVE_EVENT, serialized } from './values.js';
 
 /** Any event: a type, and the fields of its value. */
@@ -19,6 +19,19 @@ export const INPUT_RESPONSE_EVENT = 'blazen::InputResponseEvent';
 export const STREAM_END = 'blazen::StreamEnd';
 
 const MISTAKEN = new Map([START_EVENT, STOP_EVENT, INPUT_REQUEST_EVENT, INPUT_RESPONSE_EVENT].map((type) => [type.slice('blazen::'.length), type]));
+
+const TYPES_MAX = 4096;
+const types = new Map<string, number>();
+
+/** The backend's number of a type that is in use; undefined where there are too many. Such a type was checked. */
+export function typeNumber(type: string): number | undefined {
+  let number = types.get(type);
+  if (number === undefined && types.size < TYPES_MAX) {
+    number = native().intern(type);
+    types.set(type, number);
+  }
+  return number;
+}
 
 /** Throws where a text cannot be the type of an event. */
 export function checkType(type: unknown, where: string): asserts type is string {
@@ -68,8 +81,8 @@ export function encodeEvent(event: unknown, where: string): EncodedEvent {
     throw new TypeError(`${where}: an event must be an object with a \`type\`, not ${event === null ? 'null' : Array.isArray(event) ? 'an array' : typeof event}`);
   }
   const fields = event as Record<string, unknown>;
-  const type = fields['type'];
-  checkType(type, where);
+  const type = fields['type'] as string;
+  if (!types.has(type)) checkType(type, where);
   const marked = values.get(event);
   if (marked !== undefined) return [type, ...encode(marked.value)];
   if (type === STOP_EVENT) return [type, ...encode(stopValue(fields))];
@@ -81,7 +94,6 @@ export function encodeEvent(event: unknown, where: string): EncodedEvent {
 }
 
 const alias: PropertyDescriptor = { value: '', writable: true, configurable: true, enumerable: false };
-const isEnumerable = Object.prototype.propertyIsEnumerable;
 const field: PropertyDescriptor = { value: undefined, writable: true, configurable: true, enumerable: true };
 
 /** Begins an event. The alias comes first: V8 shares the shapes of objects that begin alike. */
@@ -93,10 +105,14 @@ function beginEvent(type: string): BlazenEvent {
   return event;
 }
 
-/** Adds the fields; those whose names an assignment would not make a property of are defined. */
-function addFields(event: BlazenEvent, fields: Record<string, unknown>): void {
+/** Adds the fields; those whose names an assignment would not make a property of are defined. Says whether one is hidden. */
+function addFields(event: BlazenEvent, fields: Record<string, unknown>, hidden: boolean): boolean {
   for (const key of Object.keys(fields)) {
-    if (key === 'type' || key === 'eventType') continue;
+    if (key === 'type') continue;
+    if (key === 'eventType') {
+      hidden = true;
+      continue;
+    }
     if (key === '__proto__') {
       field.value = fields[key];
       Object.defineProperty(event, key, field);
@@ -108,6 +124,7 @@ function addFields(event: BlazenEvent, fields: Record<string, unknown>): void {
     alias.value = event['request_id'];
     Object.defineProperty(event, 'requestId', alias);
   }
+  return hidden;
 }
 
 function isFields(value: unknown): value is Record<string, unknown> {
@@ -120,8 +137,7 @@ export function makeEvent(type: string, value: unknown): BlazenEvent {
   if (type === STOP_EVENT) {
     event['result'] = value;
   } else if (isFields(value)) {
-    addFields(event, value);
-    if (isEnumerable.call(value, 'type') || isEnumerable.call(value, 'eventType')) values.set(event, { value });
+    if (addFields(event, value, Object.hasOwn(value, 'type'))) values.set(event, { value });
   } else if (value !== null) {
     event['value'] = value;
     values.set(event, { value });
@@ -135,8 +151,7 @@ export function decodeEvent(type: string, wire: Wire): BlazenEvent {
     const object = held(wire);
     if (object instanceof HeldEvent) {
       const event = beginEvent(type);
-      addFields(event, object.event);
-      if (isEnumerable.call(object.event, 'eventType')) values.set(event, { value: object.payload() });
+      if (addFields(event, object.event, false)) values.set(event, { value: object.payload() });
       return event;
     }
   }

@@ -81,12 +81,23 @@ function writeObject(value: Record<string, unknown>, skipped: string | undefined
     if (item === undefined) continue;
     const part = write(item, depth);
     if (part === undefined) return undefined;
-    const name = quote(key);
-    if (name === undefined) throw new TypeError(`a key must be well-formed text: ${JSON.stringify(key)} has a lone surrogate`);
-    text += (first ? '' : ',') + name + ':' + part;
+    text += (first ? '' : ',') + keyText(key) + part;
     first = false;
   }
   return text + '}';
+}
+
+const KEYS_MAX = 4096;
+const keyTexts = new Map<string, string>();
+
+/** A key as it stands in JSON, with its colon. */
+function keyText(key: string): string {
+  const known = keyTexts.get(key);
+  if (known !== undefined) return known;
+  const name = quote(key);
+  if (name === undefined) throw new TypeError(`a key must be well-formed text: ${JSON.stringify(key)} has a lone surrogate`);
+  if (keyTexts.size < KEYS_MAX && key.length < 64) keyTexts.set(key, name + ':');
+  return name + ':';
 }
 
 function isAccessor(value: object, key: string): boolean {

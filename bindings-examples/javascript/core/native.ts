@@ -26,7 +26,7 @@ export type NativeError = [
 
 /** The functions of the core that the backend calls, in this order. */
 export type Calls = [
-  dispatch: (step: number, slot: number, run: number, type: number | string, wire: Wire) => string | number,
+  dispatch: (wire?: Wire, type?: string) => string | number,
   state: (token: number, state: number) => void,
   ready: (token: number) => void,
   serialize: (object: number) => ValueArguments | string,
@@ -38,11 +38,21 @@ export type Calls = [
   turn: () => void,
 ];
 
-/** The backend. `shared`: [0] type and [1] object of what `dispatch` answers, [2] how many objects were dropped. */
+/**
+ * The numbers that both sides see: type and object of what `dispatch` answers, how many objects were dropped; what `dispatch`
+ * is called with: step, slot, run, type (−1: its second argument) and object (0: its first argument is the value); then, from LIST on, the first LIST_MAX
+ * objects that were dropped.
+ */
+export const Shared = { TYPE: 0, OBJECT: 1, DROPPED: 2, STEP: 3, SLOT: 4, RUN: 5, EVENT_TYPE: 6, VALUE: 7, LIST: 8, LIST_MAX: 1024 } as const;
+
+/** The backend. */
 export interface Native {
   start(calls: Calls, shared: Int32Array): void;
   touch(awaited: number): void;
+  /** Goes on from a microtask; true: there is more to do at once. */
+  pollMore(): boolean;
   intern(type: string): number;
+  /** The objects that were dropped and had no room in the shared list. */
   takeDropped(): Uint32Array;
   counts(): number[];
   setPool(name: string, permits: number): void;
@@ -143,6 +153,8 @@ export interface Platform {
   sessionPolicy: number;
   sessionOnPause: number;
 }
+
+export const shared = new Int32Array(Shared.LIST + Shared.LIST_MAX);
 
 let current: Native | undefined;
 let currentPlatform: Platform | undefined;

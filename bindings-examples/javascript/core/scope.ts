@@ -73,7 +73,7 @@ export class Scope {
   private token = 0;
 
   /** @param slot the backend's number of the invocation; 0 once it is over */
-  constructor(public slot: number, readonly platform: unknown) {}
+  constructor(public slot: number) {}
 
   private open(): number {
     if (this.slot === 0) throw new BlazenError('this context is of a step that is over; keep what you need before the step returns', { code: 'WRONG_STATE' });

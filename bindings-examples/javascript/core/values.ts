@@ -7,7 +7,7 @@ import { readCbor, writeCbor } from './cbor.js';
 import { RemoteDetail, type RemoteError } from './errors.js';
 import { Foreign } from './foreign.js';
 import { isWellFormed, readJson, writeJson } from './json.js';
-import { native, platform, Tag, type ValueArguments, type Wire } from './native.js';
+import { native, platform, Shared, shared, Tag, type ValueArguments, type Wire } from './native.js';
 import { readStructured, writeStructured } from './structured.js';
 
 /** The codec that all faces share. */
@@ -52,10 +52,16 @@ export function heldCount(): number {
 
 /** Forgets the objects that the engine has let go of. */
 export function sweep(): void {
-  for (const number of native().takeDropped()) {
-    objects[number] = undefined;
-    unused.push(number);
-  }
+  const count = shared[Shared.DROPPED]!;
+  const listed = Math.min(count, Shared.LIST_MAX);
+  for (let i = 0; i < listed; ++i) forget(shared[Shared.LIST + i]!);
+  if (count > listed) for (const number of native().takeDropped()) forget(number);
+  shared[Shared.DROPPED] = 0;
+}
+
+function forget(number: number): void {
+  objects[number] = undefined;
+  unused.push(number);
 }
 
 /** What stands in the table for an event: its fields are the value, without its type. */

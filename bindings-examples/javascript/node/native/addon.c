@@ -4,14 +4,15 @@
 /* So many bodies run before the promises they have made get their turn, and so long before the rest of the loop does. */
 enum { STEPS_AT_ONCE = 256, TURN_NANOSECONDS = 4000000 };
 
-typedef struct {
-  uv_poll_t poll;
-  uv_idle_t idle;
+typedef struct Watch {
+  uv_async_t awake; /* keeps the loop alive while there is something to wait for, and wakes it from other threads */
+  uv_timer_t timer; /* what is due by the time alone */
+  uv_idle_t idle;   /* there is something to do: the loop does not sleep */
+  uv_thread_t thread;
+  uint64_t due; /* when the timer goes off; 0: never */
   Instance *self;
   int open;
 } Watch;
-
-static Watch *watch_of(Instance *self) { return (Watch *)self->watch; }
 
 Instance *instance_of(napi_env env, napi_callback_info info, size_t count, napi_value *arguments) {
   void *self = NULL;
@@ -179,6 +180,7 @@ void run_forget(Instance *self, blazen_run *run) {
 
 /* The pump. */
 
+static void on_timer(uv_timer_t *timer);
 static void on_idle(uv_idle_t *idle);
 
 static void keep(Instance *self) {
@@ -190,57 +192,117 @@ static void keep(Instance *self) {
   if (wanted == self->kept) return;
   self->kept = wanted;
   if (wanted) {
-    uv_ref((uv_handle_t *)self->watch);
+    uv_ref((uv_handle_t *)&self->watch->awake);
   } else {
-    uv_unref((uv_handle_t *)self->watch);
+    uv_unref((uv_handle_t *)&self->watch->awake);
   }
+}
+
+/* Polls once, inside a handle scope. */
+static void poll_once(Instance *self) {
+  blazen_error *error = NULL;
+  napi_get_reference_value(self->env, self->calls[CALL_DISPATCH], &self->dispatch);
+  self->touched = false;
+  self->polling = true;
+  if (blazen_runtime_poll_next(self->runtime, STEPS_AT_ONCE, NULL, &self->delay, &error) != BLAZEN_OK) {
+    blazen_error_release(error);
+    self->delay = -1;
+  }
+  self->polling = false;
+  if (self->shared[SHARED_DROPPED] >= DROPPED_MAX / 2) call_js(self, CALL_TURN, 0, NULL, NULL);
+}
+
+/* Sets the timer, where it would go off too late; one that goes off too early is set again then. */
+static void set_timer(Instance *self) {
+  Watch *watch = self->watch;
+  if (self->delay < 0) return;
+  uint64_t due = uv_hrtime() / 1000000 + (uint64_t)self->delay;
+  if (watch->due != 0 && watch->due <= due) return;
+  watch->due = due;
+  uv_update_time(watch->timer.loop);
+  uv_timer_start(&watch->timer, on_timer, (uint64_t)self->delay, 0);
+  uv_unref((uv_handle_t *)&watch->timer);
+}
+
+static bool has_more(const Instance *self) {
+  return !self->closing && (self->delay == 0 || self->touched) && uv_hrtime() - self->turn_begin < TURN_NANOSECONDS;
 }
 
 static void turn(Instance *self) {
   napi_env env = self->env;
   napi_handle_scope outer;
   if (self->polling || self->closing || napi_open_handle_scope(env, &outer) != napi_ok) return;
-  uint64_t begin = uv_hrtime();
-  int64_t delay = 0;
+  self->turn_begin = uv_hrtime();
+  self->in_turn = true;
   do {
     napi_value resource = NULL;
     napi_callback_scope scope;
-    blazen_error *error = NULL;
     napi_handle_scope inner;
     napi_open_handle_scope(env, &inner);
     napi_get_reference_value(env, self->resource, &resource);
     napi_open_callback_scope(env, resource, self->async, &scope);
-    self->touched = false;
-    self->polling = true;
-    if (blazen_runtime_poll_next(self->runtime, STEPS_AT_ONCE, NULL, &delay, &error) != BLAZEN_OK) {
-      blazen_error_release(error);
-      delay = -1;
-    }
-    self->polling = false;
-    if (self->shared[2] != 0) call_js(self, CALL_TURN, 0, NULL, NULL);
+    poll_once(self);
     napi_close_callback_scope(env, scope); /* promises and nextTicks run here */
     napi_close_handle_scope(env, inner);
-  } while (!self->closing && (delay == 0 || self->touched) && uv_hrtime() - begin < TURN_NANOSECONDS);
+  } while (has_more(self));
+  self->in_turn = false;
   if (!self->closing) {
-    if (delay == 0 || self->touched) {
-      uv_idle_start(&watch_of(self)->idle, on_idle); /* so that the loop does not sleep */
+    if (self->delay == 0 || self->touched) {
+      uv_idle_start(&self->watch->idle, on_idle); /* so that the loop does not sleep */
     } else {
-      uv_idle_stop(&watch_of(self)->idle);
+      uv_idle_stop(&self->watch->idle);
+      if (self->shared[SHARED_DROPPED] != 0) call_js(self, CALL_TURN, 0, NULL, NULL);
+      set_timer(self);
       keep(self);
     }
   }
   napi_close_handle_scope(env, outer);
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events) {
-  (void)status;
-  (void)events;
-  turn(((Watch *)poll)->self);
+/* Goes on from a microtask, where steps have been completed by promises. True: there is more to do at once. */
+static napi_value poll_more(napi_env env, napi_callback_info info) {
+  Instance *self = instance_of(env, info, 0, NULL);
+  napi_value result = NULL;
+  bool more = false;
+  if (!self->polling && !self->closing) {
+    if (!self->in_turn) {
+      self->turn_begin = uv_hrtime();
+      uv_idle_start(&self->watch->idle, on_idle);
+    }
+    if (!self->in_turn || uv_hrtime() - self->turn_begin < TURN_NANOSECONDS) {
+      poll_once(self);
+      more = self->in_turn && has_more(self);
+    }
+  }
+  napi_get_boolean(env, more, &result);
+  return result;
 }
 
 static void on_idle(uv_idle_t *idle) {
   uv_idle_stop(idle);
   turn(((Watch *)idle->data)->self);
+}
+
+static void on_timer(uv_timer_t *timer) {
+  Watch *watch = timer->data;
+  watch->due = 0;
+  turn(watch->self);
+}
+
+static void on_awake(uv_async_t *awake) { turn(((Watch *)awake->data)->self); }
+
+/* The runtime has work. It is told in this thread: nothing else calls it, and it has no threads of its own. */
+static void on_wake(void *user_data) {
+  Instance *self = user_data;
+  Watch *watch = self->watch;
+  uv_thread_t here = uv_thread_self();
+  if (self->closing || watch == NULL) return;
+  if (!uv_thread_equal(&here, &watch->thread)) {
+    uv_async_send(&watch->awake);
+    return;
+  }
+  self->touched = true;
+  if (!self->in_turn) uv_idle_start(&watch->idle, on_idle);
 }
 
 /* Says that something may be ready now: the loop sees to it in its next turn. */
@@ -249,7 +311,7 @@ static napi_value touch(napi_env env, napi_callback_info info) {
   Instance *self = instance_of(env, info, 1, a);
   self->busy = u32(env, a[0]) != 0;
   self->touched = true;
-  if (!self->closing) uv_idle_start(&watch_of(self)->idle, on_idle);
+  if (!self->closing) uv_idle_start(&self->watch->idle, on_idle);
   return nothing(env);
 }
 
@@ -264,10 +326,11 @@ static void on_closed(uv_handle_t *handle) {
 static void instance_close(napi_async_cleanup_hook_handle handle, void *data) {
   (void)handle;
   Instance *self = data;
-  Watch *watch = watch_of(self);
+  Watch *watch = self->watch;
   bool inside = self->polling; /* process.exit() in a step: its body never returns */
   self->closing = true;
-  uv_close((uv_handle_t *)&watch->poll, on_closed);
+  uv_close((uv_handle_t *)&watch->awake, on_closed);
+  uv_close((uv_handle_t *)&watch->timer, on_closed);
   uv_close((uv_handle_t *)&watch->idle, on_closed);
   if (inside) {
     blazen_runtime_begin_close(self->runtime, NULL, NULL, NULL, NULL);
@@ -305,15 +368,14 @@ static napi_value intern(napi_env env, napi_callback_info info) {
   return small(env, self->type_count++);
 }
 
-/* Gives the numbers of the objects that nothing refers to any more. */
+/* Gives the numbers of the objects that nothing refers to any more and that had no room in the shared list. */
 static napi_value take_dropped(napi_env env, napi_callback_info info) {
   Instance *self = instance_of(env, info, 0, NULL);
-  uint32_t count = (uint32_t)self->shared[2];
+  uint32_t count = (uint32_t)self->shared[SHARED_DROPPED] - DROPPED_MAX;
   void *data = NULL;
   napi_value buffer = NULL, result = NULL;
   napi_create_arraybuffer(env, count * sizeof(uint32_t), &data, &buffer);
-  if (count != 0) memcpy(data, self->dropped, count * sizeof(uint32_t));
-  self->shared[2] = 0;
+  memcpy(data, self->dropped, count * sizeof(uint32_t));
   napi_create_typedarray(env, napi_uint32_array, count, buffer, 0, &result);
   return result;
 }
@@ -375,26 +437,26 @@ static napi_value start(napi_env env, napi_callback_info info) {
   blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
   options.mode = BLAZEN_MODE_PUMP;
   blazen_error *error = NULL;
-  int32_t descriptor = -1;
   uv_loop_t *loop = NULL;
-  if (blazen_runtime_create(&options, &self->runtime, &error) != BLAZEN_OK ||
-      blazen_runtime_descriptor(self->runtime, &descriptor, &error) != BLAZEN_OK) {
-    return throw_error(self, error);
-  }
+  options.wake = on_wake;
+  options.user_data = self;
+  if (blazen_runtime_create(&options, &self->runtime, &error) != BLAZEN_OK) return throw_error(self, error);
   napi_get_uv_event_loop(env, &loop);
   Watch *watch = calloc(1, sizeof *watch);
-  if (watch == NULL || uv_poll_init(loop, &watch->poll, descriptor) != 0) {
+  if (watch == NULL || uv_async_init(loop, &watch->awake, on_awake) != 0) {
     free(watch);
-    return throw_text(env, "blazen: the event loop cannot watch the runtime's descriptor");
+    return throw_text(env, "blazen: the event loop has no room for the runtime");
   }
+  uv_timer_init(loop, &watch->timer);
   uv_idle_init(loop, &watch->idle);
-  watch->open = 2;
+  watch->thread = uv_thread_self();
+  watch->open = 3;
   watch->self = self;
-  watch->poll.data = watch;
+  watch->awake.data = watch;
+  watch->timer.data = watch;
   watch->idle.data = watch;
-  self->watch = &watch->poll;
-  uv_poll_start(&watch->poll, UV_READABLE, on_readable);
-  uv_unref((uv_handle_t *)&watch->poll);
+  self->watch = watch;
+  uv_unref((uv_handle_t *)&watch->awake);
   napi_add_async_cleanup_hook(env, instance_close, self, &self->cleanup);
   return nothing(env);
 }
@@ -407,7 +469,7 @@ static void add_all(napi_env env, napi_value exports, Instance *self, const Expo
   }
 }
 
-static const Export own_exports[] = {{"start", start},   {"touch", touch},     {"intern", intern},
+static const Export own_exports[] = {{"start", start},   {"touch", touch},     {"pollMore", poll_more}, {"intern", intern},
                                      {"takeDropped", take_dropped}, {"counts", counts}, {"setPool", set_pool},
                                      {"version", version}, {NULL, NULL}};
 

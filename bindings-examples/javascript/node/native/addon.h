@@ -17,6 +17,12 @@ typedef struct Instance Instance;
 enum { CALL_DISPATCH, CALL_STATE, CALL_READY, CALL_SERIALIZE, CALL_DESERIALIZE, CALL_INPUT, CALL_ERROR, CALL_CANCELLED,
        CALL_ANSWERED, CALL_TURN, CALLS };
 
+/* The numbers that both sides see: type and object of what dispatch answers, how many objects were dropped; what it is called
+ * with: step, slot, run, type (-1: the second argument) and object (0: the first argument is the value); then, from SHARED_LIST on,
+ * the numbers of the first DROPPED_MAX objects that were dropped. */
+enum { SHARED_TYPE, SHARED_OBJECT, SHARED_DROPPED, SHARED_STEP, SHARED_SLOT, SHARED_RUN, SHARED_EVENT_TYPE, SHARED_VALUE,
+       SHARED_LIST, DROPPED_MAX = 1024 };
+
 /* What `dispatch` answers where it is no text: see core/dispatch.ts. */
 enum { BODY_DONE = 0, BODY_DEFERRED = 1, BODY_FAILED = 2 };
 
@@ -64,18 +70,22 @@ typedef struct {
 struct Instance {
   napi_env env;
   blazen_runtime *runtime;
-  uv_poll_t *watch;
+  struct Watch *watch;
   napi_async_cleanup_hook_handle cleanup;
   napi_async_context async;
   napi_ref resource;
   napi_ref calls[CALLS];
   napi_ref shared_ref;
-  int32_t *shared; /* [0] type and [1] object of what dispatch answers, [2] how many objects were dropped */
+  int32_t *shared; /* see SHARED_ */
+  napi_value dispatch; /* while it polls */
+  int64_t delay;       /* what the last poll has said */
+  uint64_t turn_begin;
+  bool in_turn;
   bool polling;
   bool closing;
   bool touched; /* something may have become ready since the last poll */
   bool busy;    /* a promise is awaited: the process stays */
-  bool kept;    /* the watch is referenced in the loop */
+  bool kept;    /* the loop stays for it */
   Handle *handles;
   uint32_t handle_count, handle_free;
   Slot *slots;

@@ -47,24 +47,33 @@ static blazen_context *context_get(Instance *self, napi_value value) {
   return slot == NULL ? NULL : slot->context; /* of NULL, the library says that the handle is wrong */
 }
 
-static napi_value type_out(Instance *self, const StepData *step, const char *type, size_t length) {
-  if (step != NULL) {
-    for (uint32_t i = 0; i < step->type_count; ++i) {
-      if (step->types[i].length == length && memcmp(step->types[i].text, type, length) == 0) return small(self->env, i);
-    }
+/* Which of the types that the step accepts it is; -1: none of them. */
+static int32_t type_index(const StepData *step, const char *type, size_t length) {
+  for (uint32_t i = 0; i < step->type_count; ++i) {
+    if (step->types[i].length == length && memcmp(step->types[i].text, type, length) == 0) return (int32_t)i;
   }
-  return string(self->env, type, length);
+  return -1;
 }
 
 /* Emits what the core has put into the shared numbers, with this text. */
 static blazen_status emit_answer(Instance *self, blazen_context *context, napi_value text, blazen_error **error) {
   blazen_value *value = NULL;
-  const Name *type = &self->types[self->shared[0]];
-  blazen_status status = value_of_text(self, text, (uint32_t)self->shared[1], &value, error);
+  const Name *type = &self->types[self->shared[SHARED_TYPE]];
+  blazen_status status = value_of_text(self, text, (uint32_t)self->shared[SHARED_OBJECT], &value, error);
   if (status != BLAZEN_OK) return status;
   status = blazen_context_emit(context, type->text, type->length, value, error);
   blazen_value_release(value);
   return status;
+}
+
+static bool call_dispatch(Instance *self, size_t count, napi_value *arguments, napi_value *result) {
+  napi_env env = self->env;
+  if (napi_call_function(env, self->dispatch, self->dispatch, count, arguments, result) == napi_ok) return true;
+  bool pending = false;
+  napi_value ignored = NULL;
+  napi_is_exception_pending(env, &pending);
+  if (pending) napi_get_and_clear_last_exception(env, &ignored);
+  return false;
 }
 
 blazen_status step_body(void *user_data, blazen_context *context, const blazen_event *event, blazen_error **error) {
@@ -77,13 +86,24 @@ blazen_status step_body(void *user_data, blazen_context *context, const blazen_e
   uint32_t number = slot_take(self, context);
   if (number == 0) return BLAZEN_ERROR_OUT_OF_MEMORY;
   napi_open_handle_scope(env, &scope);
-  napi_value arguments[5] = {
-      small(env, step->step), small(env, number), small(env, run_number(self, blazen_context_run(context))),
-      type_out(self, step, view.type, view.type_length),
-      wire_view(self, view.value, view.tag, view.codec, view.codec_length, view.data, view.data_length, true)};
-  napi_value result = NULL;
+  int32_t *shared = self->shared;
+  const Held *held = blazen_value_object_of(view.value, held_drop);
+  bool known = held != NULL && held->object != 0 && held->instance == self;
+  shared[SHARED_STEP] = (int32_t)step->step;
+  shared[SHARED_SLOT] = (int32_t)number;
+  shared[SHARED_RUN] = (int32_t)run_number(self, blazen_context_run(context));
+  shared[SHARED_EVENT_TYPE] = type_index(step, view.type, view.type_length);
+  shared[SHARED_VALUE] = known ? (int32_t)held->object : 0;
+  napi_value arguments[2], result = NULL;
+  size_t count = 0;
+  if (!known || shared[SHARED_EVENT_TYPE] < 0) {
+    arguments[count++] = known ? nothing(env)
+                               : wire_view(self, view.value, view.tag, view.codec, view.codec_length, view.data,
+                                           view.data_length, true);
+  }
+  if (shared[SHARED_EVENT_TYPE] < 0) arguments[count++] = string(env, view.type, view.type_length);
   blazen_status status = BLAZEN_OK;
-  bool called = call_js(self, CALL_DISPATCH, 5, arguments, &result);
+  bool called = call_dispatch(self, count, arguments, &result);
   Slot *slot = &self->slots[number]; /* the slots may have moved */
   slot->in_body = false;
   if (!called) {

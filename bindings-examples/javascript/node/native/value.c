@@ -85,19 +85,21 @@ void held_drop(void *object) {
   Held *held = object;
   Instance *self = held->instance;
   if (held->object != 0 && !self->closing) {
-    uint32_t count = (uint32_t)self->shared[2];
-    if (count == self->dropped_capacity) {
-      uint32_t capacity = count == 0 ? 256 : count * 2;
-      uint32_t *grown = realloc(self->dropped, capacity * sizeof *grown);
-      if (grown != NULL) {
+    uint32_t count = (uint32_t)self->shared[SHARED_DROPPED];
+    if (count < DROPPED_MAX) {
+      self->shared[SHARED_LIST + count] = (int32_t)held->object;
+    } else {
+      uint32_t more = count - DROPPED_MAX;
+      if (more == self->dropped_capacity) {
+        uint32_t capacity = more == 0 ? 1024 : more * 2;
+        uint32_t *grown = realloc(self->dropped, capacity * sizeof *grown);
+        if (grown == NULL) abort();
         self->dropped = grown;
         self->dropped_capacity = capacity;
       }
+      self->dropped[more] = held->object;
     }
-    if (count < self->dropped_capacity) {
-      self->dropped[count] = held->object;
-      self->shared[2] = (int32_t)(count + 1);
-    }
+    self->shared[SHARED_DROPPED] = (int32_t)(count + 1);
   }
   free(held);
 }

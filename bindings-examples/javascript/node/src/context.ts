@@ -93,14 +93,19 @@ export class SessionNamespace {
 
 /** What a step sees of its run. */
 export class Context {
-  /** @internal */
-  readonly sync_: SyncContext;
+  readonly #scope: Scope;
+  #sync: SyncContext | undefined;
   #state: StateNamespace | undefined;
   #session: SessionNamespace | undefined;
 
   /** @internal */
   constructor(scope: Scope) {
-    this.sync_ = new SyncContext(scope);
+    this.#scope = scope;
+  }
+
+  /** @internal */
+  get sync_(): SyncContext {
+    return (this.#sync ??= new SyncContext(this.#scope));
   }
 
   /** Persistent values. */
@@ -115,26 +120,25 @@ export class Context {
 
   /** Writes a value: to the state, or, of a live object, to the session. An object marked `__blazen_state__` is stored field by field. */
   set(key: string, value: unknown): Promise<void> {
-    const sync = this.sync_;
-    if (!isTyped(value)) return now(() => sync.scope_.set(key, value));
+    if (!isTyped(value)) return now(() => this.#scope.set(key, value));
     return this.saveTyped_(key, value);
   }
 
   /** @internal */
   async saveTyped_(key: string, value: object): Promise<void> {
-    await Promise.all(saveTyped(this.sync_.scope_, this, key, value));
+    await Promise.all(saveTyped(this.#scope, this, key, value));
   }
 
   /** @internal */
   async loadTyped_(key: string, marked: boolean, type?: Parameters<typeof loadTyped>[4]): Promise<object | null> {
-    const loading = loadTyped(this.sync_.scope_, this, key, marked, type);
+    const loading = loadTyped(this.#scope, this, key, marked, type);
     return loading === null ? null : loading.make(await Promise.all(loading.stored));
   }
 
   /** Reads a value of the state, else of the session; null, or what is given, where there is none. */
   get<T = any>(key: string, otherwise: T | null = null): Promise<T | null> { // eslint-disable-line @typescript-eslint/no-explicit-any
     return now(() => {
-      const wire = this.sync_.scope_.find(key);
+      const wire = this.#scope.find(key);
       if (wire === false) return otherwise;
       return wire === true ? this.loadTyped_(key, true) as Promise<T> : decode(wire) as T;
     }) as Promise<T | null>;
