@@ -9,7 +9,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
 typedef struct Instance Instance;
 
@@ -70,10 +69,7 @@ typedef struct {
 struct Instance {
   napi_env env;
   blazen_runtime *runtime;
-  struct Watch *watch;
-  napi_async_cleanup_hook_handle cleanup;
-  napi_async_context async;
-  napi_ref resource;
+  struct Loop *loop;
   napi_ref calls[CALLS];
   napi_ref shared_ref;
   int32_t *shared; /* see SHARED_ */
@@ -81,11 +77,11 @@ struct Instance {
   int64_t delay;       /* what the last poll has said */
   uint64_t turn_begin;
   bool in_turn;
+  bool soon; /* a turn comes */
   bool polling;
   bool closing;
   bool touched; /* something may have become ready since the last poll */
   bool busy;    /* a promise is awaited: the process stays */
-  bool kept;    /* the loop stays for it */
   Handle *handles;
   uint32_t handle_count, handle_free;
   Slot *slots;
@@ -145,6 +141,18 @@ napi_value json_out(Instance *self, blazen_status status, blazen_value *value, b
 
 blazen_status step_body(void *user_data, blazen_context *context, const blazen_event *event, blazen_error **error);
 void step_drop(void *user_data);
+
+/* The event loop of the platform: loop_uv.c, loop_wasm.c. */
+bool loop_open(Instance *self);          /* false: there is none */
+void loop_soon(Instance *self);          /* a turn is to come, from the loop */
+void loop_never_mind(Instance *self);    /* nothing is left to do */
+void loop_timer(Instance *self, int64_t delay_ms); /* a turn in so many milliseconds, at the latest */
+void loop_keep(Instance *self, bool kept); /* whether the process stays for it */
+uint64_t loop_now(void);                 /* in nanoseconds */
+bool loop_enter(Instance *self);         /* around a poll: when it is left, promises have their turn */
+void loop_leave(Instance *self);
+void turn(Instance *self);
+void instance_close(Instance *self);
 
 typedef struct {
   const char *name;

@@ -4,16 +4,6 @@
 /* So many bodies run before the promises they have made get their turn, and so long before the rest of the loop does. */
 enum { STEPS_AT_ONCE = 256, TURN_NANOSECONDS = 4000000 };
 
-typedef struct Watch {
-  uv_async_t awake; /* keeps the loop alive while there is something to wait for, and wakes it from other threads */
-  uv_timer_t timer; /* what is due by the time alone */
-  uv_idle_t idle;   /* there is something to do: the loop does not sleep */
-  uv_thread_t thread;
-  uint64_t due; /* when the timer goes off; 0: never */
-  Instance *self;
-  int open;
-} Watch;
-
 Instance *instance_of(napi_env env, napi_callback_info info, size_t count, napi_value *arguments) {
   void *self = NULL;
   napi_get_cb_info(env, info, &count, arguments, NULL, &self);
@@ -180,22 +170,19 @@ void run_forget(Instance *self, blazen_run *run) {
 
 /* The pump. */
 
-static void on_timer(uv_timer_t *timer);
-static void on_idle(uv_idle_t *idle);
-
 static void keep(Instance *self) {
   bool wanted = self->busy;
   if (!wanted) {
     blazen_runtime_counters counters = BLAZEN_RUNTIME_COUNTERS_INIT;
     if (blazen_runtime_count(self->runtime, &counters, NULL) == BLAZEN_OK) wanted = counters.running != 0;
   }
-  if (wanted == self->kept) return;
-  self->kept = wanted;
-  if (wanted) {
-    uv_ref((uv_handle_t *)&self->watch->awake);
-  } else {
-    uv_unref((uv_handle_t *)&self->watch->awake);
-  }
+  loop_keep(self, wanted);
+}
+
+static void soon(Instance *self) {
+  if (self->soon || self->closing) return;
+  self->soon = true;
+  loop_soon(self);
 }
 
 /* Polls once, inside a handle scope. */
@@ -212,51 +199,41 @@ static void poll_once(Instance *self) {
   if (self->shared[SHARED_DROPPED] >= DROPPED_MAX / 2) call_js(self, CALL_TURN, 0, NULL, NULL);
 }
 
-/* Sets the timer, where it would go off too late; one that goes off too early is set again then. */
-static void set_timer(Instance *self) {
-  Watch *watch = self->watch;
-  if (self->delay < 0) return;
-  uint64_t due = uv_hrtime() / 1000000 + (uint64_t)self->delay;
-  if (watch->due != 0 && watch->due <= due) return;
-  watch->due = due;
-  uv_update_time(watch->timer.loop);
-  uv_timer_start(&watch->timer, on_timer, (uint64_t)self->delay, 0);
-  uv_unref((uv_handle_t *)&watch->timer);
-}
+static bool has_time(const Instance *self) { return loop_now() - self->turn_begin < TURN_NANOSECONDS; }
 
 static bool has_more(const Instance *self) {
-  return !self->closing && (self->delay == 0 || self->touched) && uv_hrtime() - self->turn_begin < TURN_NANOSECONDS;
+  return !self->closing && (self->delay == 0 || self->touched) && has_time(self);
 }
 
-static void turn(Instance *self) {
-  napi_env env = self->env;
+/* The loop's turn: polls until there is nothing to do, or it is somebody else's turn. */
+void turn(Instance *self) {
   napi_handle_scope outer;
-  if (self->polling || self->closing || napi_open_handle_scope(env, &outer) != napi_ok) return;
-  self->turn_begin = uv_hrtime();
+  self->soon = false;
+  if (self->polling || self->closing || napi_open_handle_scope(self->env, &outer) != napi_ok) return;
+  self->turn_begin = loop_now();
   self->in_turn = true;
   do {
-    napi_value resource = NULL;
-    napi_callback_scope scope;
     napi_handle_scope inner;
-    napi_open_handle_scope(env, &inner);
-    napi_get_reference_value(env, self->resource, &resource);
-    napi_open_callback_scope(env, resource, self->async, &scope);
-    poll_once(self);
-    napi_close_callback_scope(env, scope); /* promises and nextTicks run here */
-    napi_close_handle_scope(env, inner);
+    napi_open_handle_scope(self->env, &inner);
+    if (loop_enter(self)) {
+      poll_once(self);
+      loop_leave(self);
+    }
+    napi_close_handle_scope(self->env, inner);
   } while (has_more(self));
   self->in_turn = false;
   if (!self->closing) {
     if (self->delay == 0 || self->touched) {
-      uv_idle_start(&self->watch->idle, on_idle); /* so that the loop does not sleep */
+      soon(self);
     } else {
-      uv_idle_stop(&self->watch->idle);
+      self->soon = false;
+      loop_never_mind(self);
       if (self->shared[SHARED_DROPPED] != 0) call_js(self, CALL_TURN, 0, NULL, NULL);
-      set_timer(self);
+      if (self->delay >= 0) loop_timer(self, self->delay);
       keep(self);
     }
   }
-  napi_close_handle_scope(env, outer);
+  napi_close_handle_scope(self->env, outer);
 }
 
 /* Goes on from a microtask, where steps have been completed by promises. True: there is more to do at once. */
@@ -265,44 +242,24 @@ static napi_value poll_more(napi_env env, napi_callback_info info) {
   napi_value result = NULL;
   bool more = false;
   if (!self->polling && !self->closing) {
-    if (!self->in_turn) {
-      self->turn_begin = uv_hrtime();
-      uv_idle_start(&self->watch->idle, on_idle);
+    if (!self->in_turn && !self->soon) {
+      self->turn_begin = loop_now();
+      soon(self); /* the timer, and whether the process stays, are seen to there */
     }
-    if (!self->in_turn || uv_hrtime() - self->turn_begin < TURN_NANOSECONDS) {
+    if (has_time(self)) {
       poll_once(self);
-      more = self->in_turn && has_more(self);
+      more = has_more(self);
     }
   }
   napi_get_boolean(env, more, &result);
   return result;
 }
 
-static void on_idle(uv_idle_t *idle) {
-  uv_idle_stop(idle);
-  turn(((Watch *)idle->data)->self);
-}
-
-static void on_timer(uv_timer_t *timer) {
-  Watch *watch = timer->data;
-  watch->due = 0;
-  turn(watch->self);
-}
-
-static void on_awake(uv_async_t *awake) { turn(((Watch *)awake->data)->self); }
-
-/* The runtime has work. It is told in this thread: nothing else calls it, and it has no threads of its own. */
+/* The runtime has work. */
 static void on_wake(void *user_data) {
   Instance *self = user_data;
-  Watch *watch = self->watch;
-  uv_thread_t here = uv_thread_self();
-  if (self->closing || watch == NULL) return;
-  if (!uv_thread_equal(&here, &watch->thread)) {
-    uv_async_send(&watch->awake);
-    return;
-  }
   self->touched = true;
-  if (!self->in_turn) uv_idle_start(&watch->idle, on_idle);
+  if (!self->in_turn && self->loop != NULL) soon(self);
 }
 
 /* Says that something may be ready now: the loop sees to it in its next turn. */
@@ -311,30 +268,16 @@ static napi_value touch(napi_env env, napi_callback_info info) {
   Instance *self = instance_of(env, info, 1, a);
   self->busy = u32(env, a[0]) != 0;
   self->touched = true;
-  if (!self->closing) uv_idle_start(&self->watch->idle, on_idle);
+  if (!self->in_turn) soon(self);
   return nothing(env);
 }
 
-static void on_closed(uv_handle_t *handle) {
-  Watch *watch = handle->data;
-  if (--watch->open != 0) return;
-  napi_remove_async_cleanup_hook(watch->self->cleanup);
-  free(watch->self);
-  free(watch);
-}
-
-static void instance_close(napi_async_cleanup_hook_handle handle, void *data) {
-  (void)handle;
-  Instance *self = data;
-  Watch *watch = self->watch;
-  bool inside = self->polling; /* process.exit() in a step: its body never returns */
+/* Closes the runtime and frees what it had. In the middle of a step (process.exit() there), whose body never returns, it
+ * only begins to. */
+void instance_close(Instance *self) {
   self->closing = true;
-  uv_close((uv_handle_t *)&watch->awake, on_closed);
-  uv_close((uv_handle_t *)&watch->timer, on_closed);
-  uv_close((uv_handle_t *)&watch->idle, on_closed);
-  if (inside) {
+  if (self->polling) {
     blazen_runtime_begin_close(self->runtime, NULL, NULL, NULL, NULL);
-    self->cleanup = handle;
     return;
   }
   blazen_runtime_close(self->runtime, NULL);
@@ -417,7 +360,7 @@ static napi_value version(napi_env env, napi_callback_info info) {
 
 /* (functions of the core, shared Int32Array) */
 static napi_value start(napi_env env, napi_callback_info info) {
-  napi_value a[2], name = NULL, resource = NULL;
+  napi_value a[2];
   Instance *self = instance_of(env, info, 2, a);
   if (self->runtime != NULL) return throw_text(env, "blazen: the addon was started already");
   for (uint32_t i = 0; i < CALLS; ++i) {
@@ -429,35 +372,13 @@ static napi_value start(napi_env env, napi_callback_info info) {
   napi_get_typedarray_info(env, a[1], NULL, NULL, &data, NULL, NULL);
   napi_create_reference(env, a[1], 1, &self->shared_ref);
   self->shared = data;
-  napi_create_object(env, &resource);
-  napi_create_reference(env, resource, 1, &self->resource);
-  napi_create_string_utf8(env, "blazen", NAPI_AUTO_LENGTH, &name);
-  napi_async_init(env, resource, name, &self->async);
-
   blazen_runtime_options options = BLAZEN_RUNTIME_OPTIONS_INIT;
   options.mode = BLAZEN_MODE_PUMP;
-  blazen_error *error = NULL;
-  uv_loop_t *loop = NULL;
   options.wake = on_wake;
   options.user_data = self;
+  blazen_error *error = NULL;
   if (blazen_runtime_create(&options, &self->runtime, &error) != BLAZEN_OK) return throw_error(self, error);
-  napi_get_uv_event_loop(env, &loop);
-  Watch *watch = calloc(1, sizeof *watch);
-  if (watch == NULL || uv_async_init(loop, &watch->awake, on_awake) != 0) {
-    free(watch);
-    return throw_text(env, "blazen: the event loop has no room for the runtime");
-  }
-  uv_timer_init(loop, &watch->timer);
-  uv_idle_init(loop, &watch->idle);
-  watch->thread = uv_thread_self();
-  watch->open = 3;
-  watch->self = self;
-  watch->awake.data = watch;
-  watch->timer.data = watch;
-  watch->idle.data = watch;
-  self->watch = watch;
-  uv_unref((uv_handle_t *)&watch->awake);
-  napi_add_async_cleanup_hook(env, instance_close, self, &self->cleanup);
+  if (!loop_open(self)) return throw_text(env, "blazen: the event loop has no room for the runtime");
   return nothing(env);
 }
 
