@@ -45,7 +45,7 @@ Ref<Error> Context::emit(std::string_view type, Ref<Value> value) {
   }
   if (call_.outputs_.size() >= call_.outputs_max_) return outputs_full(type);
   Ref<Event> event = Event::make_in(call_.event_cache_, type, std::move(value), call_.step_->name);
-  call_.outputs_.emplace_back(std::move(event), id, kNoStep);
+  call_.outputs_.push_back(Output{std::move(event), id, kNoStep});
   return nullptr;
 }
 

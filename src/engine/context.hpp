@@ -28,9 +28,9 @@ class Context {
     if (!call_.is_open() || run().ended() || type.empty() || !same_text(call_.emitted_name_, type) ||
         call_.outputs_.size() >= call_.outputs_max_) [[unlikely]]
       return false;
-    call_.outputs_.emplace_back(
-        Event::make_in(call_.event_cache_, type, Ref<Value>::share(&value), call_.step_->name),
-        call_.emitted_last_, kNoStep);
+    call_.outputs_.push_back(
+        Output{Event::make_in(call_.event_cache_, type, Ref<Value>::share(&value), call_.step_->name),
+               call_.emitted_last_, kNoStep});
     return true;
   }
   // With a correlation; of a part that the engine runs.

@@ -39,7 +39,11 @@ class Collects {
     uint64_t scope = 0;
     StepIndex step = kNoStep;
     std::string key;
-    friend auto operator<=>(const Key&, const Key&) = default;
+    // libc++ 14 compares strings by < and == alone.
+    friend bool operator<(const Key& a, const Key& b) noexcept {
+      return std::tie(a.scope, a.step, a.key) < std::tie(b.scope, b.step, b.key);
+    }
+    friend bool operator==(const Key&, const Key&) = default;
   };
   using Groups = std::map<Key, Kinds>;
   using Whole = std::map<std::pair<uint64_t, uint32_t>,

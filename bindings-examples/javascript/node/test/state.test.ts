@@ -1,0 +1,157 @@
+// State: namespaces, tiers, foreign values, typed state.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { serialize } from 'node:v8';
+import { BlazenState, Foreign, Workflow, type BlazenEvent, type BlazenStateMeta, type Context } from 'blazen';
+
+const START = 'blazen::StartEvent';
+const stop = (result?: unknown): BlazenEvent => ({ type: 'blazen::StopEvent', result });
+
+async function inside<T>(body: (ctx: Context) => Promise<T>): Promise<T> {
+  let result: T;
+  const wf = new Workflow('inside').addStep('only', [START], async (event, ctx) => { result = await body(ctx); return stop(); });
+  await wf.run();
+  return result!;
+}
+
+test('every tier comes back from the state as it was set, and as a copy', async () => {
+  const sparse = [1, , 3]; // eslint-disable-line no-sparse-arrays
+  const cyclic: Record<string, unknown> = { name: 'me' };
+  cyclic['self'] = cyclic;
+  const values: unknown[] = [
+    null, true, 0, -1.5, 1e21, 'text', 'é😀', [], {}, [1, [2, [3]]], { a: { b: [null] } },
+    NaN, Infinity, -Infinity, -0, { deep: [NaN, -0] }, new Date(1234567890123), { when: new Date(0) },
+    2n ** 53n, -(2n ** 70n), { big: 2n ** 64n }, Buffer.from([1, 2, 3]), { bytes: Buffer.from([9]) },
+    'lone \ud800 surrogate', { text: '\udc00' }, new Map([[{ k: 1 }, new Set([1, 'x'])]]), { inside: new Map([[1, 2]]) },
+    /a+/gi, new Float32Array([1.5, 2.5]), sparse, cyclic,
+  ];
+  await inside(async (ctx) => {
+    for (const value of values) {
+      await ctx.set('k', value);
+      const back = await ctx.get('k');
+      assert.deepEqual(back, value);
+      if (Object.is(value, -0)) assert.ok(Object.is(back, -0));
+      if (typeof value === 'object' && value !== null) assert.notEqual(back, value);
+    }
+    await ctx.set('k', undefined);
+    assert.equal(await ctx.get('k', 'other'), null);
+    assert.equal(await ctx.state.has('k'), true);
+    await ctx.set('k', { a: undefined, b: [undefined] });
+    assert.deepStrictEqual(await ctx.get('k'), { b: [null] });
+    const error = new TypeError('x', { cause: 1 });
+    await ctx.set('k', error);
+    const back = await ctx.get<Error>('k');
+    assert.ok(back instanceof TypeError);
+    assert.equal(back.message, 'x');
+    assert.equal(back.cause, 1);
+  });
+});
+
+test('accessors, toJSON and classes are no JSON', async () => {
+  await inside(async (ctx) => {
+    await ctx.set('k', { get now() { return 1; } }); // what it answers is kept, as structuredClone does
+    assert.deepEqual(await ctx.state.get('k'), { now: 1 });
+    await ctx.set('k', Object.assign(Object.create(null) as object, { a: 1 }));
+    assert.deepStrictEqual(await ctx.state.get('k'), { a: 1 });
+    await ctx.set('k', { toJSON: () => 'no' });
+    assert.equal(await ctx.session.has('k'), true);
+    class Account { balance = 1; }
+    const account = new Account();
+    await ctx.set('k', account);
+    assert.equal(await ctx.get('k'), account);
+    await assert.rejects(ctx.state.set('k', account), /Account.*ctx\.session/s);
+    await ctx.set('k', 1);
+    assert.equal(await ctx.session.has('k'), false);
+    assert.equal(await ctx.get('k'), 1);
+  });
+});
+
+test('keys: bad ones are refused, prefixes are listed, and removal takes typed objects too', async () => {
+  await inside(async (ctx) => {
+    await assert.rejects(ctx.set(5 as never, 1), /a key must be a text/);
+    await assert.rejects(ctx.set('\ud800', 1), /lone surrogate/);
+    await assert.rejects(ctx.set('k', { '\ud800': 1 }), /lone surrogate/);
+    await assert.rejects(ctx.setBytes('k', 'text' as never), /must be bytes/);
+    await ctx.set('a.1', 1);
+    await ctx.set('a.2', 2);
+    await ctx.set('b', 3);
+    assert.deepEqual(await ctx.state.keys('a.'), ['a.1', 'a.2']);
+    assert.equal(await ctx.remove('a.1'), true);
+    assert.equal(await ctx.remove('a.1'), false);
+    assert.equal(await ctx.getBytes('b'), null);
+    await ctx.state.clear();
+    assert.deepEqual(await ctx.state.keys(), []);
+  });
+});
+
+test('foreign values pass, alone and nested, bit for bit', async () => {
+  const data = new Uint8Array([0x80, 0x05, 0x4b]);
+  await inside(async (ctx) => {
+    await ctx.set('k', new Foreign('native', 'python/pickle', data));
+    const back = await ctx.get<Foreign>('k');
+    assert.ok(back instanceof Foreign);
+    assert.equal(back.codec, 'python/pickle');
+    assert.deepEqual(new Uint8Array(back.data), data);
+    await ctx.set('k', back);
+    assert.ok((await ctx.get('k')) instanceof Foreign);
+    await ctx.set('k', { deep: [back] });
+    assert.deepEqual(new Uint8Array((await ctx.get('k')).deep[0].data), data);
+    assert.throws(() => JSON.stringify({ back }), /no JSON form/);
+    await ctx.set('k', new Foreign('native', 'node/v8', serialize(new Map([[1, 2]]))));
+    assert.deepEqual(await ctx.get('k'), new Map([[1, 2]]));
+  });
+});
+
+class Account extends BlazenState {
+  static meta: BlazenStateMeta = { transient: ['link'], label: 'Acct' };
+  owner = 'nobody';
+  link: object | null = { open: true };
+  extra?: string;
+  restore(): void {
+    this.link = { restored: true };
+  }
+}
+
+test('typed state: one entry a field, a plain set wins, fields that went away are swept', async () => {
+  await inside(async (ctx) => {
+    const account = new Account();
+    account.owner = 'Ada';
+    account.extra = 'x';
+    await account.saveTo(ctx, 'k');
+    const meta = await ctx.get('k.__blazen_meta__'.replace('k.', 'k\\.')) ?? await ctx.state.get('k.__blazen_meta__');
+    assert.equal(meta.class, 'Acct');
+    assert.deepEqual(meta.fields, ['owner', 'extra']);
+    assert.equal(await ctx.get('k.owner'), 'Ada');
+    const got = await ctx.get<Account>('k'); // the description stands under k, and the class is known
+    assert.ok(got instanceof Account);
+    assert.deepEqual(got.link, { restored: true });
+    delete account.extra;
+    await account.saveTo(ctx, 'k');
+    assert.equal(await ctx.state.has('k.extra'), false);
+    await ctx.set('k', 'plain');
+    assert.equal(await ctx.get('k'), 'plain');
+    await account.saveTo(ctx, 'k');
+    assert.equal(await ctx.state.has('k'), false);
+    await assert.rejects(Account.loadFrom(ctx, 'missing'), /no typed state under "missing"/);
+    assert.equal(await ctx.remove('k'), true);
+    assert.deepEqual(await ctx.state.keys(), []);
+    class Holder extends BlazenState { socket = new (class Socket {})(); }
+    await assert.rejects(new Holder().saveTo(ctx, 'h'), /"socket".*meta\.transient/s);
+  });
+});
+
+test('typed state of an unknown class is a record, which is saved under the same description', async () => {
+  await inside(async (ctx) => {
+    await ctx.state.set('r.__blazen_meta__', { v: 1, class: 'FromPython', fields: ['a'], transient: ['t'], restore: 'wake', stored_by: {}, import: { python: 'm:C' } });
+    await ctx.state.set('r.a', 1);
+    const record = await ctx.get('r');
+    assert.equal(record.a, 1);
+    assert.equal(record.t, null);
+    record.a = 2;
+    await ctx.set('copy', record);
+    const meta = await ctx.state.get('copy.__blazen_meta__');
+    assert.equal(meta.class, 'FromPython');
+    assert.deepEqual(meta.import, { python: 'm:C' });
+    assert.equal(await ctx.state.get('copy.a'), 2);
+  });
+});
