@@ -40,9 +40,9 @@ PyObject *json_read(const char *text, size_t length);
 HOOKS(HOOK)
 #undef HOOK
 
-/* Makes a value. keeps: whoever reads it in this process gets the object itself. live: what has no serialised form becomes
- * LIVE; else it is refused. -1: an exception is set. */
-int value_make(PyObject *object, int keeps, int live, blazen_value **value);
+/* Makes a value. kept: what whoever reads it in this process gets (NULL: what its bytes say). live: what has no serialised
+ * form becomes LIVE; else it is refused. -1: an exception is set. */
+int value_make(PyObject *object, PyObject *kept, int live, blazen_value **value);
 /* Makes a LIVE value. */
 int value_make_live(PyObject *object, const char *label, size_t label_length, blazen_value **value);
 /* Adopts bytes; reading gives `object` (NULL: what the bytes say). */
@@ -54,6 +54,21 @@ PyObject *data_read(blazen_tag tag, const char *codec, size_t codec_length, cons
 /* The object that a value was made of, borrowed; NULL: another process or another language made it. */
 PyObject *value_object(const blazen_value *value);
 int adopt_buffer(Buffer *buffer, PyObject *object, blazen_value **value);
+
+/* The GIL in a callback: the thread has it, but inside a call that waits. */
+extern _Thread_local int waits;
+#define GIL_BEGIN                                                  \
+    PyGILState_STATE gil = PyGILState_UNLOCKED;                    \
+    int took_gil = waits;                                          \
+    if (took_gil) {                                                \
+        gil = PyGILState_Ensure();                                 \
+    }
+#define GIL_END                                                    \
+    if (took_gil) {                                                \
+        PyGILState_Release(gil);                                   \
+    }
+#define WAIT_BEGIN Py_BEGIN_ALLOW_THREADS waits = 1;
+#define WAIT_END waits = 0; Py_END_ALLOW_THREADS
 
 /* What is to be done when the library's frames are gone. */
 void pending_decref(PyObject *object);                 /* takes the reference */
@@ -82,6 +97,7 @@ typedef struct {
     int bare;           /* its payload is the field `value`, and no object */
 } Event;
 extern PyTypeObject *Event_Type;
+extern PyObject *name_value; /* "value" */
 int events_init(PyObject *module);
 /* The value of an event. */
 int event_value(Event *event, blazen_value **value);

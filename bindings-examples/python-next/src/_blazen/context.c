@@ -76,7 +76,7 @@ void context_cancelled(void *user_data, blazen_context *context) {
     if (!Py_IsInitialized()) {
         return;
     }
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     PyObject *key = PyLong_FromVoidPtr(context);
     PyObject *own = key == NULL ? NULL : PyDict_GetItemWithError(contexts, key);
     if (own != NULL) {
@@ -89,7 +89,7 @@ void context_cancelled(void *user_data, blazen_context *context) {
     }
     PyErr_Clear();
     Py_XDECREF(key);
-    PyGILState_Release(gil);
+    GIL_END
 }
 
 static int is_open(Context *self) {
@@ -140,7 +140,7 @@ static PyObject *set_bytes(Context *self, const char *key, size_t key_length, Py
                          blazen_context_set_bytes(self->context, key, key_length, data, (size_t)length, &error), error);
     }
     blazen_value *value;
-    if (value_make(bytes, 0, 0, &value) < 0) {
+    if (value_make(bytes, NULL, 0, &value) < 0) {
         return NULL;
     }
     blazen_status status = blazen_context_set_value(self->context, key, key_length, value, &error);
@@ -418,7 +418,7 @@ static PyObject *Context_set_session(Context *self, PyObject *args) {
         return NULL;
     }
     blazen_value *value;
-    if ((label == NULL ? value_make(object, 1, 1, &value) : value_make_live(object, label, (size_t)label_length, &value)) < 0) {
+    if ((label == NULL ? value_make(object, object, 1, &value) : value_make_live(object, label, (size_t)label_length, &value)) < 0) {
         return NULL;
     }
     blazen_error *error = NULL;
@@ -593,7 +593,7 @@ static PyObject *Context_fail(Context *self, PyObject *args) {
 /* _answer(value): of a mapper. */
 static PyObject *Context_answer(Context *self, PyObject *object) {
     blazen_value *value;
-    if (!is_open(self) || value_make(object, 1, 1, &value) < 0) {
+    if (!is_open(self) || value_make(object, object, 1, &value) < 0) {
         return NULL;
     }
     blazen_error *error = NULL;
@@ -712,7 +712,7 @@ static PyObject *Context_retry_after(Context *self, PyObject *args) {
 
 static void answered(void *user_data, blazen_context *context, const char *request_id, size_t length, blazen_value *answer) {
     (void)context;
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     PyObject *told = answer == NULL ? NULL : value_read(answer);
     told = Py_BuildValue("(s#iN)", request_id, (Py_ssize_t)length, told != NULL, told == NULL ? Py_NewRef(Py_None) : told);
     if (told == NULL) {
@@ -720,14 +720,14 @@ static void answered(void *user_data, blazen_context *context, const char *reque
     } else {
         pending_call(Py_NewRef((PyObject *)user_data), told);
     }
-    PyGILState_Release(gil);
+    GIL_END
 }
 
 static void drop_object(void *object) {
     if (Py_IsInitialized()) {
-        PyGILState_STATE gil = PyGILState_Ensure();
+        GIL_BEGIN
         pending_decref(object);
-        PyGILState_Release(gil);
+        GIL_END
     }
 }
 
@@ -743,8 +743,8 @@ static PyObject *Context_ask(Context *self, PyObject *args) {
         return NULL;
     }
     blazen_value *given = NULL, *default_answer = NULL;
-    if ((metadata != Py_None && value_make(metadata, 0, 0, &given) < 0) ||
-        (otherwise != Py_None && value_make(otherwise, 0, 0, &default_answer) < 0)) {
+    if ((metadata != Py_None && value_make(metadata, NULL, 0, &given) < 0) ||
+        (otherwise != Py_None && value_make(otherwise, NULL, 0, &default_answer) < 0)) {
         blazen_value_release(given);
         return NULL;
     }

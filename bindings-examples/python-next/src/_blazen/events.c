@@ -4,7 +4,8 @@
 #include <string.h>
 
 PyTypeObject *Event_Type;
-static PyObject *name_value, *name_result, *attr_type, *attr_defaults, *attr_reserved;
+PyObject *name_value;
+static PyObject *name_result, *attr_type, *attr_defaults, *attr_reserved;
 
 /* ---- the Python type ---- */
 
@@ -250,13 +251,13 @@ static int stop_value(Event *event, blazen_value **value) {
     PyObject *result = PyDict_GetItemWithError(event->fields, name_result);
     Py_ssize_t count = PyDict_Size(event->fields);
     if (result == NULL) {
-        return PyErr_Occurred() ? -1 : value_make(count == 0 ? Py_None : event->fields, count != 0, 1, value);
+        return PyErr_Occurred() ? -1 : value_make(count == 0 ? Py_None : event->fields, count == 0 ? Py_None : event->fields, 1, value);
     }
     if (count != 1) {
         PyErr_Format(PyExc_ValueError, "a StopEvent has `result`, or other fields, not both: %R", event->fields);
         return -1;
     }
-    return value_make(result, 1, 1, value);
+    return value_make(result, result, 1, value);
 }
 
 int event_value(Event *event, blazen_value **value) {
@@ -265,7 +266,7 @@ int event_value(Event *event, blazen_value **value) {
     }
     if (event->bare) {
         PyObject *given = PyDict_GetItemWithError(event->fields, name_value);
-        return value_make(given == NULL ? Py_None : given, 1, 1, value);
+        return value_make(given == NULL ? Py_None : given, (PyObject *)event, 1, value);
     }
     Buffer buffer;
     buffer_init(&buffer);

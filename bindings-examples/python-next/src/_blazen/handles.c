@@ -9,9 +9,9 @@ static void release(void *pointer, Kind kind) {
         case KIND_PIPELINE: blazen_pipeline_builder_release(pointer); break;
         case KIND_WORKFLOW: blazen_workflow_release(pointer); break;
         case KIND_RUNTIME: /* the last release may wait for a callback */
-            Py_BEGIN_ALLOW_THREADS
+            WAIT_BEGIN
             blazen_runtime_release(pointer);
-            Py_END_ALLOW_THREADS
+            WAIT_END
             break;
         case KIND_RUN: blazen_run_release(pointer); break;
         case KIND_STREAM: blazen_stream_release(pointer); break;

@@ -145,21 +145,21 @@ static PyObject *runtime_poll(PyObject *module, PyObject *args) {
 
 /* runtime_create(log or None) -> (handle, descriptor) */
 static void log_line(void *user_data, blazen_log_level level, const char *message, size_t length) {
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     PyObject *line = Py_BuildValue("(is#)", (int)level, message, (Py_ssize_t)length);
     if (line == NULL) {
         PyErr_Clear();
     } else {
         pending_call(Py_NewRef((PyObject *)user_data), line);
     }
-    PyGILState_Release(gil);
+    GIL_END
 }
 
 static void drop_object(void *object) {
     if (Py_IsInitialized()) {
-        PyGILState_STATE gil = PyGILState_Ensure();
+        GIL_BEGIN
         pending_decref(object);
-        PyGILState_Release(gil);
+        GIL_END
     }
 }
 
@@ -197,9 +197,9 @@ static PyObject *runtime_close(PyObject *module, PyObject *handle) {
     if (runtime == NULL) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS
+    WAIT_BEGIN
     status = blazen_runtime_close(runtime, &error);
-    Py_END_ALLOW_THREADS
+    WAIT_END
     return done(status, error);
 }
 
@@ -242,7 +242,7 @@ static PyObject *runtime_count(PyObject *module, PyObject *handle) {
 static blazen_status ask_handler(void *user_data, blazen_run *run, const blazen_event *request, blazen_value **answer,
                                  blazen_error **error) {
     (void)run, (void)answer, (void)error;
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     PyObject *payload = value_read(blazen_event_value(request));
     PyObject *told = payload == NULL ? NULL : Py_BuildValue("(zN)", blazen_event_correlation(request, NULL), payload);
     if (told == NULL) {
@@ -250,13 +250,13 @@ static blazen_status ask_handler(void *user_data, blazen_run *run, const blazen_
     } else {
         pending_call(Py_NewRef((PyObject *)user_data), told);
     }
-    PyGILState_Release(gil);
+    GIL_END
     return BLAZEN_PENDING;
 }
 
 static int run_options(blazen_run_options *options, PyObject *input_handler, PyObject *metadata, blazen_value **made) {
     *made = NULL;
-    if (metadata != Py_None && value_make(metadata, 0, 0, made) < 0) {
+    if (metadata != Py_None && value_make(metadata, NULL, 0, made) < 0) {
         return -1;
     }
     options->metadata = *made;
@@ -296,7 +296,7 @@ static PyObject *run_create(PyObject *module, PyObject *args) {
 /* user_data: (label, function) */
 static blazen_status deserialize(void *user_data, const char *label, size_t length, blazen_value *kept, blazen_value **live,
                                  blazen_error **error) {
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     blazen_status status = BLAZEN_OK;
     size_t size, codec_length;
     const void *data = blazen_value_data(kept, &size);
@@ -316,7 +316,7 @@ static blazen_status deserialize(void *user_data, const char *label, size_t leng
         status = error_from_exception(error);
     }
     Py_XDECREF(answer);
-    PyGILState_Release(gil);
+    GIL_END
     return status;
 }
 
@@ -405,7 +405,7 @@ static PyObject *run_start(PyObject *module, PyObject *args) {
     RUN_OF(handle)
     blazen_value *value = NULL;
     if (input != Py_None) {
-        int made = PyObject_TypeCheck(input, Event_Type) ? event_value((Event *)input, &value) : value_make(input, 1, 1, &value);
+        int made = PyObject_TypeCheck(input, Event_Type) ? event_value((Event *)input, &value) : value_make(input, input, 1, &value);
         if (made < 0) {
             return NULL;
         }
@@ -424,7 +424,7 @@ typedef struct {
 
 static void waiter_done(void *user_data, blazen_run *run, blazen_run_state state) {
     Waiter *waiter = user_data;
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     waiter->called = 1;
     PyObject *says = waiter->with_handle ? Py_BuildValue("(iN)", (int)state, handle_new(blazen_run_retain(run), KIND_RUN))
                                          : PyLong_FromLong(state);
@@ -433,7 +433,7 @@ static void waiter_done(void *user_data, blazen_run *run, blazen_run_state state
     } else {
         pending_call(Py_NewRef(waiter->told), says);
     }
-    PyGILState_Release(gil);
+    GIL_END
 }
 
 static void waiter_drop(void *user_data) {
@@ -441,7 +441,7 @@ static void waiter_drop(void *user_data) {
     if (!Py_IsInitialized()) {
         return;
     }
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     if (waiter->called) {
         pending_decref(waiter->told);
     } else {
@@ -449,7 +449,7 @@ static void waiter_drop(void *user_data) {
                                                        : PyLong_FromLong(BLAZEN_RUN_NONE));
     }
     PyMem_Free(waiter);
-    PyGILState_Release(gil);
+    GIL_END
 }
 
 /* run_on_state(run, until, told, with_handle): told(state), or told((state, run)), once; 0: the run is gone */
@@ -596,7 +596,7 @@ static PyObject *run_respond(PyObject *module, PyObject *args) {
     }
     RUN_OF(handle)
     blazen_value *value;
-    if (value_make(answer, 1, 1, &value) < 0) {
+    if (value_make(answer, answer, 1, &value) < 0) {
         return NULL;
     }
     blazen_status status = blazen_run_respond(run, id, (size_t)length, value, &error);
@@ -745,9 +745,9 @@ static PyObject *stream_take(PyObject *module, PyObject *args) {
 }
 
 static void stream_ready(void *user_data) {
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     pending_call(Py_NewRef((PyObject *)user_data), Py_NewRef(Py_None));
-    PyGILState_Release(gil);
+    GIL_END
 }
 
 /* stream_on_ready(stream, told): told(None) once */
@@ -772,9 +772,9 @@ static PyObject *stream_close(PyObject *module, PyObject *handle) {
     if (stream == NULL) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS
+    WAIT_BEGIN
     status = blazen_stream_close(stream, &error);
-    Py_END_ALLOW_THREADS
+    WAIT_END
     return done(status, error);
 }
 

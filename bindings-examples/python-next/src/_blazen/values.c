@@ -18,6 +18,7 @@ typedef struct {
 static Pending *pending;
 static size_t pending_capacity;
 size_t pending_count;
+_Thread_local int waits;
 
 static void pending_push(PyObject *object, PyObject *argument) {
     if (pending_count == pending_capacity) {
@@ -33,7 +34,12 @@ static void pending_push(PyObject *object, PyObject *argument) {
 }
 
 void pending_decref(PyObject *object) {
-    if (object != NULL) {
+    if (object == NULL) {
+        return;
+    }
+    if (Py_REFCNT(object) > 1) { /* nothing ends by it */
+        Py_DECREF(object);
+    } else {
         pending_push(NULL, object);
     }
 }
@@ -46,8 +52,9 @@ void drain_all(void) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     while (pending_count != 0) { /* what is called may add more, and another thread may take some */
+        Pending few[8];
         size_t count = pending_count;
-        Pending *taken = malloc(count * sizeof *taken);
+        Pending *taken = count <= sizeof few / sizeof *few ? few : malloc(count * sizeof *taken);
         if (taken == NULL) {
             Py_FatalError("blazen: out of memory");
         }
@@ -64,7 +71,9 @@ void drain_all(void) {
             }
             Py_XDECREF(taken[i].argument);
         }
-        free(taken);
+        if (taken != few) {
+            free(taken);
+        }
     }
     PyErr_Restore(type, value, traceback);
 }
@@ -82,20 +91,20 @@ static void drop_holder(void *user_data) {
     if (!Py_IsInitialized()) {
         return;
     }
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     pending_decref(holder->object);
     pending_decref(holder->bytes);
     PyMem_Free(holder);
-    PyGILState_Release(gil);
+    GIL_END
 }
 
 static void drop_live(void *object) {
     if (!Py_IsInitialized()) {
         return;
     }
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     pending_decref(object);
-    PyGILState_Release(gil);
+    GIL_END
 }
 
 int adopt_buffer(Buffer *buffer, PyObject *object, blazen_value **value) {
@@ -160,7 +169,7 @@ static blazen_status value_of_packed(PyObject *packed, blazen_value **value, bla
 
 /* The blazen_serialize_fn of every LIVE value. */
 static blazen_status serialize(void *object, blazen_value **value, blazen_error **error) {
-    PyGILState_STATE gil = PyGILState_Ensure();
+    GIL_BEGIN
     blazen_status status;
     PyObject *packed = PyObject_CallFunctionObjArgs(hook_serialize, (PyObject *)object, NULL);
     if (packed == NULL) {
@@ -169,7 +178,7 @@ static blazen_status serialize(void *object, blazen_value **value, blazen_error 
         status = value_of_packed(packed, value, error);
         Py_DECREF(packed);
     }
-    PyGILState_Release(gil);
+    GIL_END
     return status;
 }
 
@@ -187,7 +196,7 @@ int value_make_live(PyObject *object, const char *label, size_t label_length, bl
     return 0;
 }
 
-static int make_other(PyObject *object, int keeps, int live, blazen_value **value) {
+static int make_other(PyObject *object, PyObject *kept, int live, blazen_value **value) {
     PyObject *packed = PyObject_CallFunctionObjArgs(hook_encode, object, NULL);
     if (packed == NULL) {
         return -1;
@@ -198,7 +207,7 @@ static int make_other(PyObject *object, int keeps, int live, blazen_value **valu
     Py_ssize_t codec_length;
     if (PyArg_ParseTuple(packed, "iOs#", &tag, &bytes, &codec, &codec_length)) {
         if (tag != BLAZEN_TAG_LIVE) {
-            done = value_adopt(tag, bytes, codec, (size_t)codec_length, keeps ? object : NULL, value);
+            done = value_adopt(tag, bytes, codec, (size_t)codec_length, kept, value);
         } else if (live) {
             done = value_make_live(object, codec, (size_t)codec_length, value);
         } else {
@@ -209,17 +218,17 @@ static int make_other(PyObject *object, int keeps, int live, blazen_value **valu
     return done;
 }
 
-int value_make(PyObject *object, int keeps, int live, blazen_value **value) {
+int value_make(PyObject *object, PyObject *kept, int live, blazen_value **value) {
     if (PyBytes_CheckExact(object)) {
-        return value_adopt(BLAZEN_TAG_BYTES, object, NULL, 0, keeps ? object : NULL, value);
+        return value_adopt(BLAZEN_TAG_BYTES, object, NULL, 0, kept, value);
     }
     Buffer buffer;
     buffer_init(&buffer);
     int done = json_write(&buffer, object);
     if (done > 0) {
-        done = adopt_buffer(&buffer, keeps ? object : NULL, value);
+        done = adopt_buffer(&buffer, kept, value);
     } else if (done == 0) {
-        done = make_other(object, keeps, live, value);
+        done = make_other(object, kept, live, value);
     }
     buffer_free(&buffer);
     return done;
@@ -253,6 +262,9 @@ PyObject *value_read(const blazen_value *value) {
     PyObject *object = value_object(value);
     if (object != NULL && PyObject_TypeCheck(object, Event_Type)) {
         Event *event = (Event *)object; /* what an event carried stands on its own here */
+        if (event->bare) {
+            return PyObject_GetItem(object, name_value);
+        }
         if (blazen_value_tag(value) == BLAZEN_TAG_LIVE) {
             return PyDict_Copy(event->fields);
         }

@@ -36,7 +36,7 @@ class Home:
         self.thread = threading.get_ident()
         self.runs: dict[int, tuple["Core", dict[int, Any]]] = {}
         self.is_closed = False
-        self._polls = False
+        self._turn = threading.Lock()
         for name, permits in pools.items():
             _blazen.runtime_set_pool(self.handle, name, permits)
         loop.add_reader(self._descriptor, self.poll)
@@ -47,14 +47,13 @@ class Home:
             pass
 
     def poll(self) -> None:
-        """Begins what can be begun."""
-        if self._polls or self.is_closed:
+        """Begins what can be begun. Where somebody is at it, the descriptor stays readable."""
+        if self.is_closed or not self._turn.acquire(False):
             return
-        self._polls = True
         try:
             _blazen.runtime_poll(self.handle, _STEPS_AT_ONCE, self.runs, begin, Context)
         finally:
-            self._polls = False
+            self._turn.release()
 
     def close(self) -> None:
         """Cancels every run that has not ended."""
@@ -191,22 +190,56 @@ class Core:
 # ---- steps ----
 
 
+class _Worker(threading.local):
+    """Of a thread of _workers that polls: the first step that is no coroutine goes on here, without a change of threads."""
+
+    polls = False
+    next: "Callable[[], None] | None" = None
+
+
+_worker = _Worker()
+
+
 def begin(core: Core, body: "Body", ctx: Context, event: Any) -> None:
-    """Begins a step, on the thread of the loop. Where its event cannot be read, event is the exception."""
+    """Begins a step. Where its event cannot be read, event is the exception."""
     if isinstance(event, BaseException):
         core.fail(ctx, event)
-    elif body.is_async:
-        _start(core, body, ctx, body.call(ctx, event))
-    elif body.on_loop:
-        core.context.copy().run(_work, core, body, ctx, event)
+    elif not body.is_async and not body.on_loop:
+        _begin_on_worker(lambda: _work(core, body, ctx, event))
+    elif not _worker.polls:
+        _begin_here(core, body, ctx, event)
+    elif not soon(core.home.loop(), _begin_here, core, body, ctx, event):
+        core.fail(ctx, _closed_loop())
+
+
+def _closed_loop() -> RuntimeError:
+    return RuntimeError("the event loop of the run is closed")
+
+
+def _begin_here(core: Core, body: "Body", ctx: Context, event: Any) -> None:
+    """On the thread of the loop."""
+    if not body.is_async:
+        core.context.copy().run(_call, core, body, ctx, event)
+        return
+    try:
+        coming = body.call(ctx, event)
+    except BaseException as exception:
+        core.fail(ctx, exception)
     else:
-        _workers.submit(lambda: core.context.copy().run(_work, core, body, ctx, event))
+        _start(core, body, ctx, coming)
+
+
+def _begin_on_worker(work: Callable[[], None]) -> None:
+    if _worker.polls and _worker.next is None:
+        _worker.next = work
+    else:
+        _workers.submit(work)
 
 
 def _start(core: Core, body: "Body", ctx: Context, coming: Awaitable[Any]) -> None:
     loop = core.home.loop()
     if loop is None or loop.is_closed():
-        core.fail(ctx, RuntimeError("the event loop of the run is closed"))
+        core.fail(ctx, _closed_loop())
         return
     ctx._task = loop.create_task(_drive(core, body, ctx, coming), context=core.context.copy())
 
@@ -214,12 +247,9 @@ def _start(core: Core, body: "Body", ctx: Context, coming: Awaitable[Any]) -> No
 async def _drive(core: Core, body: "Body", ctx: Context, coming: Awaitable[Any]) -> None:
     try:
         body.finish(ctx, await coming)
-    except asyncio.CancelledError as exception:
-        _cancelled(core, ctx, exception)
-        raise
     except Exception as exception:
         core.fail(ctx, exception)
-    except BaseException as exception:  # an interrupt: the loop raises it too
+    except BaseException as exception:  # an interrupt, or who cancels: the loop hears of it too
         core.fail(ctx, exception)
         raise
     finally:
@@ -227,18 +257,31 @@ async def _drive(core: Core, body: "Body", ctx: Context, coming: Awaitable[Any])
     core.home.poll()
 
 
-def _cancelled(core: Core, ctx: Context, exception: asyncio.CancelledError) -> None:
-    """By the run, which has ended or gone on; by somebody else, as by a loop that shuts down; or by nobody: it has failed."""
-    core.fail(ctx, exception)
-
-
 def _work(core: Core, body: "Body", ctx: Context, event: Any) -> None:
-    """A step that is no coroutine."""
+    """A step that is no coroutine, on a worker; and what it makes ready."""
+    core.context.copy().run(_call, core, body, ctx, event)
+    home = core.home
+    del core, body, ctx, event
+    if _worker.polls:
+        return
+    _worker.polls = True
+    try:
+        home.poll()
+        while (work := _worker.next) is not None:
+            _worker.next = None
+            work()
+            del work
+            home.poll()
+    finally:
+        _worker.polls = False
+
+
+def _call(core: Core, body: "Body", ctx: Context, event: Any) -> None:
     try:
         outcome = body.call(ctx, event)
         if inspect.isawaitable(outcome):
             if not soon(core.home.loop(), _start, core, body, ctx, outcome):
-                raise RuntimeError("the event loop of the run is closed")
+                raise _closed_loop()
             return
         body.finish(ctx, outcome)
     except BaseException as exception:

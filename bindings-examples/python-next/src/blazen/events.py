@@ -50,6 +50,8 @@ class Event(_blazen.EventBase):
         defaults = dict(cls._blazen_defaults or {})
         for name, thing in own.items():
             if not name.startswith("_") and not _is_behaviour(thing):
+                if isinstance(thing, (list, dict, set, bytearray)):
+                    raise ValueError(f"{cls.__name__}.{name} has a mutable default: all events would share it")
                 defaults[name] = thing
                 delattr(cls, name)
         cls._blazen_defaults = defaults or None

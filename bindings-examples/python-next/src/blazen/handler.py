@@ -146,7 +146,7 @@ class Handler:
         self._core.begin(self._run)
         _blazen.run_start(self._run, event)
         loop = self._core.home.loop()
-        if loop is not None and not self._core.home._polls:
+        if loop is not None:
             loop.call_soon(self._core.home.poll)
 
     # ---- looking ----

@@ -220,6 +220,8 @@ class Step:
             for each in inspect.signature(self.function).parameters.values()
             if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
         ]
+        if parameters and parameters[0].name == "self" and not hasattr(self.function, "__self__"):
+            parameters = parameters[1:]  # a method, before it belongs to an instance
         if len(parameters) < 2:
             raise TypeError(f"the step {self.name!r} is a function of (ctx, event)")
         annotation = self._resolved(parameters[1].name, parameters[1].annotation)

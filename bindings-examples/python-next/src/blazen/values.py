@@ -26,6 +26,7 @@ from . import _cbor, _blazen
 PICKLE = "python/pickle"
 _PICKLED_LIVE = "python/object"
 _EVENT = "blazen/event"
+_EMBEDDED = b"\xd8\x1b"  # CBOR that is one embedded object: its own codec says more
 _PLAIN = (list, dict, str, int, float, datetime.datetime, datetime.date)
 
 untrusted: contextvars.ContextVar[bool] = contextvars.ContextVar("blazen: pickles are not read", default=False)
@@ -100,7 +101,9 @@ def pack(thing: Any) -> Packed:
     try:
         if type(thing) in _PLAIN:
             try:
-                return Tag.NATIVE, _cbor.dump(thing, _embed), _cbor.CODEC
+                data = _cbor.dump(thing, _embed)
+                if not data.startswith(_EMBEDDED):
+                    return Tag.NATIVE, data, _cbor.CODEC
             except _cbor.NotPlain:
                 pass
         return Tag.NATIVE, dump_pickle(thing), PICKLE
