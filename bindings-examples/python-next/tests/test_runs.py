@@ -818,6 +818,22 @@ def test_a_loop_that_closes_aborts_runs_that_only_wait_and_says_so(caplog):
     assert caught.value.status == Status.CANCELLED
 
 
+async def test_a_run_that_nobody_keeps_and_nothing_can_move_on_is_over():
+    from blazen import _runs
+
+    @step
+    async def begin(ctx: Context, ev: StartEvent):
+        return None
+
+    handler = Workflow("left", [begin], idle="wait").run_with_handler()
+    await handler.wait(blazen.RunState.WAITING)
+    assert len(_runs.home().runs) == 1
+    del handler
+    gc.collect()
+    await asyncio.sleep(0.01)
+    assert len(_runs.home().runs) == 0
+
+
 async def test_nothing_is_left_of_many_runs():
     @step
     async def begin(ctx: Context, ev: StartEvent):

@@ -164,6 +164,23 @@ async def test_callbacks_that_take_ctx_get_the_plain_key():
     assert await in_step(body) == b"w" and list(kept) == ["m.weights"]
 
 
+async def test_an_object_of_a_class_that_is_not_here_is_a_record_that_saves_back():
+    meta = {"v": 1, "class": "Rust", "fields": ["a", "b"], "transient": ["c"], "restore": None, "stored_by": {}, "import": {}}
+
+    def body(ctx):
+        ctx.set("r.a", 1)
+        ctx.set("r.b", "x")
+        ctx.set("r.__blazen_meta__", meta)
+        record = ctx.get("r")
+        assert (record.a, record.b, record.c) == (1, "x", None)
+        record.a = 2
+        ctx.set("r", record)
+        assert ctx.get("r.a") == 2 and "r" not in list(ctx.state)
+        return ctx.get("r.__blazen_meta__")
+
+    assert await in_step(body) == meta
+
+
 class Next(Event):
     pass
 

@@ -121,8 +121,8 @@ def _write_map(out: bytearray, thing: dict[str, Any], embed: Callable[[Any], tup
         items.append((bytes(encoded), value))
     items.sort(key=lambda item: item[0])
     _head(out, 5, len(items))
-    for key, value in items:
-        out += key
+    for written, value in items:
+        out += written
         _write(out, value, embed, depth + 1)
 
 

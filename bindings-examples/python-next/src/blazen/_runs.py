@@ -48,18 +48,22 @@ class Home:
 
     def poll(self) -> None:
         """Begins what can be begun. Where somebody is at it, the descriptor stays readable."""
-        if self.is_closed or not self._turn.acquire(False):
+        if not self._turn.acquire(False):
             return
         try:
-            _blazen.runtime_poll(self.handle, _STEPS_AT_ONCE, self.runs, begin, Context)
+            if not self.is_closed:
+                _blazen.runtime_poll(self.handle, _STEPS_AT_ONCE, self.runs, begin, Context)
         finally:
             self._turn.release()
 
     def close(self) -> None:
         """Cancels every run that has not ended."""
-        if self.is_closed:
+        has_turn = self._turn.acquire(timeout=1)  # no poll is under way, and none begins
+        was_closed, self.is_closed = self.is_closed, True
+        if has_turn:
+            self._turn.release()
+        if was_closed:
             return
-        self.is_closed = True
         loop = self.loop()
         if loop is not None and not loop.is_closed():
             loop.remove_reader(self._descriptor)

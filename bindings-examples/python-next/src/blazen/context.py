@@ -41,7 +41,7 @@ class State:
 
     def set(self, key: str, value: Any) -> None:
         """Stores a value. What has no stored form is refused: it belongs in ctx.session."""
-        if isinstance(value, typed_state.BlazenState):
+        if isinstance(value, (typed_state.BlazenState, typed_state.UnknownState)):
             typed_state.save(self._ctx, key, value)
             return
         tag, data, codec = values.stored(value)
@@ -242,9 +242,13 @@ class Context(_blazen.ContextBase):
         loop = asyncio.get_running_loop()
         coming: "asyncio.Future[tuple[str, bool, Any]]" = loop.create_future()
 
+        def settle(answer: tuple[str, bool, Any]) -> None:
+            if not coming.done():
+                coming.set_result(answer)
+
         def told(answer: tuple[str, bool, Any]) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(lambda: coming.done() or coming.set_result(answer))
+                loop.call_soon_threadsafe(settle, answer)
 
         deadline_ms = 0 if deadline is None else max(1, round(deadline * 1000))
         found = self._ask(prompt, request_id, metadata, deadline_ms, default, told)
@@ -301,7 +305,7 @@ class Context(_blazen.ContextBase):
 
 def set_other(ctx: Context, key: str, value: Any) -> None:
     """ctx.set of what is neither JSON nor bytes."""
-    if isinstance(value, typed_state.BlazenState):
+    if isinstance(value, (typed_state.BlazenState, typed_state.UnknownState)):
         typed_state.save(ctx, key, value)
         ctx._remove_session(key)
         return

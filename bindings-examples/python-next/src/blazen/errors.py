@@ -134,8 +134,8 @@ class Failure:
         kept = None if core is None else core.failures.get(self)
         if kept is None:
             return None
-        exception, its_traceback = kept
-        return exception.with_traceback(its_traceback)
+        exception: BaseException = kept[0]
+        return exception.with_traceback(kept[1])
 
 
 class Unpickled(Failure):

@@ -96,7 +96,11 @@ class EventStream:
             loop = asyncio.get_running_loop()
             ready: "asyncio.Future[None]" = loop.create_future()
             self._ready = ready
-            _blazen.stream_on_ready(self._stream, lambda _: _runs.soon(loop, _runs.settle, ready, None))
+
+            def told(_: None) -> None:
+                _runs.soon(loop, _runs.settle, ready, None)
+
+            _blazen.stream_on_ready(self._stream, told)
         await asyncio.shield(self._ready)
 
     async def aclose(self) -> None:
@@ -192,7 +196,8 @@ class Handler:
         run alone."""
         self._core.is_watched = True
         await self.wait()
-        return self._result_now()
+        result: WorkflowResult = self._result_now()
+        return result
 
     async def wait(self, *until: RunState) -> RunState:
         """Waits until the run has ended, or has come to one of these states: WAITING, ELSEWHERE, PAUSED, ASKING."""
@@ -210,7 +215,8 @@ class Handler:
             raise ParkedElsewhere(_blazen.run_look(self._run, "elsewhere"), self)
         if state == RunState.ASKING:
             raise InputRequired(self.questions(), self)
-        return self._result_now()
+        result: WorkflowResult = self._result_now()
+        return result
 
     def _settle(self) -> None:
         """Notes how it has ended."""

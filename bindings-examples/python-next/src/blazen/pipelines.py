@@ -147,8 +147,8 @@ class PipelineEvent:
 
 
 class _PipelineStream(EventStream):
-    def __init__(self, run_id: str, *arguments: Any) -> None:
-        super().__init__(*arguments, with_path=True)
+    def __init__(self, run_id: str, stream: _blazen.Handle, classes: dict[Any, Any], context: Any) -> None:
+        super().__init__(stream, classes, context, with_path=True)
         self._run_id = run_id
 
     async def __anext__(self) -> PipelineEvent:

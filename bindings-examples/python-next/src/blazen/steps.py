@@ -168,13 +168,13 @@ class Step:
             raise TypeError(f"@step stands above a function, not {function!r}")
         functools.update_wrapper(self, function)
         self.function = function
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name: str = name or str(getattr(function, "__name__", type(function).__name__))
         self.options = options
         self.number = next(_numbers)
         self.is_async = is_coroutine_function(function)
-        self.on_loop = {"worker": False, "loop": True}.get(options.thread, None)  # type: ignore[assignment]
-        if self.on_loop is None:
+        if options.thread not in ("worker", "loop"):
             raise ValueError(f"thread is 'worker' or 'loop', not {options.thread!r}")
+        self.on_loop = options.thread == "loop"
         self._scope = scope  # the frame of the decorator, until the annotations are resolved
         self.call = function
         try:

@@ -99,7 +99,9 @@ class BlazenState:
 
 
 class UnknownState(SimpleNamespace):
-    """An object of a class that this process does not have: its fields, and what its meta says. It saves back as it came."""
+    """An object of a class that this process does not have: its fields. ctx.set stores it again as what it was."""
+
+    _blazen_meta: dict[str, Any]
 
 
 def _label_of(cls: type) -> str:
@@ -159,10 +161,13 @@ def _meta_of(ctx: "Context", key: str) -> dict[str, Any] | None:
     return None if found is None else found[0]
 
 
-def save(ctx: "Context", key: str, thing: BlazenState) -> None:
+def save(ctx: "Context", key: str, thing: "BlazenState | UnknownState") -> None:
     """Stores what has changed, in one crossing."""
     if not isinstance(key, str):
         raise TypeError(f"key is a str, not {key!r}")
+    if isinstance(thing, UnknownState):
+        _save_unknown(ctx, key, thing)
+        return
     plan, before = _plan(type(thing)), _meta_of(ctx, key) or {}
     packed = {_entry(key, name): _pack(thing, name) for name in plan.stored}
     cls = type(thing)
@@ -180,6 +185,13 @@ def save(ctx: "Context", key: str, thing: BlazenState) -> None:
     gone = [_entry(key, name) for name in before.get("fields", []) if name not in plan.fields]
     changed = [(name, *each) for name, each in packed.items() if not _is_stored(ctx, name, each)]
     ctx._apply(changed, [*gone, key])
+
+
+def _save_unknown(ctx: "Context", key: str, thing: UnknownState) -> None:
+    meta = thing._blazen_meta
+    packed = {_entry(key, name): _packed(getattr(thing, name, None)) for name in meta["fields"]}
+    packed[_entry(key, _META)] = _packed(meta)
+    ctx._apply([(name, *each) for name, each in packed.items() if not _is_stored(ctx, name, each)], [key])
 
 
 def _packed(thing: Any) -> tuple[int, bytes, str]:
@@ -233,7 +245,9 @@ def load(ctx: "Context", key: str, default: Any) -> Any:
     cls = _class_of(meta)
     if cls is None:
         fields = {name: ctx.get(_entry(key, name)) for name in meta["fields"]}
-        return UnknownState(**fields, **dict.fromkeys(meta["transient"]))
+        made = UnknownState(**fields, **dict.fromkeys(meta["transient"]))
+        made._blazen_meta = meta
+        return made
     plan, thing = _plan(cls), cls.__new__(cls)
     for name, field in plan.fields.items():
         object.__setattr__(thing, name, _load_field(ctx, key, plan, meta, field))

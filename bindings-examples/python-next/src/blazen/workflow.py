@@ -568,12 +568,12 @@ def _deserializing_classes() -> dict[str, Callable[[bytes], Any]]:
     seen: set[type] = set()
     while pending:
         cls = pending.pop()
-        for each in type.__subclasses__(cls):
+        for each in list[Any](type.__subclasses__(cls)):
             if each not in seen:
                 seen.add(each)
                 pending.append(each)
                 if "__blazen_deserialize__" in vars(each):
-                    found[getattr(each, "__blazen_type__", each.__name__)] = each.__blazen_deserialize__  # type: ignore[attr-defined]
+                    found[getattr(each, "__blazen_type__", each.__name__)] = each.__blazen_deserialize__
     return found
 
 
