@@ -179,6 +179,11 @@ async def test_run_sync_on_a_loop_says_what_to_do():
         Workflow("echo", [echo]).run_sync()
 
 
+def test_a_run_without_a_loop_says_what_to_do():
+    with pytest.raises(RuntimeError, match="event loop.*run_sync"):
+        Workflow("echo", [echo]).run_with_handler()
+
+
 async def test_run_sync_in_a_worker_step_runs_a_run_of_its_own():
     @step
     def outer(ctx: Context, ev: StartEvent):

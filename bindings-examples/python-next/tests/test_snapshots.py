@@ -444,6 +444,28 @@ async def test_a_step_asks_and_waits():
     assert (await handler.result()).result == [{"a": [1]}, None]
 
 
+@step
+def ask_on_worker(ctx: Context, ev: StartEvent):
+    return StopEvent(result=ctx.ask_sync("worker?"))
+
+
+async def test_a_worker_asks_and_waits():
+    handler = Workflow("ask", [ask_on_worker]).run_with_handler()
+    await handler.wait(RunState.ASKING)
+    handler.respond_to_input(handler.questions()[0]["request_id"], [1])
+    assert (await handler.result()).result == [1]
+
+
+async def test_a_worker_that_asks_is_woken_by_the_end_of_its_run():
+    handler = Workflow("ask", [ask_on_worker]).run_with_handler()
+    await handler.wait(RunState.ASKING)
+    (waiting,) = [each for each in threading.enumerate() if each.name == "blazen step"][-1:]
+    await handler.abort()
+    with pytest.raises(BlazenError) as caught:
+        await handler.result()
+    assert caught.value.status == Status.ABORTED and waiting.is_alive()
+
+
 async def test_a_question_outlives_its_process():
     workflow = Workflow("ask", [ask_inside])
     handler = workflow.run_with_handler()

@@ -244,7 +244,8 @@ int events_init(PyObject *module) {
 /* ---- to the library ---- */
 
 static int is_stop(Event *event) {
-    return PyUnicode_CompareWithASCIIString(event->type, BLAZEN_STOP_EVENT) == 0;
+    return PyUnicode_GetLength(event->type) == sizeof BLAZEN_STOP_EVENT - 1 &&
+           PyUnicode_CompareWithASCIIString(event->type, BLAZEN_STOP_EVENT) == 0;
 }
 
 static int stop_value(Event *event, blazen_value **value) {

@@ -82,7 +82,10 @@ async def _until_shutdown(home: Home) -> AsyncGenerator[None, None]:
 
 def home() -> Home:
     """The runtime of the loop that is running."""
-    loop = asyncio.get_running_loop()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError("a run begins on an event loop: call this in a coroutine, or use run_sync()") from None
     mine = _homes.get(loop)
     if mine is None or mine.is_closed:
         with _lock:

@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -161,6 +162,36 @@ class Session:
         return len(self.keys())
 
 
+class _Waiting:
+    """A worker that waits for an answer."""
+
+    def __init__(self) -> None:
+        self._is_over = threading.Event()
+        self._answer: tuple[str, bool, Any] | None = None
+
+    def told(self, answer: tuple[str, bool, Any]) -> None:
+        self._answer = answer
+        self._is_over.set()
+
+    def cancel(self) -> None:
+        self._is_over.set()
+
+    def wait(self) -> Any:
+        self._is_over.wait()
+        if self._answer is None:
+            raise _withdrawn("the step was cancelled while it asked")
+        its_id, is_answered, answer = self._answer
+        if not is_answered:
+            raise _withdrawn(f"the question {its_id!r} was withdrawn")
+        return answer
+
+
+def _withdrawn(message: str) -> Exception:
+    from .errors import BlazenError, Status
+
+    return BlazenError(message, Status.CANCELLED)
+
+
 class Context(_blazen.ContextBase):
     """What a step sees of its run, for as long as the step runs. All is synchronous and takes effect at the call; each call
     `x` has a sibling `ax` that can be awaited.
@@ -256,10 +287,33 @@ class Context(_blazen.ContextBase):
             return found[0]
         its_id, is_answered, answer = await coming
         if not is_answered:
-            from .errors import BlazenError, Status
-
-            raise BlazenError(f"the question {its_id!r} was withdrawn", Status.CANCELLED)
+            raise _withdrawn(f"the question {its_id!r} was withdrawn")
         return answer
+
+    def ask_sync(
+        self,
+        prompt: str,
+        *,
+        request_id: str | None = None,
+        metadata: Any = None,
+        deadline: float | None = None,
+        default: Any = None,
+    ) -> Any:
+        """As ask, for a step that is no coroutine: its worker thread waits."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise RuntimeError("ask_sync() would block the event loop: await ctx.ask() in an `async def` step")
+        waiting = _Waiting()
+        self._task = waiting
+        try:
+            deadline_ms = 0 if deadline is None else max(1, round(deadline * 1000))
+            found = self._ask(prompt, request_id, metadata, deadline_ms, default, waiting.told)
+            return found[0] if found is not None else waiting.wait()
+        finally:
+            self._task = None
 
     def _on_cancelled(self, _: None) -> None:
         """What the compiled layer calls when the step is cancelled."""
