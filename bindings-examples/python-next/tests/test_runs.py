@@ -565,7 +565,7 @@ async def test_a_worker_step_whose_time_is_up_hangs_nobody():
         await Workflow("slow", [slow]).run()
 
 
-async def test_abort_is_no_cancellation():
+async def test_abort_is_no_cancellation(caplog):
     @step
     async def slow(ctx: Context, ev: StartEvent):
         await asyncio.sleep(60)
@@ -577,6 +577,8 @@ async def test_abort_is_no_cancellation():
     with pytest.raises(BlazenError) as caught:
         await handler.result()
     assert caught.value.status == Status.ABORTED
+    await asyncio.sleep(0.01)
+    assert caplog.records == []
 
 
 async def test_cancelling_who_awaits_a_run_aborts_it():

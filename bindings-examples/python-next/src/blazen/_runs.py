@@ -256,7 +256,13 @@ async def _drive(core: Core, body: "Body", ctx: Context, coming: Awaitable[Any])
         body.finish(ctx, await coming)
     except Exception as exception:
         core.fail(ctx, exception)
-    except BaseException as exception:  # an interrupt, or who cancels: the loop hears of it too
+    except asyncio.CancelledError as exception:
+        if ctx.is_cancelled:
+            ctx._finish(None)  # as it was told: nobody wants to know
+        else:
+            core.fail(ctx, exception)
+        raise
+    except BaseException as exception:  # an interrupt: the loop hears of it too
         core.fail(ctx, exception)
         raise
     finally:
