@@ -42,7 +42,7 @@ extension = Extension(
     define_macros=[("Py_LIMITED_API", "0x030b0000"), ("BLAZEN_STATIC", "1")],
     extra_objects=[library(folder)],
     libraries=["stdc++", "m", "pthread"],
-    extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
+    extra_compile_args=["-std=c11", "-O2", "-fno-plt", "-Wall", "-Wextra", "-fvisibility=hidden"],
     extra_link_args=["-Wl,--exclude-libs,ALL", "-Wl,--gc-sections", "-Wl,-s"],
     py_limited_api=True,
 )

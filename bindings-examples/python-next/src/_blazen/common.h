@@ -56,7 +56,7 @@ PyObject *value_object(const blazen_value *value);
 int adopt_buffer(Buffer *buffer, PyObject *object, blazen_value **value);
 
 /* The GIL in a callback: the thread has it, but inside a call that waits. */
-extern _Thread_local int waits;
+extern _Thread_local int waits __attribute__((tls_model("initial-exec")));
 #define GIL_BEGIN                                                  \
     PyGILState_STATE gil = PyGILState_UNLOCKED;                    \
     int took_gil = waits;                                          \

@@ -18,7 +18,7 @@ typedef struct {
 static Pending *pending;
 static size_t pending_capacity;
 size_t pending_count;
-_Thread_local int waits;
+_Thread_local int waits __attribute__((tls_model("initial-exec")));
 
 static void pending_push(PyObject *object, PyObject *argument) {
     if (pending_count == pending_capacity) {
