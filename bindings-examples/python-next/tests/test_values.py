@@ -1,6 +1,7 @@
 """Values come back as the type that they were, in their tiers, and those of others bit for bit."""
 
 import asyncio
+import dataclasses
 import datetime
 import enum
 import math
@@ -257,6 +258,24 @@ def test_an_event_has_fields_defaults_and_methods():
         Sized(1)
     with pytest.raises(TypeError, match="with its type"):
         Event(a=1)
+
+
+def test_a_class_may_have_an_init_of_its_own_and_be_a_dataclass():
+    class Own(Event):
+        unit: str = "m"
+
+        def __init__(self, length):
+            super().__init__(length=length, double=length * 2)
+
+    @dataclasses.dataclass
+    class Data(Event):
+        a: int
+        b: int = 2
+
+    assert Own(3).to_dict() == {"unit": "m", "length": 3, "double": 6}
+    assert Data(1).to_dict() == {"b": 2, "a": 1} and Data(1, b=5).b == 5 and Data(1).event_type == "Data"
+    with pytest.raises(TypeError):
+        Data()
 
 
 def test_methods_and_event_type_win_over_fields_of_their_names():

@@ -55,12 +55,22 @@ static PyObject *with_defaults(PyTypeObject *type, PyObject *given) {
     return fields;
 }
 
+static int Event_init(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/* Whether a class has an __init__ of its own: then that says what the arguments are. */
+static int has_init(PyTypeObject *type) {
+    return PyType_GetSlot(type, Py_tp_init) != (void *)Event_init;
+}
+
 static PyObject *Event_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    if (has_init(type)) {
+        args = kwargs = NULL;
+    }
     PyObject *name = PyObject_GetAttr((PyObject *)type, attr_type);
     if (name == NULL) {
         return NULL;
     }
-    Py_ssize_t count = PyTuple_Size(args);
+    Py_ssize_t count = args == NULL ? 0 : PyTuple_Size(args);
     if (name == Py_None) { /* Event itself */
         if (count != 1 || !PyUnicode_Check(PyTuple_GetItem(args, 0))) {
             Py_DECREF(name);
@@ -89,8 +99,17 @@ static PyObject *Event_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 static int Event_init(PyObject *self, PyObject *args, PyObject *kwargs) {
-    (void)self, (void)args, (void)kwargs;
-    return 0;
+    if (!has_init(Py_TYPE(self))) {
+        return 0; /* Event_new has done it */
+    }
+    if (PyTuple_Size(args) != 0) {
+        PyErr_Format(PyExc_TypeError, "the fields of a %U are given by name", ((Event *)self)->type);
+        return -1;
+    }
+    if (kwargs != NULL && PyDict_Update(((Event *)self)->fields, kwargs) < 0) {
+        return -1;
+    }
+    return ((Event *)self)->reserved == NULL ? note_class((Event *)self, Py_TYPE(self)) : 0;
 }
 
 static int Event_traverse(Event *self, visitproc visit, void *arg) {

@@ -53,9 +53,8 @@ class Event(_blazen.EventBase):
                 if isinstance(thing, (list, dict, set, bytearray)):
                     raise ValueError(f"{cls.__name__}.{name} has a mutable default: all events would share it")
                 defaults[name] = thing
-                delattr(cls, name)
         cls._blazen_defaults = defaults or None
-        cls._blazen_reserved = frozenset(name for name in dir(cls) if not name.startswith("__"))
+        cls._blazen_reserved = frozenset(name for name in dir(cls) if not name.startswith("__") and name not in defaults)
 
     if TYPE_CHECKING:
 
