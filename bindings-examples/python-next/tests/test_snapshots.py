@@ -248,6 +248,15 @@ async def test_a_policy_drops_and_records(policy, kept):
     assert resumed.dropped() == [f"session '{key}'" for key, value in kept.items() if value is None]
 
 
+async def test_a_pause_that_clears_the_session_has_it_in_its_snapshot():
+    gate = Gate()
+    workflow = Workflow("s", with_session({"good": [5]}, gate), session_on_pause="continue")
+    handler, snapshot = await paused(workflow, gate)
+    handler.resume_in_place()
+    assert (await handler.result()).result == {"good": None}
+    assert (await workflow.resume(snapshot).result()).result == {"good": [5]}
+
+
 async def test_hard_error_refuses_any():
     gate = Gate()
     workflow = Workflow("s", with_session({"good": 5}, gate), session_pause_policy="hard_error")

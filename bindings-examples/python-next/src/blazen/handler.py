@@ -268,14 +268,29 @@ class Handler:
     def pause(self) -> "Done[Any] | Any":
         """No step starts any more; to be awaited: when those in flight are done, it gives the Snapshot. Where a live object keeps
         that from being taken, it raises, and the run stays paused."""
+        taking = self.snapshot
+        if self.workflow.clears_session:  # at the call: the snapshot still has it
+            taking = self._taken_now()
         _blazen.run_pause(self._run, _DRAIN)
-        return _Pausing(self._paused)
+        return _Pausing(lambda: self._paused(taking))
 
-    async def _paused(self) -> Snapshot:
+    def _taken_now(self) -> Callable[[], Snapshot]:
+        try:
+            snapshot = self.snapshot()
+        except BlazenError as failure:
+            refusal = failure
+
+            def refuse() -> Snapshot:
+                raise refusal
+
+            return refuse
+        return lambda: snapshot
+
+    async def _paused(self, taking: Callable[[], Snapshot]) -> Snapshot:
         state = await self.wait(RunState.PAUSED)
         if state is not RunState.PAUSED:
             raise BlazenError(f"the run has ended before it was paused: {state.name}", Status.CANCELLED)
-        return self.snapshot()
+        return taking()
 
     def resume_in_place(self) -> Done[None]:
         """Goes on after a pause; a run that runs or has ended is left as it is."""

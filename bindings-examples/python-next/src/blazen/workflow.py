@@ -113,6 +113,7 @@ class AnyWorkflow:
 
     name: str
     input_handler: Callable[[Event], Any] | None = None
+    clears_session = False  # when a run is paused
 
     def built(self) -> tuple[_blazen.Handle, Bodies]:
         """The handle, and what the library calls."""
@@ -388,6 +389,7 @@ class Workflow(AnyWorkflow):
     def set_session_pause_policy(self, policy: SessionPausePolicy | str) -> None:
         """A SessionPausePolicy or its name; or "pause" (a pause keeps the session), "continue" (it clears it)."""
         if policy in _ON_PAUSE:
+            self.clears_session = policy == "continue"
             self._settings.append(("on pause", _ON_PAUSE[str(policy)]))
         else:
             self._settings.append(("policy", policy_of(policy)))
