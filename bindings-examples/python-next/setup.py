@@ -4,6 +4,7 @@ pkg-config does."""
 import os
 import pathlib
 import subprocess
+import sys
 
 from setuptools import Extension, setup
 
@@ -32,6 +33,7 @@ def library(folder: pathlib.Path) -> str:
     return str(archive)
 
 
+IS_LINUX = sys.platform.startswith("linux")
 include, folder = places()
 sources = sorted(str(path) for path in pathlib.Path("src/_blazen").glob("*.c"))
 extension = Extension(
@@ -41,9 +43,9 @@ extension = Extension(
     include_dirs=[include],
     define_macros=[("Py_LIMITED_API", "0x030b0000"), ("BLAZEN_STATIC", "1")],
     extra_objects=[library(folder)],
-    libraries=["stdc++", "m", "pthread"],
+    libraries=["c++"] if sys.platform == "darwin" else ["stdc++", "m", "pthread"],
     extra_compile_args=["-std=c11", "-O2", "-fno-plt", "-Wall", "-Wextra", "-fvisibility=hidden"],
-    extra_link_args=["-Wl,--exclude-libs,ALL", "-Wl,--gc-sections", "-Wl,-s"],
+    extra_link_args=["-Wl,--exclude-libs,ALL", "-Wl,--gc-sections", "-Wl,-s"] if IS_LINUX else [],
     py_limited_api=True,
 )
 setup(ext_modules=[extension], options={"bdist_wheel": {"py_limited_api": "cp311"}})

@@ -546,6 +546,20 @@ async def test_the_time_of_a_run_is_up():
     await asyncio.wait_for(cancelled.wait(), 5)
 
 
+async def test_asking_again_does_not_lengthen_a_traceback():
+    @step
+    async def slow(ctx: Context, ev: StartEvent):
+        await asyncio.sleep(60)
+
+    handler = Workflow("slow", [slow], timeout=0.01).run_with_handler()
+    lengths = set()
+    for _ in range(3):
+        with pytest.raises(TimeoutError) as caught:
+            await handler.result()
+        lengths.add(len(traceback.extract_tb(caught.value.__traceback__)))
+    assert len(lengths) == 1 and handler.error is caught.value
+
+
 async def test_the_time_of_a_step_is_up():
     @step(timeout=0.05)
     async def slow(ctx: Context, ev: StartEvent):

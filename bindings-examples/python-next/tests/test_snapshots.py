@@ -257,6 +257,39 @@ async def test_a_pause_that_clears_the_session_has_it_in_its_snapshot():
     assert (await workflow.resume(snapshot).result()).result == {"good": [5]}
 
 
+class Interrupting:
+    def __blazen_serialize__(self):
+        raise KeyboardInterrupt("while it was taken")
+
+
+@pytest.mark.parametrize("policy", ["pickle_or_error", "pickle_or_serialize"])
+async def test_an_interrupt_while_a_snapshot_is_taken_comes_out_as_itself(policy):
+    gate = Gate()
+    things = {"bad": Interrupting()}
+    handler = Workflow("s", with_session(things, gate), session_pause_policy=policy).run_with_handler()
+    await gate.reached.wait()
+    with pytest.raises(KeyboardInterrupt, match="while it was taken"):
+        handler.snapshot()
+    gate.opened.set()
+    await handler.result()
+
+
+class Gone:
+    pass
+
+
+async def test_what_does_not_unpickle_any_more_is_named_with_its_reason_or_skipped(monkeypatch):
+    gate = Gate()
+    workflow = Workflow("s", with_session({"gone": Gone()}, gate))
+    _, snapshot = await paused(workflow, gate)
+    monkeypatch.delattr(sys.modules[__name__], "Gone")
+    with pytest.raises(BlazenError, match="gone") as caught:
+        workflow.resume(snapshot)
+    assert "does not unpickle here: AttributeError" in str(caught.value) + str(caught.value.__cause__)
+    resumed = workflow.resume(snapshot, unknown_label="skip")
+    assert (await resumed.result()).result == {"gone": None} and resumed.dropped() == ["session 'gone'"]
+
+
 async def test_hard_error_refuses_any():
     gate = Gate()
     workflow = Workflow("s", with_session({"good": 5}, gate), session_pause_policy="hard_error")

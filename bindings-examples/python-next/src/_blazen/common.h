@@ -86,6 +86,8 @@ PyObject *raise_status(blazen_status status, blazen_error *error);
 PyObject *error_object(const blazen_error *error); /* what would be raised */
 /* Makes an error of the exception that is set, for a callback that is not a step. */
 blazen_status error_from_exception(blazen_error **error);
+/* Whether a callback has raised an interrupt while the call succeeded: it is set as the exception then. */
+int was_interrupted(void);
 
 /* ---- events.c ---- */
 

@@ -304,13 +304,13 @@ static blazen_status deserialize(void *user_data, const char *label, size_t leng
     PyObject *answer = PyObject_CallFunction(
         hook_deserialize, "Os#iy#s#", PyTuple_GetItem((PyObject *)user_data, 1), label, (Py_ssize_t)length,
         (int)blazen_value_tag(kept), data == NULL ? "" : data, (Py_ssize_t)size, codec, (Py_ssize_t)codec_length);
-    int skip = 0;
     PyObject *object = NULL;
-    if (answer == NULL || !PyArg_ParseTuple(answer, "Op", &object, &skip)) {
+    const char *why = NULL;
+    Py_ssize_t why_length = 0;
+    if (answer == NULL || !PyArg_ParseTuple(answer, "Oz#", &object, &why, &why_length)) {
         status = error_from_exception(error);
-    } else if (skip) {
-        static const char text[] = "it does not unpickle here";
-        blazen_error_host(0, text, sizeof text - 1, NULL, error);
+    } else if (why != NULL) {
+        blazen_error_host(0, why, (size_t)why_length, NULL, error);
         status = BLAZEN_ERROR_NOT_SERIALIZABLE;
     } else if (value_make_live(object, label, length, live) < 0) {
         status = error_from_exception(error);
@@ -385,7 +385,11 @@ static PyObject *run_resume(PyObject *module, PyObject *args) {
         return raise_status(status, error);
     }
     drain();
-    return handle_new(run, KIND_RUN);
+    PyObject *handle = handle_new(run, KIND_RUN);
+    if (was_interrupted()) {
+        Py_CLEAR(handle);
+    }
+    return handle;
 }
 
 #define RUN_OF(handle)                                     \
@@ -656,7 +660,7 @@ static PyObject *run_snapshot(PyObject *module, PyObject *handle) {
     }
     size_t length;
     const void *data = blazen_snapshot_data(snapshot, &length);
-    PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)length);
+    PyObject *bytes = was_interrupted() ? NULL : PyBytes_FromStringAndSize(data, (Py_ssize_t)length);
     blazen_snapshot_release(snapshot);
     drain();
     return bytes;

@@ -308,9 +308,15 @@ PyObject *error_object(const blazen_error *error) {
     return made;
 }
 
+static PyObject *interrupt; /* what a callback has raised that is no Exception: the call that led there raises it */
+
 PyObject *raise_status(blazen_status status, blazen_error *error) {
     PyObject *made;
-    if (error == NULL) {
+    if (interrupt != NULL) {
+        made = interrupt;
+        interrupt = NULL;
+        blazen_error_release(error);
+    } else if (error == NULL) {
         made = PyObject_CallFunction(hook_raise, "isOIKLOO", (int)status, blazen_status_name(status), Py_None, 0u,
                                      (unsigned long long)-1, 0LL, Py_None, Py_None);
     } else {
@@ -325,10 +331,21 @@ PyObject *raise_status(blazen_status status, blazen_error *error) {
     return NULL;
 }
 
+int was_interrupted(void) {
+    if (interrupt == NULL) {
+        return 0;
+    }
+    raise_status(BLAZEN_ERROR_HOST, NULL);
+    return 1;
+}
+
 blazen_status error_from_exception(blazen_error **error) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
+    if (interrupt == NULL && type != NULL && !PyErr_GivenExceptionMatches(type, PyExc_Exception)) {
+        interrupt = Py_NewRef(value);
+    }
     PyObject *name = type == NULL ? NULL : PyType_GetName((PyTypeObject *)type);
     PyObject *text = name == NULL ? NULL : PyUnicode_FromFormat("%U: %S", name, value);
     Py_ssize_t length = 0;

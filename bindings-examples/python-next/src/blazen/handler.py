@@ -247,9 +247,9 @@ class Handler:
             return self._result
         original = self._failure.original()
         if original is None:
-            raise self._failure
+            raise self._failure.with_traceback(None)
         if isinstance(original, asyncio.CancelledError):  # nobody was cancelled but the step
-            raise self._failure from original
+            raise self._failure.with_traceback(None) from original
         raise original
 
     def stream_events(self, *, routed: bool = True, lifecycle: bool = False) -> EventStream:

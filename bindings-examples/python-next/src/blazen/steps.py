@@ -200,6 +200,10 @@ class Step:
     def finish(self, ctx: Context, outcome: Any) -> None:
         ctx._finish(outcome)
 
+    def is_resolved(self) -> None:
+        """The frame in which it was written is not needed any more."""
+        self._scope = None
+
     def accepts(self) -> list[EventType]:
         """The classes, or names, of the events that start it."""
         given = self.options.accepts

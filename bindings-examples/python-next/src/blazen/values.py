@@ -195,20 +195,20 @@ def deserializers(by_label: dict[str, Any]) -> dict[str, Any]:
     return loads
 
 
-def deserialize(function: Any, label: str, tag: int, data: bytes, codec: str) -> tuple[Any, bool]:
-    """A LIVE object made again, and whether it is to be left out where the resume may leave things out."""
+def deserialize(function: Any, label: str, tag: int, data: bytes, codec: str) -> tuple[Any, str | None]:
+    """A LIVE object made again; or why it cannot be, which a resume may leave out."""
     if label == _EVENT:
 
         def extract(codec: str, data: bytes) -> Any:
             return function[codec](data) if codec in function else load(codec, data)
 
-        return _event_of_fields(_cbor.load(data, extract)), False
+        return _event_of_fields(_cbor.load(data, extract)), None
     if function is not None:
-        return function(data), False
+        return function(data), None
     try:
-        return load(codec, data), False
-    except Exception:
-        return None, True
+        return load(codec, data), None
+    except Exception as failure:
+        return None, f"it does not unpickle here: {failure!r}".encode(errors="replace").decode()
 
 
 def _event_of_fields(fields: dict[str, Any]) -> Any:

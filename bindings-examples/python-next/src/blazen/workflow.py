@@ -463,6 +463,7 @@ class Workflow(AnyWorkflow):
             retry_of(options.retries),
             join_of(options.joins),
         )
+        step.is_resolved()
         if options.pool is not None:
             _blazen.builder_uses_pool(builder, step.name, options.pool)
 
