@@ -70,6 +70,9 @@ extern _Thread_local int waits __attribute__((tls_model("initial-exec")));
 #define WAIT_BEGIN Py_BEGIN_ALLOW_THREADS waits = 1;
 #define WAIT_END waits = 0; Py_END_ALLOW_THREADS
 
+/* How many there are now, for tests that look for leaks. */
+extern Py_ssize_t alive_handles, alive_contexts, alive_values;
+
 /* What is to be done when the library's frames are gone. */
 void pending_decref(PyObject *object);                 /* takes the reference */
 void pending_call(PyObject *callable, PyObject *arg);  /* takes both references */

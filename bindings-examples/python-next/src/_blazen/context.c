@@ -4,6 +4,7 @@
 #include <string.h>
 
 PyTypeObject *Context_Type;
+Py_ssize_t alive_contexts;
 static PyObject *contexts; /* {address of a blazen_context: its Context}, of those that are open */
 static PyObject *hook_cancelled_name;
 
@@ -26,6 +27,7 @@ PyObject *context_new(PyObject *type, blazen_invocation *invocation, PyObject *c
     if (self == NULL) {
         return NULL;
     }
+    ++alive_contexts;
     self->invocation = invocation;
     self->context = blazen_invocation_context(invocation);
     self->classes = Py_NewRef(classes);
@@ -63,6 +65,7 @@ static int Context_clear(Context *self) {
 static void Context_dealloc(Context *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     PyObject_GC_UnTrack(self);
+    --alive_contexts;
     blazen_invocation_release(leave(self));
     drain();
     Context_clear(self);
@@ -590,6 +593,13 @@ static PyObject *Context_fail(Context *self, PyObject *args) {
     return finish_with(self, cause);
 }
 
+/* _abort_run(): ends the whole run. */
+static PyObject *Context_abort_run(Context *self, PyObject *unused) {
+    (void)unused;
+    blazen_error *error = NULL;
+    return is_open(self) ? done(blazen_run_abort(blazen_context_run(self->context), &error), error) : NULL;
+}
+
 /* _answer(value): of a mapper. */
 static PyObject *Context_answer(Context *self, PyObject *object) {
     blazen_value *value;
@@ -849,6 +859,7 @@ static PyMethodDef Context_methods[] = {
     ONE("_emit", Context_emit),
     ONE("_finish", Context_finish),
     VARARGS("_fail", Context_fail),
+    NOARGS("_abort_run", Context_abort_run),
     ONE("_answer", Context_answer),
     ONE("_events", Context_events),
     NOARGS("_join_info", Context_join_info),

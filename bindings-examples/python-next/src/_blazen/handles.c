@@ -2,6 +2,7 @@
 #include "common.h"
 
 PyTypeObject *Handle_Type;
+Py_ssize_t alive_handles;
 
 static void release(void *pointer, Kind kind) {
     switch (kind) {
@@ -21,6 +22,7 @@ static void release(void *pointer, Kind kind) {
 static void Handle_dealloc(Handle *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     release(self->pointer, self->kind);
+    --alive_handles;
     drain();
     freefunc free_it = (freefunc)PyType_GetSlot(type, Py_tp_free);
     free_it(self);
@@ -44,6 +46,7 @@ PyObject *handle_new(void *pointer, Kind kind) {
         release(pointer, kind);
         return NULL;
     }
+    ++alive_handles;
     self->pointer = pointer;
     self->kind = kind;
     return (PyObject *)self;

@@ -44,7 +44,14 @@ static PyObject *read_data(PyObject *module, PyObject *args) {
     return data_read(tag, codec, (size_t)codec_length, data, (size_t)length);
 }
 
-static PyMethodDef functions[] = {{"install", (PyCFunction)(void (*)(void))install, METH_VARARGS | METH_KEYWORDS, NULL},
+/* alive() -> (handles, contexts, values) */
+static PyObject *alive(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    return Py_BuildValue("(nnn)", alive_handles, alive_contexts, alive_values);
+}
+
+static PyMethodDef functions[] = {{"alive", alive, METH_NOARGS, NULL},
+                                  {"install", (PyCFunction)(void (*)(void))install, METH_VARARGS | METH_KEYWORDS, NULL},
                                   {"json", json, METH_O, NULL},
                                   {"read", read_data, METH_VARARGS, NULL},
                                   {NULL, NULL, 0, NULL}};

@@ -18,6 +18,7 @@ typedef struct {
 static Pending *pending;
 static size_t pending_capacity;
 size_t pending_count;
+Py_ssize_t alive_values;
 _Thread_local int waits __attribute__((tls_model("initial-exec")));
 
 static void pending_push(PyObject *object, PyObject *argument) {
@@ -92,6 +93,7 @@ static void drop_holder(void *user_data) {
         return;
     }
     GIL_BEGIN
+    --alive_values;
     pending_decref(holder->object);
     pending_decref(holder->bytes);
     PyMem_Free(holder);
@@ -103,6 +105,7 @@ static void drop_live(void *object) {
         return;
     }
     GIL_BEGIN
+    --alive_values;
     pending_decref(object);
     GIL_END
 }
@@ -117,6 +120,7 @@ int adopt_buffer(Buffer *buffer, PyObject *object, blazen_value **value) {
     Py_XINCREF(object);
     holder->object = object;
     holder->bytes = NULL;
+    ++alive_values;
     blazen_error *error = NULL;
     blazen_status status = blazen_value_adopt(BLAZEN_TAG_JSON, holder->data, buffer->length, NULL, 0, holder, drop_holder,
                                               value, &error);
@@ -143,6 +147,7 @@ int value_adopt(blazen_tag tag, PyObject *bytes, const char *codec, size_t codec
     Py_INCREF(bytes);
     holder->object = object;
     holder->bytes = bytes;
+    ++alive_values;
     blazen_error *error = NULL;
     blazen_status status = blazen_value_adopt(tag, data, (size_t)length, codec, codec_length, holder, drop_holder, value,
                                               &error);
@@ -188,6 +193,7 @@ int value_make_live(PyObject *object, const char *label, size_t label_length, bl
     options.serialize = serialize;
     blazen_error *error = NULL;
     Py_INCREF(object);
+    ++alive_values;
     blazen_status status = blazen_value_live_with(object, label, label_length, &options, value, &error);
     if (status != BLAZEN_OK) {
         raise_status(status, error);

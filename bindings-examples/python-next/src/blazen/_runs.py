@@ -22,13 +22,13 @@ ENDED = 0
 COMPLETED, FAILED, CANCELLED = 5, 6, 7
 
 pools: dict[str, int] = {}
-_homes: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Home]" = weakref.WeakKeyDictionary()
+_homes: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Home]]" = weakref.WeakKeyDictionary()
 _open: "weakref.WeakSet[Home]" = weakref.WeakSet()
 _lock = threading.Lock()
 
 
 class Home:
-    """The runtime of an event loop. It does not keep the loop."""
+    """The runtime of an event loop, which keeps it, by its reader; it does not keep the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.handle, self._descriptor = _blazen.runtime_create(_write_log)
@@ -40,7 +40,7 @@ class Home:
         for name, permits in pools.items():
             _blazen.runtime_set_pool(self.handle, name, permits)
         loop.add_reader(self._descriptor, self.poll)
-        self._guard = _until_shutdown(self)
+        self._guard = _until_shutdown(weakref.ref(self))
         try:  # as far as its yield: the loop then ends it when it shuts down
             self._guard.__anext__().send(None)
         except StopIteration:
@@ -70,14 +70,20 @@ class Home:
         left = [core for core, _ in self.runs.values()]
         _blazen.runtime_close(self.handle)
         for core in left:
-            core.is_orphan(self)
+            core.is_orphan()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_guard"):
+            self.close()
 
 
-async def _until_shutdown(home: Home) -> AsyncGenerator[None, None]:
+async def _until_shutdown(its_home: "weakref.ref[Home]") -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        home.close()
+        mine = its_home()
+        if mine is not None:
+            mine.close()
 
 
 def home() -> Home:
@@ -86,10 +92,12 @@ def home() -> Home:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError("a run begins on an event loop: call this in a coroutine, or use run_sync()") from None
-    mine = _homes.get(loop)
+    kept = _homes.get(loop)
+    mine = None if kept is None else kept()
     if mine is None or mine.is_closed:
+        mine = Home(loop)
         with _lock:
-            mine = _homes[loop] = Home(loop)
+            _homes[loop] = weakref.ref(mine)
             _open.add(mine)
     return mine
 
@@ -181,7 +189,19 @@ class Core:
             else:
                 _log.error(message, exc_info=exception)
 
-    def is_orphan(self, _home: Home) -> None:
+    def is_cancelled(self, ctx: Context) -> None:
+        """A task of a step was cancelled, and not by the run."""
+        if not self.is_watched:
+            _log.error(
+                "the step %r of a run of the workflow %r was cancelled from outside, as by an event loop that shuts down:"
+                " the run was aborted",
+                ctx.step_name,
+                self.name,
+            )
+        ctx._abort_run()
+        ctx._finish(None)
+
+    def is_orphan(self) -> None:
         """Its loop has gone before its end."""
         if not self.is_watched:
             _log.error("the event loop of a run of the workflow %r was closed before its end: it was aborted", self.name)
@@ -225,15 +245,10 @@ def _closed_loop() -> RuntimeError:
 
 def _begin_here(core: Core, body: "Body", ctx: Context, event: Any) -> None:
     """On the thread of the loop."""
-    if not body.is_async:
-        core.context.copy().run(_call, core, body, ctx, event)
-        return
-    try:
-        coming = body.call(ctx, event)
-    except BaseException as exception:
-        core.fail(ctx, exception)
+    if body.is_async:
+        _start(core, body, ctx, event)
     else:
-        _start(core, body, ctx, coming)
+        core.context.copy().run(_call, core, body, ctx, event)
 
 
 def _begin_on_worker(work: Callable[[], None]) -> None:
@@ -243,22 +258,25 @@ def _begin_on_worker(work: Callable[[], None]) -> None:
         _workers.submit(work)
 
 
-def _start(core: Core, body: "Body", ctx: Context, coming: Awaitable[Any]) -> None:
+def _start(core: Core, body: "Body", ctx: Context, event: Any, coming: "Awaitable[Any] | None" = None) -> None:
     loop = core.home.loop()
     if loop is None or loop.is_closed():
         core.fail(ctx, _closed_loop())
         return
-    ctx._task = loop.create_task(_drive(core, body, ctx, coming), context=core.context.copy())
+    ctx._task = loop.create_task(_drive(core, body, ctx, event, coming), context=core.context.copy())
 
 
-async def _drive(core: Core, body: "Body", ctx: Context, coming: Awaitable[Any]) -> None:
+async def _drive(core: Core, body: "Body", ctx: Context, event: Any, coming: "Awaitable[Any] | None") -> None:
     try:
-        body.finish(ctx, await coming)
+        body.finish(ctx, await (body.call(ctx, event) if coming is None else coming))
     except Exception as exception:
         core.fail(ctx, exception)
     except asyncio.CancelledError as exception:
+        task = asyncio.current_task()
         if ctx.is_cancelled:
             ctx._finish(None)  # as it was told: nobody wants to know
+        elif task is not None and task.cancelling():
+            core.is_cancelled(ctx)
         else:
             core.fail(ctx, exception)
         raise
@@ -293,7 +311,7 @@ def _call(core: Core, body: "Body", ctx: Context, event: Any) -> None:
     try:
         outcome = body.call(ctx, event)
         if inspect.isawaitable(outcome):
-            if not soon(core.home.loop(), _start, core, body, ctx, outcome):
+            if not soon(core.home.loop(), _start, core, body, ctx, event, outcome):
                 raise _closed_loop()
             return
         body.finish(ctx, outcome)
