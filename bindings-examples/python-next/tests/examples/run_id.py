@@ -1,0 +1,1 @@
+run_id = ctx.run_id() # Synchronous, returns a UUID string

@@ -1,0 +1,1 @@
+ctx.write_event_to_stream(ProgressEvent(...)) # Synchronous, external broadcast
