@@ -20,7 +20,7 @@ passed() { cases=$((cases + 1)) && say "ok: $*"; }
 # As a clone: all but what is built.
 clone() {
   rm -rf "${copy:?}"/{*,.[!.]*}
-  tar -C "$root" --exclude=./build --exclude=./.git --exclude=__pycache__ -cf - . | tar -C "$copy" -xf -
+  tar -C "$root" --exclude=./build --exclude=./.git --exclude=__pycache__ --exclude=node_modules -cf - . | tar -C "$copy" -xf -
   mkdir -p "$copy/build"
   ln -s "$root/build/venv" "$copy/build/venv"
 }

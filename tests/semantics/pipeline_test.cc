@@ -66,6 +66,9 @@ TEST_P(Pipelines, AConditionSkipsAStage) {
   EXPECT_EQ(finish(engine, run).text(), "5 json 106");
   EXPECT_EQ(statuses_of(run), "one completed, two skipped, three completed, ");
   EXPECT_EQ(stages_of(run)["stages"][1]["tag"], "none");
+  Value result;
+  MUST(blazen_run_get_value(run, BLAZEN_TEXT("blazen/pipeline/two"), result.out(), nullptr, e));
+  EXPECT_EQ(result.get(), nullptr) << describe(result.get());
 }
 
 TEST_P(Pipelines, MappersReadWhatStagesHaveGiven) {
