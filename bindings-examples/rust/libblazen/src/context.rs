@@ -241,6 +241,10 @@ impl Context {
                 }
             }),
             Encoded::Cbor(cbor) => self.put(key, &Value::native(crate::codec::CBOR, cbor)?),
+            Encoded::Live(_) => Err(WorkflowError::new(
+                Status::WrongTag,
+                format!("the key {key:?}: an object of this process belongs into the session: ctx.session().set_ref"),
+            )),
         }
     }
 
