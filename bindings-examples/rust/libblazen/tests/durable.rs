@@ -283,3 +283,24 @@ async fn an_object_that_cannot_be_kept_is_named_by_its_field() {
         .collect();
     assert!(all.iter().any(|text| text.contains("socket") && text.contains("Socket")), "{all:?}");
 }
+
+#[tokio::test]
+async fn the_error_of_a_step_is_told_in_another_process() {
+    let fails = || {
+        Workflow::builder("fails")
+            .step(StepDef::new("fails", |_: StartEvent| async {
+                Err::<StopEvent, _>(WorkflowError::step("x".parse::<u32>().unwrap_err()).with_code(7))
+            }))
+            .build()
+            .unwrap()
+    };
+    let handler = fails().run_with_handler(()).unwrap();
+    let here = handler.result().await.unwrap_err();
+    assert!(here.downcast_ref::<std::num::ParseIntError>().is_some() && here.remote().is_none());
+    let there = fails().resume(handler.snapshot().unwrap()).unwrap().result().await.unwrap_err();
+    assert!(there.downcast_ref::<std::num::ParseIntError>().is_none());
+    let remote = there.remote().unwrap();
+    assert_eq!((remote.language.as_str(), remote.error_type.as_str()), ("rust", "ParseIntError"));
+    assert_eq!((remote.message.as_str(), there.host_code()), ("invalid digit found in string", 7));
+    assert_eq!((there.status(), there.step_name()), (Status::StepFailed, Some("fails")));
+}
