@@ -224,7 +224,8 @@ fn an_attempt_past_its_time_is_dropped_while_the_run_goes_on() {
             StopEvent { result: before.into() }
         }
     });
-    let step = step.timeout(Duration::from_millis(5)).retry(RetryPolicy::attempts(2));
+    let step =
+        step.timeout(Duration::from_millis(5)).retry(RetryPolicy::attempts(2).initial_delay(Duration::from_millis(1)));
     let workflow = Workflow::builder("second").step(step).build().unwrap();
     assert_eq!(block_on(workflow.run(())).unwrap().to::<u32>().unwrap(), 1, "the first was dropped before");
 }
