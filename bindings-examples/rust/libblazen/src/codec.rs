@@ -1,13 +1,14 @@
 //! The two tiers of plain data: JSON for what JSON holds exactly, and `blazen/cbor`, deterministic CBOR, for the rest
 //! (byte strings, NaN and the infinities, integers beyond 64 bits, values of other platforms).
 
-use ciborium::Value as Cbor;
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
 use crate::cbor;
 use crate::error::WorkflowError;
 use crate::exact;
+use crate::live::{self, Written};
+use crate::value::Value;
 
 /// The codec of CBOR that all languages read and write.
 pub(crate) const CBOR: &str = "blazen/cbor";
@@ -17,13 +18,18 @@ pub(crate) const CBOR: &str = "blazen/cbor";
 pub(crate) enum Encoded {
     Json(Vec<u8>),
     Cbor(Vec<u8>),
+    /// There are objects of this process in it.
+    Live(Value),
 }
 
 pub(crate) fn encode<T: Serialize + ?Sized>(data: &T) -> Result<Encoded, WorkflowError> {
     if exact::is_json(data) {
         return Ok(Encoded::Json(serde_json::to_vec(data)?));
     }
-    let tree = Cbor::serialized(data).map_err(WorkflowError::step)?;
+    let tree = match live::write(data)? {
+        Written::Plain(tree) => tree,
+        Written::Live(value) => return Ok(Encoded::Live(value)),
+    };
     let cbor = cbor::write(&tree).ok_or_else(|| WorkflowError::message("there is no CBOR for this data"))?;
     Ok(Encoded::Cbor(cbor))
 }
@@ -45,6 +51,7 @@ pub(crate) fn from_cbor<T: DeserializeOwned>(cbor: &[u8]) -> Result<T, WorkflowE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ciborium::Value as Cbor;
 
     #[test]
     fn plain_data_is_json() {

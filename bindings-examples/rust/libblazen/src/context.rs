@@ -235,12 +235,15 @@ impl Context {
     pub fn try_set(&self, key: &str, value: impl Serialize) -> Result<(), WorkflowError> {
         match crate::codec::encode(&value).map_err(|error| of_key(key, &error))? {
             Encoded::Json(json) => self.call(|raw, error| {
+                let (data, length) = (json.as_ptr().cast(), json.len());
                 // SAFETY: the context lives; the texts live during the call.
-                unsafe {
-                    sys::blazen_context_set_json(raw, text(key), key.len(), json.as_ptr().cast(), json.len(), error)
-                }
+                unsafe { sys::blazen_context_set_json(raw, text(key), key.len(), data, length, error) }
             }),
             Encoded::Cbor(cbor) => self.put(key, &Value::native(crate::codec::CBOR, cbor)?),
+            Encoded::Live(_) => Err(WorkflowError::new(
+                Status::WrongTag,
+                format!("the key {key:?}: an object of this process belongs into the session: ctx.session().set_ref"),
+            )),
         }
     }
 
@@ -285,6 +288,19 @@ impl Context {
             (value.tag() == crate::value::Tag::Json).then(|| String::from_utf8_lossy(value.data).into_owned())
         };
         self.read(key, text).ok()??
+    }
+
+    /// Writes JSON text to the state; [`get_json`](Self::get_json) gives it back byte for byte.
+    pub fn set_json(&self, key: &str, json: &str) {
+        self.latch(self.try_set_json(key, json));
+    }
+
+    /// [`set_json`](Self::set_json), with its failure at once.
+    pub fn try_set_json(&self, key: &str, json: &str) -> Result<(), WorkflowError> {
+        self.call(|raw, error| {
+            // SAFETY: as above.
+            unsafe { sys::blazen_context_set_json(raw, text(key), key.len(), text(json), json.len(), error) }
+        })
     }
 
     /// Writes bytes to the state.

@@ -313,6 +313,16 @@ impl Driven {
         }
     }
 
+    /// Nobody has asked how the run ended: a failure is said, as of a task that nobody joins.
+    fn report_unseen(&self) {
+        match self.outcome() {
+            Some(Err(error)) if error.status() != Status::Aborted => {
+                log::error!(target: "blazen", "a run has failed, and nobody has asked for its result: {error}");
+            }
+            _ => {}
+        }
+    }
+
     /// A run that nobody can let go on any more is ended: there is no handler left, and it waits for one.
     pub(crate) fn end_if_forsaken(&self) {
         if self.holders.load(Ordering::SeqCst) > 0 {
@@ -369,6 +379,9 @@ impl Drop for Driven {
             }
         }
         self.drop_tasks();
+        if !self.seen.load(Ordering::SeqCst) {
+            self.report_unseen();
+        }
         if self.lent && has_ended(self.state()) {
             self.runtime.clone().give_back();
         }

@@ -51,6 +51,7 @@ impl Payload {
         Ok(Self(match codec::encode(data)? {
             Encoded::Json(json) => Carried::Json(json),
             Encoded::Cbor(cbor) => Carried::Value(Value::native(codec::CBOR, cbor)?),
+            Encoded::Live(value) => Carried::Value(value),
         }))
     }
 

@@ -63,6 +63,7 @@ mod guard;
 mod handler;
 mod input;
 mod join;
+mod live;
 mod local;
 mod pipeline;
 mod pipeline_run;
@@ -88,6 +89,7 @@ pub use event::{Event, InputRequestEvent, InputResponseEvent, RawEvent, StartEve
 pub use handler::{BoxFuture, OpenQuestion, RunState, Spawn, WorkflowHandler};
 pub use join::{Join, JoinInfo, JoinReason};
 pub use libblazen_macros::{step, Event};
+pub use live::Live;
 pub use local::{LocalRun, LocalWorkflow, LocalWorkflowBuilder};
 pub use pipeline::{JoinStrategy, LoopDecision, LoopStage, ParallelStage, PipelineBuilder, Stage};
 pub use pipeline_run::{Pipeline, PipelineHandler, PipelineResult, Progress, StageResult};

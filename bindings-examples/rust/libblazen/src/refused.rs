@@ -119,3 +119,7 @@ struct WrongParameter;
 /// }
 /// ```
 struct CellInSession;
+
+/// The quick start runs.
+#[doc = include_str!("../README.md")]
+struct QuickStart;

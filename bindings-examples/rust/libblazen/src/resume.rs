@@ -9,6 +9,7 @@ use crate::error::{Status, WorkflowError};
 use crate::ffi::{self, sized, text, RunRef, SnapshotRef};
 use crate::guard;
 use crate::input::{self, InputHandler};
+use crate::live::{self, Kept};
 use crate::runtime::Runtime;
 use crate::session::SessionRef;
 use crate::value::Value;
@@ -17,7 +18,7 @@ use crate::workflow::{nothing_made, Workflow};
 type Make = Box<dyn Fn(&Value) -> Result<Value, WorkflowError> + Send + Sync>;
 
 /// Labels whose kept form is handed on as it is: events with live fields of other languages, and errors of steps.
-const OPAQUE_LABELS: [&str; 2] = ["blazen/event", "blazen/error"];
+const OPAQUE_LABELS: [&str; 2] = [live::LABEL, "blazen/error"];
 
 /// How a run is resumed.
 #[derive(Default)]
@@ -103,7 +104,7 @@ impl ResumeOptions {
     ) -> Result<RunRef, WorkflowError> {
         for label in OPAQUE_LABELS {
             if self.makers.iter().all(|(known, _)| known != label) {
-                self = self.with_deserializer(label, |kept| Ok(kept.clone()));
+                self = self.with_deserializer(label, move |kept| Kept::value(label, kept));
             }
         }
         let deserializers: Vec<_> = self

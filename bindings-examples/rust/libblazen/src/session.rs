@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libblazen_sys as sys;
 
 use crate::context::Context;
-use crate::error::WorkflowError;
+use crate::error::{Status, WorkflowError};
 use crate::ffi::text;
 use crate::value::Value;
 
@@ -17,11 +17,16 @@ pub trait SessionRef: Any + Send + Sync + Sized {
     /// The name of the type, as every language that resumes the run writes it in its deserializers.
     const LABEL: &'static str;
 
-    /// What a snapshot keeps.
-    fn blazen_serialize(&self) -> Result<Vec<u8>, WorkflowError>;
+    /// What a snapshot keeps. Without it, no snapshot can keep the object.
+    fn blazen_serialize(&self) -> Result<Vec<u8>, WorkflowError> {
+        Err(WorkflowError::new(Status::NotSerializable, format!("a {} has no serialized form", Self::LABEL)))
+    }
 
-    /// Makes the object again.
-    fn blazen_deserialize(kept: &[u8]) -> Result<Self, WorkflowError>;
+    /// Makes the object again of what a snapshot has kept.
+    fn blazen_deserialize(kept: &[u8]) -> Result<Self, WorkflowError> {
+        let _ = kept;
+        Err(WorkflowError::new(Status::NotSerializable, format!("a {} cannot be made again", Self::LABEL)))
+    }
 
     #[doc(hidden)]
     fn to_live(object: Arc<Self>) -> Result<Value, WorkflowError> {

@@ -15,6 +15,7 @@ use crate::codec::{self, Encoded, CBOR};
 use crate::error::{OwnError, Status, WorkflowError};
 use crate::ffi::{self, sized, text, ValueHandle};
 use crate::guard;
+use crate::live::{Kept, LiveEvent};
 
 /// From how many bytes on a value keeps the buffer it was made of, instead of a copy.
 const ADOPT_BYTES_MIN: usize = 1024;
@@ -43,6 +44,7 @@ impl Value {
         match codec::encode(data)? {
             Encoded::Json(json) => Self::adopt(sys::BLAZEN_TAG_JSON, json, ""),
             Encoded::Cbor(cbor) => Self::adopt(sys::BLAZEN_TAG_NATIVE, cbor, CBOR),
+            Encoded::Live(value) => Ok(value),
         }
     }
 
@@ -239,7 +241,16 @@ impl ValueRef<'_> {
                 "an opaque value of the codec {:?}: forward it, or read its bytes with as_bytes",
                 self.codec
             ))),
-            Tag::Live => Err(self.unreadable("an object of this process: take it with Value::object")),
+            Tag::Live => {
+                let value = self.to_value();
+                if let Some(event) = value.live_ref::<LiveEvent>() {
+                    return event.read();
+                }
+                match value.live_ref::<Kept>() {
+                    Some(kept) => kept.0.to(),
+                    None => Err(self.unreadable("an object of this process: take it with Value::object")),
+                }
+            }
         }
     }
 

@@ -190,9 +190,10 @@ async fn the_failure_of_a_child_is_its_steps() {
 #[tokio::test]
 async fn a_question_inside_a_child_is_the_runs() {
     let asks = Workflow::builder("asks")
-        .step(StepDef::new("asks", |_: StartEvent, ctx: Context| async move {
-            ctx.ask("?").await.and_then(RawEvent::stop)
-        }))
+        .step(StepDef::new(
+            "asks",
+            |_: StartEvent, ctx: Context| async move { ctx.ask("?").await.and_then(RawEvent::stop) },
+        ))
         .build()
         .unwrap();
     let workflow = Workflow::builder("parent")

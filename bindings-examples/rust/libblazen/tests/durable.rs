@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blazen::prelude::*;
-use blazen::{Parked, ResumeOptions, RunState, SessionPausePolicy, SessionRef, Snapshot, Status, StepDef};
+use blazen::{Live, Parked, ResumeOptions, RunState, SessionPausePolicy, SessionRef, Snapshot, Status, StepDef};
 use futures_executor::block_on;
 use serde::{Deserialize, Serialize};
 
@@ -219,4 +219,88 @@ async fn steps_elsewhere_take_the_run_where_they_are() {
     assert_eq!(handler.elsewhere().unwrap(), ["end"]);
     let resumed = there.resume(handler.snapshot().unwrap()).unwrap();
     assert_eq!(resumed.result().await.unwrap().to::<u32>().unwrap(), 42);
+}
+
+struct Socket;
+impl SessionRef for Socket {
+    const LABEL: &'static str = "Socket";
+}
+
+#[derive(Serialize, Deserialize, Event)]
+struct Opened {
+    account: Live<Account>,
+    more: Vec<Live<Account>>,
+    note: String,
+}
+
+#[derive(Serialize, Deserialize, Event)]
+struct Plugged {
+    socket: Live<Socket>,
+}
+
+#[tokio::test]
+async fn an_object_in_an_event_is_the_very_object_and_is_made_again_elsewhere() {
+    let account = Arc::new(Account(9));
+    let given = Arc::clone(&account);
+    let open = || {
+        let given = Arc::clone(&given);
+        StepDef::new("open", move |_: StartEvent| {
+            let account = Live(Arc::clone(&given));
+            async move { Opened { more: vec![account.clone()], account, note: "new".into() } }
+        })
+    };
+    let close = |same: Option<Arc<Account>>| {
+        StepDef::new("close", move |opened: Opened| {
+            let same =
+                same.as_ref().map(|same| Arc::ptr_eq(same, &opened.account.0) && Arc::ptr_eq(same, &opened.more[0].0));
+            async move { StopEvent { result: serde_json::json!([opened.account.0 .0, opened.note, same]) } }
+        })
+    };
+    let here = Workflow::builder("w").step(open()).step(close(Some(Arc::clone(&account)))).build().unwrap();
+    assert_eq!(here.run(()).await.unwrap().to_json().unwrap(), serde_json::json!([9, "new", true]));
+
+    let begins = Workflow::builder("w").step(open()).elsewhere("close", ["Opened"]).build().unwrap();
+    let snapshot = begins.run(()).await.unwrap_err().into_handler().unwrap().snapshot().unwrap();
+    let ends = Workflow::builder("w").elsewhere("open", ["blazen::StartEvent"]).step(close(None)).build().unwrap();
+    let passes = begins.resume(&snapshot).unwrap();
+    passes.wait(&[RunState::Elsewhere]).await.unwrap();
+    assert_eq!(passes.snapshot().unwrap(), snapshot, "who does not read it keeps it as it is");
+    let resumed = ends.resume(snapshot).unwrap();
+    assert_eq!(resumed.result().await.unwrap().to_json().unwrap(), serde_json::json!([9, "new", null]));
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_kept_is_named_by_its_field() {
+    let workflow = Workflow::builder("w")
+        .step(StepDef::new("plug", |_: StartEvent| async { Plugged { socket: Live(Arc::new(Socket)) } }))
+        .elsewhere("unplug", ["Plugged"])
+        .build()
+        .unwrap();
+    let error = workflow.run(()).await.unwrap_err().into_handler().unwrap().snapshot().unwrap_err();
+    assert_eq!(error.status(), Status::NotSerializable);
+    let all: Vec<_> = std::iter::successors(Some(&error as &dyn std::error::Error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect();
+    assert!(all.iter().any(|text| text.contains("socket") && text.contains("Socket")), "{all:?}");
+}
+
+#[tokio::test]
+async fn the_error_of_a_step_is_told_in_another_process() {
+    let fails = || {
+        Workflow::builder("fails")
+            .step(StepDef::new("fails", |_: StartEvent| async {
+                Err::<StopEvent, _>(WorkflowError::step("x".parse::<u32>().unwrap_err()).with_code(7))
+            }))
+            .build()
+            .unwrap()
+    };
+    let handler = fails().run_with_handler(()).unwrap();
+    let here = handler.result().await.unwrap_err();
+    assert!(here.downcast_ref::<std::num::ParseIntError>().is_some() && here.remote().is_none());
+    let there = fails().resume(handler.snapshot().unwrap()).unwrap().result().await.unwrap_err();
+    assert!(there.downcast_ref::<std::num::ParseIntError>().is_none());
+    let remote = there.remote().unwrap();
+    assert_eq!((remote.language.as_str(), remote.error_type.as_str()), ("rust", "ParseIntError"));
+    assert_eq!((remote.message.as_str(), there.host_code()), ("invalid digit found in string", 7));
+    assert_eq!((there.status(), there.step_name()), (Status::StepFailed, Some("fails")));
 }

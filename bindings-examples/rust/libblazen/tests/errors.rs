@@ -210,6 +210,45 @@ fn a_run_past_its_time_fails_and_its_steps_are_dropped() {
 }
 
 #[test]
+fn an_attempt_past_its_time_is_dropped_while_the_run_goes_on() {
+    let dropped = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&dropped);
+    let step = StepDef::new("second", move |_: StartEvent, ctx: Context| {
+        let (held, counted) = (Dropped(Arc::clone(&counted)), Arc::clone(&counted));
+        async move {
+            if ctx.attempt() == 1 {
+                std::future::pending::<()>().await;
+            }
+            let before = counted.load(Ordering::SeqCst);
+            drop(held);
+            StopEvent { result: before.into() }
+        }
+    });
+    let step =
+        step.timeout(Duration::from_millis(5)).retry(RetryPolicy::attempts(2).initial_delay(Duration::from_millis(1)));
+    let workflow = Workflow::builder("second").step(step).build().unwrap();
+    assert_eq!(block_on(workflow.run(())).unwrap().to::<u32>().unwrap(), 1, "the first was dropped before");
+}
+
+#[test]
+fn the_steps_under_way_are_dropped_when_the_run_ends() {
+    let dropped = Arc::new(AtomicU32::new(0));
+    let workflow = Workflow::builder("ends")
+        .step(never_ends(&dropped))
+        .step(StepDef::new("ends", |_: StartEvent| async {
+            tokio::task::yield_now().await;
+            StopEvent::default()
+        }))
+        .build()
+        .unwrap();
+    block_on(async {
+        let handler = workflow.run_with_handler(()).unwrap();
+        handler.result().await.unwrap();
+        assert_eq!(dropped.load(Ordering::SeqCst), 1, "also while its handler is kept");
+    });
+}
+
+#[test]
 fn a_step_that_accepts_failures_goes_on() {
     let workflow = Workflow::builder("caught")
         .step(StepDef::new("fails", |_: StartEvent| async { Err::<StopEvent, _>(WorkflowError::step(disk_gone())) }))

@@ -109,20 +109,31 @@ fn get_tells_tags_apart_where_it_is_asked_to() {
 
 #[test]
 fn a_number_that_would_be_rounded_names_its_key_and_its_text_is_there() {
-    let big = "123456789012345678901234567890";
-    let workflow = Workflow::builder("big")
-        .step(StepDef::new("step", move |_: StartEvent, ctx: Context| async move {
-            let json = Value::json_text(format!("{{\"n\":{big}}}"))?;
-            ctx.try_set_value("big", StateValue::Json(serde_json::Value::Null))?;
-            ctx.session().set_value("big", &json)?;
-            RawEvent::stop(json)
-        }))
-        .build()
-        .unwrap();
-    let result = block_on(workflow.run(())).unwrap();
-    let error = result.to_json().unwrap_err();
-    assert!(error.to_string().contains(big), "{error}");
-    assert_eq!(result.value().as_json_text(), Some(&*format!("{{\"n\":{big}}}")));
+    in_a_step(|ctx| {
+        for number in ["123456789012345678901234567890", "-9223372036854775809", "1e400"] {
+            let json = format!("{{\"n\":{number}}}");
+            ctx.set_json("big", &json);
+            let error = ctx.try_get("big").unwrap_err();
+            assert!(error.to_string().contains("\"big\""), "{error}");
+            assert_eq!(ctx.get_json("big"), Some(json));
+        }
+        ctx.set_json("kept", "[18446744073709551615, -9223372036854775808, 0.1]");
+        assert_eq!(ctx.get("kept"), Some(serde_json::json!([u64::MAX, i64::MIN, 0.1])));
+        assert!(ctx.try_set_json("k", "{").unwrap_err().offset().is_some());
+    })
+    .unwrap();
+    let read = |number: &str| RawEvent::new("n", Value::json_text(number).unwrap()).unwrap().to_json();
+    assert!(read("18446744073709551616").unwrap_err().to_string().contains("18446744073709551616"));
+}
+
+#[test]
+fn a_quiet_read_that_would_round_fails_the_step() {
+    let error = in_a_step(|ctx| {
+        ctx.set_json("big", "123456789012345678901234567890");
+        assert_eq!(ctx.get("big"), None);
+    })
+    .unwrap_err();
+    assert!(error.to_string().contains("123456789012345678901234567890"), "{error}");
 }
 
 #[test]
