@@ -117,7 +117,7 @@ export class SyncContext {
   get<T = any>(key: string, otherwise: T | null = null): T | null { // eslint-disable-line @typescript-eslint/no-explicit-any
     const wire = this.scope_.find(key);
     if (wire === false) return otherwise;
-    if (wire !== true) return decode(wire) as T;
+    if (wire !== true) return decode(wire, `the value of "${key}"`) as T;
     const loading = loadTyped(this.scope_, this, key, true)!;
     for (const given of loading.stored) {
       if (given instanceof Promise) throw new TypeError(`"${key}": a FieldStore's load must give the value itself; it gave a promise`);
@@ -131,6 +131,11 @@ export class SyncContext {
 
   getBytes(key: string): Uint8Array | null {
     return this.scope_.getBytes(key);
+  }
+
+  /** Reads the JSON text of a key of the state, exactly as it stands there; null where there is none. */
+  getJson(key: string): string | null {
+    return this.scope_.getJson(key);
   }
 
   /** Removes a key, and the typed object under it. */

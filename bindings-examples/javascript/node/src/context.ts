@@ -140,7 +140,7 @@ export class Context {
     return now(() => {
       const wire = this.#scope.find(key);
       if (wire === false) return otherwise;
-      return wire === true ? this.loadTyped_(key, true) as Promise<T> : decode(wire) as T;
+      return wire === true ? this.loadTyped_(key, true) as Promise<T> : decode(wire, `the value of "${key}"`) as T;
     }) as Promise<T | null>;
   }
 
@@ -150,6 +150,11 @@ export class Context {
 
   getBytes(key: string): Promise<Buffer | null> {
     return now(() => this.sync_.getBytes(key) as Buffer | null);
+  }
+
+  /** Reads the JSON text of a key of the state, exactly as it stands there; null where there is none. */
+  getJson(key: string): Promise<string | null> {
+    return now(() => this.#scope.getJson(key));
   }
 
   /** Removes a key, and the typed object under it. */
