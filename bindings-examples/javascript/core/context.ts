@@ -23,6 +23,7 @@ export class StateNamespace {
     return value === undefined ? otherwise : value as T;
   }
 
+  /** Writes bytes. */
   setBytes(key: string, data: Uint8Array): void {
     this.#scope.setBytes(key, data);
   }
@@ -32,10 +33,12 @@ export class StateNamespace {
     return this.#scope.getBytes(key);
   }
 
+  /** Whether there is such a key; a value that is null counts. */
   has(key: string): boolean {
     return this.#scope.has(key, false);
   }
 
+  /** Removes a key; says whether it was there. */
   remove(key: string): boolean {
     return this.#scope.remove(key, false);
   }
@@ -45,6 +48,7 @@ export class StateNamespace {
     return this.#scope.keys(prefix, false);
   }
 
+  /** Removes every key. */
   clear(): void {
     this.#scope.clear();
   }
@@ -58,23 +62,28 @@ export class SessionNamespace {
     this.#scope = scope;
   }
 
+  /** Writes a value. */
   set(key: string, value: unknown): void {
     this.#scope.setSession(key, value);
   }
 
+  /** Reads a value; null, or what is given, where there is none. */
   get<T = any>(key: string, otherwise: T | null = null): T | null { // eslint-disable-line @typescript-eslint/no-explicit-any
     const value = this.#scope.getSession(key);
     return value === undefined ? otherwise : value as T;
   }
 
+  /** Whether there is such a key; a value that is null counts. */
   has(key: string): boolean {
     return this.#scope.has(key, true);
   }
 
+  /** Removes a key; says whether it was there. */
   remove(key: string): boolean {
     return this.#scope.remove(key, true);
   }
 
+  /** The keys that begin with this, in order. */
   keys(prefix = ''): string[] {
     return this.#scope.keys(prefix, true);
   }
@@ -117,7 +126,7 @@ export class SyncContext {
   get<T = any>(key: string, otherwise: T | null = null): T | null { // eslint-disable-line @typescript-eslint/no-explicit-any
     const wire = this.scope_.find(key);
     if (wire === false) return otherwise;
-    if (wire !== true) return decode(wire) as T;
+    if (wire !== true) return decode(wire, `the value of "${key}"`) as T;
     const loading = loadTyped(this.scope_, this, key, true)!;
     for (const given of loading.stored) {
       if (given instanceof Promise) throw new TypeError(`"${key}": a FieldStore's load must give the value itself; it gave a promise`);
@@ -125,12 +134,19 @@ export class SyncContext {
     return loading.make(loading.stored) as T;
   }
 
+  /** Writes bytes. */
   setBytes(key: string, data: Uint8Array): void {
     this.scope_.setBytes(key, data);
   }
 
+  /** Reads bytes; null where there are none, or something else. */
   getBytes(key: string): Uint8Array | null {
     return this.scope_.getBytes(key);
+  }
+
+  /** Reads the JSON text of a key of the state, exactly as it stands there; null where there is none. */
+  getJson(key: string): string | null {
+    return this.scope_.getJson(key);
   }
 
   /** Removes a key, and the typed object under it. */
@@ -163,6 +179,7 @@ export class SyncContext {
     return this.scope_.about[1];
   }
 
+  /** The name of the step. */
   get stepName(): string {
     return this.scope_.about[2];
   }
@@ -177,6 +194,7 @@ export class SyncContext {
     return this.scope_.about[4];
   }
 
+  /** The correlation id of the event; null where it has none. */
   get correlation(): string | null {
     return this.scope_.about[6];
   }
@@ -201,6 +219,7 @@ export class SyncContext {
     return this.scope_.events();
   }
 
+  /** Why this join was invoked. */
   joinInfo(): JoinInfo {
     return this.scope_.joinInfo();
   }

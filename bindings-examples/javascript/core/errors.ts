@@ -123,6 +123,7 @@ export function errorOf(error: NativeError | undefined, read: (wire: NativeError
   const facts: ErrorFacts = { code, status, hostCode, step, attempt, detail };
   if (offset !== undefined) facts.offset = offset;
   if (detail instanceof RemoteDetail) facts.remote = detail.remote;
+  else if (isRemote(detail)) facts.remote = detail;
   if (cause !== undefined) {
     const cause_ = errorOf(cause, read);
     facts.cause = cause_.detail instanceof Error ? cause_.detail : cause_;
@@ -131,6 +132,12 @@ export function errorOf(error: NativeError | undefined, read: (wire: NativeError
   if (TIMEOUTS.has(code)) return new TimeoutError(message, facts);
   if (code === 'ABORTED') return new AbortError(message, facts);
   return new BlazenError(message, facts);
+}
+
+function isRemote(detail: unknown): detail is RemoteError {
+  if (typeof detail !== 'object' || detail === null) return false;
+  const { language, type, message } = detail as Partial<RemoteError>;
+  return typeof language === 'string' && typeof type === 'string' && typeof message === 'string';
 }
 
 /** The detail of an error that came from another language. */

@@ -53,7 +53,7 @@ export interface Native {
   pollMore(): boolean;
   intern(type: string): number;
   /** The objects that were dropped and had no room in the shared list. */
-  takeDropped(): Uint32Array;
+  takeDropped(): number[];
   counts(): number[];
   setPool(name: string, permits: number): void;
   version(): string;
@@ -154,7 +154,13 @@ export interface Platform {
   sessionOnPause: number;
 }
 
-export const shared = new Int32Array(Shared.LIST + Shared.LIST_MAX);
+/** The shared numbers. */
+export let shared = new Int32Array(Shared.LIST + Shared.LIST_MAX);
+
+/** Takes other memory for the shared numbers: the backend's own, and again where that has moved. */
+export function useShared(memory: Int32Array<ArrayBuffer>): void {
+  shared = memory;
+}
 
 let current: Native | undefined;
 let currentPlatform: Platform | undefined;

@@ -194,7 +194,6 @@ export class Run implements RunRecord {
     } else {
       const engine = errorOf(what, decode);
       const error = thrownOf(what[7], engine);
-      settleStack(engine);
       settleStack(error);
       this.outcome = { error, engine };
       if (engine.code !== 'ABORTED' && engine.code !== 'CANCELLED') this.remains.error = { thrown: error };

@@ -113,7 +113,14 @@ export class Scope {
   getState(key: string): unknown {
     checkKey(key);
     const wire = native().get(this.open(), key, 1);
-    return typeof wire === 'boolean' ? undefined : decode(wire);
+    return typeof wire === 'boolean' ? undefined : decode(wire, `the value of "${key}"`);
+  }
+
+  /** The JSON text of a key of the state, as it stands there; null where there is none, or something else. */
+  getJson(key: string): string | null {
+    checkKey(key);
+    const wire = native().get(this.open(), key, 1);
+    return typeof wire === 'string' ? wire : null;
   }
 
   getSession(key: string): unknown {

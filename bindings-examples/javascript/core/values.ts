@@ -173,11 +173,11 @@ export function wellFormed(text: string): string {
   return isWellFormed(text) ? text : text.replace(/\p{Surrogate}/gu, '\ufffd');
 }
 
-/** Reads a value of the engine. */
-export function decode(wire: Wire): unknown {
+/** Reads a value of the engine; `what` names it in errors. */
+export function decode(wire: Wire, what?: string): unknown {
   switch (typeof wire) {
     case 'undefined': return null;
-    case 'string': return readJson(wire);
+    case 'string': return readJson(wire, what);
     case 'number': {
       const object = objects[wire];
       if (object instanceof HeldEvent) return object.payload();

@@ -315,11 +315,9 @@ static napi_value intern(napi_env env, napi_callback_info info) {
 static napi_value take_dropped(napi_env env, napi_callback_info info) {
   Instance *self = instance_of(env, info, 0, NULL);
   uint32_t count = (uint32_t)self->shared[SHARED_DROPPED] - DROPPED_MAX;
-  void *data = NULL;
-  napi_value buffer = NULL, result = NULL;
-  napi_create_arraybuffer(env, count * sizeof(uint32_t), &data, &buffer);
-  memcpy(data, self->dropped, count * sizeof(uint32_t));
-  napi_create_typedarray(env, napi_uint32_array, count, buffer, 0, &result);
+  napi_value result = NULL;
+  napi_create_array_with_length(env, count, &result);
+  for (uint32_t i = 0; i < count; ++i) napi_set_element(env, result, i, small(env, self->dropped[i]));
   return result;
 }
 

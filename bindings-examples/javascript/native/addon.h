@@ -2,7 +2,9 @@
 #ifndef BLAZEN_NODE_ADDON_H
 #define BLAZEN_NODE_ADDON_H
 
+#ifndef NAPI_VERSION
 #define NAPI_VERSION 8
+#endif
 #include <blazen/blazen.h>
 #include <node_api.h>
 #include <stdbool.h>

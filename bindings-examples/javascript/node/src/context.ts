@@ -35,6 +35,7 @@ export class StateNamespace {
     return now(() => this.#sync.get<T>(key, otherwise));
   }
 
+  /** Writes bytes. */
   setBytes(key: string, data: Uint8Array): Promise<void> {
     return now(() => this.#sync.setBytes(key, data));
   }
@@ -44,10 +45,12 @@ export class StateNamespace {
     return now(() => this.#sync.getBytes(key) as Buffer | null);
   }
 
+  /** Whether there is such a key; a value that is null counts. */
   has(key: string): Promise<boolean> {
     return now(() => this.#sync.has(key));
   }
 
+  /** Removes a key; says whether it was there. */
   remove(key: string): Promise<boolean> {
     return now(() => this.#sync.remove(key));
   }
@@ -57,6 +60,7 @@ export class StateNamespace {
     return now(() => this.#sync.keys(prefix));
   }
 
+  /** Removes every key. */
   clear(): Promise<void> {
     return now(() => this.#sync.clear());
   }
@@ -70,22 +74,27 @@ export class SessionNamespace {
     this.#sync = sync;
   }
 
+  /** Writes a value. */
   set(key: string, value: unknown): Promise<void> {
     return now(() => this.#sync.set(key, value));
   }
 
+  /** Reads a value; null, or what is given, where there is none. */
   get<T = any>(key: string, otherwise: T | null = null): Promise<T | null> { // eslint-disable-line @typescript-eslint/no-explicit-any
     return now(() => this.#sync.get<T>(key, otherwise));
   }
 
+  /** Whether there is such a key; a value that is null counts. */
   has(key: string): Promise<boolean> {
     return now(() => this.#sync.has(key));
   }
 
+  /** Removes a key; says whether it was there. */
   remove(key: string): Promise<boolean> {
     return now(() => this.#sync.remove(key));
   }
 
+  /** The keys that begin with this, in order. */
   keys(prefix = ''): Promise<string[]> {
     return now(() => this.#sync.keys(prefix));
   }
@@ -140,16 +149,23 @@ export class Context {
     return now(() => {
       const wire = this.#scope.find(key);
       if (wire === false) return otherwise;
-      return wire === true ? this.loadTyped_(key, true) as Promise<T> : decode(wire) as T;
+      return wire === true ? this.loadTyped_(key, true) as Promise<T> : decode(wire, `the value of "${key}"`) as T;
     }) as Promise<T | null>;
   }
 
+  /** Writes bytes. */
   setBytes(key: string, data: Uint8Array): Promise<void> {
     return now(() => this.sync_.setBytes(key, data));
   }
 
+  /** Reads bytes; null where there are none, or something else. */
   getBytes(key: string): Promise<Buffer | null> {
     return now(() => this.sync_.getBytes(key) as Buffer | null);
+  }
+
+  /** Reads the JSON text of a key of the state, exactly as it stands there; null where there is none. */
+  getJson(key: string): Promise<string | null> {
+    return now(() => this.#scope.getJson(key));
   }
 
   /** Removes a key, and the typed object under it. */
@@ -182,6 +198,7 @@ export class Context {
     return this.sync_.workflowName;
   }
 
+  /** The name of the step. */
   get stepName(): string {
     return this.sync_.stepName;
   }
@@ -196,6 +213,7 @@ export class Context {
     return this.sync_.attempt;
   }
 
+  /** The correlation id of the event; null where it has none. */
   get correlation(): string | null {
     return this.sync_.correlation;
   }
@@ -220,6 +238,7 @@ export class Context {
     return now(() => this.sync_.events());
   }
 
+  /** Why this join was invoked. */
   joinInfo(): Promise<JoinInfo> {
     return now(() => this.sync_.joinInfo());
   }

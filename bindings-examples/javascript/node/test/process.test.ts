@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { BlazenState, counts, Workflow, type BlazenEvent } from 'blazen';
+import { BlazenState, counts, Workflow, type BlazenEvent, type WorkflowHandler } from 'blazen';
 
 const START = 'blazen::StartEvent';
 const stop = (result?: unknown): BlazenEvent => ({ type: 'blazen::StopEvent', result });
@@ -164,6 +164,11 @@ test('nothing is left of runs, workflows, streams and objects that nobody has', 
     await (await wf.runWithHandler()).result();
     const failing = new Workflow('fails').addStep('s', [START], () => { throw new Error(String(wf.name)); });
     await assert.rejects(failing.run());
+    let failed: WorkflowHandler | undefined;
+    failed = await new Workflow('fails').addStep('s', [START], () => { throw new Error(typeof failed); }).runWithHandler();
+    await failed.wait();
+    weak.push(new WeakRef(failed));
+    await failed.result().catch(() => undefined);
     const asking = new Workflow('asks').addStep('s', [START], () => ({ type: 'blazen::InputRequestEvent' }));
     const asked = await asking.runWithHandler();
     await asked.wait('asking');

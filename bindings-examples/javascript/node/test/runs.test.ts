@@ -30,6 +30,9 @@ test('payload fields called type, eventType and __proto__ survive', async () => 
     return stop(payload(event));
   }).run(input);
   assert.equal(JSON.stringify(data), '{"type":"mine","eventType":"too","__proto__":{"polluted":true}}');
+  for (const one of [{ type: 'mine' }, { eventType: 'mine', a: 1 }]) {
+    assert.deepEqual((await single((event) => stop(payload(event))).run(one)).data, one);
+  }
 });
 
 test('a bare payload is the field `value`, and stays bare when the event is sent again', async () => {

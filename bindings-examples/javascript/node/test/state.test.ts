@@ -155,3 +155,51 @@ test('typed state of an unknown class is a record, which is saved under the same
     assert.equal(await ctx.state.get('copy.a'), 2);
   });
 });
+
+test('JSON of other languages: big integers are exact, what JavaScript does not hold is an error with the text at hand', async () => {
+  const there = new Workflow('numbers').addElsewhere('only', [START]);
+  // The text of a snapshot's value stands in it byte for byte: it is replaced by another of the same length.
+  const parked = await there.runWithHandler({ n: 1.25, big: 1111111111111111 });
+  await parked.wait('elsewhere');
+  const bytes = Buffer.from((await parked.snapshot()).bytes);
+  const replaced = (from: string, to: string): Uint8Array => {
+    const place = bytes.indexOf(from);
+    assert.ok(place >= 0 && from.length >= to.length);
+    return Buffer.concat([bytes.subarray(0, place), Buffer.from(to.padEnd(from.length)), bytes.subarray(place + from.length)]);
+  };
+  const read = async (snapshot: Uint8Array): Promise<BlazenEvent> => {
+    let seen: BlazenEvent | undefined;
+    const here = new Workflow('numbers').addStep('only', [START], (event) => { seen = event; return stop(); });
+    await (await here.resume(snapshot)).result();
+    return seen!;
+  };
+  assert.equal((await read(bytes))['big'], 1111111111111111);
+  assert.equal((await read(replaced('"n":1.25,"big":1111111111111111', '"n":1   ,"big":9999999999999999')))['big'], 9999999999999999n);
+  await assert.rejects(read(replaced('"n":1.25,"big":1111111111111111', '"n":1e400,"big":111111111111111')), /JavaScript does not hold: 1e400/);
+  await assert.rejects(read(replaced('"n":1.25,"big":1111111111111111', '"n":"\\ud800", "big":1111111111')), /lone surrogate/);
+  await inside(async (ctx) => {
+    await ctx.set('k', { b: 1n, a: 'x"' });
+    assert.equal(await ctx.getJson('k'), '{"b":1,"a":"x\\""}');
+    await ctx.set('k', Buffer.from([1]));
+    assert.equal(await ctx.getJson('k'), null);
+  });
+});
+
+test('blazen/cbor is deterministic, and known bytes of it are read', async () => {
+  await inside(async (ctx) => {
+    const bytes = (hex: string): Foreign => new Foreign('native', 'blazen/cbor', Buffer.from(hex, 'hex'));
+    const cases: [string, unknown][] = [
+      ['f97e00', NaN], ['f97c00', Infinity], ['f98000', -0], ['fa47c35000', 100000], ['fb3ff199999999999a', 1.1], ['3903e7', -1000],
+      ['c249010000000000000000', 2n ** 64n], ['c349010000000000000000', -(2n ** 64n) - 1n], ['1b0020000000000000', 2n ** 53n],
+      ['c11a514b67b0', new Date(1363896240000)], ['4401020304', Buffer.from([1, 2, 3, 4])], ['a16161820102', { a: [1, 2] }], ['f6', null],
+    ];
+    for (const [hex, value] of cases) {
+      await ctx.set('k', bytes(hex));
+      assert.deepEqual(await ctx.get('k'), value, hex);
+    }
+    for (const hex of ['', '1a00', '9f01ff', 'c0fb', 'd8ff01', 'a10102', '0101', '5b7fffffffffffffff00']) {
+      await ctx.set('k', bytes(hex));
+      await assert.rejects(ctx.get('k'), RangeError, hex);
+    }
+  });
+});
