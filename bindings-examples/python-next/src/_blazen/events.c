@@ -357,6 +357,14 @@ PyObject *event_read(const blazen_event *event, PyObject *classes) {
     is_distrusted = PyDict_Contains(classes, Py_False) == 1;
     PyObject *payload = value_read(view.value);
     is_distrusted = 0;
+    if (payload == NULL && PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyObject *kind, *value, *traceback;
+        PyErr_Fetch(&kind, &value, &traceback);
+        PyErr_Format(PyExc_OverflowError, "%S, in an event %R", value, name);
+        Py_XDECREF(kind);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+    }
     if (payload != NULL && type != NULL) {
         made = event_of_payload((PyTypeObject *)type, name, payload);
     }
