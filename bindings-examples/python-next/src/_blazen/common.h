@@ -118,6 +118,8 @@ typedef struct {
     PyObject_HEAD
     void *pointer;
     Kind kind;
+    int polls;  /* of a runtime: somebody is in runtime_poll */
+    int closed; /* it was told to close: nothing begins any more */
 } Handle;
 extern PyTypeObject *Handle_Type;
 int handles_init(PyObject *module);

@@ -94,7 +94,8 @@ static int begin_one(const Ready *one, PyObject *runs, PyObject *begin, PyObject
     return done == NULL ? -1 : 0;
 }
 
-/* poll(runtime, steps_max, runs, begin, context type) -> how many it began */
+/* poll(runtime, steps_max, runs, begin, context type) -> how many it began. While somebody is at it, and when the runtime is
+ * closed, nothing: the descriptor stays readable. */
 static PyObject *runtime_poll(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *handle, *runs, *begin, *context_type;
@@ -106,6 +107,11 @@ static PyObject *runtime_poll(PyObject *module, PyObject *args) {
     if (runtime == NULL) {
         return NULL;
     }
+    Handle *its = (Handle *)handle;
+    if (its->polls || its->closed) {
+        return PyLong_FromLong(0);
+    }
+    its->polls = 1;
     blazen_error *error = NULL;
     uint64_t steps = 0;
     blazen_status status = blazen_runtime_poll(runtime, steps_max, &steps, &error);
@@ -129,10 +135,16 @@ static PyObject *runtime_poll(PyObject *module, PyObject *args) {
     } else {
         free(mine);
     }
+    its->polls = 0;
     if (failed) {
         drain();
         blazen_error_release(error);
         return NULL;
+    }
+    if (its->closed) {
+        blazen_error_release(error);
+        status = BLAZEN_OK;
+        error = NULL;
     }
     if (status != BLAZEN_OK) {
         return raise_status(status, error);
@@ -197,6 +209,7 @@ static PyObject *runtime_close(PyObject *module, PyObject *handle) {
     if (runtime == NULL) {
         return NULL;
     }
+    ((Handle *)handle)->closed = 1;
     WAIT_BEGIN
     status = blazen_runtime_close(runtime, &error);
     WAIT_END

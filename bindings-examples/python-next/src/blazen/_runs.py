@@ -36,7 +36,6 @@ class Home:
         self.thread = threading.get_ident()
         self.runs: dict[int, tuple["Core", dict[int, Any]]] = {}
         self.is_closed = False
-        self._turn = threading.Lock()
         for name, permits in pools.items():
             _blazen.runtime_set_pool(self.handle, name, permits)
         loop.add_reader(self._descriptor, self.poll)
@@ -47,23 +46,14 @@ class Home:
             pass
 
     def poll(self) -> None:
-        """Begins what can be begun. Where somebody is at it, the descriptor stays readable."""
-        if not self._turn.acquire(False):
-            return
-        try:
-            if not self.is_closed:
-                _blazen.runtime_poll(self.handle, _STEPS_AT_ONCE, self.runs, begin, Context)
-        finally:
-            self._turn.release()
+        """Begins what can be begun."""
+        _blazen.runtime_poll(self.handle, _STEPS_AT_ONCE, self.runs, begin, Context)
 
     def close(self) -> None:
         """Cancels every run that has not ended."""
-        has_turn = self._turn.acquire(timeout=1)  # no poll is under way, and none begins
-        was_closed, self.is_closed = self.is_closed, True
-        if has_turn:
-            self._turn.release()
-        if was_closed:
+        if self.is_closed:
             return
+        self.is_closed = True
         loop = self.loop()
         if loop is not None and not loop.is_closed():
             loop.remove_reader(self._descriptor)
