@@ -2,8 +2,9 @@
 
 import asyncio
 
-import blazen
 import pytest
+
+import blazen
 from blazen import (
     ELSEWHERE,
     BlazenError,
@@ -34,10 +35,6 @@ class Part(Event):
 
 
 class Finished(Event):
-    pass
-
-
-class Other(Event):
     pass
 
 
@@ -344,7 +341,11 @@ async def test_a_stage_that_fails_is_named_and_its_exception_is_the_cause():
     pipeline = PipelineBuilder("bad").stage(Stage("ok", doubling())).stage(Stage("boom", Workflow("b", [fail]))).build()
     with pytest.raises(PipelineError) as caught:
         await pipeline.run({"n": 1})
-    assert caught.value.stage == "boom" and caught.value.__cause__ is exception and caught.value.status == Status.STEP_FAILED
+    assert (
+        caught.value.stage == "boom"
+        and caught.value.__cause__ is exception
+        and caught.value.status == Status.STEP_FAILED
+    )
 
 
 async def test_a_loop_that_reaches_its_bound_fails():
@@ -380,7 +381,9 @@ async def test_a_pipeline_goes_on_in_the_middle_of_a_stage():
         return StopEvent(result={"n": ev.n + 1})
 
     def make():
-        return PipelineBuilder("p").stage(Stage("one", doubling())).stage(Stage("two", Workflow("slow", [slow]))).build()
+        return (
+            PipelineBuilder("p").stage(Stage("one", doubling())).stage(Stage("two", Workflow("slow", [slow]))).build()
+        )
 
     handler = make().start({"n": 1})
     await reached.wait()
@@ -409,4 +412,4 @@ def test_what_a_pipeline_is_told_is_checked():
     assert caught.value.status == Status.INVALID_WORKFLOW
     with pytest.raises(TypeError, match="Workflow or a Pipeline"):
         PipelineBuilder("p").stage(Stage("s", 5))
-    assert repr(ELSEWHERE) == "blazen.ELSEWHERE" and Other
+    assert repr(ELSEWHERE) == "blazen.ELSEWHERE"

@@ -9,8 +9,9 @@ import time
 import traceback
 import weakref
 
-import blazen
 import pytest
+
+import blazen
 from blazen import (
     BlazenError,
     BlazenTimeout,
@@ -339,6 +340,19 @@ async def test_steps_see_the_variables_of_who_runs_them_and_change_only_their_ow
     assert await asyncio.gather(*map(as_who, "ab")) == [["a", "a"], ["b", "b"]] and variable.get() == "none"
 
 
+async def test_a_step_that_nothing_else_keeps_is_kept():
+    @step
+    async def begin(ctx: Context, ev: StartEvent):
+        await asyncio.get_running_loop().create_future()  # which nobody else has
+
+    run = asyncio.create_task(Workflow("kept", [begin]).run())
+    await asyncio.sleep(0.01)
+    gc.collect()
+    await asyncio.sleep(0.01)
+    assert not run.done()
+    run.cancel()
+
+
 async def test_max_concurrency_holds():
     now = most = 0
 
@@ -475,7 +489,9 @@ async def test_the_very_exception_comes_back_with_its_traceback(is_async):
         assert names[-1] == "deep"
         lengths.append(len(names))
     assert lengths[0] == lengths[1] == lengths[2]
-    assert exception.__notes__ == [f"in the step {'coroutine' if is_async else 'function'!r} of the workflow 'broken', attempt 1"]
+    assert exception.__notes__ == [
+        f"in the step {'coroutine' if is_async else 'function'!r} of the workflow 'broken', attempt 1"
+    ]
     error = handler.error
     assert (error.status, error.step, error.attempt, error.host_code) == (
         Status.STEP_FAILED, "coroutine" if is_async else "function", 1, 7,
@@ -495,7 +511,7 @@ async def test_an_exception_that_leads_to_its_run_can_be_collected():
             await handler.result()
         seen.append(weakref.ref(caught.value))
         seen.append(weakref.ref(handler))
-        handler = None  # noqa: F841
+        handler = None
 
     await once()
     for _ in range(3):

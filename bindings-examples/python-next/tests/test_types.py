@@ -4,8 +4,9 @@ import pathlib
 import subprocess
 import sys
 
-import blazen
 import pytest
+
+import blazen
 
 HERE = pathlib.Path(__file__).parent
 PACKAGE = HERE.parent / "src" / "blazen"
@@ -23,13 +24,19 @@ def test_a_program_with_a_wrong_type_is_refused(tmp_path):
     wrong = tmp_path / "wrong.py"
     wrong.write_text("from blazen import Workflow\nWorkflow(5)\n")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(wrong)], capture_output=True, text=True
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(wrong)],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 1 and "arg-type" in done.stdout
 
 
 def test_every_public_name_is_documented():
-    missing = [name for name in blazen.__all__ if name not in ("library_version", "ELSEWHERE") and not getattr(blazen, name).__doc__]
+    missing = [
+        name
+        for name in blazen.__all__
+        if name not in ("library_version", "ELSEWHERE") and not getattr(blazen, name).__doc__
+    ]
     assert missing == []
 
 

@@ -1,13 +1,13 @@
 """An event-driven workflow engine: steps wired by the types of their events, runs that stream, ask, pause, travel and go on.
 
-    import asyncio
-    from blazen import Context, StartEvent, StopEvent, Workflow, step
+import asyncio
+from blazen import Context, StartEvent, StopEvent, Workflow, step
 
-    @step
-    async def greet(ctx: Context, ev: StartEvent) -> StopEvent:
-        return StopEvent(result=f"hello, {ev.name}")
+@step
+async def greet(ctx: Context, ev: StartEvent) -> StopEvent:
+    return StopEvent(result=f"hello, {ev.name}")
 
-    print(asyncio.run(Workflow("hello", [greet]).run(name="world")).result)
+print(asyncio.run(Workflow("hello", [greet]).run(name="world")).result)
 """
 
 from importlib import metadata as _metadata

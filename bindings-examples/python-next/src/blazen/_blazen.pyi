@@ -99,7 +99,7 @@ def builder_add_workflows(
     builder: Handle,
     name: str,
     accepts: list[str],
-    child: Handle | None | list[tuple[str, Handle | None]],
+    child: Handle | list[tuple[str, Handle | None]] | None,
     output_type: str | None,
     input: int,
     output: int,

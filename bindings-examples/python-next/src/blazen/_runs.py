@@ -133,6 +133,7 @@ class Core:
         self.failures: "weakref.WeakKeyDictionary[errors.Failure, Any]" = weakref.WeakKeyDictionary()
         self.is_watched = False  # somebody has asked how it ended
         self.handler: "weakref.ref[Any] | None" = None
+        self.tasks: set[asyncio.Task[Any]] = set()  # a loop does not keep its tasks
         self._steps = steps
         self.state = 0
         self._ended: _blazen.Handle | None = None
@@ -194,7 +195,9 @@ class Core:
     def is_orphan(self) -> None:
         """Its loop has gone before its end."""
         if not self.is_watched:
-            _log.error("the event loop of a run of the workflow %r was closed before its end: it was aborted", self.name)
+            _log.error(
+                "the event loop of a run of the workflow %r was closed before its end: it was aborted", self.name
+            )
 
     def fail(self, ctx: Context, exception: BaseException) -> None:
         """A step has raised."""
@@ -253,7 +256,8 @@ def _start(core: Core, body: "Body", ctx: Context, event: Any, coming: "Awaitabl
     if loop is None or loop.is_closed():
         core.fail(ctx, _closed_loop())
         return
-    ctx._task = loop.create_task(_drive(core, body, ctx, event, coming), context=core.context.copy())
+    ctx._task = task = loop.create_task(_drive(core, body, ctx, event, coming), context=core.context.copy())
+    core.tasks.add(task)
 
 
 async def _drive(core: Core, body: "Body", ctx: Context, event: Any, coming: "Awaitable[Any] | None") -> None:
@@ -274,6 +278,7 @@ async def _drive(core: Core, body: "Body", ctx: Context, event: Any, coming: "Aw
         core.fail(ctx, exception)
         raise
     finally:
+        core.tasks.discard(ctx._task)
         ctx._task = None
     core.home.poll()
 

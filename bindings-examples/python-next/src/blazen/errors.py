@@ -91,7 +91,8 @@ class ParkedElsewhere(BlazenError):
 
     def __init__(self, steps: list[str], handler: "Handler") -> None:
         super().__init__(
-            f"the run goes on elsewhere, where these steps are: {', '.join(steps)}; .handler has its snapshot", Status.WRONG_STATE
+            f"the run goes on elsewhere, where these steps are: {', '.join(steps)}; .handler has its snapshot",
+            Status.WRONG_STATE,
         )
         self.steps, self.handler = steps, handler
 
@@ -121,7 +122,7 @@ class Failure:
     """Stands for an exception while the library has it. The run keeps the exception, so that what leads from there back to
     the run can be collected."""
 
-    __slots__ = ("_core", "_data", "__weakref__")
+    __slots__ = ("__weakref__", "_core", "_data")
 
     def __init__(self, core: "Core", exception: BaseException) -> None:
         self._core = weakref.ref(core)

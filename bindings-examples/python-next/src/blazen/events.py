@@ -1,10 +1,10 @@
 """Events: what steps are started by, and what they give.
 
-    class Found(Event):
-        path: str
-        size: int = 0          # a default, written into the payload
+class Found(Event):
+    path: str
+    size: int = 0          # a default, written into the payload
 
-    Found(path="a")            # Event("Found", path="a", size=0) is the same for every step
+Found(path="a")            # Event("Found", path="a", size=0) is the same for every step
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -54,7 +54,9 @@ class Event(_blazen.EventBase):
                     raise ValueError(f"{cls.__name__}.{name} has a mutable default: all events would share it")
                 defaults[name] = thing
         cls._blazen_defaults = defaults or None
-        cls._blazen_reserved = frozenset(name for name in dir(cls) if not name.startswith("__") and name not in defaults)
+        cls._blazen_reserved = frozenset(
+            name for name in dir(cls) if not name.startswith("__") and name not in defaults
+        )
 
     if TYPE_CHECKING:
 

@@ -3,11 +3,11 @@
 import asyncio
 import enum
 import weakref
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from . import _blazen, _cbor, _runs, errors, values
+from . import _blazen, _cbor, _runs, errors
 from .errors import BlazenError, InputRequired, ParkedElsewhere, Status
 from .events import STREAM_END, Event
 from .snapshots import Snapshot
@@ -144,7 +144,9 @@ class Handler:
         self._stream = self._new_stream(True, False)
 
     def _new_stream(self, routed: bool, lifecycle: bool) -> EventStream:
-        return EventStream(_blazen.run_subscribe(self._run, lifecycle, routed), self._core.classes, self._core.context.copy())
+        return EventStream(
+            _blazen.run_subscribe(self._run, lifecycle, routed), self._core.classes, self._core.context.copy()
+        )
 
     def _begin(self, event: Event | None) -> None:
         self._core.begin(self._run)
@@ -174,7 +176,9 @@ class Handler:
 
     def values(self) -> dict[str, Any]:
         """The state of the run, as a dict."""
-        found = {key: self._core.context.copy().run(_blazen.run_get, self._run, key) for key in _blazen.run_keys(self._run)}
+        found = {
+            key: self._core.context.copy().run(_blazen.run_get, self._run, key) for key in _blazen.run_keys(self._run)
+        }
         return {key: each[0] for key, each in found.items() if each is not None}
 
     def questions(self) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import _blazen, _runs, values
 from .context import Context
-from .events import OWN_CLASSES, Event, StartEvent, type_name
+from .events import OWN_CLASSES, Event, StartEvent
 from .handler import Handler, WorkflowResult
 from .snapshots import Snapshot, bytes_of
 from .steps import (
@@ -24,7 +24,16 @@ from .steps import (
     retry_of,
 )
 
-__all__ = ["ELSEWHERE", "JoinStrategy", "SessionPausePolicy", "Workflow", "WorkflowBuilder", "parallel", "set_pool", "subworkflow"]
+__all__ = [
+    "ELSEWHERE",
+    "JoinStrategy",
+    "SessionPausePolicy",
+    "Workflow",
+    "WorkflowBuilder",
+    "parallel",
+    "set_pool",
+    "subworkflow",
+]
 
 
 class SessionPausePolicy(enum.Enum):
@@ -42,7 +51,7 @@ class SessionPausePolicy(enum.Enum):
     HardError = "hard_error"
 
 
-class JoinStrategy(str, enum.Enum):
+class JoinStrategy(enum.StrEnum):
     """How many of several workflows at once have to succeed."""
 
     WaitAll = "wait_all"
@@ -91,7 +100,9 @@ def set_pool(name: str, permits: int) -> None:
 def policy_of(given: Any) -> int:
     word = given.value if isinstance(given, SessionPausePolicy) else given
     if word not in _POLICIES:
-        raise ValueError(f"session_pause_policy is a SessionPausePolicy, or one of {', '.join(map(repr, _POLICIES))}, not {given!r}")
+        raise ValueError(
+            f"session_pause_policy is a SessionPausePolicy, or one of {', '.join(map(repr, _POLICIES))}, not {given!r}"
+        )
     return _POLICIES[word]
 
 
@@ -181,7 +192,9 @@ class Answering:
 
     def _ask(self, request_id: str, payload: dict[str, Any]) -> None:
         loop = asyncio.get_running_loop()
-        loop.create_task(self._answer(request_id, payload), context=self._core.context.copy())
+        task = loop.create_task(self._answer(request_id, payload), context=self._core.context.copy())
+        self._core.tasks.add(task)
+        task.add_done_callback(self._core.tasks.discard)
 
     async def _answer(self, request_id: str, payload: dict[str, Any]) -> None:
         from .errors import BlazenError
@@ -221,7 +234,7 @@ class _Child:
     def __init__(
         self,
         name: str,
-        inner: "AnyWorkflow | None | Mapping[str, Any]",
+        inner: "AnyWorkflow | Mapping[str, Any] | None",
         accepts: Any,
         emits: Any,
         input: Any,
@@ -405,7 +418,9 @@ class Workflow(AnyWorkflow):
         retry: Retry | int | None = None,
     ) -> "Workflow":
         """Adds a step that is a workflow: see subworkflow()."""
-        return self.add_step(subworkflow(name, inner, accepts=accepts, emits=_one(emits), timeout=timeout_secs, retries=retry))
+        return self.add_step(
+            subworkflow(name, inner, accepts=accepts, emits=_one(emits), timeout=timeout_secs, retries=retry)
+        )
 
     add_subpipeline_step = add_subworkflow_step
 
@@ -422,7 +437,7 @@ class Workflow(AnyWorkflow):
         names, workflows = list(branch_specs), list(branch_workflows)
         if len(names) != len(workflows):
             raise ValueError(f"branch_specs names {len(names)} branches, and branch_workflows has {len(workflows)}")
-        branches = dict(zip(names, workflows))
+        branches = dict(zip(names, workflows, strict=True))
         return self.add_step(parallel(name, branches, accepts=accepts, emits=_one(emits), join_strategy=join_strategy))
 
     def built(self) -> tuple[_blazen.Handle, Bodies]:
@@ -508,9 +523,7 @@ class Workflow(AnyWorkflow):
         """Begins a run, and gives its Handler. It may be awaited."""
         return self.start(StartEvent(**input))
 
-    def start(
-        self, event: Event | None = None, *, run_id: str | None = None, metadata: Any = None
-    ) -> Handler:
+    def start(self, event: Event | None = None, *, run_id: str | None = None, metadata: Any = None) -> Handler:
         """As run_with_handler, with a StartEvent that was made before, an id and metadata of the run."""
         handler: Handler = self.create(Handler, run_id, metadata)
         handler._subscribe()
