@@ -662,6 +662,27 @@ async def test_a_run_waits_for_events_from_outside():
     assert await handler.wait(blazen.RunState.WAITING) == blazen.RunState.WAITING
     handler.send_event(A(n=5))
     assert (await handler.result()).result == 5
+    with pytest.raises(blazen.EventRequired) as caught:
+        await Workflow("waits", [begin, end], idle="wait").run()
+    caught.value.handler.send_event(A(n=6))
+    assert (await caught.value.handler.result()).result == 6
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+async def test_eager_tasks_do_as_others():
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+
+    @step
+    async def begin(ctx: Context, ev: StartEvent):
+        return A(n=0)
+
+    @step
+    async def go(ctx: Context, ev: A):
+        if ev.n % 10 == 0:
+            await asyncio.sleep(0)
+        return StopEvent(result=ev.n) if ev.n == 3000 else A(n=ev.n + 1)
+
+    assert (await Workflow("eager", [begin, go]).run()).result == 3000
 
 
 async def test_a_failed_run_that_nobody_awaited_is_reported(complaints):

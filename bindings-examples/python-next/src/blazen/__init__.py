@@ -33,6 +33,7 @@ from .context import Context, Joined, JoinReason, Session, State  # noqa: E402
 from .errors import (  # noqa: E402
     BlazenError,
     BlazenTimeout,
+    EventRequired,
     InputRequired,
     ParkedElsewhere,
     PipelineError,
@@ -86,6 +87,7 @@ __all__ = [
     "Elsewhere",
     "EmptyJoinEvent",
     "Event",
+    "EventRequired",
     "EventStream",
     "FieldStore",
     "Foreign",

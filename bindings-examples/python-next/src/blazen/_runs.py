@@ -256,8 +256,10 @@ def _start(core: Core, body: "Body", ctx: Context, event: Any, coming: "Awaitabl
     if loop is None or loop.is_closed():
         core.fail(ctx, _closed_loop())
         return
-    ctx._task = task = loop.create_task(_drive(core, body, ctx, event, coming), context=core.context.copy())
-    core.tasks.add(task)
+    task = loop.create_task(_drive(core, body, ctx, event, coming), context=core.context.copy())
+    if not task.done():  # a task factory may have run it already
+        ctx._task = task
+        core.tasks.add(task)
 
 
 async def _drive(core: Core, body: "Body", ctx: Context, event: Any, coming: "Awaitable[Any] | None") -> None:

@@ -62,9 +62,9 @@ class State:
         """As set, of bytes."""
         self._ctx.set_bytes(key, data)
 
-    def get_bytes(self, key: str) -> bytes | None:
-        """The bytes under the key; None where there are none."""
-        return self._ctx.get_bytes(key)
+    def get_bytes(self, key: str, default: bytes | None = None) -> bytes | None:
+        """The bytes under the key; the default where there are none."""
+        return self._ctx.get_bytes(key, default)
 
     def has(self, key: str) -> bool:
         """Whether there is such a key: a stored None is told from none by this alone."""
@@ -220,10 +220,10 @@ class Context(_blazen.ContextBase):
         """As set, of bytes."""
         self.set(key, bytes(data))
 
-    def get_bytes(self, key: str) -> bytes | None:
-        """The bytes under the key; None where there are none, or something else."""
+    def get_bytes(self, key: str, default: bytes | None = None) -> bytes | None:
+        """The bytes under the key; the default where there are none, or something else."""
         found = self._stored(key)
-        return found[1] if found is not None and found[0] == values.Tag.BYTES else None
+        return found[1] if found is not None and found[0] == values.Tag.BYTES else default
 
     def get_json(self, key: str) -> str | None:
         """The JSON text under the key; None where there is none, or something else."""
@@ -337,9 +337,9 @@ class Context(_blazen.ContextBase):
         """As set_bytes."""
         self.set_bytes(key, data)
 
-    async def aget_bytes(self, key: str) -> bytes | None:
+    async def aget_bytes(self, key: str, default: bytes | None = None) -> bytes | None:
         """As get_bytes."""
-        return self.get_bytes(key)
+        return self.get_bytes(key, default)
 
     async def arun_id(self) -> str:
         """As run_id."""

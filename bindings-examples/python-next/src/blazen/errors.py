@@ -109,6 +109,17 @@ class InputRequired(BlazenError):
         self.questions, self.handler = questions, handler
 
 
+class EventRequired(BlazenError):
+    """`await run()` of a run with idle="wait" that only an event from outside can move on. handler: the run."""
+
+    def __init__(self, handler: "Handler") -> None:
+        super().__init__(
+            "the run waits for an event from outside: send it with .handler.send_event(), or begin with run_with_handler()",
+            Status.WRONG_STATE,
+        )
+        self.handler = handler
+
+
 class PipelineError(BlazenError):
     """A pipeline has failed. stage: the name of the stage that has, or None. The cause is what the stage has raised."""
 

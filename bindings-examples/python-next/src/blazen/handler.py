@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _blazen, _cbor, _runs, errors
-from .errors import BlazenError, InputRequired, ParkedElsewhere, Status
+from .errors import BlazenError, EventRequired, InputRequired, ParkedElsewhere, Status
 from .events import STREAM_END, Event
 from .snapshots import Snapshot
 
@@ -211,12 +211,14 @@ class Handler:
     async def _whole(self) -> WorkflowResult:
         """As result, but it never waits on nobody."""
         self._core.is_watched = True
-        bits = 1 << RunState.ELSEWHERE
+        bits = 1 << RunState.ELSEWHERE | 1 << RunState.WAITING
         if not self._has_input_handler:
             bits |= 1 << RunState.ASKING
         state = await _runs.when(self._run, bits)
         if state == RunState.ELSEWHERE:
             raise ParkedElsewhere(_blazen.run_look(self._run, "elsewhere"), self)
+        if state == RunState.WAITING:
+            raise EventRequired(self)
         if state == RunState.ASKING:
             raise InputRequired(self.questions(), self)
         result: WorkflowResult = self._result_now()

@@ -497,7 +497,8 @@ class Workflow(AnyWorkflow):
         """A whole run: its result. What the fields of the StartEvent are, is given by name.
 
         A step's exception is raised as the very object; a run whose time is up raises TimeoutError. A run that could go on
-        only elsewhere raises ParkedElsewhere, one that asks, without an input_handler, InputRequired; both have a handler.
+        only elsewhere raises ParkedElsewhere, one that asks, without an input_handler, InputRequired, one that waits for events
+        from outside EventRequired; each has the handler.
         Cancelling it aborts the run.
         """
         return await self._run(StartEvent(**input))
