@@ -599,8 +599,8 @@ static PyObject* Context_fail(Context* self, PyObject* args) {
     Py_RETURN_NONE;
   }
   blazen_value* value = NULL;
-  if (detail != Py_None &&
-      value_adopt(BLAZEN_TAG_NATIVE, detail, codec, (size_t)codec_length, token, &value) < 0) {
+  if (detail != Py_None && value_adopt(BLAZEN_TAG_NATIVE, detail, codec, (size_t)codec_length,
+                                       token == Py_None ? NULL : token, &value) < 0) {
     return NULL;
   }
   blazen_error* cause = NULL;

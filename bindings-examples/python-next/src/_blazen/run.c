@@ -643,8 +643,8 @@ static PyObject* run_fail_question(PyObject* module, PyObject* args) {
   }
   RUN_OF(handle)
   blazen_value* value = NULL;
-  if (detail != Py_None &&
-      value_adopt(BLAZEN_TAG_NATIVE, detail, codec, (size_t)codec_length, token, &value) < 0) {
+  if (detail != Py_None && value_adopt(BLAZEN_TAG_NATIVE, detail, codec, (size_t)codec_length,
+                                       token == Py_None ? NULL : token, &value) < 0) {
     return NULL;
   }
   blazen_error* cause = NULL;
