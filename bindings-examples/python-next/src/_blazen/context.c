@@ -856,14 +856,21 @@ static int Context_set_task(Context* self, PyObject* task, void* unused) {
 
 #define NOARGS(name, function) {name, (PyCFunction)(void (*)(void))function, METH_NOARGS, NULL}
 #define ONE(name, function) {name, (PyCFunction)(void (*)(void))function, METH_O, NULL}
-#define FAST(name, function) {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL, NULL}
+#define TOLD(name, function, flags, doc) {name, (PyCFunction)(void (*)(void))function, flags, doc}
 #define VARARGS(name, function) {name, (PyCFunction)(void (*)(void))function, METH_VARARGS, NULL}
 static PyMethodDef Context_methods[] = {
-    FAST("set", Context_set),
-    {"get", (PyCFunction)(void (*)(void))Context_get, METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"send_event", (PyCFunction)(void (*)(void))Context_send_event, METH_VARARGS | METH_KEYWORDS, NULL},
-    ONE("write_event_to_stream", Context_publish),
-    NOARGS("run_id", Context_run_id),
+    TOLD("set", Context_set, METH_FASTCALL,
+         "set($self, key, value, /)\n--\n\nStores a value in the state; what has no stored form goes into "
+         "the session."),
+    TOLD("get", Context_get, METH_FASTCALL | METH_KEYWORDS,
+         "get($self, key, /, default=None)\n--\n\nThe value of a key, from the state or else the session; "
+         "default: there is none."),
+    TOLD("send_event", Context_send_event, METH_VARARGS | METH_KEYWORDS,
+         "send_event($self, event, step=None, delay=0)\n--\n\nRoutes an event at once; to one step alone, or "
+         "so many seconds later."),
+    TOLD("write_event_to_stream", Context_publish, METH_O,
+         "write_event_to_stream($self, event, /)\n--\n\nPublishes an event at once; it is never routed."),
+    TOLD("run_id", Context_run_id, METH_NOARGS, "run_id($self)\n--\n\nThe id of the run: a UUID."),
     ONE("_read", Context_read),
     ONE("_stored", Context_stored),
     VARARGS("_apply", Context_apply),
@@ -886,14 +893,19 @@ static PyMethodDef Context_methods[] = {
     VARARGS("_collect", Context_collect),
     VARARGS("_ask", Context_ask),
     VARARGS("_progress", Context_progress),
-    VARARGS("retry_after", Context_retry_after),
+    TOLD("retry_after", Context_retry_after, METH_VARARGS,
+         "retry_after($self, seconds, /)\n--\n\nWhen the next attempt begins, if this one fails."),
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef Context_getset[] = {
-    {"workflow_name", (getter)Context_workflow_name, NULL, NULL, NULL},
-    {"step_name", (getter)Context_step_name, NULL, NULL, NULL},
-    {"invocation_id", (getter)Context_invocation_id, NULL, NULL, NULL},
-    {"attempt", (getter)Context_attempt, NULL, NULL, NULL},
-    {"is_cancelled", (getter)Context_is_cancelled, NULL, NULL, NULL},
+    {"workflow_name", (getter)Context_workflow_name, NULL, "The name of the workflow.", NULL},
+    {"step_name", (getter)Context_step_name, NULL, "The name of the step.", NULL},
+    {"invocation_id", (getter)Context_invocation_id, NULL,
+     "The number of this call: with the id of the run the idempotency key, the same after a resume and a "
+     "retry.",
+     NULL},
+    {"attempt", (getter)Context_attempt, NULL, "Which attempt of the call this is, from 1.", NULL},
+    {"is_cancelled", (getter)Context_is_cancelled, NULL,
+     "Whether nothing that this step does counts any more.", NULL},
     {"_is_over", (getter)Context_is_over, NULL, NULL, NULL},
     {"_core", (getter)Context_core, NULL, NULL, NULL},
     {"_task", (getter)Context_get_task, (setter)Context_set_task, NULL, NULL},

@@ -221,6 +221,7 @@ class Pipeline(AnyWorkflow):
         self._parts = handle, bodies
 
     def built(self) -> tuple[_blazen.Handle, Bodies]:
+        """As of any workflow."""
         return self._parts
 
     def start(self, input: Any = None, *, run_id: str | None = None, metadata: Any = None) -> PipelineHandler:

@@ -198,6 +198,7 @@ class Step:
         return f"<step {self.name!r}>"
 
     def finish(self, ctx: Context, outcome: Any) -> None:
+        """The outcome becomes the events of the step."""
         ctx._finish(outcome)
 
     def is_resolved(self) -> None:

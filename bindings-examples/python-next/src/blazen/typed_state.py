@@ -47,12 +47,14 @@ class CallbackFieldStore(FieldStore):
         self._load_takes_ctx = _takes(load_fn, 2)
 
     def save(self, key: str, value: Any, ctx: "Context") -> None:
+        """Calls save_fn."""
         if self._save_takes_ctx:
             self._save(key, value, ctx)
         else:
             self._save(key, value)
 
     def load(self, key: str, ctx: "Context") -> Any:
+        """Calls load_fn."""
         return self._load(key, ctx) if self._load_takes_ctx else self._load(key)
 
     def key_of(self, ctx: "Context", entry: str) -> str:

@@ -441,6 +441,7 @@ class Workflow(AnyWorkflow):
         return self.add_step(parallel(name, branches, accepts=accepts, emits=_one(emits), join_strategy=join_strategy))
 
     def built(self) -> tuple[_blazen.Handle, Bodies]:
+        """As of any workflow: checked, and built where it was changed since."""
         if self._built is None:
             self._built = self._build()
         return self._built
