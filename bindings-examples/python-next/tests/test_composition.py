@@ -395,6 +395,27 @@ async def test_a_pipeline_goes_on_in_the_middle_of_a_stage():
     assert [each.output for each in result.stage_results] == [{"n": 2}, {"n": 3}]
 
 
+async def test_a_pipeline_pauses_and_goes_on_in_place_and_elsewhere():
+    reached, opened = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def gated(ctx: Context, ev: StartEvent):
+        reached.set()
+        await opened.wait()
+        return StopEvent(result={"n": ev.n + 1})
+
+    pipeline = PipelineBuilder("p").stage(Stage("gate", Workflow("g", [gated]))).stage(Stage("two", doubling())).build()
+    handler = pipeline.start({"n": 1})
+    await reached.wait()
+    pausing = handler.pause()
+    opened.set()
+    snapshot = await pausing
+    assert isinstance(snapshot, blazen.PipelineSnapshot) and handler.state is RunState.PAUSED
+    assert (await pipeline.resume(snapshot).result()).final_output == {"n": 4}
+    handler.resume_in_place()
+    assert (await handler.result()).final_output == {"n": 4}
+
+
 async def test_a_pipeline_is_a_step_and_a_stage():
     outer = Workflow("outer", [subworkflow("book", book(), accepts=StartEvent, emits=StopEvent)])
     assert (await outer.run(n=1)).result == {"n": 16}

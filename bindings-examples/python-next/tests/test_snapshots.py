@@ -611,3 +611,5 @@ async def test_steps_that_differ_are_refused():
     with pytest.raises(BlazenError) as refused:
         Workflow.resume(caught.value.handler.snapshot(), [begin, elsewhere("else", Go)])
     assert refused.value.status == Status.SNAPSHOT_MISMATCH
+    (note,) = refused.value.__notes__
+    assert "steps begin (blazen::StartEvent), else (Go)" in note and "steps with work there" in note

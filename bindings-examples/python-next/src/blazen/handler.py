@@ -3,7 +3,7 @@
 import asyncio
 import enum
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -271,7 +271,7 @@ class Handler:
 
     # ---- steering ----
 
-    def pause(self) -> "Done[Any] | Any":
+    def pause(self) -> Awaitable[Snapshot]:
         """No step starts any more; to be awaited: when those in flight are done, it gives the Snapshot. Where a live object keeps
         that from being taken, it raises, and the run stays paused."""
         taking = self.snapshot
@@ -342,8 +342,8 @@ class Handler:
 class _Pausing:
     """What has begun, and may be awaited."""
 
-    def __init__(self, wait: Callable[[], Any]) -> None:
+    def __init__(self, wait: Callable[[], Coroutine[Any, Any, Snapshot]]) -> None:
         self._wait = wait
 
-    def __await__(self) -> Generator[Any, None, Any]:
-        return self._wait().__await__()  # type: ignore[no-any-return]
+    def __await__(self) -> Generator[Any, None, Snapshot]:
+        return self._wait().__await__()

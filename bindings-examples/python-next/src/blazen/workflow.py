@@ -8,6 +8,7 @@ from typing import Any
 
 from . import _blazen, _runs, values
 from .context import Context
+from .errors import BlazenError, Status
 from .events import OWN_CLASSES, Event, StartEvent
 from .handler import Handler, WorkflowResult
 from .snapshots import Snapshot, bytes_of
@@ -109,11 +110,11 @@ def policy_of(given: Any) -> int:
 class _OnBoth:
     """A method of an instance that has a form of the class beside it."""
 
-    def __init__(self, of_instance: Callable[..., Any], of_class: Callable[..., Any]) -> None:
+    def __init__(self, of_instance: Callable[..., Handler], of_class: Callable[..., Handler]) -> None:
         self._of_instance, self._of_class = of_instance, of_class
         self.__doc__ = of_class.__doc__
 
-    def __get__(self, instance: Any, owner: Any) -> Callable[..., Any]:
+    def __get__(self, instance: Any, owner: Any) -> Callable[..., Handler]:
         if instance is None:
             return self._of_class.__get__(owner)  # type: ignore[no-any-return]
         return self._of_instance.__get__(instance)  # type: ignore[no-any-return]
@@ -162,22 +163,37 @@ class AnyWorkflow:
         answering = answering_of(core, self.input_handler)
         skip = bool(choice("unknown_label", unknown_label, {"error": 0, "skip": 1}))
         loads = values.deserializers(dict(deserializers or {}))
-        run = core.context.run(
-            _blazen.run_resume,
-            home.handle,
-            workflow,
-            bytes_of(snapshot),
-            loads,
-            skip,
-            keep_paused,
-            allow_changed_workflow,
-            time_has_passed,
-            fork,
-            answering,
-        )
+        data = bytes_of(snapshot)
+        try:
+            run = core.context.run(
+                _blazen.run_resume,
+                home.handle,
+                workflow,
+                data,
+                loads,
+                skip,
+                keep_paused,
+                allow_changed_workflow,
+                time_has_passed,
+                fork,
+                answering,
+            )
+        except BlazenError as failure:
+            if failure.status == Status.SNAPSHOT_MISMATCH:
+                failure.add_note(_both_sides(workflow, Snapshot(data).info))
+            raise
         handler = made(kind, self, run, core, answering)
         handler._begin(None)
         return handler
+
+
+def _both_sides(workflow: _blazen.Handle, info: dict[str, Any]) -> str:
+    here = _blazen.workflow_describe(workflow)
+    steps = ", ".join(f"{each['name']} ({' | '.join(each['accepts'])})" for each in here["steps"])
+    return (
+        f"here: workflow {here['name']!r}, steps {steps}, fingerprint {here['fingerprint']}; in the snapshot: workflow"
+        f" {info['workflow']!r}, steps with work {', '.join(info['steps_needed']) or 'none'}, fingerprint {info['fingerprint']}"
+    )
 
 
 class Answering:
@@ -197,7 +213,6 @@ class Answering:
         task.add_done_callback(self._core.tasks.discard)
 
     async def _answer(self, request_id: str, payload: dict[str, Any]) -> None:
-        from .errors import BlazenError
         from .events import InputRequestEvent
 
         handler = self.run()
