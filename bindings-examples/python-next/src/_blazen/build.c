@@ -467,6 +467,31 @@ static PyObject* workflow_describe(PyObject* module, PyObject* handle) {
   return read;
 }
 
+/* workflow_draw(workflow, format) -> str */
+static PyObject* workflow_draw(PyObject* module, PyObject* args) {
+  (void)module;
+  PyObject* handle;
+  int format;
+  if (!PyArg_ParseTuple(args, "Oi", &handle, &format)) {
+    return NULL;
+  }
+  blazen_workflow* workflow = handle_pointer(handle, KIND_WORKFLOW);
+  blazen_value* drawing;
+  blazen_error* error = NULL;
+  if (workflow == NULL) {
+    return NULL;
+  }
+  blazen_status status = blazen_workflow_draw(workflow, format, &drawing, &error);
+  if (status != BLAZEN_OK) {
+    return raise_status(status, error);
+  }
+  size_t length;
+  const char* text = blazen_value_data(drawing, &length);
+  PyObject* drawn = PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, NULL);
+  blazen_value_release(drawing);
+  return drawn;
+}
+
 static PyMethodDef functions[] = {{"builder_create", builder_create, METH_O, NULL},
                                   {"builder_add_step", builder_add_step, METH_VARARGS, NULL},
                                   {"builder_add_elsewhere", builder_add_elsewhere, METH_VARARGS, NULL},
@@ -480,6 +505,7 @@ static PyMethodDef functions[] = {{"builder_create", builder_create, METH_O, NUL
                                   {"pipeline_set", pipeline_set, METH_VARARGS, NULL},
                                   {"pipeline_build", pipeline_build, METH_O, NULL},
                                   {"workflow_describe", workflow_describe, METH_O, NULL},
+                                  {"workflow_draw", workflow_draw, METH_VARARGS, NULL},
                                   {NULL, NULL, 0, NULL}};
 
 int build_init(PyObject* module) { return PyModule_AddFunctions(module, functions); }

@@ -99,12 +99,15 @@ int was_interrupted(void);
 typedef struct {
   PyObject_HEAD PyObject* type; /* str */
   PyObject* fields;             /* dict */
-  PyObject* reserved; /* frozenset of names that the class has; NULL where no field has one of them */
-  int bare;           /* its payload is the field `value`, and no object */
+  PyObject* reserved;    /* frozenset of names that the class has; NULL where no field has one of them */
+  PyObject* correlation; /* str; NULL: none */
+  int bare;              /* its payload is the field `value`, and no object */
 } Event;
 extern PyTypeObject* Event_Type;
 extern PyObject* name_value; /* "value" */
 int events_init(PyObject* module);
+/* An event of the library, to be sent. */
+int event_make(PyObject* object, blazen_event** event);
 /* The value of an event. */
 int event_value(Event* event, blazen_value** value);
 /* classes: {type: class}. */

@@ -316,6 +316,38 @@ out:
   return answer;
 }
 
+/* _compare_and_set(key, expected, (tag, bytes, codec) or None: removed) -> version */
+static PyObject* Context_compare_and_set(Context* self, PyObject* args) {
+  const char* key;
+  Py_ssize_t length;
+  unsigned long long expected;
+  PyObject* packed;
+  if (!PyArg_ParseTuple(args, "s#KO", &key, &length, &expected, &packed) || !is_open(self)) {
+    return NULL;
+  }
+  blazen_value* value = NULL;
+  if (packed != Py_None) {
+    int tag;
+    PyObject* bytes;
+    const char* codec;
+    Py_ssize_t codec_length;
+    if (!PyArg_ParseTuple(packed, "iOs#", &tag, &bytes, &codec, &codec_length) ||
+        value_adopt(tag, bytes, codec, (size_t)codec_length, NULL, &value) < 0) {
+      return NULL;
+    }
+  }
+  uint64_t version = 0;
+  blazen_error* error = NULL;
+  blazen_status status =
+      blazen_context_compare_and_set(self->context, key, (size_t)length, expected, value, &version, &error);
+  blazen_value_release(value);
+  if (status != BLAZEN_OK) {
+    return raise_status(status, error);
+  }
+  drain();
+  return PyLong_FromUnsignedLongLong(version);
+}
+
 static PyObject* keys_list(blazen_keys* keys) {
   size_t count = blazen_keys_count(keys);
   PyObject* list = PyList_New(0);
@@ -445,27 +477,6 @@ static PyObject* Context_set_session(Context* self, PyObject* args) {
 
 /* ---- events ---- */
 
-static int event_make(PyObject* object, blazen_event** event) {
-  if (!PyObject_TypeCheck(object, Event_Type)) {
-    PyErr_Format(PyExc_TypeError, "%R is no Event", object);
-    return -1;
-  }
-  size_t length;
-  const char* type = text_of(((Event*)object)->type, "event_type", &length);
-  blazen_value* value;
-  if (type == NULL || event_value((Event*)object, &value) < 0) {
-    return -1;
-  }
-  blazen_error* error = NULL;
-  blazen_status status = blazen_event_create(type, length, value, NULL, event, &error);
-  blazen_value_release(value);
-  if (status != BLAZEN_OK) {
-    raise_status(status, error);
-    return -1;
-  }
-  return 0;
-}
-
 /* send_event(event, step or None, delay_ms, correlation) is in Python; this is its common form. */
 static PyObject* Context_send_event(Context* self, PyObject* args, PyObject* kwargs) {
   static char* names[] = {"event", "step", "delay", NULL};
@@ -475,6 +486,10 @@ static PyObject* Context_send_event(Context* self, PyObject* args, PyObject* kwa
   double delay = 0;
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|z#d", names, &object, &step, &step_length, &delay) ||
       !is_open(self)) {
+    return NULL;
+  }
+  if (!(delay >= 0 && delay < 3.2e9)) {
+    PyErr_Format(PyExc_ValueError, "delay is a number of seconds, 0 or more");
     return NULL;
   }
   blazen_event* event;
@@ -502,7 +517,25 @@ static PyObject* Context_publish(Context* self, PyObject* object) {
   return done(status, error);
 }
 
+static int emit_correlated(Context* self, PyObject* object) {
+  blazen_event* event;
+  if (event_make(object, &event) < 0) {
+    return -1;
+  }
+  blazen_error* error = NULL;
+  blazen_status status = blazen_context_emit_event(self->context, event, NULL, &error);
+  blazen_event_release(event);
+  if (status != BLAZEN_OK) {
+    raise_status(status, error);
+    return -1;
+  }
+  return 0;
+}
+
 static int emit(Context* self, PyObject* object) {
+  if (((Event*)object)->correlation != NULL) {
+    return emit_correlated(self, object);
+  }
   size_t length;
   const char* type = text_of(((Event*)object)->type, "event_type", &length);
   blazen_value* value;
@@ -829,6 +862,10 @@ static PyObject* Context_attempt(Context* self, void* unused) {
   (void)unused;
   return is_open(self) ? PyLong_FromUnsignedLong(blazen_context_attempt(self->context)) : NULL;
 }
+static PyObject* Context_scope_id(Context* self, void* unused) {
+  (void)unused;
+  return is_open(self) ? PyLong_FromUnsignedLongLong(blazen_context_scope_id(self->context)) : NULL;
+}
 static PyObject* Context_is_cancelled(Context* self, void* unused) {
   (void)unused;
   return PyBool_FromLong(self->cancelled || self->context == NULL ||
@@ -874,6 +911,7 @@ static PyMethodDef Context_methods[] = {
     ONE("_read", Context_read),
     ONE("_stored", Context_stored),
     VARARGS("_apply", Context_apply),
+    VARARGS("_compare_and_set", Context_compare_and_set),
     ONE("_has", Context_has),
     ONE("_remove", Context_remove),
     ONE("_keys", Context_keys),
@@ -904,6 +942,8 @@ static PyGetSetDef Context_getset[] = {
      "retry.",
      NULL},
     {"attempt", (getter)Context_attempt, NULL, "Which attempt of the call this is, from 1.", NULL},
+    {"scope_id", (getter)Context_scope_id, NULL,
+     "The scope that this call belongs to, for Handler.send_event; 0: none.", NULL},
     {"is_cancelled", (getter)Context_is_cancelled, NULL,
      "Whether nothing that this step does counts any more.", NULL},
     {"_is_over", (getter)Context_is_over, NULL, NULL, NULL},
@@ -917,10 +957,6 @@ static PyType_Spec Context_spec = {
     "_blazen.ContextBase", sizeof(Context), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     Context_slots};
-
-/* make_event_handle is for events from outside: see run.c */
-int event_make_handle(PyObject* object, blazen_event** event);
-int event_make_handle(PyObject* object, blazen_event** event) { return event_make(object, event); }
 
 int context_init(PyObject* module) {
   contexts = PyDict_New();

@@ -127,6 +127,7 @@ static void Event_dealloc(Event* self) {
   Py_CLEAR(self->type);
   Py_CLEAR(self->fields);
   Py_CLEAR(self->reserved);
+  Py_CLEAR(self->correlation);
   freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
   release(self);
   Py_DECREF(type);
@@ -197,6 +198,27 @@ static PyObject* Event_event_type(Event* self, void* unused) {
   return Py_NewRef(self->type);
 }
 
+static PyObject* Event_correlation(Event* self, void* unused) {
+  (void)unused;
+  return Py_NewRef(self->correlation == NULL ? Py_None : self->correlation);
+}
+
+/* correlate(event, id) -> event */
+static PyObject* correlate(PyObject* module, PyObject* args) {
+  (void)module;
+  PyObject *object, *id;
+  size_t length;
+  if (!PyArg_ParseTuple(args, "O!O", Event_Type, &object, &id) ||
+      text_of(id, "correlation", &length) == NULL) {
+    return NULL;
+  }
+  Event* event = (Event*)object;
+  PyObject* before = event->correlation;
+  event->correlation = Py_NewRef(id);
+  Py_XDECREF(before);
+  return Py_NewRef(object);
+}
+
 static PyObject* Event_is_bare(Event* self, void* unused) {
   (void)unused;
   return PyBool_FromLong(self->bare);
@@ -233,6 +255,7 @@ static PyMethodDef Event_methods[] = {
 static PyGetSetDef Event_getset[] = {
     {"event_type", (getter)Event_event_type, NULL, "The type by which it is routed.", NULL},
     {"_is_bare", (getter)Event_is_bare, NULL, NULL, NULL},
+    {"_correlation", (getter)Event_correlation, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 static PyType_Slot Event_slots[] = {
     {Py_tp_new, Event_new},           {Py_tp_init, Event_init},         {Py_tp_dealloc, Event_dealloc},
@@ -242,7 +265,8 @@ static PyType_Slot Event_slots[] = {
 static PyType_Spec Event_spec = {"_blazen.EventBase", sizeof(Event), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, Event_slots};
 
-static PyMethodDef functions[] = {{"make_event", module_make_event, METH_VARARGS, NULL},
+static PyMethodDef functions[] = {{"correlate", correlate, METH_VARARGS, NULL},
+                                  {"make_event", module_make_event, METH_VARARGS, NULL},
                                   {NULL, NULL, 0, NULL}};
 
 int events_init(PyObject* module) {
@@ -310,6 +334,33 @@ int event_value(Event* event, blazen_value** value) {
   return done;
 }
 
+int event_make(PyObject* object, blazen_event** event) {
+  if (!PyObject_TypeCheck(object, Event_Type)) {
+    PyErr_Format(PyExc_TypeError, "%R is no Event", object);
+    return -1;
+  }
+  Event* self = (Event*)object;
+  size_t length;
+  const char* type = text_of(self->type, "event_type", &length);
+  blazen_value* value;
+  if (type == NULL || event_value(self, &value) < 0) {
+    return -1;
+  }
+  blazen_event_options options = BLAZEN_EVENT_OPTIONS_INIT;
+  if (self->correlation != NULL) {
+    options.correlation = text_of(self->correlation, "correlation", &options.correlation_length);
+  }
+  blazen_error* error = NULL;
+  blazen_status status =
+      blazen_event_create(type, length, value, self->correlation == NULL ? NULL : &options, event, &error);
+  blazen_value_release(value);
+  if (status != BLAZEN_OK) {
+    raise_status(status, error);
+    return -1;
+  }
+  return 0;
+}
+
 /* ---- from the library ---- */
 
 static PyObject* event_of_payload(PyTypeObject* type, PyObject* name, PyObject* payload) {
@@ -367,6 +418,10 @@ PyObject* event_read(const blazen_event* event, PyObject* classes) {
   }
   if (payload != NULL && type != NULL) {
     made = event_of_payload((PyTypeObject*)type, name, payload);
+  }
+  if (made != NULL && view.correlation != NULL) {
+    ((Event*)made)->correlation =
+        PyUnicode_DecodeUTF8(view.correlation, (Py_ssize_t)view.correlation_length, "replace");
   }
   Py_XDECREF(payload);
   Py_DECREF(name);

@@ -4,8 +4,6 @@
 
 #include "common.h"
 
-int event_make_handle(PyObject* object, blazen_event** event);
-
 static PyObject* done(blazen_status status, blazen_error* error) {
   if (status != BLAZEN_OK) {
     return raise_status(status, error);
@@ -612,13 +610,14 @@ static PyObject* run_abort(PyObject* module, PyObject* handle) {
   return done(blazen_run_abort(run, &error), error);
 }
 
-/* run_respond(run, request_id, answer) */
+/* run_respond(run, request_id, answer, early) */
 static PyObject* run_respond(PyObject* module, PyObject* args) {
   (void)module;
   PyObject *handle, *answer;
   const char* id;
   Py_ssize_t length;
-  if (!PyArg_ParseTuple(args, "Os#O", &handle, &id, &length, &answer)) {
+  int early;
+  if (!PyArg_ParseTuple(args, "Os#Op", &handle, &id, &length, &answer, &early)) {
     return NULL;
   }
   RUN_OF(handle)
@@ -626,7 +625,8 @@ static PyObject* run_respond(PyObject* module, PyObject* args) {
   if (value_make(answer, answer, 1, &value) < 0) {
     return NULL;
   }
-  blazen_status status = blazen_run_respond(run, id, (size_t)length, value, &error);
+  blazen_status status = early ? blazen_run_respond_early(run, id, (size_t)length, value, &error)
+                               : blazen_run_respond(run, id, (size_t)length, value, &error);
   blazen_value_release(value);
   return done(status, error);
 }
@@ -655,20 +655,56 @@ static PyObject* run_fail_question(PyObject* module, PyObject* args) {
   return done(status, error);
 }
 
+/* run_send_event(run, event, step or None, delay_ms, scope) */
 static PyObject* run_send_event(PyObject* module, PyObject* args) {
   (void)module;
   PyObject *handle, *object;
-  if (!PyArg_ParseTuple(args, "OO", &handle, &object)) {
+  const char* step;
+  Py_ssize_t length;
+  long long delay;
+  unsigned long long scope;
+  if (!PyArg_ParseTuple(args, "OOz#LK", &handle, &object, &step, &length, &delay, &scope)) {
     return NULL;
   }
   RUN_OF(handle)
   blazen_event* event;
-  if (event_make_handle(object, &event) < 0) {
+  if (event_make(object, &event) < 0) {
     return NULL;
   }
-  blazen_status status = blazen_run_send_event(run, event, NULL, &error);
+  blazen_send_options options = BLAZEN_SEND_OPTIONS_INIT;
+  options.step = step;
+  options.step_length = (size_t)length;
+  options.delay_ms = delay;
+  options.scope = scope;
+  blazen_status status = blazen_run_send_event(run, event, &options, &error);
   blazen_event_release(event);
   return done(status, error);
+}
+
+/* run_cancel_invocation(run, invocation_id, retry) */
+static PyObject* run_cancel_invocation(PyObject* module, PyObject* args) {
+  (void)module;
+  PyObject* handle;
+  unsigned long long id;
+  int retry;
+  if (!PyArg_ParseTuple(args, "OKp", &handle, &id, &retry)) {
+    return NULL;
+  }
+  RUN_OF(handle)
+  return done(blazen_run_cancel_invocation(run, id, retry, &error), error);
+}
+
+/* run_withdraw(run, request_id) */
+static PyObject* run_withdraw(PyObject* module, PyObject* args) {
+  (void)module;
+  PyObject* handle;
+  const char* id;
+  Py_ssize_t length;
+  if (!PyArg_ParseTuple(args, "Os#", &handle, &id, &length)) {
+    return NULL;
+  }
+  RUN_OF(handle)
+  return done(blazen_run_withdraw_question(run, id, (size_t)length, &error), error);
 }
 
 /* ---- snapshots ---- */
@@ -827,6 +863,8 @@ static PyMethodDef functions[] = {{"runtime_create", runtime_create, METH_O, NUL
                                   {"run_respond", run_respond, METH_VARARGS, NULL},
                                   {"run_fail_question", run_fail_question, METH_VARARGS, NULL},
                                   {"run_send_event", run_send_event, METH_VARARGS, NULL},
+                                  {"run_cancel_invocation", run_cancel_invocation, METH_VARARGS, NULL},
+                                  {"run_withdraw", run_withdraw, METH_VARARGS, NULL},
                                   {"run_snapshot", run_snapshot, METH_O, NULL},
                                   {"snapshot_info", snapshot_info, METH_O, NULL},
                                   {"run_subscribe", run_subscribe, METH_VARARGS, NULL},

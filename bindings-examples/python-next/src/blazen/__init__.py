@@ -47,6 +47,8 @@ from .events import (  # noqa: E402
     StartEvent,
     StepFailedEvent,
     StopEvent,
+    correlate,
+    correlation_of,
 )
 from .handler import EventStream, Handler, RunState, WorkflowResult  # noqa: E402
 from .pipelines import (  # noqa: E402
@@ -129,6 +131,8 @@ __all__ = [
     "WorkflowBuilder",
     "WorkflowHandler",
     "WorkflowResult",
+    "correlate",
+    "correlation_of",
     "elsewhere",
     "library_version",
     "parallel",

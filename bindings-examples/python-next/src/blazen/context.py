@@ -75,6 +75,16 @@ class State:
         was_typed = typed_state.forget(self._ctx, key)
         return self._ctx._remove(key) or was_typed
 
+    def version(self, key: str) -> int:
+        """Which write of this key it has, for compare_and_set; 0: it is not there."""
+        found = self._ctx._stored(key)
+        return 0 if found is None else found[3]
+
+    def compare_and_set(self, key: str, expected: int, value: Any) -> int:
+        """Writes only where the key still has this version (0: is not there), and gives the new one; else BlazenError with
+        Status.CONFLICT."""
+        return self._ctx._compare_and_set(key, expected, typed_state.packed(value))
+
     def keys(self, prefix: str = "") -> list[str]:
         """The keys that begin with prefix, in the order of their bytes."""
         return self._ctx._keys(prefix)

@@ -19,6 +19,8 @@ __all__ = [
     "StartEvent",
     "StepFailedEvent",
     "StopEvent",
+    "correlate",
+    "correlation_of",
     "type_name",
 ]
 
@@ -82,6 +84,16 @@ class Event(_blazen.EventBase):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _blazen.make_event, (type(self), self.event_type, self.to_dict(), self._is_bare)
+
+
+def correlate(event: _E, correlation: str) -> _E:
+    """Ties an event to others, for a Join by_event: gives the event itself."""
+    return _blazen.correlate(event, correlation)
+
+
+def correlation_of(event: Event) -> str | None:
+    """What an event is tied to others by, or None. Of a question, and of its answer, it is the request_id."""
+    return event._correlation
 
 
 def _is_behaviour(thing: Any) -> bool:

@@ -11,6 +11,7 @@ from . import _blazen, _cbor, _runs, errors
 from .errors import BlazenError, EventRequired, InputRequired, ParkedElsewhere, Status
 from .events import STREAM_END, Event
 from .snapshots import Snapshot
+from .steps import milliseconds
 
 if TYPE_CHECKING:
     from .workflow import AnyWorkflow
@@ -315,7 +316,22 @@ class Handler:
 
     def respond_to_input(self, request_id: str, response: Any = None) -> Done[None]:
         """Answers an open question."""
-        _blazen.run_respond(self._run, request_id, response)
+        _blazen.run_respond(self._run, request_id, response, False)
+        return Done(None)
+
+    def respond_early(self, request_id: str, response: Any = None) -> Done[None]:
+        """Answers a question that may not be asked yet: the answer is kept for the step that asks under this id."""
+        _blazen.run_respond(self._run, request_id, response, True)
+        return Done(None)
+
+    def withdraw_question(self, request_id: str) -> Done[None]:
+        """Nobody needs to answer this open question any more: ctx.ask raises BlazenError with Status.CANCELLED."""
+        _blazen.run_withdraw(self._run, request_id)
+        return Done(None)
+
+    def cancel_invocation(self, invocation_id: int, *, retry: bool = False) -> Done[None]:
+        """Cancels one call of a step, which has then failed; the run goes on. retry: as its retries say."""
+        _blazen.run_cancel_invocation(self._run, invocation_id, retry)
         return Done(None)
 
     def _fail_question(self, request_id: str, exception: BaseException) -> None:
@@ -327,9 +343,9 @@ class Handler:
             if failure.status not in (Status.NOT_FOUND, Status.CANCELLED):
                 raise
 
-    def send_event(self, event: Event) -> Done[None]:
-        """Sends an event from outside."""
-        _blazen.run_send_event(self._run, event)
+    def send_event(self, event: Event, step: str | None = None, delay: float = 0, scope: int = 0) -> Done[None]:
+        """Sends an event from outside: to one step alone, so many seconds later, or into an open scope (ctx.scope_id)."""
+        _blazen.run_send_event(self._run, event, step, milliseconds("delay", delay), scope)
         return Done(None)
 
     def abort(self) -> Done[None]:

@@ -502,6 +502,10 @@ class Workflow(AnyWorkflow):
         """What it is made of: steps, policies, limits, dead ends."""
         return _blazen.workflow_describe(self.built()[0])
 
+    def draw(self, format: str = "mermaid") -> str:
+        """A drawing of it, as text: "mermaid" or "dot"."""
+        return _blazen.workflow_draw(self.built()[0], choice("format", format, {"mermaid": 1, "dot": 2}))
+
     @staticmethod
     def builder(name: str) -> "WorkflowBuilder":
         """A WorkflowBuilder."""
