@@ -11,7 +11,9 @@ from setuptools import Extension, setup
 
 def pkg_config(*arguments: str) -> str:
     try:
-        return subprocess.run(["pkg-config", *arguments, "blazen"], check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["pkg-config", *arguments, "blazen"], check=True, capture_output=True, text=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         raise SystemExit(
             "libblazen is not found: set LIBBLAZEN_PREFIX to the folder it is installed in (it has include/blazen/blazen.h),"

@@ -18,7 +18,12 @@ MEASURE = pathlib.Path(__file__).with_name("measure.py")
 
 def measured(python: str, environment: dict[str, str]) -> dict[str, float]:
     done = subprocess.run(
-        [python, str(MEASURE)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
+        [python, str(MEASURE)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
     )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found

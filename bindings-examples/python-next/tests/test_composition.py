@@ -2,8 +2,9 @@
 
 import asyncio
 
-import blazen
 import pytest
+
+import blazen
 from blazen import (
     ELSEWHERE,
     BlazenError,
@@ -34,10 +35,6 @@ class Part(Event):
 
 
 class Finished(Event):
-    pass
-
-
-class Other(Event):
     pass
 
 
@@ -344,7 +341,11 @@ async def test_a_stage_that_fails_is_named_and_its_exception_is_the_cause():
     pipeline = PipelineBuilder("bad").stage(Stage("ok", doubling())).stage(Stage("boom", Workflow("b", [fail]))).build()
     with pytest.raises(PipelineError) as caught:
         await pipeline.run({"n": 1})
-    assert caught.value.stage == "boom" and caught.value.__cause__ is exception and caught.value.status == Status.STEP_FAILED
+    assert (
+        caught.value.stage == "boom"
+        and caught.value.__cause__ is exception
+        and caught.value.status == Status.STEP_FAILED
+    )
 
 
 async def test_a_loop_that_reaches_its_bound_fails():
@@ -380,7 +381,9 @@ async def test_a_pipeline_goes_on_in_the_middle_of_a_stage():
         return StopEvent(result={"n": ev.n + 1})
 
     def make():
-        return PipelineBuilder("p").stage(Stage("one", doubling())).stage(Stage("two", Workflow("slow", [slow]))).build()
+        return (
+            PipelineBuilder("p").stage(Stage("one", doubling())).stage(Stage("two", Workflow("slow", [slow]))).build()
+        )
 
     handler = make().start({"n": 1})
     await reached.wait()
@@ -390,6 +393,27 @@ async def test_a_pipeline_goes_on_in_the_middle_of_a_stage():
     result = await make().resume(snapshot.to_json()).result()
     assert result.final_output == {"n": 3} and calls == [2, 2]
     assert [each.output for each in result.stage_results] == [{"n": 2}, {"n": 3}]
+
+
+async def test_a_pipeline_pauses_and_goes_on_in_place_and_elsewhere():
+    reached, opened = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def gated(ctx: Context, ev: StartEvent):
+        reached.set()
+        await opened.wait()
+        return StopEvent(result={"n": ev.n + 1})
+
+    pipeline = PipelineBuilder("p").stage(Stage("gate", Workflow("g", [gated]))).stage(Stage("two", doubling())).build()
+    handler = pipeline.start({"n": 1})
+    await reached.wait()
+    pausing = handler.pause()
+    opened.set()
+    snapshot = await pausing
+    assert isinstance(snapshot, blazen.PipelineSnapshot) and handler.state is RunState.PAUSED
+    assert (await pipeline.resume(snapshot).result()).final_output == {"n": 4}
+    handler.resume_in_place()
+    assert (await handler.result()).final_output == {"n": 4}
 
 
 async def test_a_pipeline_is_a_step_and_a_stage():
@@ -409,4 +433,4 @@ def test_what_a_pipeline_is_told_is_checked():
     assert caught.value.status == Status.INVALID_WORKFLOW
     with pytest.raises(TypeError, match="Workflow or a Pipeline"):
         PipelineBuilder("p").stage(Stage("s", 5))
-    assert repr(ELSEWHERE) == "blazen.ELSEWHERE" and Other
+    assert repr(ELSEWHERE) == "blazen.ELSEWHERE"

@@ -91,5 +91,7 @@ print(_blazen.alive())
 
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_is_left(seed):
-    done = subprocess.run([sys.executable, "-X", "dev", "-c", PROGRAM, str(seed)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", PROGRAM, str(seed)], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stdout) == (0, "(0, 0, 0)\n"), done.stdout + done.stderr

@@ -230,8 +230,12 @@ def test_many_loops_in_many_threads():
 
 def test_an_import_beside_the_other_distribution_is_refused(tmp_path):
     (tmp_path / "blazen-0.6.74.dist-info").mkdir()
-    (tmp_path / "blazen-0.6.74.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: blazen\nVersion: 0.6.74\n")
+    (tmp_path / "blazen-0.6.74.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: blazen\nVersion: 0.6.74\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.append({str(tmp_path)!r}); import blazen"], capture_output=True, text=True
+        [sys.executable, "-c", f"import sys; sys.path.append({str(tmp_path)!r}); import blazen"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 1 and "both libblazen and the distribution 'blazen' 0.6.74" in done.stderr

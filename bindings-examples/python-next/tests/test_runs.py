@@ -9,8 +9,9 @@ import time
 import traceback
 import weakref
 
-import blazen
 import pytest
+
+import blazen
 from blazen import (
     BlazenError,
     BlazenTimeout,
@@ -339,6 +340,19 @@ async def test_steps_see_the_variables_of_who_runs_them_and_change_only_their_ow
     assert await asyncio.gather(*map(as_who, "ab")) == [["a", "a"], ["b", "b"]] and variable.get() == "none"
 
 
+async def test_a_step_that_nothing_else_keeps_is_kept():
+    @step
+    async def begin(ctx: Context, ev: StartEvent):
+        await asyncio.get_running_loop().create_future()  # which nobody else has
+
+    run = asyncio.create_task(Workflow("kept", [begin]).run())
+    await asyncio.sleep(0.01)
+    gc.collect()
+    await asyncio.sleep(0.01)
+    assert not run.done()
+    run.cancel()
+
+
 async def test_max_concurrency_holds():
     now = most = 0
 
@@ -475,7 +489,9 @@ async def test_the_very_exception_comes_back_with_its_traceback(is_async):
         assert names[-1] == "deep"
         lengths.append(len(names))
     assert lengths[0] == lengths[1] == lengths[2]
-    assert exception.__notes__ == [f"in the step {'coroutine' if is_async else 'function'!r} of the workflow 'broken', attempt 1"]
+    assert exception.__notes__ == [
+        f"in the step {'coroutine' if is_async else 'function'!r} of the workflow 'broken', attempt 1"
+    ]
     error = handler.error
     assert (error.status, error.step, error.attempt, error.host_code) == (
         Status.STEP_FAILED, "coroutine" if is_async else "function", 1, 7,
@@ -495,7 +511,7 @@ async def test_an_exception_that_leads_to_its_run_can_be_collected():
             await handler.result()
         seen.append(weakref.ref(caught.value))
         seen.append(weakref.ref(handler))
-        handler = None  # noqa: F841
+        handler = None
 
     await once()
     for _ in range(3):
@@ -646,6 +662,27 @@ async def test_a_run_waits_for_events_from_outside():
     assert await handler.wait(blazen.RunState.WAITING) == blazen.RunState.WAITING
     handler.send_event(A(n=5))
     assert (await handler.result()).result == 5
+    with pytest.raises(blazen.EventRequired) as caught:
+        await Workflow("waits", [begin, end], idle="wait").run()
+    caught.value.handler.send_event(A(n=6))
+    assert (await caught.value.handler.result()).result == 6
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+async def test_eager_tasks_do_as_others():
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+
+    @step
+    async def begin(ctx: Context, ev: StartEvent):
+        return A(n=0)
+
+    @step
+    async def go(ctx: Context, ev: A):
+        if ev.n % 10 == 0:
+            await asyncio.sleep(0)
+        return StopEvent(result=ev.n) if ev.n == 3000 else A(n=ev.n + 1)
+
+    assert (await Workflow("eager", [begin, go]).run()).result == 3000
 
 
 async def test_a_failed_run_that_nobody_awaited_is_reported(complaints):

@@ -1,7 +1,6 @@
 """The examples of the documentation that users know run as they are printed: each file of examples/ is one, letter for letter,
 but for white space at the beginning of lines. What is a placeholder there is filled in here."""
 
-import asyncio
 import io
 import pathlib
 import sqlite3
@@ -11,7 +10,6 @@ import types
 import uuid
 from dataclasses import dataclass
 
-import blazen
 from blazen import Context, Event, StartEvent, StopEvent, Workflow, step
 
 EXAMPLES = pathlib.Path(__file__).parent / "examples"
@@ -162,4 +160,3 @@ async def test_custom_persistence_with_a_field_store():
 
 def test_an_example_that_is_gone_is_no_test():
     assert len(list(EXAMPLES.glob("*.py"))) == 8
-    assert blazen.Workflow is Workflow and asyncio

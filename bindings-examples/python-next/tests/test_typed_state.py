@@ -6,7 +6,19 @@ import threading
 from dataclasses import dataclass, field
 
 import pytest
-from blazen import BlazenState, CallbackFieldStore, Context, Event, FieldStore, NotStorable, StartEvent, StopEvent, Workflow, step
+
+from blazen import (
+    BlazenState,
+    CallbackFieldStore,
+    Context,
+    Event,
+    FieldStore,
+    NotStorable,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    step,
+)
 
 
 async def in_step(body):
@@ -165,7 +177,15 @@ async def test_callbacks_that_take_ctx_get_the_plain_key():
 
 
 async def test_an_object_of_a_class_that_is_not_here_is_a_record_that_saves_back():
-    meta = {"v": 1, "class": "Rust", "fields": ["a", "b"], "transient": ["c"], "restore": None, "stored_by": {}, "import": {}}
+    meta = {
+        "v": 1,
+        "class": "Rust",
+        "fields": ["a", "b"],
+        "transient": ["c"],
+        "restore": None,
+        "stored_by": {},
+        "import": {},
+    }
 
     def body(ctx):
         ctx.set("r.a", 1)

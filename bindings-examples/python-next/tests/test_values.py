@@ -11,8 +11,21 @@ from collections import Counter
 
 import cbor2
 import pytest
-from blazen import Context, Event, Foreign, NotStorable, StartEvent, StopEvent, Tag, Workflow, step
-from blazen import _blazen, _cbor, values
+
+from blazen import (
+    Context,
+    Event,
+    Foreign,
+    NotStorable,
+    StartEvent,
+    StopEvent,
+    Tag,
+    Workflow,
+    _blazen,
+    _cbor,
+    step,
+    values,
+)
 
 
 async def in_step(body):
@@ -53,7 +66,7 @@ JSON = [
 ]  # fmt: skip
 CBOR = [
     {"a": b"\x00\xff"}, [b""], float("inf"), -float("inf"), [1, float("nan")], "\ud800", {"k": "a\udfff"}, {"\ud800": 1},
-    datetime.datetime(2026, 11, 26, 1, 2, 3, 4, datetime.timezone.utc), {"d": datetime.date(2026, 1, 2)},
+    datetime.datetime(2026, 11, 26, 1, 2, 3, 4, datetime.UTC), {"d": datetime.date(2026, 1, 2)},
     10**5000, [-(10**5000)], {"p": Point(1), "t": (1, 2)},
 ]  # fmt: skip
 PICKLE = [(1, 2), {1: 2}, {1, 2}, Counter("aab"), Colour.RED, Point(3), datetime.timedelta(1), 1j, range(3)]
@@ -71,7 +84,9 @@ def same(a, b):
         return isinstance(b, float) and math.isnan(b)
     if isinstance(a, list):
         return type(b) is list and len(a) == len(b) and all(map(same, a, b))
-    return type(a) is type(b) and a == b and math.copysign(1, a) == math.copysign(1, b) if isinstance(a, float) else a == b
+    return (
+        type(a) is type(b) and a == b and math.copysign(1, a) == math.copysign(1, b) if isinstance(a, float) else a == b
+    )
 
 
 @pytest.mark.parametrize("value", JSON + PICKLE + CBOR, ids=shown)
@@ -253,7 +268,7 @@ def test_an_event_has_fields_defaults_and_methods():
     event.size = 4
     assert event.to_dict() == {"size": 4, "name": "n"} and event == Sized(size=4, name="n") != Sized(size=5, name="n")
     with pytest.raises(AttributeError):
-        event.other
+        assert event.other
     with pytest.raises(TypeError, match="by name"):
         Sized(1)
     with pytest.raises(TypeError, match="with its type"):
@@ -378,7 +393,11 @@ async def test_a_result_beside_other_fields_is_refused_by_name():
 
 @pytest.mark.parametrize(
     "event, result",
-    [(lambda: StopEvent(), None), (lambda: StopEvent(a=1), {"a": 1}), (lambda: StopEvent(result={"result": 1}), {"result": 1})],
+    [
+        (lambda: StopEvent(), None),
+        (lambda: StopEvent(a=1), {"a": 1}),
+        (lambda: StopEvent(result={"result": 1}), {"result": 1}),
+    ],
 )
 async def test_the_result_is_what_the_stop_event_has(event, result):
     @step

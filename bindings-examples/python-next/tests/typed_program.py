@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from blazen import (
+    BlazenError,
     BlazenState,
     Context,
     Event,
@@ -59,6 +60,11 @@ async def main() -> None:
     async for event in handler.stream_events():
         print(event.event_type)
     snapshot: Snapshot = handler.snapshot()
+    again: Handler = workflow.resume(snapshot, fork=True)
+    try:
+        snapshot = await again.pause()
+    except BlazenError as failure:  # it had ended
+        print(failure.status)
     resumed: Handler = await Workflow.resume(snapshot, [begin, end])
     print(result.result, await resumed.result())
     outer = Workflow("outer", [subworkflow("inner", workflow, accepts=StartEvent, emits=StopEvent)])

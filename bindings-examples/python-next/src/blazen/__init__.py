@@ -1,13 +1,13 @@
 """An event-driven workflow engine: steps wired by the types of their events, runs that stream, ask, pause, travel and go on.
 
-    import asyncio
-    from blazen import Context, StartEvent, StopEvent, Workflow, step
+import asyncio
+from blazen import Context, StartEvent, StopEvent, Workflow, step
 
-    @step
-    async def greet(ctx: Context, ev: StartEvent) -> StopEvent:
-        return StopEvent(result=f"hello, {ev.name}")
+@step
+async def greet(ctx: Context, ev: StartEvent) -> StopEvent:
+    return StopEvent(result=f"hello, {ev.name}")
 
-    print(asyncio.run(Workflow("hello", [greet]).run(name="world")).result)
+print(asyncio.run(Workflow("hello", [greet]).run(name="world")).result)
 """
 
 from importlib import metadata as _metadata
@@ -33,6 +33,7 @@ from .context import Context, Joined, JoinReason, Session, State  # noqa: E402
 from .errors import (  # noqa: E402
     BlazenError,
     BlazenTimeout,
+    EventRequired,
     InputRequired,
     ParkedElsewhere,
     PipelineError,
@@ -46,6 +47,8 @@ from .events import (  # noqa: E402
     StartEvent,
     StepFailedEvent,
     StopEvent,
+    correlate,
+    correlation_of,
 )
 from .handler import EventStream, Handler, RunState, WorkflowResult  # noqa: E402
 from .pipelines import (  # noqa: E402
@@ -86,6 +89,7 @@ __all__ = [
     "Elsewhere",
     "EmptyJoinEvent",
     "Event",
+    "EventRequired",
     "EventStream",
     "FieldStore",
     "Foreign",
@@ -127,6 +131,8 @@ __all__ = [
     "WorkflowBuilder",
     "WorkflowHandler",
     "WorkflowResult",
+    "correlate",
+    "correlation_of",
     "elsewhere",
     "library_version",
     "parallel",

@@ -1,10 +1,10 @@
 """The codec `blazen/cbor`: deterministic CBOR of plain data that JSON does not hold, which all languages read and write.
 
-    bytes                        byte string
-    int, float, NaN, infinities  as in RFC 8949, integers of any size, floats in the shortest form that is exact
-    str with a lone surrogate    tag 69 (UTF-16, little endian) of a byte string
-    datetime with an offset      tag 0; date: tag 1004
-    an object of one platform    tag 27 [codec, bytes]
+bytes                        byte string
+int, float, NaN, infinities  as in RFC 8949, integers of any size, floats in the shortest form that is exact
+str with a lone surrogate    tag 69 (UTF-16, little endian) of a byte string
+datetime with an offset      tag 0; date: tag 1004
+an object of one platform    tag 27 [codec, bytes]
 """
 
 import datetime
@@ -191,7 +191,7 @@ class _Reader:
         if tag == _INSTANT:
             return datetime.datetime.fromisoformat(content)
         if tag == _SECONDS:
-            return datetime.datetime.fromtimestamp(content, datetime.timezone.utc)
+            return datetime.datetime.fromtimestamp(content, datetime.UTC)
         if tag == _DATE:
             return datetime.date.fromisoformat(content)
         if tag == _OBJECT:

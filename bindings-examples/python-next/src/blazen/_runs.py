@@ -36,7 +36,6 @@ class Home:
         self.thread = threading.get_ident()
         self.runs: dict[int, tuple["Core", dict[int, Any]]] = {}
         self.is_closed = False
-        self._turn = threading.Lock()
         for name, permits in pools.items():
             _blazen.runtime_set_pool(self.handle, name, permits)
         loop.add_reader(self._descriptor, self.poll)
@@ -47,23 +46,14 @@ class Home:
             pass
 
     def poll(self) -> None:
-        """Begins what can be begun. Where somebody is at it, the descriptor stays readable."""
-        if not self._turn.acquire(False):
-            return
-        try:
-            if not self.is_closed:
-                _blazen.runtime_poll(self.handle, _STEPS_AT_ONCE, self.runs, begin, Context)
-        finally:
-            self._turn.release()
+        """Begins what can be begun."""
+        _blazen.runtime_poll(self.handle, _STEPS_AT_ONCE, self.runs, begin, Context)
 
     def close(self) -> None:
         """Cancels every run that has not ended."""
-        has_turn = self._turn.acquire(timeout=1)  # no poll is under way, and none begins
-        was_closed, self.is_closed = self.is_closed, True
-        if has_turn:
-            self._turn.release()
-        if was_closed:
+        if self.is_closed:
             return
+        self.is_closed = True
         loop = self.loop()
         if loop is not None and not loop.is_closed():
             loop.remove_reader(self._descriptor)
@@ -143,6 +133,7 @@ class Core:
         self.failures: "weakref.WeakKeyDictionary[errors.Failure, Any]" = weakref.WeakKeyDictionary()
         self.is_watched = False  # somebody has asked how it ended
         self.handler: "weakref.ref[Any] | None" = None
+        self.tasks: set[asyncio.Task[Any]] = set()  # a loop does not keep its tasks
         self._steps = steps
         self.state = 0
         self._ended: _blazen.Handle | None = None
@@ -204,7 +195,9 @@ class Core:
     def is_orphan(self) -> None:
         """Its loop has gone before its end."""
         if not self.is_watched:
-            _log.error("the event loop of a run of the workflow %r was closed before its end: it was aborted", self.name)
+            _log.error(
+                "the event loop of a run of the workflow %r was closed before its end: it was aborted", self.name
+            )
 
     def fail(self, ctx: Context, exception: BaseException) -> None:
         """A step has raised."""
@@ -263,7 +256,10 @@ def _start(core: Core, body: "Body", ctx: Context, event: Any, coming: "Awaitabl
     if loop is None or loop.is_closed():
         core.fail(ctx, _closed_loop())
         return
-    ctx._task = loop.create_task(_drive(core, body, ctx, event, coming), context=core.context.copy())
+    task = loop.create_task(_drive(core, body, ctx, event, coming), context=core.context.copy())
+    if not task.done():  # a task factory may have run it already
+        ctx._task = task
+        core.tasks.add(task)
 
 
 async def _drive(core: Core, body: "Body", ctx: Context, event: Any, coming: "Awaitable[Any] | None") -> None:
@@ -284,6 +280,7 @@ async def _drive(core: Core, body: "Body", ctx: Context, event: Any, coming: "Aw
         core.fail(ctx, exception)
         raise
     finally:
+        core.tasks.discard(ctx._task)
         ctx._task = None
     core.home.poll()
 

@@ -10,7 +10,10 @@ _IDLE_SECONDS = 10.0
 
 
 class _Pool:
-    """Begins a thread where none is idle, as long as there are few; the rest waits, first in, first out."""
+    """Begins a thread where none is idle, as long as there are few; the rest waits, first in, first out.
+
+    Each function in the queue is that of an idle thread, of a new one, or one of the backlog: so none is left behind.
+    """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -18,6 +21,7 @@ class _Pool:
         self._lock = threading.Lock()
         self._idle = 0
         self._threads = 0
+        self._backlog = 0
 
     def submit(self, function: Callable[[], None]) -> None:
         with self._lock:
@@ -26,6 +30,8 @@ class _Pool:
                 self._idle -= 1
             elif begins:
                 self._threads += 1
+            else:
+                self._backlog += 1
         self._work.put(function)
         if begins:
             threading.Thread(target=self._serve, name="blazen step", daemon=True).start()
@@ -36,7 +42,7 @@ class _Pool:
                 function = self._work.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
                 with self._lock:
-                    if self._idle == 0 or not self._work.empty():
+                    if self._idle == 0:  # what is on its way is for this thread
                         continue
                     self._idle -= 1
                     self._threads -= 1
@@ -44,7 +50,10 @@ class _Pool:
             function()
             del function
             with self._lock:
-                self._idle += 1
+                if self._backlog > 0:
+                    self._backlog -= 1
+                else:
+                    self._idle += 1
 
 
 _pool = _Pool()

@@ -62,9 +62,9 @@ class State:
         """As set, of bytes."""
         self._ctx.set_bytes(key, data)
 
-    def get_bytes(self, key: str) -> bytes | None:
-        """The bytes under the key; None where there are none."""
-        return self._ctx.get_bytes(key)
+    def get_bytes(self, key: str, default: bytes | None = None) -> bytes | None:
+        """The bytes under the key; the default where there are none."""
+        return self._ctx.get_bytes(key, default)
 
     def has(self, key: str) -> bool:
         """Whether there is such a key: a stored None is told from none by this alone."""
@@ -74,6 +74,16 @@ class State:
         """Removes a key, and says whether it was there."""
         was_typed = typed_state.forget(self._ctx, key)
         return self._ctx._remove(key) or was_typed
+
+    def version(self, key: str) -> int:
+        """Which write of this key it has, for compare_and_set; 0: it is not there."""
+        found = self._ctx._stored(key)
+        return 0 if found is None else found[3]
+
+    def compare_and_set(self, key: str, expected: int, value: Any) -> int:
+        """Writes only where the key still has this version (0: is not there), and gives the new one; else BlazenError with
+        Status.CONFLICT."""
+        return self._ctx._compare_and_set(key, expected, typed_state.packed(value))
 
     def keys(self, prefix: str = "") -> list[str]:
         """The keys that begin with prefix, in the order of their bytes."""
@@ -220,10 +230,10 @@ class Context(_blazen.ContextBase):
         """As set, of bytes."""
         self.set(key, bytes(data))
 
-    def get_bytes(self, key: str) -> bytes | None:
-        """The bytes under the key; None where there are none, or something else."""
+    def get_bytes(self, key: str, default: bytes | None = None) -> bytes | None:
+        """The bytes under the key; the default where there are none, or something else."""
         found = self._stored(key)
-        return found[1] if found is not None and found[0] == values.Tag.BYTES else None
+        return found[1] if found is not None and found[0] == values.Tag.BYTES else default
 
     def get_json(self, key: str) -> str | None:
         """The JSON text under the key; None where there is none, or something else."""
@@ -337,9 +347,9 @@ class Context(_blazen.ContextBase):
         """As set_bytes."""
         self.set_bytes(key, data)
 
-    async def aget_bytes(self, key: str) -> bytes | None:
+    async def aget_bytes(self, key: str, default: bytes | None = None) -> bytes | None:
         """As get_bytes."""
-        return self.get_bytes(key)
+        return self.get_bytes(key, default)
 
     async def arun_id(self) -> str:
         """As run_id."""

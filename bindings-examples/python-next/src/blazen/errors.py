@@ -91,7 +91,8 @@ class ParkedElsewhere(BlazenError):
 
     def __init__(self, steps: list[str], handler: "Handler") -> None:
         super().__init__(
-            f"the run goes on elsewhere, where these steps are: {', '.join(steps)}; .handler has its snapshot", Status.WRONG_STATE
+            f"the run goes on elsewhere, where these steps are: {', '.join(steps)}; .handler has its snapshot",
+            Status.WRONG_STATE,
         )
         self.steps, self.handler = steps, handler
 
@@ -108,6 +109,17 @@ class InputRequired(BlazenError):
         self.questions, self.handler = questions, handler
 
 
+class EventRequired(BlazenError):
+    """`await run()` of a run with idle="wait" that only an event from outside can move on. handler: the run."""
+
+    def __init__(self, handler: "Handler") -> None:
+        super().__init__(
+            "the run waits for an event from outside: send it with .handler.send_event(), or begin with run_with_handler()",
+            Status.WRONG_STATE,
+        )
+        self.handler = handler
+
+
 class PipelineError(BlazenError):
     """A pipeline has failed. stage: the name of the stage that has, or None. The cause is what the stage has raised."""
 
@@ -121,7 +133,7 @@ class Failure:
     """Stands for an exception while the library has it. The run keeps the exception, so that what leads from there back to
     the run can be collected."""
 
-    __slots__ = ("_core", "_data", "__weakref__")
+    __slots__ = ("__weakref__", "_core", "_data")
 
     def __init__(self, core: "Core", exception: BaseException) -> None:
         self._core = weakref.ref(core)

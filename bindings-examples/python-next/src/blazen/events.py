@@ -1,10 +1,10 @@
 """Events: what steps are started by, and what they give.
 
-    class Found(Event):
-        path: str
-        size: int = 0          # a default, written into the payload
+class Found(Event):
+    path: str
+    size: int = 0          # a default, written into the payload
 
-    Found(path="a")            # Event("Found", path="a", size=0) is the same for every step
+Found(path="a")            # Event("Found", path="a", size=0) is the same for every step
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -19,6 +19,8 @@ __all__ = [
     "StartEvent",
     "StepFailedEvent",
     "StopEvent",
+    "correlate",
+    "correlation_of",
     "type_name",
 ]
 
@@ -54,7 +56,9 @@ class Event(_blazen.EventBase):
                     raise ValueError(f"{cls.__name__}.{name} has a mutable default: all events would share it")
                 defaults[name] = thing
         cls._blazen_defaults = defaults or None
-        cls._blazen_reserved = frozenset(name for name in dir(cls) if not name.startswith("__") and name not in defaults)
+        cls._blazen_reserved = frozenset(
+            name for name in dir(cls) if not name.startswith("__") and name not in defaults
+        )
 
     if TYPE_CHECKING:
 
@@ -80,6 +84,16 @@ class Event(_blazen.EventBase):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _blazen.make_event, (type(self), self.event_type, self.to_dict(), self._is_bare)
+
+
+def correlate(event: _E, correlation: str) -> _E:
+    """Ties an event to others, for a Join by_event: gives the event itself."""
+    return _blazen.correlate(event, correlation)
+
+
+def correlation_of(event: Event) -> str | None:
+    """What an event is tied to others by, or None. Of a question, and of its answer, it is the request_id."""
+    return event._correlation
 
 
 def _is_behaviour(thing: Any) -> bool:

@@ -3,14 +3,15 @@
 import asyncio
 import enum
 import weakref
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from . import _blazen, _cbor, _runs, errors, values
-from .errors import BlazenError, InputRequired, ParkedElsewhere, Status
+from . import _blazen, _cbor, _runs, errors
+from .errors import BlazenError, EventRequired, InputRequired, ParkedElsewhere, Status
 from .events import STREAM_END, Event
 from .snapshots import Snapshot
+from .steps import milliseconds
 
 if TYPE_CHECKING:
     from .workflow import AnyWorkflow
@@ -144,7 +145,9 @@ class Handler:
         self._stream = self._new_stream(True, False)
 
     def _new_stream(self, routed: bool, lifecycle: bool) -> EventStream:
-        return EventStream(_blazen.run_subscribe(self._run, lifecycle, routed), self._core.classes, self._core.context.copy())
+        return EventStream(
+            _blazen.run_subscribe(self._run, lifecycle, routed), self._core.classes, self._core.context.copy()
+        )
 
     def _begin(self, event: Event | None) -> None:
         self._core.begin(self._run)
@@ -174,7 +177,9 @@ class Handler:
 
     def values(self) -> dict[str, Any]:
         """The state of the run, as a dict."""
-        found = {key: self._core.context.copy().run(_blazen.run_get, self._run, key) for key in _blazen.run_keys(self._run)}
+        found = {
+            key: self._core.context.copy().run(_blazen.run_get, self._run, key) for key in _blazen.run_keys(self._run)
+        }
         return {key: each[0] for key, each in found.items() if each is not None}
 
     def questions(self) -> list[dict[str, Any]]:
@@ -207,12 +212,14 @@ class Handler:
     async def _whole(self) -> WorkflowResult:
         """As result, but it never waits on nobody."""
         self._core.is_watched = True
-        bits = 1 << RunState.ELSEWHERE
+        bits = 1 << RunState.ELSEWHERE | 1 << RunState.WAITING
         if not self._has_input_handler:
             bits |= 1 << RunState.ASKING
         state = await _runs.when(self._run, bits)
         if state == RunState.ELSEWHERE:
             raise ParkedElsewhere(_blazen.run_look(self._run, "elsewhere"), self)
+        if state == RunState.WAITING:
+            raise EventRequired(self)
         if state == RunState.ASKING:
             raise InputRequired(self.questions(), self)
         result: WorkflowResult = self._result_now()
@@ -265,7 +272,7 @@ class Handler:
 
     # ---- steering ----
 
-    def pause(self) -> "Done[Any] | Any":
+    def pause(self) -> Awaitable[Snapshot]:
         """No step starts any more; to be awaited: when those in flight are done, it gives the Snapshot. Where a live object keeps
         that from being taken, it raises, and the run stays paused."""
         taking = self.snapshot
@@ -309,7 +316,22 @@ class Handler:
 
     def respond_to_input(self, request_id: str, response: Any = None) -> Done[None]:
         """Answers an open question."""
-        _blazen.run_respond(self._run, request_id, response)
+        _blazen.run_respond(self._run, request_id, response, False)
+        return Done(None)
+
+    def respond_early(self, request_id: str, response: Any = None) -> Done[None]:
+        """Answers a question that may not be asked yet: the answer is kept for the step that asks under this id."""
+        _blazen.run_respond(self._run, request_id, response, True)
+        return Done(None)
+
+    def withdraw_question(self, request_id: str) -> Done[None]:
+        """Nobody needs to answer this open question any more: ctx.ask raises BlazenError with Status.CANCELLED."""
+        _blazen.run_withdraw(self._run, request_id)
+        return Done(None)
+
+    def cancel_invocation(self, invocation_id: int, *, retry: bool = False) -> Done[None]:
+        """Cancels one call of a step, which has then failed; the run goes on. retry: as its retries say."""
+        _blazen.run_cancel_invocation(self._run, invocation_id, retry)
         return Done(None)
 
     def _fail_question(self, request_id: str, exception: BaseException) -> None:
@@ -321,9 +343,9 @@ class Handler:
             if failure.status not in (Status.NOT_FOUND, Status.CANCELLED):
                 raise
 
-    def send_event(self, event: Event) -> Done[None]:
-        """Sends an event from outside."""
-        _blazen.run_send_event(self._run, event)
+    def send_event(self, event: Event, step: str | None = None, delay: float = 0, scope: int = 0) -> Done[None]:
+        """Sends an event from outside: to one step alone, so many seconds later, or into an open scope (ctx.scope_id)."""
+        _blazen.run_send_event(self._run, event, step, milliseconds("delay", delay), scope)
         return Done(None)
 
     def abort(self) -> Done[None]:
@@ -336,8 +358,8 @@ class Handler:
 class _Pausing:
     """What has begun, and may be awaited."""
 
-    def __init__(self, wait: Callable[[], Any]) -> None:
+    def __init__(self, wait: Callable[[], Coroutine[Any, Any, Snapshot]]) -> None:
         self._wait = wait
 
-    def __await__(self) -> Generator[Any, None, Any]:
-        return self._wait().__await__()  # type: ignore[no-any-return]
+    def __await__(self) -> Generator[Any, None, Snapshot]:
+        return self._wait().__await__()

@@ -22,10 +22,19 @@ from typing import Any, Self
 from . import _blazen
 from .errors import BlazenError, PipelineError
 from .events import OWN_CLASSES, Event
-from .handler import EventStream, Handler, WorkflowResult
+from .handler import EventStream, Handler
 from .snapshots import PipelineSnapshot
 from .steps import Bodies, Retry, milliseconds, retry_of
-from .workflow import ELSEWHERE, AnyWorkflow, JoinStrategy, SessionPausePolicy, child_of, policy_of, result_of, results_of
+from .workflow import (
+    ELSEWHERE,
+    AnyWorkflow,
+    JoinStrategy,
+    SessionPausePolicy,
+    child_of,
+    policy_of,
+    result_of,
+    results_of,
+)
 
 __all__ = [
     "LoopStage",
@@ -181,7 +190,9 @@ class PipelineHandler(Handler):
     def _stage(values: dict[str, Any], stage: dict[str, Any]) -> StageResult:
         skipped = stage["status"] == "skipped"
         key = "blazen/pipeline/" + stage["name"].replace("~", "~0").replace("/", "~1")
-        return StageResult(stage["name"], None if skipped else values.get(key), skipped, None if skipped else stage.get("took_ms"))
+        return StageResult(
+            stage["name"], None if skipped else values.get(key), skipped, None if skipped else stage.get("took_ms")
+        )
 
     def _failed(self, failure: BlazenError) -> BlazenError:
         made = PipelineError(
@@ -202,12 +213,15 @@ class PipelineHandler(Handler):
 class Pipeline(AnyWorkflow):
     """What PipelineBuilder.build() answers: it is run, and is a step, a branch or a stage, as a Workflow is."""
 
-    def __init__(self, name: str, handle: _blazen.Handle, bodies: Bodies, input_handler: Callable[[Event], Any] | None) -> None:
+    def __init__(
+        self, name: str, handle: _blazen.Handle, bodies: Bodies, input_handler: Callable[[Event], Any] | None
+    ) -> None:
         self.name = name
         self.input_handler = input_handler
         self._parts = handle, bodies
 
     def built(self) -> tuple[_blazen.Handle, Bodies]:
+        """As of any workflow."""
         return self._parts
 
     def start(self, input: Any = None, *, run_id: str | None = None, metadata: Any = None) -> PipelineHandler:

@@ -198,6 +198,7 @@ class Step:
         return f"<step {self.name!r}>"
 
     def finish(self, ctx: Context, outcome: Any) -> None:
+        """The outcome becomes the events of the step."""
         ctx._finish(outcome)
 
     def is_resolved(self) -> None:
@@ -248,8 +249,11 @@ class Step:
         function = inspect.unwrap(self.function)
         function = getattr(function, "__func__", function)
         names: dict[str, Any] = dict(getattr(self._scope, "f_locals", {}))
-        cells, free = getattr(function, "__closure__", None) or (), getattr(getattr(function, "__code__", None), "co_freevars", ())
-        for variable, cell in zip(free, cells):
+        cells, free = (
+            getattr(function, "__closure__", None) or (),
+            getattr(getattr(function, "__code__", None), "co_freevars", ()),
+        )
+        for variable, cell in zip(free, cells, strict=True):
             try:
                 names[variable] = cell.cell_contents
             except ValueError:

@@ -47,12 +47,14 @@ class CallbackFieldStore(FieldStore):
         self._load_takes_ctx = _takes(load_fn, 2)
 
     def save(self, key: str, value: Any, ctx: "Context") -> None:
+        """Calls save_fn."""
         if self._save_takes_ctx:
             self._save(key, value, ctx)
         else:
             self._save(key, value)
 
     def load(self, key: str, ctx: "Context") -> Any:
+        """Calls load_fn."""
         return self._load(key, ctx) if self._load_takes_ctx else self._load(key)
 
     def key_of(self, ctx: "Context", entry: str) -> str:
@@ -169,7 +171,7 @@ def save(ctx: "Context", key: str, thing: "BlazenState | UnknownState") -> None:
         _save_unknown(ctx, key, thing)
         return
     plan, before = _plan(type(thing)), _meta_of(ctx, key) or {}
-    packed = {_entry(key, name): _pack(thing, name) for name in plan.stored}
+    written = {_entry(key, name): _pack(thing, name) for name in plan.stored}
     cls = type(thing)
     stored_by = _save_elsewhere(ctx, key, plan, thing, before.get("stored_by", {}))
     meta = {
@@ -181,20 +183,21 @@ def save(ctx: "Context", key: str, thing: "BlazenState | UnknownState") -> None:
         "stored_by": stored_by,
         "import": {"python": f"{cls.__module__}:{cls.__qualname__}"},
     }
-    packed[_entry(key, _META)] = _packed(meta)
+    written[_entry(key, _META)] = packed(meta)
     gone = [_entry(key, name) for name in before.get("fields", []) if name not in plan.fields]
-    changed = [(name, *each) for name, each in packed.items() if not _is_stored(ctx, name, each)]
+    changed = [(name, *each) for name, each in written.items() if not _is_stored(ctx, name, each)]
     ctx._apply(changed, [*gone, key])
 
 
 def _save_unknown(ctx: "Context", key: str, thing: UnknownState) -> None:
     meta = thing._blazen_meta
-    packed = {_entry(key, name): _packed(getattr(thing, name, None)) for name in meta["fields"]}
-    packed[_entry(key, _META)] = _packed(meta)
-    ctx._apply([(name, *each) for name, each in packed.items() if not _is_stored(ctx, name, each)], [key])
+    written = {_entry(key, name): packed(getattr(thing, name, None)) for name in meta["fields"]}
+    written[_entry(key, _META)] = packed(meta)
+    ctx._apply([(name, *each) for name, each in written.items() if not _is_stored(ctx, name, each)], [key])
 
 
-def _packed(thing: Any) -> tuple[int, bytes, str]:
+def packed(thing: Any) -> tuple[int, bytes, str]:
+    """The stored form of an object; one that has none is refused."""
     tag, data, codec = values.stored(thing)
     if data is None:
         raise values.NotStorable(f"{type(thing).__qualname__} has no stored form")
@@ -224,7 +227,7 @@ def _digest(value: Any) -> str | None:
 
 def _pack(thing: BlazenState, name: str) -> tuple[int, bytes, str]:
     try:
-        return _packed(getattr(thing, name))
+        return packed(getattr(thing, name))
     except values.NotStorable:
         kind = type(thing).__qualname__
         raise values.NotStorable(

@@ -21,7 +21,7 @@ import pickle
 from dataclasses import dataclass
 from typing import Any
 
-from . import _cbor, _blazen
+from . import _blazen, _cbor
 
 PICKLE = "python/pickle"
 _PICKLED_LIVE = "python/object"

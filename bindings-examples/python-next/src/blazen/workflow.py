@@ -8,7 +8,8 @@ from typing import Any
 
 from . import _blazen, _runs, values
 from .context import Context
-from .events import OWN_CLASSES, Event, StartEvent, type_name
+from .errors import BlazenError, Status
+from .events import OWN_CLASSES, Event, StartEvent
 from .handler import Handler, WorkflowResult
 from .snapshots import Snapshot, bytes_of
 from .steps import (
@@ -24,7 +25,16 @@ from .steps import (
     retry_of,
 )
 
-__all__ = ["ELSEWHERE", "JoinStrategy", "SessionPausePolicy", "Workflow", "WorkflowBuilder", "parallel", "set_pool", "subworkflow"]
+__all__ = [
+    "ELSEWHERE",
+    "JoinStrategy",
+    "SessionPausePolicy",
+    "Workflow",
+    "WorkflowBuilder",
+    "parallel",
+    "set_pool",
+    "subworkflow",
+]
 
 
 class SessionPausePolicy(enum.Enum):
@@ -42,7 +52,7 @@ class SessionPausePolicy(enum.Enum):
     HardError = "hard_error"
 
 
-class JoinStrategy(str, enum.Enum):
+class JoinStrategy(enum.StrEnum):
     """How many of several workflows at once have to succeed."""
 
     WaitAll = "wait_all"
@@ -91,18 +101,20 @@ def set_pool(name: str, permits: int) -> None:
 def policy_of(given: Any) -> int:
     word = given.value if isinstance(given, SessionPausePolicy) else given
     if word not in _POLICIES:
-        raise ValueError(f"session_pause_policy is a SessionPausePolicy, or one of {', '.join(map(repr, _POLICIES))}, not {given!r}")
+        raise ValueError(
+            f"session_pause_policy is a SessionPausePolicy, or one of {', '.join(map(repr, _POLICIES))}, not {given!r}"
+        )
     return _POLICIES[word]
 
 
 class _OnBoth:
     """A method of an instance that has a form of the class beside it."""
 
-    def __init__(self, of_instance: Callable[..., Any], of_class: Callable[..., Any]) -> None:
+    def __init__(self, of_instance: Callable[..., Handler], of_class: Callable[..., Handler]) -> None:
         self._of_instance, self._of_class = of_instance, of_class
         self.__doc__ = of_class.__doc__
 
-    def __get__(self, instance: Any, owner: Any) -> Callable[..., Any]:
+    def __get__(self, instance: Any, owner: Any) -> Callable[..., Handler]:
         if instance is None:
             return self._of_class.__get__(owner)  # type: ignore[no-any-return]
         return self._of_instance.__get__(instance)  # type: ignore[no-any-return]
@@ -151,22 +163,37 @@ class AnyWorkflow:
         answering = answering_of(core, self.input_handler)
         skip = bool(choice("unknown_label", unknown_label, {"error": 0, "skip": 1}))
         loads = values.deserializers(dict(deserializers or {}))
-        run = core.context.run(
-            _blazen.run_resume,
-            home.handle,
-            workflow,
-            bytes_of(snapshot),
-            loads,
-            skip,
-            keep_paused,
-            allow_changed_workflow,
-            time_has_passed,
-            fork,
-            answering,
-        )
+        data = bytes_of(snapshot)
+        try:
+            run = core.context.run(
+                _blazen.run_resume,
+                home.handle,
+                workflow,
+                data,
+                loads,
+                skip,
+                keep_paused,
+                allow_changed_workflow,
+                time_has_passed,
+                fork,
+                answering,
+            )
+        except BlazenError as failure:
+            if failure.status == Status.SNAPSHOT_MISMATCH:
+                failure.add_note(_both_sides(workflow, Snapshot(data).info))
+            raise
         handler = made(kind, self, run, core, answering)
         handler._begin(None)
         return handler
+
+
+def _both_sides(workflow: _blazen.Handle, info: dict[str, Any]) -> str:
+    here = _blazen.workflow_describe(workflow)
+    steps = ", ".join(f"{each['name']} ({' | '.join(each['accepts'])})" for each in here["steps"])
+    return (
+        f"here: workflow {here['name']!r}, steps {steps}, fingerprint {here['fingerprint']}; in the snapshot: workflow"
+        f" {info['workflow']!r}, steps with work {', '.join(info['steps_needed']) or 'none'}, fingerprint {info['fingerprint']}"
+    )
 
 
 class Answering:
@@ -181,10 +208,11 @@ class Answering:
 
     def _ask(self, request_id: str, payload: dict[str, Any]) -> None:
         loop = asyncio.get_running_loop()
-        loop.create_task(self._answer(request_id, payload), context=self._core.context.copy())
+        task = loop.create_task(self._answer(request_id, payload), context=self._core.context.copy())
+        self._core.tasks.add(task)
+        task.add_done_callback(self._core.tasks.discard)
 
     async def _answer(self, request_id: str, payload: dict[str, Any]) -> None:
-        from .errors import BlazenError
         from .events import InputRequestEvent
 
         handler = self.run()
@@ -221,7 +249,7 @@ class _Child:
     def __init__(
         self,
         name: str,
-        inner: "AnyWorkflow | None | Mapping[str, Any]",
+        inner: "AnyWorkflow | Mapping[str, Any] | None",
         accepts: Any,
         emits: Any,
         input: Any,
@@ -405,7 +433,9 @@ class Workflow(AnyWorkflow):
         retry: Retry | int | None = None,
     ) -> "Workflow":
         """Adds a step that is a workflow: see subworkflow()."""
-        return self.add_step(subworkflow(name, inner, accepts=accepts, emits=_one(emits), timeout=timeout_secs, retries=retry))
+        return self.add_step(
+            subworkflow(name, inner, accepts=accepts, emits=_one(emits), timeout=timeout_secs, retries=retry)
+        )
 
     add_subpipeline_step = add_subworkflow_step
 
@@ -422,10 +452,11 @@ class Workflow(AnyWorkflow):
         names, workflows = list(branch_specs), list(branch_workflows)
         if len(names) != len(workflows):
             raise ValueError(f"branch_specs names {len(names)} branches, and branch_workflows has {len(workflows)}")
-        branches = dict(zip(names, workflows))
+        branches = dict(zip(names, workflows, strict=True))
         return self.add_step(parallel(name, branches, accepts=accepts, emits=_one(emits), join_strategy=join_strategy))
 
     def built(self) -> tuple[_blazen.Handle, Bodies]:
+        """As of any workflow: checked, and built where it was changed since."""
         if self._built is None:
             self._built = self._build()
         return self._built
@@ -471,6 +502,10 @@ class Workflow(AnyWorkflow):
         """What it is made of: steps, policies, limits, dead ends."""
         return _blazen.workflow_describe(self.built()[0])
 
+    def draw(self, format: str = "mermaid") -> str:
+        """A drawing of it, as text: "mermaid" or "dot"."""
+        return _blazen.workflow_draw(self.built()[0], choice("format", format, {"mermaid": 1, "dot": 2}))
+
     @staticmethod
     def builder(name: str) -> "WorkflowBuilder":
         """A WorkflowBuilder."""
@@ -482,7 +517,8 @@ class Workflow(AnyWorkflow):
         """A whole run: its result. What the fields of the StartEvent are, is given by name.
 
         A step's exception is raised as the very object; a run whose time is up raises TimeoutError. A run that could go on
-        only elsewhere raises ParkedElsewhere, one that asks, without an input_handler, InputRequired; both have a handler.
+        only elsewhere raises ParkedElsewhere, one that asks, without an input_handler, InputRequired, one that waits for events
+        from outside EventRequired; each has the handler.
         Cancelling it aborts the run.
         """
         return await self._run(StartEvent(**input))
@@ -508,9 +544,7 @@ class Workflow(AnyWorkflow):
         """Begins a run, and gives its Handler. It may be awaited."""
         return self.start(StartEvent(**input))
 
-    def start(
-        self, event: Event | None = None, *, run_id: str | None = None, metadata: Any = None
-    ) -> Handler:
+    def start(self, event: Event | None = None, *, run_id: str | None = None, metadata: Any = None) -> Handler:
         """As run_with_handler, with a StartEvent that was made before, an id and metadata of the run."""
         handler: Handler = self.create(Handler, run_id, metadata)
         handler._subscribe()
