@@ -316,6 +316,23 @@ out:
   return answer;
 }
 
+/* _put(key, tag, bytes, codec): a stored form, as set() has it. */
+static PyObject* Context_put(Context* self, PyObject* args) {
+  const char *key, *codec;
+  Py_ssize_t length, codec_length;
+  int tag;
+  PyObject* bytes;
+  blazen_value* value;
+  if (!PyArg_ParseTuple(args, "s#iOs#", &key, &length, &tag, &bytes, &codec, &codec_length) ||
+      !is_open(self) || value_adopt(tag, bytes, codec, (size_t)codec_length, NULL, &value) < 0) {
+    return NULL;
+  }
+  blazen_error* error = NULL;
+  blazen_status status = blazen_context_set_value(self->context, key, (size_t)length, value, &error);
+  blazen_value_release(value);
+  return after_set(self, key, (size_t)length, status, error);
+}
+
 /* _compare_and_set(key, expected, (tag, bytes, codec) or None: removed) -> version */
 static PyObject* Context_compare_and_set(Context* self, PyObject* args) {
   const char* key;
@@ -911,6 +928,7 @@ static PyMethodDef Context_methods[] = {
     ONE("_read", Context_read),
     ONE("_stored", Context_stored),
     VARARGS("_apply", Context_apply),
+    VARARGS("_put", Context_put),
     VARARGS("_compare_and_set", Context_compare_and_set),
     ONE("_has", Context_has),
     ONE("_remove", Context_remove),

@@ -29,6 +29,7 @@ _refuse_the_other()
 
 from . import _hooks  # noqa: E402,F401
 from ._blazen import version as library_version  # noqa: E402
+from .builders import WorkflowBuilder  # noqa: E402
 from .context import Context, Joined, JoinReason, Session, State  # noqa: E402
 from .errors import (  # noqa: E402
     BlazenError,
@@ -62,20 +63,13 @@ from .pipelines import (  # noqa: E402
     Stage,
     StageResult,
 )
+from .policies import SessionPausePolicy  # noqa: E402
 from .snapshots import PipelineSnapshot, Snapshot  # noqa: E402
 from .steps import Elsewhere, Join, Retry, Step, elsewhere, step  # noqa: E402
+from .subworkflows import ELSEWHERE, JoinStrategy, parallel, subworkflow  # noqa: E402
 from .typed_state import BlazenState, CallbackFieldStore, FieldStore, UnknownState  # noqa: E402
 from .values import Foreign, NotStorable, Tag  # noqa: E402
-from .workflow import (  # noqa: E402
-    ELSEWHERE,
-    JoinStrategy,
-    SessionPausePolicy,
-    Workflow,
-    WorkflowBuilder,
-    parallel,
-    set_pool,
-    subworkflow,
-)
+from .workflow import Workflow, set_pool  # noqa: E402
 
 WorkflowHandler = Handler
 

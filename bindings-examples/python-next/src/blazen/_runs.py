@@ -33,7 +33,6 @@ class Home:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.handle, self._descriptor = _blazen.runtime_create(_write_log)
         self.loop = weakref.ref(loop)
-        self.thread = threading.get_ident()
         self.runs: dict[int, tuple["Core", dict[int, Any]]] = {}
         self.is_closed = False
         for name, permits in pools.items():

@@ -378,8 +378,7 @@ def set_other(ctx: Context, key: str, value: Any) -> None:
         ctx._set_session(key, value, codec)
         ctx.state.remove(key)
     else:
-        ctx._apply([(key, tag, data, codec)], [])
-        ctx._remove_session(key)
+        ctx._put(key, tag, data, codec)
 
 
 def missing(ctx: Context, key: str, default: Any) -> Any:

@@ -14,7 +14,7 @@ from .snapshots import Snapshot
 from .steps import milliseconds
 
 if TYPE_CHECKING:
-    from .workflow import AnyWorkflow
+    from ._runnable import AnyWorkflow
 
 __all__ = ["Done", "EventStream", "Handler", "RunState", "WorkflowResult"]
 

@@ -20,21 +20,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from . import _blazen
+from ._runnable import AnyWorkflow
 from .errors import BlazenError, PipelineError
 from .events import OWN_CLASSES, Event
 from .handler import EventStream, Handler
+from .policies import SessionPausePolicy, policy_of
 from .snapshots import PipelineSnapshot
 from .steps import Bodies, Retry, milliseconds, retry_of
-from .workflow import (
-    ELSEWHERE,
-    AnyWorkflow,
-    JoinStrategy,
-    SessionPausePolicy,
-    child_of,
-    policy_of,
-    result_of,
-    results_of,
-)
+from .subworkflows import ELSEWHERE, JoinStrategy, child_of, result_of, results_of
 
 __all__ = [
     "LoopStage",
