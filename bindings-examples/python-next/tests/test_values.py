@@ -226,11 +226,17 @@ def test_cbor_is_what_another_implementation_reads(value):
     assert same(_cbor.load(data, values.load), value) or _cbor.load(data, values.load) == value
 
 
-def test_cbor_is_deterministic():
-    assert _cbor.dump({"b": 1, "a": b"", "aa": 1.5}, values._embed) == _cbor.dump(
-        {"aa": 1.5, "a": b"", "b": 1}, values._embed
-    )
+def test_cbor_is_deterministic_and_keeps_the_order_of_keys():
+    data = {"b": math.nan, "a": b"", "aa": 1.5}
+    assert _cbor.dump(data, values._embed) == _cbor.dump(dict(data), values._embed)
+    assert list(_cbor.load(_cbor.dump(data, values._embed), values.load)) == ["b", "a", "aa"]
     assert _cbor.dump(1.5, values._embed) == b"\xf9\x3e\x00"
+
+
+def test_a_lone_surrogate_is_utf_16_of_either_order():
+    assert _cbor.dump("x\ud800", values._embed) == bytes.fromhex("d841440078d800")
+    for written in ("d841440078d800", "d845447800 00d8"):
+        assert _cbor.load(bytes.fromhex(written), values.load) == "x\ud800"
 
 
 @pytest.mark.parametrize("cut", range(1, 12))

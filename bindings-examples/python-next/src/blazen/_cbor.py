@@ -1,8 +1,9 @@
-"""The codec `blazen/cbor`: deterministic CBOR of plain data that JSON does not hold, which all languages read and write.
+"""The codec `blazen/cbor`: deterministic CBOR, but that maps keep their order, of plain data that JSON does not hold; all
+languages read and write it.
 
 bytes                        byte string
 int, float, NaN, infinities  as in RFC 8949, integers of any size, floats in the shortest form that is exact
-str with a lone surrogate    tag 69 (UTF-16, little endian) of a byte string
+str with a lone surrogate    tag 65 (UTF-16, big endian; 69, little endian, is read) of a byte string
 datetime with an offset      tag 0; date: tag 1004
 an object of one platform    tag 27 [codec, bytes]
 """
@@ -15,7 +16,7 @@ from typing import Any
 
 CODEC = "blazen/cbor"
 _DEPTH_MAX = 500
-_UTF16, _OBJECT, _INSTANT, _SECONDS, _DATE = 69, 27, 0, 1, 1004
+_UTF16, _UTF16_LITTLE, _OBJECT, _INSTANT, _SECONDS, _DATE = 65, 69, 27, 0, 1, 1004
 
 
 class NotPlain(Exception):
@@ -110,19 +111,13 @@ def _write_text(out: bytearray, text: str) -> None:
         _bytes(out, 3, text.encode())
     except UnicodeEncodeError:
         _head(out, 6, _UTF16)
-        _bytes(out, 2, text.encode("utf-16-le", "surrogatepass"))
+        _bytes(out, 2, text.encode("utf-16-be", "surrogatepass"))
 
 
 def _write_map(out: bytearray, thing: dict[str, Any], embed: Callable[[Any], tuple[str, bytes]], depth: int) -> None:
-    items = []
+    _head(out, 5, len(thing))
     for key, value in thing.items():
-        encoded = bytearray()
-        _write_text(encoded, key)
-        items.append((bytes(encoded), value))
-    items.sort(key=lambda item: item[0])
-    _head(out, 5, len(items))
-    for written, value in items:
-        out += written
+        _write_text(out, key)
         _write(out, value, embed, depth + 1)
 
 
@@ -186,8 +181,8 @@ class _Reader:
         if tag in (2, 3):
             number = int.from_bytes(content, "big")
             return number if tag == 2 else -1 - number
-        if tag == _UTF16:
-            return content.decode("utf-16-le", "surrogatepass")
+        if tag in (_UTF16, _UTF16_LITTLE):
+            return content.decode("utf-16-be" if tag == _UTF16 else "utf-16-le", "surrogatepass")
         if tag == _INSTANT:
             return datetime.datetime.fromisoformat(content)
         if tag == _SECONDS:
