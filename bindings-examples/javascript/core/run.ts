@@ -227,6 +227,7 @@ export class Run implements RunRecord {
   }
 
   private quietly(call: () => void): void {
+    if (this.outcome !== undefined) return; // its handle may be another run's by now
     try {
       call();
     } catch (error) {
