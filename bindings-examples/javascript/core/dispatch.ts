@@ -140,7 +140,9 @@ function dispatch(wire?: Wire, type?: string): string | number {
     const context = makeContext(scope);
     const result = enter === undefined ? step.body(event, context) : enter(step.body, event, context);
     if (isThenable(result)) {
-      result.then((value) => settle(scope, step, value), (error: unknown) => {
+      // A thenable of somebody else's may call back at once; a promise does not.
+      const promise = result instanceof Promise ? (result as Promise<unknown>) : Promise.resolve(result);
+      promise.then((value) => settle(scope, step, value), (error: unknown) => {
         fail(scope, error);
         scope.finish(undefined);
         goOn();

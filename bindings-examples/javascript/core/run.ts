@@ -188,20 +188,28 @@ export class Run implements RunRecord {
   /** Reads what the run has ended with, once. */
   ended(): void {
     if (this.outcome !== undefined) return;
-    const [good, what] = native().runOutcome(this.handle);
-    if (good) {
-      this.outcome = { result: { type: STOP_EVENT, data: decode(what) } };
-    } else {
-      const engine = errorOf(what, decode);
-      const error = thrownOf(what[7], engine);
+    this.outcome = this.readOutcome();
+    if ('error' in this.outcome) {
+      const { error, engine } = this.outcome;
       settleStack(error);
-      this.outcome = { error, engine };
       if (engine.code !== 'ABORTED' && engine.code !== 'CANCELLED') this.remains.error = { thrown: error };
     }
     this.built.table.leave();
     delete runs[this.handle];
     for (const call of this.atEnd.splice(0)) call();
     this.remains.end();
+  }
+
+  private readOutcome(): Outcome {
+    try {
+      const [good, what] = native().runOutcome(this.handle);
+      if (good) return { result: { type: STOP_EVENT, data: decode(what, 'the result') } };
+      const engine = errorOf(what, decode);
+      return { error: thrownOf(what[7], engine), engine };
+    } catch (error) {
+      // The result is one that JavaScript does not hold.
+      return { error, engine: new BlazenError(error instanceof Error ? error.message : String(error), { code: 'HOST', cause: error }) };
+    }
   }
 
   private input(handler: InputHandler, id: string, request: Wire): void {
@@ -219,6 +227,7 @@ export class Run implements RunRecord {
   }
 
   private quietly(call: () => void): void {
+    if (this.outcome !== undefined) return; // its handle may be another run's by now
     try {
       call();
     } catch (error) {

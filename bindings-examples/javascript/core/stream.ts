@@ -30,6 +30,11 @@ export interface ItemOrigin {
   childRunId?: string;
 }
 
+/** In place of an item that JavaScript does not hold. */
+class Unreadable {
+  constructor(readonly error: unknown) {}
+}
+
 const origins = new WeakMap<BlazenEvent, ItemOrigin>();
 
 /** Says where an item of a stream comes from; undefined of an event that was on none. */
@@ -44,7 +49,7 @@ const closed = new FinalizationRegistry<number>((stream) => {
 
 /** The items of a run, in order. It can be iterated once, with `for await`. */
 export class EventStream implements AsyncIterableIterator<BlazenEvent> {
-  private readonly items: BlazenEvent[] = [];
+  private readonly items: (BlazenEvent | Unreadable)[] = [];
   private ended = false;
   private wake: (() => void) | undefined;
   private readonly handle: number;
@@ -60,6 +65,7 @@ export class EventStream implements AsyncIterableIterator<BlazenEvent> {
   async nextEvent(): Promise<BlazenEvent | null> {
     for (;;) {
       const item = this.items.shift();
+      if (item instanceof Unreadable) throw item.error;
       if (item !== undefined) return item;
       if (this.ended) return null;
       this.take();
@@ -84,7 +90,13 @@ export class EventStream implements AsyncIterableIterator<BlazenEvent> {
         this.close();
         return;
       }
-      const event = decodeEvent(type, all[i + 1] as Wire);
+      let event: BlazenEvent;
+      try {
+        event = decodeEvent(type, all[i + 1] as Wire);
+      } catch (error) {
+        this.items.push(new Unreadable(error));
+        continue;
+      }
       const origin: ItemOrigin = { sequence: all[i + 2] as number, source: all[i + 3] as string | null };
       if (typeof all[i + 4] === 'string') origin.path = readJson(all[i + 4] as string) as NonNullable<ItemOrigin['path']>;
       if (typeof all[i + 5] === 'string') origin.childRunId = all[i + 5] as string;

@@ -78,6 +78,7 @@ struct Instance {
   napi_value dispatch; /* while it polls */
   int64_t delay;       /* what the last poll has said */
   uint64_t turn_begin;
+  uint64_t count_after; /* when the runs may be counted again: it takes time where there are many */
   bool in_turn;
   bool soon; /* a turn comes */
   bool polling;

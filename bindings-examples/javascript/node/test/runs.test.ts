@@ -215,3 +215,22 @@ test('results can be asked for again, and are the same object', async () => {
   assert.equal(await handler.result(), await handler.result());
   assert.deepEqual(await handler.awaitResult(), { a: 1 });
 });
+
+test('thenables that call back at once, and questions whose answer nobody waits for, do not hold a step', async () => {
+  const thenable = { then(resolve: (event: BlazenEvent) => void): void { resolve(stop('at once')); } };
+  assert.equal((await single(() => thenable as PromiseLike<BlazenEvent>).run()).data, 'at once');
+  assert.equal((await single((event, ctx) => { void ctx.ask('never mind').catch(() => undefined); return stop('asked'); }).run()).data, 'asked');
+  const bad = { get then(): never { throw new Error('no then'); } };
+  await assert.rejects(single(() => bad as never).run(), /no then/);
+});
+
+test('a result that JavaScript does not hold is an error, and no hang', async () => {
+  const wf = single((event, ctx) => ctx.writeEventToStream({ type: 'Out', n: 1.375 }).then(() => stop({ n: 1.125 })));
+  const handler = await wf.runWithHandler();
+  await handler.result();
+  const bytes = Buffer.from((await handler.snapshot()).bytes);
+  bytes.write('1e400', bytes.indexOf('1.125'));
+  const resumed = await wf.resume(bytes);
+  await assert.rejects(resumed.result(), /the result has a number that JavaScript does not hold: 1e400/);
+  await assert.rejects(resumed.result(), RangeError);
+});
