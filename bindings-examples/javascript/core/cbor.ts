@@ -10,12 +10,17 @@ import { Foreign } from './foreign.js';
 export type Embed = (value: object) => Foreign | undefined;
 
 const DEPTH_MAX = 500;
+/** A moment: seconds since 1970. Read as a text (RFC 3339), too, and as a day alone, which other languages write. */
 const TAG_DATE = 1;
+const TAG_DATE_TEXT = 0;
+const TAG_DAY = 1004;
 const TAG_BIG = 2;
 const TAG_NEGATIVE_BIG = 3;
 const TAG_OBJECT = 27;
 /** A typed array of big-endian 16-bit numbers (RFC 8746): UTF-16 that no UTF-8 can hold. */
 const TAG_UTF16 = 65;
+/** The same of little-endian numbers, which is only read. */
+const TAG_UTF16_LITTLE = 69;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -308,6 +313,9 @@ class Reader {
       case TAG_DATE:
         if (typeof value === 'number') return new Date(Math.round(value * 1000));
         break;
+      case TAG_DATE_TEXT: case TAG_DAY:
+        if (typeof value === 'string' && !Number.isNaN(Date.parse(value))) return new Date(value);
+        break;
       case TAG_BIG: case TAG_NEGATIVE_BIG:
         if (value instanceof Uint8Array) {
           let digits = '0x0';
@@ -315,10 +323,11 @@ class Reader {
           return tag === TAG_BIG ? BigInt(digits) : -1n - BigInt(digits);
         }
         break;
-      case TAG_UTF16:
+      case TAG_UTF16: case TAG_UTF16_LITTLE:
         if (value instanceof Uint8Array && value.length % 2 === 0) {
+          const units = new DataView(value.buffer, value.byteOffset, value.length);
           let text = '';
-          for (let i = 0; i < value.length; i += 2) text += String.fromCharCode((value[i]! << 8) | value[i + 1]!);
+          for (let i = 0; i < value.length; i += 2) text += String.fromCharCode(units.getUint16(i, tag === TAG_UTF16_LITTLE));
           return text;
         }
         break;

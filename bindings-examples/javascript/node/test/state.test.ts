@@ -47,6 +47,22 @@ test('every tier comes back from the state as it was set, and as a copy', async 
   });
 });
 
+test('moments, days and UTF-16 are read as other languages write them', async () => {
+  const written: [string, unknown][] = [
+    ['c074323030392d30322d31335432333a33313a33305a', new Date(1234567890000)], // tag 0
+    ['d903ec6a323030392d30322d3133', new Date(Date.UTC(2009, 1, 13))], // tag 1004
+    ['d841440078d800', 'x\ud800'], ['d84544780000d8', 'x\ud800'], // tags 65 and 69
+  ];
+  await inside(async (ctx) => {
+    for (const [hex, value] of written) {
+      await ctx.set('k', new Foreign('native', 'blazen/cbor', Buffer.from(hex, 'hex')));
+      assert.deepStrictEqual(await ctx.get('k'), value);
+    }
+    await ctx.set('k', new Foreign('native', 'blazen/cbor', Buffer.from('c06161', 'hex'))); // tag 0 of "a"
+    await assert.rejects((async () => ctx.get('k'))(), /tag 0/);
+  });
+});
+
 test('accessors, toJSON and classes are no JSON', async () => {
   await inside(async (ctx) => {
     await ctx.set('k', { get now() { return 1; } }); // what it answers is kept, as structuredClone does
