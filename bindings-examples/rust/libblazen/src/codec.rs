@@ -1,6 +1,8 @@
 //! The two tiers of plain data: JSON for what JSON holds exactly, and `blazen/cbor`, deterministic CBOR, for the rest
 //! (byte strings, NaN and the infinities, integers beyond 64 bits, values of other platforms).
 
+use std::cell::Cell;
+
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
@@ -20,6 +22,31 @@ pub(crate) enum Encoded {
     Cbor(Vec<u8>),
     /// There are objects of this process in it.
     Live(Value),
+}
+
+thread_local! {
+    /// What JSON is written into that nobody keeps.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+/// A buffer that has grown further is not kept.
+const BUFFER_BYTES_MAX: usize = 4096;
+
+/// Gives the JSON of data to `body`, for the time of the call; None where JSON does not hold it exactly.
+pub(crate) fn with_json<T: Serialize + ?Sized, R>(
+    data: &T,
+    body: impl FnOnce(&[u8]) -> Result<R, WorkflowError>,
+) -> Option<Result<R, WorkflowError>> {
+    if !exact::is_json(data) {
+        return None;
+    }
+    let mut buffer = BUFFER.take();
+    buffer.clear();
+    let written = serde_json::to_writer(&mut buffer, data).map_err(WorkflowError::from);
+    let answer = written.and_then(|()| body(&buffer));
+    if buffer.capacity() <= BUFFER_BYTES_MAX {
+        BUFFER.set(buffer);
+    }
+    Some(answer)
 }
 
 pub(crate) fn encode<T: Serialize + ?Sized>(data: &T) -> Result<Encoded, WorkflowError> {
