@@ -160,7 +160,15 @@ impl Context {
             log::warn!(target: "blazen", "a context was used after its step, and what it wrote is dropped: {error}");
             return;
         }
-        state.failure.borrow_mut().get_or_insert(error);
+        let later = {
+            let mut failure = state.failure.borrow_mut();
+            if failure.is_none() {
+                *failure = Some(error);
+                return;
+            }
+            error
+        };
+        drop(later); // a drop of the user's may use this context
     }
 
     // ------------------------------------------------------------------------------------------------------- identity
