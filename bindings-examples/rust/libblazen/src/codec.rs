@@ -68,7 +68,12 @@ pub(crate) fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, WorkflowE
             "the integer {literal} is beyond 64 bits and would be rounded; read the text (get_json, Value::as_json_text)"
         )));
     }
-    Ok(serde_json::from_slice(json)?)
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    // The library has checked the text: it is no deeper than BLAZEN_JSON_DEPTH_MAX.
+    reader.disable_recursion_limit();
+    let data = T::deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(data)
 }
 
 pub(crate) fn from_cbor<T: DeserializeOwned>(cbor: &[u8]) -> Result<T, WorkflowError> {
