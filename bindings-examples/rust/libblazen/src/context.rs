@@ -27,7 +27,7 @@ pub use crate::value::{BytesWrapper, StateValue};
 
 /// What a step sees of its run: the state and the session that all its steps share, the stream, and the invocation itself.
 ///
-/// The writing methods of the seeds (`set`, `send_event`, ...) return nothing: a failure is kept, and fails the step when it
+/// The writing methods (`set`, `send_event`, ...) return nothing: a failure is kept, and fails the step when it
 /// returns. Each has a sibling `try_...` that returns it at once.
 ///
 /// A clone is the same context. It may be sent to other threads, and outlive the step: then every `try_...` answers an
