@@ -1,6 +1,8 @@
 //! The two tiers of plain data: JSON for what JSON holds exactly, and `blazen/cbor`, deterministic CBOR, for the rest
 //! (byte strings, NaN and the infinities, integers beyond 64 bits, values of other platforms).
 
+use std::cell::Cell;
+
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
@@ -22,6 +24,31 @@ pub(crate) enum Encoded {
     Live(Value),
 }
 
+thread_local! {
+    /// What JSON is written into that nobody keeps.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+/// A buffer that has grown further is not kept.
+const BUFFER_BYTES_MAX: usize = 4096;
+
+/// Gives the JSON of data to `body`, for the time of the call; None where JSON does not hold it exactly.
+pub(crate) fn with_json<T: Serialize + ?Sized, R>(
+    data: &T,
+    body: impl FnOnce(&[u8]) -> Result<R, WorkflowError>,
+) -> Option<Result<R, WorkflowError>> {
+    if !exact::is_json(data) {
+        return None;
+    }
+    let mut buffer = BUFFER.take();
+    buffer.clear();
+    let written = serde_json::to_writer(&mut buffer, data).map_err(WorkflowError::from);
+    let answer = written.and_then(|()| body(&buffer));
+    if buffer.capacity() <= BUFFER_BYTES_MAX {
+        BUFFER.set(buffer);
+    }
+    Some(answer)
+}
+
 pub(crate) fn encode<T: Serialize + ?Sized>(data: &T) -> Result<Encoded, WorkflowError> {
     if exact::is_json(data) {
         return Ok(Encoded::Json(serde_json::to_vec(data)?));
@@ -41,7 +68,12 @@ pub(crate) fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, WorkflowE
             "the integer {literal} is beyond 64 bits and would be rounded; read the text (get_json, Value::as_json_text)"
         )));
     }
-    Ok(serde_json::from_slice(json)?)
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    // The library has checked the text: it is no deeper than BLAZEN_JSON_DEPTH_MAX.
+    reader.disable_recursion_limit();
+    let data = T::deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(data)
 }
 
 pub(crate) fn from_cbor<T: DeserializeOwned>(cbor: &[u8]) -> Result<T, WorkflowError> {

@@ -15,19 +15,19 @@ use parking_lot::{Mutex, ReentrantMutex};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
-use crate::codec::Encoded;
+use crate::codec;
 use crate::error::{Status, WorkflowError};
 use crate::event::{millis, Carried, Parts, RawEvent, ToEvent};
 use crate::ffi::{self, sized, text, InvocationRef, KeysRef};
 use crate::guard;
 use crate::session::Session;
-use crate::value::{tag_of, IntoValue, Value, ValueRef};
+use crate::value::{tag_of, IntoValue, Tag, Value, ValueRef};
 
 pub use crate::value::{BytesWrapper, StateValue};
 
 /// What a step sees of its run: the state and the session that all its steps share, the stream, and the invocation itself.
 ///
-/// The writing methods of the seeds (`set`, `send_event`, ...) return nothing: a failure is kept, and fails the step when it
+/// The writing methods (`set`, `send_event`, ...) return nothing: a failure is kept, and fails the step when it
 /// returns. Each has a sibling `try_...` that returns it at once.
 ///
 /// A clone is the same context. It may be sent to other threads, and outlive the step: then every `try_...` answers an
@@ -160,7 +160,15 @@ impl Context {
             log::warn!(target: "blazen", "a context was used after its step, and what it wrote is dropped: {error}");
             return;
         }
-        state.failure.borrow_mut().get_or_insert(error);
+        let later = {
+            let mut failure = state.failure.borrow_mut();
+            if failure.is_none() {
+                *failure = Some(error);
+                return;
+            }
+            error
+        };
+        drop(later); // a drop of the user's may use this context
     }
 
     // ------------------------------------------------------------------------------------------------------- identity
@@ -233,18 +241,28 @@ impl Context {
 
     /// [`set`](Self::set), with its failure at once.
     pub fn try_set(&self, key: &str, value: impl Serialize) -> Result<(), WorkflowError> {
-        match crate::codec::encode(&value).map_err(|error| of_key(key, &error))? {
-            Encoded::Json(json) => self.call(|raw, error| {
+        let set = codec::with_json(&value, |json| {
+            self.call(|raw, error| {
                 let (data, length) = (json.as_ptr().cast(), json.len());
                 // SAFETY: the context lives; the texts live during the call.
                 unsafe { sys::blazen_context_set_json(raw, text(key), key.len(), data, length, error) }
-            }),
-            Encoded::Cbor(cbor) => self.put(key, &Value::native(crate::codec::CBOR, cbor)?),
-            Encoded::Live(_) => Err(WorkflowError::new(
+            })
+        });
+        match set {
+            Some(set) => set,
+            None => self.set_beyond_json(key, &value),
+        }
+    }
+
+    fn set_beyond_json<T: Serialize>(&self, key: &str, value: &T) -> Result<(), WorkflowError> {
+        let value = Value::new(value).map_err(|error| of_key(key, &error))?;
+        if value.tag() == Tag::Live {
+            return Err(WorkflowError::new(
                 Status::WrongTag,
                 format!("the key {key:?}: an object of this process belongs into the session: ctx.session().set_ref"),
-            )),
+            ));
         }
+        self.put(key, &value)
     }
 
     fn put(&self, key: &str, value: &Value) -> Result<(), WorkflowError> {
@@ -284,9 +302,8 @@ impl Context {
 
     /// The JSON text of a key, byte for byte as it was written; None where there is no such key, or it is no JSON.
     pub fn get_json(&self, key: &str) -> Option<String> {
-        let text = |value: &ValueRef<'_>| {
-            (value.tag() == crate::value::Tag::Json).then(|| String::from_utf8_lossy(value.data).into_owned())
-        };
+        let text =
+            |value: &ValueRef<'_>| (value.tag() == Tag::Json).then(|| String::from_utf8_lossy(value.data).into_owned());
         self.read(key, text).ok()??
     }
 
@@ -352,8 +369,8 @@ impl Context {
     }
 
     fn read<T>(&self, key: &str, body: impl FnOnce(&ValueRef<'_>) -> T) -> Result<Option<T>, WorkflowError> {
-        let _held = self.0.cell.lock();
-        let view = self.view(key)?;
+        let held = self.0.cell.lock();
+        let view = view(held.raw.get(), key)?;
         if view.value.is_null() {
             return Ok(None);
         }
@@ -368,15 +385,6 @@ impl Context {
             }
         };
         Ok(Some(body(&value)))
-    }
-
-    fn view(&self, key: &str) -> Result<sys::blazen_value_view, WorkflowError> {
-        let mut view = sized!(sys::blazen_value_view);
-        self.call(|raw, error| {
-            // SAFETY: as above; the view knows its size.
-            unsafe { sys::blazen_context_read(raw, text(key), key.len(), &mut view, error) }
-        })?;
-        Ok(view)
     }
 
     /// Whether the state has the key; false when the step is over.
@@ -429,8 +437,8 @@ impl Context {
 
     /// The version of a key, for [`compare_and_set`](Self::compare_and_set): it grows with every write; 0 where there is none.
     pub fn version(&self, key: &str) -> Result<u64, WorkflowError> {
-        let _held = self.0.cell.lock();
-        Ok(self.view(key)?.version)
+        let held = self.0.cell.lock();
+        Ok(view(held.raw.get(), key)?.version)
     }
 
     /// Writes only where the key still has this version (0: is not there); None removes it. Gives the new version, or fails
@@ -611,6 +619,19 @@ impl std::fmt::Debug for Context {
         let step = identity.as_ref().map(|identity| identity.step.as_str());
         f.debug_struct("Context").field("step", &step).finish_non_exhaustive()
     }
+}
+
+/// What the state has under a key, lent; `raw` is NULL when the step is over. The lock of the context is held.
+fn view(raw: *mut sys::blazen_context, key: &str) -> Result<sys::blazen_value_view, WorkflowError> {
+    if raw.is_null() {
+        return Err(over());
+    }
+    let mut view = sized!(sys::blazen_value_view);
+    ffi::call(|error| {
+        // SAFETY: the context lives, since it is not NULL and the lock is held; the view knows its size.
+        unsafe { sys::blazen_context_read(raw, text(key), key.len(), &mut view, error) }
+    })?;
+    Ok(view)
 }
 
 fn over() -> WorkflowError {

@@ -10,6 +10,9 @@ pub(crate) fn is_json<T: Serialize + ?Sized>(data: &T) -> bool {
 /// The first integer literal of a JSON text (which is valid) that neither i64 nor u64 holds.
 pub(crate) fn integer_beyond_64_bits(json: &[u8]) -> Option<&str> {
     const DIGITS_ALWAYS_HELD: usize = 18;
+    if json.len() <= DIGITS_ALWAYS_HELD {
+        return None;
+    }
     let mut at = 0;
     while at < json.len() {
         match json[at] {

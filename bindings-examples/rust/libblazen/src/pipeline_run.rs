@@ -1,5 +1,6 @@
 //! Runs of pipelines: [`Pipeline`], [`PipelineHandler`], [`PipelineResult`].
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use serde::Deserialize;
@@ -107,6 +108,8 @@ pub struct PipelineResult {
     pub final_output: Value,
     /// The stages, in their order.
     pub stage_results: Vec<StageResult>,
+    /// What the decisions of the stages have written to the state that they share.
+    pub shared_state: BTreeMap<String, Value>,
 }
 
 /// A run of a pipeline, beside its caller: a [`WorkflowHandler`] that also tells the stages.
@@ -145,7 +148,22 @@ impl PipelineHandler {
             run_id: self.handler.run_id(),
             final_output: result.value().clone(),
             stage_results: self.stage_results()?,
+            shared_state: self.shared_state()?,
         })
+    }
+
+    /// What the decisions of the stages have written so far.
+    pub fn shared_state(&self) -> Result<BTreeMap<String, Value>, WorkflowError> {
+        let mut shared = BTreeMap::new();
+        for key in self.handler.keys("")? {
+            if key.starts_with("blazen/") {
+                continue; // the engine's own
+            }
+            if let Some(value) = self.handler.get_value(&key)? {
+                shared.insert(key, value);
+            }
+        }
+        Ok(shared)
     }
 
     /// What became of the stages so far.

@@ -596,18 +596,15 @@ unsafe fn run(
     context: *mut sys::blazen_context,
     event: *const sys::blazen_event,
 ) -> Result<sys::blazen_status, WorkflowError> {
-    // SAFETY: the C context lives until this body returns, and `context` is closed before, or deferred.
-    let (context, call) = unsafe {
-        let context = Context::open(context);
-        let begun = guard::catch(|| step.call(&Call::read(event, &context)?));
-        (context, begun)
-    };
-    let polled = call.and_then(|mut rest| {
-        let mut poller = Poller::from_waker(frame.waker());
-        match guard::catch(|| Ok(rest.as_mut().poll(&mut poller))) {
-            Ok(Poll::Ready(answer)) => answer.map(|()| None),
-            Ok(Poll::Pending) => Ok(Some(rest)),
-            Err(panicked) => Err(panicked),
+    // SAFETY: the C context lives until this body returns, and `context` is closed before, or deferred: every panic of the
+    // user's is caught on the way.
+    let context = unsafe { Context::open(context) };
+    let polled = guard::catch(|| {
+        // SAFETY: the event lives during the call.
+        let mut rest = step.call(&unsafe { Call::read(event, &context) }?)?;
+        match rest.as_mut().poll(&mut Poller::from_waker(frame.waker())) {
+            Poll::Ready(answer) => answer.map(|()| None),
+            Poll::Pending => Ok(Some(rest)),
         }
     });
     match polled {
@@ -617,7 +614,7 @@ unsafe fn run(
                 Ok(sys::BLAZEN_PENDING)
             }
             Err(error) => {
-                drop(rest);
+                guard::quietly(|| drop(rest));
                 context.close();
                 Err(error)
             }

@@ -256,6 +256,9 @@ async fn a_pipeline_runs_its_stages_one_behind_the_other() {
         ]
     );
     assert_eq!(rounds.load(Ordering::SeqCst), 3);
+    let shared: Vec<_> =
+        result.shared_state.iter().map(|(key, value)| (key.as_str(), value.to::<bool>().unwrap())).collect();
+    assert_eq!(shared, [("seen", true)]);
 }
 
 #[tokio::test]

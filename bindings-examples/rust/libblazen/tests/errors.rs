@@ -106,6 +106,33 @@ fn a_panic_fails_the_step_and_nothing_else() {
 }
 
 #[test]
+fn a_panic_in_the_drop_of_a_step_ends_its_context_too() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("in the drop");
+        }
+    }
+    let kept = Arc::new(std::sync::Mutex::new(None));
+    let slot = Arc::clone(&kept);
+    let workflow = Workflow::builder("panics")
+        .step(StepDef::new("drops", move |_: StartEvent, ctx: Context| {
+            *slot.lock().unwrap() = Some(ctx);
+            let held = Panics;
+            std::future::poll_fn(move |_| {
+                let _held = &held; // goes with the future
+                std::task::Poll::Ready(StopEvent::default())
+            })
+        }))
+        .build()
+        .unwrap();
+    let error = block_on(workflow.run(())).unwrap_err();
+    assert!(error.source().unwrap().to_string().contains("panic: in the drop"), "{error}");
+    let ctx = kept.lock().unwrap().take().unwrap();
+    assert_eq!(ctx.try_set("k", 1).unwrap_err().status(), Status::WrongState);
+}
+
+#[test]
 fn an_error_of_the_library_is_passed_on_as_it_is() {
     let workflow = Workflow::builder("passes")
         .step(StepDef::new("sends", |_: StartEvent, ctx: Context| async move {

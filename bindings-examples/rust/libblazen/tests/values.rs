@@ -127,6 +127,23 @@ fn a_number_that_would_be_rounded_names_its_key_and_its_text_is_there() {
 }
 
 #[test]
+fn json_is_read_as_deep_as_the_library_takes_it() {
+    in_a_step(|ctx| {
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        ctx.set_json("deep", &deep(512));
+        let mut read = ctx.get("deep").unwrap();
+        let mut levels = 1;
+        while let Some(inner) = read.as_array_mut().unwrap().pop() {
+            read = inner;
+            levels += 1;
+        }
+        assert_eq!(levels, 512);
+        assert_eq!(ctx.try_set_json("deeper", &deep(513)).unwrap_err().status(), Status::Limit);
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_quiet_read_that_would_round_fails_the_step() {
     let error = in_a_step(|ctx| {
         ctx.set_json("big", "123456789012345678901234567890");
