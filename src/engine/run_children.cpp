@@ -281,7 +281,7 @@ void Run::count_in_tree(const Kinship::Counts& now) noexcept {
   if (&top != this && kin.parent == nullptr) return;  // it has left
   if (&top != this) {
     count_in_tree(counts_of(state()));
-    if (family()->asking.has(kin) == state().questions.empty()) change_asking(locked);
+    if (kin.top->family()->asking.has(kin) == state().questions.empty()) change_asking(locked);
   }
   stand_in_row(locked);
   if (top.waiting_.helpers != 0) top.wake_helpers(locked);

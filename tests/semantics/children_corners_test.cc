@@ -63,6 +63,29 @@ TEST_P(ChildrenCorners, TheFailureOfABranchHasItsCauses) {
   }
 }
 
+TEST_P(ChildrenCorners, SoManyRunsAreInsideAndNoMore) {
+  Engine engine(GetParam());
+  Spec asks("asks");
+  asks.start([](Ctx& ctx) { ctx.ask("q"); });
+  for (const int count : {2, 3}) {
+    Spec spec("outer");
+    spec.limits.emplace_back(BLAZEN_LIMIT_CHILDREN, 2);
+    spec.start([count](Ctx& ctx) {
+      for (int i = 0; i < count; ++i) ctx.emit("Part", "1");
+    });
+    spec.child("inner", {"Part"}, asks).output_type(BLAZEN_STOP_EVENT);
+    const RunHandle run = start(engine, spec.build());
+    if (count == 2) {
+      ASSERT_TRUE(engine.reach(run, BLAZEN_RUN_ASKING));
+      EXPECT_EQ(questions_of(run).size(), 2U);
+      MUST(blazen_run_close(run, e));
+    } else {
+      const std::string text = finish(engine, run).text();
+      EXPECT_NE(text.find("BLAZEN_LIMIT_CHILDREN (2) is reached"), std::string::npos) << text;
+    }
+  }
+}
+
 TEST_P(ChildrenCorners, WhoeverTakesTheResultsOfSeveralReadsThemLikeAJoin) {
   Engine engine(GetParam());
   Spec spec("outer");
