@@ -10,12 +10,16 @@ import { Foreign } from './foreign.js';
 export type Embed = (value: object) => Foreign | undefined;
 
 const DEPTH_MAX = 500;
+/** The text of an instant: what Python writes, whose dates have an offset. */
+const TAG_INSTANT = 0;
 const TAG_DATE = 1;
 const TAG_BIG = 2;
 const TAG_NEGATIVE_BIG = 3;
 const TAG_OBJECT = 27;
 /** A typed array of big-endian 16-bit numbers (RFC 8746): UTF-16 that no UTF-8 can hold. */
 const TAG_UTF16 = 65;
+/** The text of a day; it is read as its midnight in UTC. */
+const TAG_DAY = 1004;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -215,6 +219,11 @@ export function writeCbor(value: unknown, embed: Embed): Uint8Array | undefined 
   return writer.done();
 }
 
+/** Whether these bytes are one embedded object, with nothing around it: its own codec says more. */
+export function isEmbedded(cbor: Uint8Array): boolean {
+  return cbor[0] === 0xd8 && cbor[1] === TAG_OBJECT;
+}
+
 class Reader {
   private place = 0;
   private readonly view: DataView;
@@ -307,6 +316,9 @@ class Reader {
     switch (tag) {
       case TAG_DATE:
         if (typeof value === 'number') return new Date(Math.round(value * 1000));
+        break;
+      case TAG_INSTANT: case TAG_DAY:
+        if (typeof value === 'string' && !Number.isNaN(Date.parse(value))) return new Date(value);
         break;
       case TAG_BIG: case TAG_NEGATIVE_BIG:
         if (value instanceof Uint8Array) {

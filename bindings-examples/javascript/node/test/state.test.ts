@@ -47,6 +47,41 @@ test('every tier comes back from the state as it was set, and as a copy', async 
   });
 });
 
+test('what only JavaScript knows stands under its own codec; inside plain data it is embedded', async () => {
+  const wf = new Workflow('codecs').addStep('only', [START], async (event, ctx) => {
+    await ctx.set('bare', new Map([[1, 2]]));
+    if (event['nested'] === true) await ctx.set('nested', { inside: new Map([[1, 2]]) });
+    await ctx.ask('on?');
+    return stop();
+  });
+  for (const nested of [false, true]) {
+    const handler = await wf.runWithHandler({ nested });
+    await handler.wait('asking');
+    const text = Buffer.from((await handler.snapshot()).bytes).toString('latin1');
+    assert.ok(text.includes('js/structured'));
+    assert.equal(text.includes('blazen/cbor'), nested);
+    await handler.abort();
+    await assert.rejects(handler.result());
+  }
+});
+
+test('dates and texts of other languages are read', async () => {
+  const cbor = (hex: string) => new Foreign('native', 'blazen/cbor', Buffer.from(hex, 'hex'));
+  const tagged = (tag: string, text: string) => cbor(`${tag}78${text.length.toString(16).padStart(2, '0')}${Buffer.from(text).toString('hex')}`);
+  await inside(async (ctx) => {
+    for (const [value, expected] of [
+      [tagged('c0', '2026-11-26T03:02:03+02:00'), new Date(Date.UTC(2026, 10, 26, 1, 2, 3))],
+      [tagged('d903ec', '2026-11-26'), new Date(Date.UTC(2026, 10, 26))],
+      [cbor('d84144d8000078'), '\ud800x'],
+    ] as const) {
+      await ctx.set('k', value);
+      assert.deepStrictEqual(await ctx.get('k'), expected);
+    }
+    await ctx.set('k', tagged('c0', 'yesterday'));
+    await assert.rejects(ctx.get('k'), /tag 0/);
+  });
+});
+
 test('accessors, toJSON and classes are no JSON', async () => {
   await inside(async (ctx) => {
     await ctx.set('k', { get now() { return 1; } }); // what it answers is kept, as structuredClone does
