@@ -2,7 +2,7 @@
 
 bytes                        byte string
 int, float, NaN, infinities  as in RFC 8949, integers of any size, floats in the shortest form that is exact
-str with a lone surrogate    tag 69 (UTF-16, little endian) of a byte string
+str with a lone surrogate    tag 65 (UTF-16, big endian) of a byte string
 datetime with an offset      tag 0; date: tag 1004
 an object of one platform    tag 27 [codec, bytes]
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 CODEC = "blazen/cbor"
 _DEPTH_MAX = 500
-_UTF16, _OBJECT, _INSTANT, _SECONDS, _DATE = 69, 27, 0, 1, 1004
+_UTF16, _OBJECT, _INSTANT, _SECONDS, _DATE = 65, 27, 0, 1, 1004
 
 
 class NotPlain(Exception):
@@ -110,7 +110,7 @@ def _write_text(out: bytearray, text: str) -> None:
         _bytes(out, 3, text.encode())
     except UnicodeEncodeError:
         _head(out, 6, _UTF16)
-        _bytes(out, 2, text.encode("utf-16-le", "surrogatepass"))
+        _bytes(out, 2, text.encode("utf-16-be", "surrogatepass"))
 
 
 def _write_map(out: bytearray, thing: dict[str, Any], embed: Callable[[Any], tuple[str, bytes]], depth: int) -> None:
@@ -187,7 +187,7 @@ class _Reader:
             number = int.from_bytes(content, "big")
             return number if tag == 2 else -1 - number
         if tag == _UTF16:
-            return content.decode("utf-16-le", "surrogatepass")
+            return content.decode("utf-16-be", "surrogatepass")
         if tag == _INSTANT:
             return datetime.datetime.fromisoformat(content)
         if tag == _SECONDS:
