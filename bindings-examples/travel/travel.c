@@ -24,7 +24,9 @@ static const char plain_shown[] =
     "\"1180591620717411303424\"},"
     "{\"int\":\"-1180591620717411303424\"},{\"float\":\"inf\"},1.5],\"t\":\"ü\"}";
 static const uint8_t date[] = "\xc1\x1a\x6b\x07\x85\x0b"; /* in seconds */
-static const uint8_t date_as_text[] = "\xc0\x78\x19""2026-11-26T01:02:03+00:00";
+static const uint8_t date_as_text[] =
+    "\xc0\x78\x19"
+    "2026-11-26T01:02:03+00:00";
 static const char date_shown[] = "{\"date\":1795654923}";
 static const uint8_t lone[] = "\xd8\x41\x44\xd8\0\0x"; /* UTF-16 with a lone surrogate */
 static const char lone_shown[] = "{\"utf16\":\"d8000078\"}";
@@ -164,13 +166,15 @@ static int is(span data, const void* expected, size_t length) {
   return data.length == length && memcmp(data.data, expected, length) == 0;
 }
 
-static blazen_status get(blazen_context* context, const char* key, blazen_value** value, blazen_error** error) {
+static blazen_status get(blazen_context* context, const char* key, blazen_value** value,
+                         blazen_error** error) {
   blazen_status status = blazen_context_get_value(context, key, strlen(key), value, NULL, error);
   return status == BLAZEN_OK && *value == NULL ? wrong(key, error) : status;
 }
 
 /* Puts a value of the library's into the state, and lets go of it. */
-static blazen_status set(blazen_context* context, const char* key, blazen_value* value, blazen_error** error) {
+static blazen_status set(blazen_context* context, const char* key, blazen_value* value,
+                         blazen_error** error) {
   blazen_status status = blazen_context_set_value(context, key, strlen(key), value, error);
   blazen_value_release(value);
   return status;
@@ -184,7 +188,8 @@ static blazen_status set_native(blazen_context* context, const char* key, const 
 }
 
 /* Emits an event whose value is CBOR. */
-static blazen_status emit(blazen_context* context, const char* type, const buffer* cbor, blazen_error** error) {
+static blazen_status emit(blazen_context* context, const char* type, const buffer* cbor,
+                          blazen_error** error) {
   blazen_value* value = NULL;
   blazen_status status =
       blazen_value_native(cbor->data, cbor->length, BLAZEN_TEXT("blazen/cbor"), &value, error);
@@ -199,10 +204,13 @@ static blazen_status check_own(blazen_context* context, span codec, span data, b
   blazen_status status = get(context, "codec", &writer, error);
   if (status != BLAZEN_OK) return status;
   const span name = span_of(writer); /* JSON: in quotes */
-  const int is_writers = name.length == codec.length + 2 && memcmp(name.data + 1, codec.data, codec.length) == 0;
+  const int is_writers =
+      name.length == codec.length + 2 && memcmp(name.data + 1, codec.data, codec.length) == 0;
   const int is_ours = is(codec, CODEC, strlen(CODEC));
   blazen_value_release(writer);
-  return is_writers && (!is_ours || is(data, OWN, strlen(OWN))) ? BLAZEN_OK : wrong("`own` is not as it was written", error);
+  return is_writers && (!is_ours || is(data, OWN, strlen(OWN)))
+             ? BLAZEN_OK
+             : wrong("`own` is not as it was written", error);
 }
 
 static blazen_status check_own_value(blazen_context* context, const blazen_value* own, blazen_error** error) {
@@ -219,18 +227,22 @@ static blazen_status gather(void* user_data, blazen_context* context, const blaz
   static const char question[] = "{\"request_id\":\"first\",\"prompt\":\"first?\"}";
   blazen_value* value = NULL;
   (void)user_data, (void)event;
-  blazen_status status = blazen_context_set_json(context, BLAZEN_TEXT("codec"), BLAZEN_TEXT("\"" CODEC "\""), error);
-  if (status == BLAZEN_OK) status = blazen_context_set_json(context, BLAZEN_TEXT("json"), json, strlen(json), error);
+  blazen_status status =
+      blazen_context_set_json(context, BLAZEN_TEXT("codec"), BLAZEN_TEXT("\"" CODEC "\""), error);
+  if (status == BLAZEN_OK)
+    status = blazen_context_set_json(context, BLAZEN_TEXT("json"), json, strlen(json), error);
   if (status == BLAZEN_OK) status = blazen_value_bytes(bytes, sizeof bytes, &value, error);
   if (status == BLAZEN_OK) status = set(context, "bytes", value, error);
-  if (status == BLAZEN_OK) status = set_native(context, "plain", plain, sizeof plain - 1, "blazen/cbor", error);
+  if (status == BLAZEN_OK)
+    status = set_native(context, "plain", plain, sizeof plain - 1, "blazen/cbor", error);
   if (status == BLAZEN_OK) status = set_native(context, "date", date, sizeof date - 1, "blazen/cbor", error);
   if (status == BLAZEN_OK) status = set_native(context, "text", lone, sizeof lone - 1, "blazen/cbor", error);
   if (status == BLAZEN_OK) status = set_native(context, "own", OWN, strlen(OWN), CODEC, error);
   for (size_t i = 0; status == BLAZEN_OK && i < sizeof parts / sizeof parts[0]; ++i)
     status = blazen_context_emit_json(context, BLAZEN_TEXT("Part"), parts[i], strlen(parts[i]), error);
   if (status != BLAZEN_OK) return status;
-  return blazen_context_emit_json(context, BLAZEN_TEXT(BLAZEN_INPUT_REQUEST_EVENT), question, strlen(question), error);
+  return blazen_context_emit_json(context, BLAZEN_TEXT(BLAZEN_INPUT_REQUEST_EVENT), question,
+                                  strlen(question), error);
 }
 
 static blazen_status part(void* user_data, blazen_context* context, const blazen_event* event,
@@ -239,7 +251,8 @@ static blazen_status part(void* user_data, blazen_context* context, const blazen
   unsigned n = 0;
   buffer done = {{0}, 0};
   (void)user_data;
-  if (sscanf(blazen_value_data(blazen_event_value(event), NULL), "{\"n\":%u}", &n) != 1 || n > 23 || attempt > 23)
+  if (sscanf(blazen_value_data(blazen_event_value(event), NULL), "{\"n\":%u}", &n) != 1 || n > 23 ||
+      attempt > 23)
     return wrong("a Part is {\"n\":...}", error);
   if (n == 2 && attempt == 1) return wrong("not yet", error);
   const uint8_t numbers[] = {(uint8_t)n, (uint8_t)attempt}, raw[] = {(uint8_t)n, 255};
@@ -274,7 +287,8 @@ static blazen_status take_done(blazen_context* context, span done, buffer* parts
   span item, codec, data;
   unsigned n, attempt;
   char numbers[32];
-  if (find(done, "own", &item) && take_object(item, &codec, &data)) return check_own(context, codec, data, error);
+  if (find(done, "own", &item) && take_object(item, &codec, &data))
+    return check_own(context, codec, data, error);
   if (!find_number(done, "n", &n) || !find_number(done, "attempt", &attempt) || n >= PARTS_MAX ||
       !find(done, "raw", &item) || !take_string(&item, 2, &data))
     return wrong("a Done cannot be read", error);
@@ -309,13 +323,17 @@ static blazen_status finish(void* user_data, blazen_context* context, const blaz
   for (size_t i = 0; status == BLAZEN_OK && i < sizeof keys / sizeof keys[0]; ++i) {
     (void)snprintf(again, sizeof again, "%s/again", keys[i]);
     status = get(context, keys[i], &values[i], error);
-    if (status == BLAZEN_OK) status = blazen_context_set_value(context, again, strlen(again), values[i], error);
+    if (status == BLAZEN_OK)
+      status = blazen_context_set_value(context, again, strlen(again), values[i], error);
   }
   if (status == BLAZEN_OK) status = check_own_value(context, values[5], error);
   if (status == BLAZEN_OK) {
     const span data = span_of(values[3]), map = span_of(values[4]);
     put_text(&carried, "\xa3\x63own"), put_object(&carried, values[5]);
-    put_text(&carried, "\x65""bytes"), put_string(&carried, 2, data.data, data.length);
+    put_text(&carried,
+             "\x65"
+             "bytes"),
+        put_string(&carried, 2, data.data, data.length);
     put_text(&carried, "\x65plain"), put(&carried, map.data, map.length);
     status = emit(context, "Carried", &carried, error);
   }
@@ -352,14 +370,16 @@ static blazen_status show_state(blazen_context* context, const char* key, const 
   return status;
 }
 
-static blazen_status show_carried(blazen_context* context, const blazen_event* event, buffer* out, blazen_error** error) {
+static blazen_status show_carried(blazen_context* context, const blazen_event* event, buffer* out,
+                                  blazen_error** error) {
   const span map = span_of(blazen_event_value(event));
   span item, data, own, codec;
   if (!find(map, "own", &item) || !take_object(item, &codec, &own) || !find(map, "bytes", &item) ||
       !take_string(&item, 2, &data) || !find(map, "plain", &item))
     return wrong("Carried cannot be read", error);
   if (!is(item, plain, sizeof plain - 1)) return wrong("`plain` in Carried is another", error);
-  put_text(out, "{\"bytes\":{\"bytes\":\""), put_hex(out, data), put_text(out, "\"},\"plain\":"), put_text(out, plain_shown);
+  put_text(out, "{\"bytes\":{\"bytes\":\""), put_hex(out, data), put_text(out, "\"},\"plain\":"),
+      put_text(out, plain_shown);
   put_text(out, ",\"own\":\""), put(out, own.data, own.length), put_text(out, "\"}");
   return check_own(context, codec, own, error);
 }
@@ -369,10 +389,14 @@ static blazen_status report(void* user_data, blazen_context* context, const blaz
   static const struct {
     const char *before, *key, *codec;
   } shown[] = {
-      {"{\"state\":{\"json\":", "json/again", ""}, {",\"bytes\":", "bytes/again", ""},
-      {",\"plain\":", "plain/again", "blazen/cbor"}, {",\"date\":", "date/again", "blazen/cbor"},
-      {",\"text\":", "text/again", "blazen/cbor"}, {",\"own\":", "own/again", CODEC},
-      {"},\"parts\":", "parts", ""}, {",\"answers\":[", "answer", ""},
+      {"{\"state\":{\"json\":", "json/again", ""},
+      {",\"bytes\":", "bytes/again", ""},
+      {",\"plain\":", "plain/again", "blazen/cbor"},
+      {",\"date\":", "date/again", "blazen/cbor"},
+      {",\"text\":", "text/again", "blazen/cbor"},
+      {",\"own\":", "own/again", CODEC},
+      {"},\"parts\":", "parts", ""},
+      {",\"answers\":[", "answer", ""},
   };
   blazen_question question = BLAZEN_QUESTION_INIT;
   blazen_value* second = NULL;
@@ -392,7 +416,8 @@ static blazen_status report(void* user_data, blazen_context* context, const blaz
   if (status == BLAZEN_OK) status = show_carried(context, event, &result, error);
   put_text(&result, "}");
   if (status != BLAZEN_OK) return status;
-  return blazen_context_emit_json(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), (const char*)result.data, result.length, error);
+  return blazen_context_emit_json(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), (const char*)result.data,
+                                  result.length, error);
 }
 
 /* ---- the workflow ---- */
@@ -402,8 +427,11 @@ static blazen_status build(blazen_workflow** workflow, blazen_error** error) {
     const char *name, *accepts;
     blazen_step_fn body;
   } steps[] = {
-      {"gather", BLAZEN_START_EVENT, gather}, {"part", "Part", part}, {"answered", BLAZEN_INPUT_RESPONSE_EVENT, answered},
-      {"finish", "Done", finish},             {"report", "Carried", report},
+      {"gather", BLAZEN_START_EVENT, gather},
+      {"part", "Part", part},
+      {"answered", BLAZEN_INPUT_RESPONSE_EVENT, answered},
+      {"finish", "Done", finish},
+      {"report", "Carried", report},
   };
   blazen_workflow_builder* builder = NULL;
   blazen_retry_options retry = BLAZEN_RETRY_OPTIONS_INIT;
@@ -414,13 +442,17 @@ static blazen_status build(blazen_workflow** workflow, blazen_error** error) {
   for (size_t i = 0; status == BLAZEN_OK && i < sizeof steps / sizeof steps[0]; ++i)
     status = blazen_workflow_builder_add_step(builder, steps[i].name, strlen(steps[i].name), steps[i].accepts,
                                               strlen(steps[i].accepts), steps[i].body, NULL, NULL, error);
-  if (status == BLAZEN_OK) status = blazen_workflow_builder_step_retry(builder, BLAZEN_TEXT("part"), &retry, error);
-  if (status == BLAZEN_OK) status = blazen_workflow_builder_step_joins(builder, BLAZEN_TEXT("finish"), &join, error);
+  if (status == BLAZEN_OK)
+    status = blazen_workflow_builder_step_retry(builder, BLAZEN_TEXT("part"), &retry, error);
+  if (status == BLAZEN_OK)
+    status = blazen_workflow_builder_step_joins(builder, BLAZEN_TEXT("finish"), &join, error);
   if (status == BLAZEN_OK) status = blazen_workflow_builder_set_timeout(builder, 60000, error);
   if (status == BLAZEN_OK)
     status = blazen_workflow_builder_set_session_policy(builder, BLAZEN_SESSION_HARD_ERROR, error);
-  if (status == BLAZEN_OK) status = blazen_workflow_builder_set_session_on_pause(builder, BLAZEN_SESSION_KEEP, error);
-  if (status == BLAZEN_OK) status = blazen_workflow_builder_set_unhandled(builder, BLAZEN_UNHANDLED_FAIL, error);
+  if (status == BLAZEN_OK)
+    status = blazen_workflow_builder_set_session_on_pause(builder, BLAZEN_SESSION_KEEP, error);
+  if (status == BLAZEN_OK)
+    status = blazen_workflow_builder_set_unhandled(builder, BLAZEN_UNHANDLED_FAIL, error);
   if (status == BLAZEN_OK) status = blazen_workflow_builder_set_idle(builder, BLAZEN_IDLE_FAIL, error);
   if (status == BLAZEN_OK) status = blazen_workflow_builder_build(builder, workflow, error);
   blazen_workflow_builder_release(builder);
@@ -446,7 +478,8 @@ static blazen_status save(blazen_run* run, const char* path, blazen_error** erro
   const void* data = blazen_snapshot_data(snapshot, &length);
   FILE* file = fopen(path, "wb");
   const size_t written = file == NULL ? 0 : fwrite(data, 1, length, file);
-  if (file == NULL || fclose(file) != 0 || written != length) status = wrong("the snapshot cannot be written", error);
+  if (file == NULL || fclose(file) != 0 || written != length)
+    status = wrong("the snapshot cannot be written", error);
   blazen_snapshot_release(snapshot);
   return status;
 }
@@ -476,7 +509,8 @@ static blazen_status answer_open_question(blazen_run* run, const char* answer, b
   const int length = snprintf(text, sizeof text, "\"%s\"", answer); /* words, which need no escapes */
   if (length < 0 || (size_t)length >= sizeof text) return wrong("the answer is too long", error);
   blazen_status status = blazen_run_start(run, NULL, error);
-  if (status == BLAZEN_OK) status = blazen_run_wait_until(run, BLAZEN_UNTIL_ASKING, BLAZEN_FOREVER, &state, error);
+  if (status == BLAZEN_OK)
+    status = blazen_run_wait_until(run, BLAZEN_UNTIL_ASKING, BLAZEN_FOREVER, &state, error);
   if (status != BLAZEN_OK || state != BLAZEN_RUN_ASKING) return status;
   const char* id = open_question(run, error);
   status = blazen_value_json(text, (size_t)length, &value, error);
@@ -515,11 +549,13 @@ int main(int argc, char** argv) {
   } else if (status == BLAZEN_OK) {
     status = read_snapshot(argv[2], &snapshot, &error);
     if (status == BLAZEN_OK) status = blazen_run_resume(runtime, workflow, snapshot, NULL, &run, &error);
-    if (status == BLAZEN_OK) status = blazen_run_resume_in_place(run, &error); /* others pause before they snapshot */
+    if (status == BLAZEN_OK)
+      status = blazen_run_resume_in_place(run, &error); /* others pause before they snapshot */
     if (status == BLAZEN_OK) status = answer_open_question(run, argv[3], &error);
     if (status == BLAZEN_OK) status = argc == 5 ? save(run, argv[4], &error) : print_result(run, &error);
   }
-  if (status != BLAZEN_OK) fprintf(stderr, "travel: %s\n", error == NULL ? "it failed" : blazen_error_message(error, NULL));
+  if (status != BLAZEN_OK)
+    fprintf(stderr, "travel: %s\n", error == NULL ? "it failed" : blazen_error_message(error, NULL));
   blazen_error_release(error);
   blazen_run_release(run), blazen_snapshot_release(snapshot);
   blazen_workflow_release(workflow), blazen_runtime_release(runtime);

@@ -3,7 +3,7 @@
 
     LIBBLAZEN_PREFIX=/where/it/is/installed python3 tests/faces/matrix.py --python venv/bin/python
 
-The C program and the Rust one are built here, into --build. The packages of Python (--python: an interpreter that has it) and
+The C program is built here, into --build, and the Rust one, into CARGO_TARGET_DIR (build/rust). The packages of Python (--python: an interpreter that has it) and
 JavaScript have to be there already; that of WebAssembly is left out where it is not. A host that is missing is a failure, unless
 --without says so.
 """
@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "bindings-examples"
 TRAVEL = EXAMPLES / "travel"
 LEG_SECONDS = 60
+SAID_LINES = 3
 
 PLAIN = {
     "b": {"bytes": "00ff"},
@@ -109,10 +110,10 @@ def wasm_host(_: argparse.Namespace) -> list[str]:
 
 
 def rust_host(options: argparse.Namespace) -> list[str]:
-    target = options.build / "rust"
+    target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "build" / "rust"))
     command = ["cargo", "build", "--quiet", "--locked", "-j1", "-p", "libblazen", "--example", "travel"]
-    built(command, cwd=EXAMPLES / "rust", env=os.environ | {"CARGO_TARGET_DIR": str(target), "LIBBLAZEN_PREFIX": str(prefix())})
-    return [str(target / "debug" / "examples" / "travel")]
+    built(command, cwd=EXAMPLES / "rust", env=os.environ | {"CARGO_TARGET_DIR": target, "LIBBLAZEN_PREFIX": str(prefix())})
+    return [str(pathlib.Path(target, "debug", "examples", "travel"))]
 
 
 HOSTS = {"c": c_host, "python": python_host, "node": node_host, "wasm": wasm_host, "rust": rust_host}
@@ -125,7 +126,8 @@ def leg(what: str, command: list[str], *arguments: str | pathlib.Path) -> str:
     except subprocess.TimeoutExpired as failure:
         raise Failed(f"{what}: it did not end in {LEG_SECONDS} s") from failure
     if ran.returncode != 0 or ran.stderr:
-        raise Failed(f"{what}: exit code {ran.returncode}\n{ran.stderr}")
+        said = [line for line in ran.stderr.splitlines() if line.strip()]
+        raise Failed(" | ".join([f"{what}: exit code {ran.returncode}", *said[-SAID_LINES:]]))
     return ran.stdout
 
 
