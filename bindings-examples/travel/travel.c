@@ -7,6 +7,8 @@
 
 enum { TEXT_MAX = 4096, PARTS_MAX = 8, FILE_MAX = 1 << 20 };
 
+/* The session policy. With one, something is in the session. */
+#define POLICY "TRAVEL_POLICY"
 /* C has no serializer: a codec of our own. */
 #define CODEC "c/pair"
 #define OWN "1 zwei"
@@ -238,6 +240,11 @@ static blazen_status gather(void* user_data, blazen_context* context, const blaz
   if (status == BLAZEN_OK) status = set_native(context, "date", date, sizeof date - 1, "blazen/cbor", error);
   if (status == BLAZEN_OK) status = set_native(context, "text", lone, sizeof lone - 1, "blazen/cbor", error);
   if (status == BLAZEN_OK) status = set_native(context, "own", OWN, strlen(OWN), CODEC, error);
+  if (status == BLAZEN_OK && getenv(POLICY) != NULL) {
+    status = blazen_value_json(BLAZEN_TEXT("\"12 A\""), &value, error);
+    if (status == BLAZEN_OK) status = blazen_context_set_session(context, BLAZEN_TEXT("seat"), value, error);
+    blazen_value_release(value);
+  }
   for (size_t i = 0; status == BLAZEN_OK && i < sizeof parts / sizeof parts[0]; ++i)
     status = blazen_context_emit_json(context, BLAZEN_TEXT("Part"), parts[i], strlen(parts[i]), error);
   if (status != BLAZEN_OK) return status;
@@ -384,6 +391,20 @@ static blazen_status show_carried(blazen_context* context, const blazen_event* e
   return check_own(context, codec, own, error);
 }
 
+static blazen_status show_seat(blazen_context* context, buffer* out, blazen_error** error) {
+  blazen_value* seat = NULL;
+  blazen_status status = blazen_context_get_session(context, BLAZEN_TEXT("seat"), &seat, error);
+  if (status != BLAZEN_OK) return status;
+  const span text = span_of(seat);
+  put_text(out, ",\"seat\":");
+  if (seat == NULL)
+    put_text(out, "null");
+  else
+    put(out, text.data, text.length);
+  blazen_value_release(seat);
+  return BLAZEN_OK;
+}
+
 static blazen_status report(void* user_data, blazen_context* context, const blazen_event* event,
                             blazen_error** error) {
   static const struct {
@@ -414,6 +435,7 @@ static blazen_status report(void* user_data, blazen_context* context, const blaz
   put_text(&result, ","), put(&result, answer.data, answer.length), put_text(&result, "],\"carried\":");
   blazen_value_release(second);
   if (status == BLAZEN_OK) status = show_carried(context, event, &result, error);
+  if (status == BLAZEN_OK) status = show_seat(context, &result, error);
   put_text(&result, "}");
   if (status != BLAZEN_OK) return status;
   return blazen_context_emit_json(context, BLAZEN_TEXT(BLAZEN_STOP_EVENT), (const char*)result.data,
@@ -421,6 +443,14 @@ static blazen_status report(void* user_data, blazen_context* context, const blaz
 }
 
 /* ---- the workflow ---- */
+
+static blazen_session_policy policy(void) {
+  static const char* const names[] = {"pickle_or_error", "pickle_or_serialize", "warn_drop"};
+  const char* name = getenv(POLICY);
+  for (blazen_session_policy each = BLAZEN_SESSION_PICKLE_OR_ERROR; each <= BLAZEN_SESSION_WARN_DROP; ++each)
+    if (name != NULL && strcmp(name, names[each]) == 0) return each;
+  return BLAZEN_SESSION_HARD_ERROR;
+}
 
 static blazen_status build(blazen_workflow** workflow, blazen_error** error) {
   static const struct {
@@ -447,8 +477,7 @@ static blazen_status build(blazen_workflow** workflow, blazen_error** error) {
   if (status == BLAZEN_OK)
     status = blazen_workflow_builder_step_joins(builder, BLAZEN_TEXT("finish"), &join, error);
   if (status == BLAZEN_OK) status = blazen_workflow_builder_set_timeout(builder, 60000, error);
-  if (status == BLAZEN_OK)
-    status = blazen_workflow_builder_set_session_policy(builder, BLAZEN_SESSION_HARD_ERROR, error);
+  if (status == BLAZEN_OK) status = blazen_workflow_builder_set_session_policy(builder, policy(), error);
   if (status == BLAZEN_OK)
     status = blazen_workflow_builder_set_session_on_pause(builder, BLAZEN_SESSION_KEEP, error);
   if (status == BLAZEN_OK)

@@ -7,6 +7,7 @@ const blazen = await import({ node: '../javascript/node/dist/node/src/index.js',
 if (packageName === 'wasm') await blazen.default();
 const { Foreign, Workflow } = blazen;
 
+const POLICY = process.env.TRAVEL_POLICY ?? 'hard_error'; // with one, something is in the session
 const CODEC = 'js/structured';
 const JSON_VALUE = {
   name: 'Żółć 🜁 \u0000\n"\\',
@@ -49,12 +50,13 @@ function checkOwn(codec, own) {
 const showOwn = (own) => [...own][0].join(' ');
 
 const workflow = new Workflow('travel');
-workflow.setTimeout(60).setSessionPausePolicy('hard_error').setSessionPausePolicy('pause').setUnhandled('fail').setIdle('fail');
+workflow.setTimeout(60).setSessionPausePolicy(POLICY).setSessionPausePolicy('pause').setUnhandled('fail').setIdle('fail');
 
 workflow.addStep('gather', ['blazen::StartEvent'], async (event, ctx) => {
   await ctx.set('codec', CODEC);
   const values = [JSON_VALUE, BYTES, PLAIN, DATE, TEXT, OWN];
   for (const [i, key] of KEYS.entries()) await ctx.set(key, values[i]);
+  if (process.env.TRAVEL_POLICY !== undefined) await ctx.session.set('seat', '12 A');
   return [
     ...[1, 2, 3].map((n) => ({ type: 'Part', n })),
     { type: 'blazen::InputRequestEvent', request_id: 'first', prompt: 'first?' },
@@ -97,6 +99,7 @@ workflow.addStep('report', ['Carried'], async (carried, ctx) => {
       carried: { bytes: show(carried.bytes), plain: show(carried.plain), own: showOwn(carried.own) },
       parts: await ctx.get('parts'),
       answers: [await ctx.get('answer'), second],
+      seat: await ctx.session.get('seat'),
     },
   };
 });

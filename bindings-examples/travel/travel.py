@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import json
 import math
+import os
 import pathlib
 import sys
 from typing import Any
@@ -17,13 +18,13 @@ from blazen import (
     Join,
     Retry,
     RunState,
-    SessionPausePolicy,
     StartEvent,
     StopEvent,
     Workflow,
     step,
 )
 
+POLICY = os.environ.get("TRAVEL_POLICY", "hard_error")  # with one, something is in the session
 CODEC = "python/pickle"
 JSON = {
     "name": 'Żółć 🜁 \u0000\n"\\',
@@ -72,6 +73,8 @@ async def gather(ctx: Context, ev: StartEvent):
     ctx.state["codec"] = CODEC
     for key, thing in zip(KEYS, (JSON, BYTES, PLAIN, DATE, TEXT, OWN), strict=True):
         ctx.state[key] = thing
+    if "TRAVEL_POLICY" in os.environ:
+        ctx.session["seat"] = "12 A"
     return [*(Event("Part", n=n) for n in (1, 2, 3)), InputRequestEvent(request_id="first", prompt="first?")]
 
 
@@ -113,6 +116,7 @@ async def report(ctx: Context, ev: Event):
             "carried": {key: show(carried[key]) for key in KEYS[1:3]} | {"own": show_own(carried["own"])},
             "parts": ctx.state["parts"],
             "answers": [ctx.state["answer"], second],
+            "seat": ctx.session.get("seat"),
         }
     )
 
@@ -121,7 +125,7 @@ workflow = Workflow(
     "travel",
     [gather, part, answered, finish, report],
     timeout=60,
-    session_pause_policy=SessionPausePolicy.HardError,
+    session_pause_policy=POLICY,
     session_on_pause="pause",
     unhandled="fail",
     idle="fail",

@@ -47,12 +47,21 @@ EXPECTED = {
 }
 
 
+# With one of these, something is in the session: what the end finds there. With HARD_ERROR there is no snapshot.
+WARN_DROP, HARD_ERROR = "warn_drop", "hard_error"
+SEATS = {"pickle_or_error": "12 A", "pickle_or_serialize": "12 A", WARN_DROP: None}
+
+
 class Missing(Exception):
     """A host is not built; the message says what is not there."""
 
 
 class Failed(Exception):
-    """A leg of a journey went wrong."""
+    """A leg of a journey went wrong; `said` is all that the host said of it."""
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
 
 
 def canonical(result: object) -> str:
@@ -119,29 +128,48 @@ def rust_host(options: argparse.Namespace) -> list[str]:
 HOSTS = {"c": c_host, "python": python_host, "node": node_host, "wasm": wasm_host, "rust": rust_host}
 
 
-def leg(what: str, command: list[str], *arguments: str | pathlib.Path) -> str:
-    """Runs a host to its end: it has to be silent but for its result."""
+def environment(policy: str | None) -> dict[str, str]:
+    """The policy is said to the hosts; None: theirs, with nothing in the session."""
+    others = {name: value for name, value in os.environ.items() if name != "TRAVEL_POLICY"}
+    return others if policy is None else others | {"TRAVEL_POLICY": policy}
+
+
+def leg(policy: str | None, what: str, command: list[str], *arguments: str | pathlib.Path) -> str:
+    """Runs a host to its end: it has to be silent but for its result, and for what the policy drops."""
+    ran_with = {"capture_output": True, "text": True, "encoding": "utf-8", "env": environment(policy)}
     try:
-        ran = subprocess.run([*command, *arguments], capture_output=True, text=True, encoding="utf-8", timeout=LEG_SECONDS)
+        ran = subprocess.run([*command, *arguments], timeout=LEG_SECONDS, **ran_with)
     except subprocess.TimeoutExpired as failure:
         raise Failed(f"{what}: it did not end in {LEG_SECONDS} s") from failure
-    if ran.returncode != 0 or ran.stderr:
+    if ran.returncode != 0 or (ran.stderr and policy != WARN_DROP):
         said = [line for line in ran.stderr.splitlines() if line.strip()]
-        raise Failed(" | ".join([f"{what}: exit code {ran.returncode}", *said[-SAID_LINES:]]))
+        raise Failed(" | ".join([f"{what}: exit code {ran.returncode}", *said[-SAID_LINES:]]), ran.stderr)
     return ran.stdout
 
 
-def journey(hosts: dict[str, list[str]], first: str, second: str) -> str | None:
+def journey(hosts: dict[str, list[str]], policy: str | None, first: str, second: str) -> str | None:
     """A begins, B goes on, A ends. What went wrong; None: nothing."""
+    expected = EXPECTED | {"seat": SEATS.get(policy)}
     with tempfile.TemporaryDirectory() as folder:
         one, two = pathlib.Path(folder, "one"), pathlib.Path(folder, "two")
         try:
-            leg(f"{first} begins", hosts[first], "begin", one)
-            leg(f"{second} goes on", hosts[second], "go-on", one, "eins", two)
-            result = json.loads(leg(f"{first} ends", hosts[first], "go-on", two, "zwei"))
+            leg(policy, f"{first} begins", hosts[first], "begin", one)
+            leg(policy, f"{second} goes on", hosts[second], "go-on", one, "eins", two)
+            result = json.loads(leg(policy, f"{first} ends", hosts[first], "go-on", two, "zwei"))
         except (Failed, ValueError) as failure:
             return str(failure)
-    return None if canonical(result) == canonical(EXPECTED) else f"the result is another: {canonical(result)}"
+    return None if canonical(result) == canonical(expected) else f"the result is another: {canonical(result)}"
+
+
+def refusal(hosts: dict[str, list[str]], first: str) -> str | None:
+    """With something in the session, HARD_ERROR gives no snapshot, and names it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder, "none")
+        try:
+            leg(HARD_ERROR, f"{first} begins", hosts[first], "begin", file)
+        except Failed as failure:
+            return None if "seat" in failure.said and not file.exists() else str(failure)
+    return "there is a snapshot"
 
 
 def main() -> int:
@@ -167,13 +195,20 @@ def main() -> int:
             failures += is_needed
             print(f"{name}: {'MISSING' if is_needed else 'left out'}: {missing}")
 
-    pairs = [(first, second) for first in hosts for second in hosts]
+    cases = {
+        f"{first} -> {second} -> {first}{f' with {policy}' if policy else ''}": (journey, policy, first, second)
+        for policy in (None, *SEATS)
+        for first in hosts
+        for second in hosts
+    }
+    cases |= {f"{first} with {HARD_ERROR} gives no snapshot": (refusal, first) for first in hosts}
     with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
-        for (first, second), wrong in zip(pairs, pool.map(lambda pair: journey(hosts, *pair), pairs), strict=True):
+        run = pool.map(lambda case: case[0](hosts, *case[1:]), cases.values())
+        for name, wrong in zip(cases, run, strict=True):
             failures += wrong is not None
-            print(f"{first} -> {second} -> {first}: {'ok' if wrong is None else 'FAILED: ' + wrong}", flush=True)
-    print(f"cases: {len(pairs)}")
-    return 1 if failures or not pairs else 0
+            print(f"{name}: {'ok' if wrong is None else 'FAILED: ' + wrong}", flush=True)
+    print(f"cases: {len(cases)}")
+    return 1 if failures or not cases else 0
 
 
 if __name__ == "__main__":

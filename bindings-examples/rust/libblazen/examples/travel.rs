@@ -9,11 +9,15 @@ use std::time::Duration;
 
 use blazen::context::BytesWrapper;
 use blazen::prelude::*;
-use blazen::{Idle, IntoValue, Join, Question, RetryPolicy, RunState, SessionOnPause, SessionPausePolicy, Unhandled};
+use blazen::{
+    Idle, IntoValue, Join, Question, RetryPolicy, RunState, SessionOnPause, SessionPausePolicy, Unhandled, Value,
+};
 use ciborium::Value as Cbor;
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Value as Json};
 
+/// The session policy. With one, something is in the session.
+const POLICY: &str = "TRAVEL_POLICY";
 /// There is no serializer of the platform: a codec of our own.
 const CODEC: &str = "rust/pair";
 const OWN: &[u8] = b"1 zwei";
@@ -152,6 +156,9 @@ async fn gather(_event: StartEvent, ctx: Context) -> Result<StepOutput, Workflow
     ctx.set("date", Cbor::Tag(TAG_SECONDS, Box::new(DATE.into())));
     ctx.set("text", Cbor::Tag(TAG_UTF16, Box::new(TEXT.to_vec().into())));
     ctx.set_value("own", StateValue::Native(BytesWrapper::with_codec(CODEC, OWN)));
+    if std::env::var_os(POLICY).is_some() {
+        ctx.session().set_value("seat", &Value::new("12 A")?)?;
+    }
     let question =
         InputRequestEvent { request_id: Some("first".into()), prompt: "first?".into(), ..Default::default() };
     StepOutput::new().with(Part { n: 1 })?.with(Part { n: 2 })?.with(Part { n: 3 })?.with(question)
@@ -221,8 +228,19 @@ async fn report(event: Carried, ctx: Context) -> Result<StopEvent, WorkflowError
             },
             "parts": required(ctx.try_get("parts")?)?,
             "answers": [required(ctx.try_get("answer")?)?, second],
+            "seat": ctx.session().get_value("seat").map(|seat| seat.to_json()).transpose()?,
         }),
     })
+}
+
+fn policy() -> Result<SessionPausePolicy, WorkflowError> {
+    match std::env::var(POLICY).as_deref() {
+        Ok("pickle_or_error") => Ok(SessionPausePolicy::PickleOrError),
+        Ok("pickle_or_serialize") => Ok(SessionPausePolicy::PickleOrSerialize),
+        Ok("warn_drop") => Ok(SessionPausePolicy::WarnDrop),
+        Ok("hard_error") | Err(_) => Ok(SessionPausePolicy::HardError),
+        Ok(other) => Err(wrong(format!("{POLICY} is {other}"))),
+    }
 }
 
 fn workflow() -> Result<Workflow, WorkflowError> {
@@ -233,7 +251,7 @@ fn workflow() -> Result<Workflow, WorkflowError> {
         .step(finish().joins(Join::all("gather")))
         .step(report)
         .timeout(Duration::from_secs(60))
-        .session_pause_policy(SessionPausePolicy::HardError)
+        .session_pause_policy(policy()?)
         .session_on_pause(SessionOnPause::Keep)
         .unhandled(Unhandled::Fail)
         .idle(Idle::Fail)
