@@ -220,6 +220,11 @@ export function writeCbor(value: unknown, embed: Embed): Uint8Array | undefined 
   return writer.done();
 }
 
+/** Whether these bytes are one embedded object, with nothing around it: its own codec says more. */
+export function isEmbedded(cbor: Uint8Array): boolean {
+  return cbor[0] === 0xd8 && cbor[1] === TAG_OBJECT;
+}
+
 class Reader {
   private place = 0;
   private readonly view: DataView;

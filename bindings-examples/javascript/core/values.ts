@@ -3,7 +3,7 @@
  * `blazen/cbor`, or `js/structured` where only JavaScript knows it; the rest is LIVE. Whatever has a serialised form is
  * serialised when it is given; inside this process the object itself is found again by its number.
  */
-import { readCbor, writeCbor } from './cbor.js';
+import { isEmbedded, readCbor, writeCbor } from './cbor.js';
 import { RemoteDetail, type RemoteError } from './errors.js';
 import { Foreign } from './foreign.js';
 import { isWellFormed, readJson, writeJson } from './json.js';
@@ -101,7 +101,7 @@ export function serialized(value: unknown, object: () => number): ValueArguments
   const json = writeJson(value);
   if (json !== undefined) return [Tag.JSON, json, undefined, object()];
   const cbor = writeCbor(value, embedStructured);
-  if (cbor !== undefined) return [Tag.NATIVE, cbor, CBOR, object()];
+  if (cbor !== undefined && !isEmbedded(cbor)) return [Tag.NATIVE, cbor, CBOR, object()];
   const structured = writeStructured(value);
   if (structured !== undefined) return [Tag.NATIVE, structured, STRUCTURED, object()];
   return undefined;

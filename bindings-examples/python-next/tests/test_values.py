@@ -197,6 +197,11 @@ async def test_a_number_beyond_a_float_is_an_error_that_names_the_key():
     assert await in_step(body) == '{"a":1e400}'
 
 
+async def test_a_lone_surrogate_stands_as_all_languages_read_it():
+    assert _cbor.dump("\ud800x", values._embed).hex() == "d84144d8000078"
+    assert await in_step(lambda ctx: (ctx.set("k", "\ud800x"), ctx.get("k"))[1]) == "\ud800x"
+
+
 async def test_a_lone_surrogate_in_json_from_elsewhere_is_an_error_and_so_is_one_in_a_key():
     def body(ctx):
         ctx._apply([("s", int(Tag.JSON), b'"\\ud800"', "")], [])

@@ -47,6 +47,24 @@ test('every tier comes back from the state as it was set, and as a copy', async 
   });
 });
 
+test('what only JavaScript knows stands under its own codec; inside plain data it is embedded', async () => {
+  const wf = new Workflow('codecs').addStep('only', [START], async (event, ctx) => {
+    await ctx.set('bare', new Map([[1, 2]]));
+    if (event['nested'] === true) await ctx.set('nested', { inside: new Map([[1, 2]]) });
+    await ctx.ask('on?');
+    return stop();
+  });
+  for (const nested of [false, true]) {
+    const handler = await wf.runWithHandler({ nested });
+    await handler.wait('asking');
+    const text = Buffer.from((await handler.snapshot()).bytes).toString('latin1');
+    assert.ok(text.includes('js/structured'));
+    assert.equal(text.includes('blazen/cbor'), nested);
+    await handler.abort();
+    await assert.rejects(handler.result());
+  }
+});
+
 test('moments, days and UTF-16 are read as other languages write them', async () => {
   const written: [string, unknown][] = [
     ['c074323030392d30322d31335432333a33313a33305a', new Date(1234567890000)], // tag 0

@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context as Poller, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -58,7 +58,6 @@ pub(crate) struct Driven {
     driver: Mutex<Driver>,
     /// Tasks that came up outside a poll.
     fresh: Mutex<Vec<Task>>,
-    state: AtomicI32,
     ended: OnceLock<Result<Value, WorkflowError>>,
     /// Handlers and streams that can still let a parked run go on.
     pub(crate) holders: AtomicUsize,
@@ -127,7 +126,6 @@ impl Driven {
         runtime.join(run.raw() as usize, &wakes, &inbox);
         Arc::new(Self {
             waker: Waker::from(Arc::clone(&wakes)),
-            state: AtomicI32::new(sys::BLAZEN_RUN_CREATED),
             run,
             runtime,
             lent,
@@ -209,15 +207,12 @@ impl Driven {
             poller.waker().wake_by_ref();
             return Ok(false);
         }
-        self.wakes.register(id, poller.waker());
+        self.wakes.register(id, poller.waker(), self.state());
         if !self.wakes.begin() {
             return Ok(true);
         }
         let polled = self.take_turns();
-        let state = self.state();
-        if self.state.swap(state, Ordering::SeqCst) != state {
-            self.wakes.wake_others(id);
-        }
+        self.wakes.wake_others(id, self.state());
         polled.map(|()| true)
     }
 
@@ -392,7 +387,8 @@ pub(crate) fn has_ended(state: sys::blazen_run_state) -> bool {
     matches!(state, sys::BLAZEN_RUN_COMPLETED | sys::BLAZEN_RUN_FAILED | sys::BLAZEN_RUN_CANCELLED)
 }
 
-type Look<'a, T> = Box<dyn FnMut(&Driven) -> Option<T> + Send + 'a>;
+/// Is given the state of the run, by which alone it decides that it has to wait.
+type Look<'a, T> = Box<dyn FnMut(&Driven, sys::blazen_run_state) -> Option<T> + Send + 'a>;
 
 /// Polls a run until `look` finds what it looks for.
 pub(crate) struct Await<'a, T> {
@@ -402,7 +398,10 @@ pub(crate) struct Await<'a, T> {
 }
 
 impl<'a, T> Await<'a, T> {
-    pub(crate) fn new(driven: &'a Driven, look: impl FnMut(&Driven) -> Option<T> + Send + 'a) -> Self {
+    pub(crate) fn new(
+        driven: &'a Driven,
+        look: impl FnMut(&Driven, sys::blazen_run_state) -> Option<T> + Send + 'a,
+    ) -> Self {
         Self { id: driven.wakes.new_id(), driven, look: Box::new(look) }
     }
 }
@@ -415,7 +414,12 @@ impl<T> Future for Await<'_, Result<T, WorkflowError>> {
             return Poll::Ready(Err(error));
         }
         let driven = self.driven;
-        (self.look)(driven).map_or(Poll::Pending, Poll::Ready)
+        let state = driven.state();
+        let found = (self.look)(driven, state);
+        if found.is_none() {
+            driven.wakes.saw(self.id, state);
+        }
+        found.map_or(Poll::Pending, Poll::Ready)
     }
 }
 

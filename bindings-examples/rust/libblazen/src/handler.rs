@@ -140,15 +140,15 @@ impl WorkflowHandler {
     /// Waits for the end of the run. It can be asked again, and gives the same. It goes on waiting where the run asks, is
     /// paused, or parked: [`wait`](Self::wait) tells.
     pub async fn result(&self) -> Result<WorkflowResult, WorkflowError> {
-        let ended = Await::new(&self.driven, |driven| driven.outcome()).await;
+        let ended = Await::new(&self.driven, |driven, _| driven.outcome()).await;
         self.driven.seen.store(true, Ordering::SeqCst);
         Ok(WorkflowResult::new(ended?))
     }
 
     /// Waits until the run is in one of these states, or has ended.
     pub async fn wait(&self, until: &[RunState]) -> Result<RunState, WorkflowError> {
-        Await::new(&self.driven, |driven| {
-            let state = RunState::of(driven.state());
+        Await::new(&self.driven, |_, state| {
+            let state = RunState::of(state);
             (state.has_ended() || until.contains(&state)).then_some(Ok(state))
         })
         .await
@@ -156,7 +156,7 @@ impl WorkflowHandler {
 
     /// Lets the run go on to its end, for executors without a spawner: poll it beside whatever uses the handler.
     pub async fn drive(&self) -> Result<(), WorkflowError> {
-        Await::new(&self.driven, |driven| driven.outcome().map(|_| Ok(()))).await
+        Await::new(&self.driven, |driven, _| driven.outcome().map(|_| Ok(()))).await
     }
 
     /// What the run publishes. The first stream misses nothing since the start; later ones begin now.
@@ -293,7 +293,7 @@ impl WorkflowHandler {
     pub(crate) fn spawn_on(&self, spawner: &dyn Spawn) {
         let driven = Arc::clone(&self.driven);
         spawner.spawn(Box::pin(async move {
-            let driving = Await::new(&driven, |driven| {
+            let driving = Await::new(&driven, |driven, _| {
                 driven.end_if_forsaken();
                 driven.outcome().map(|_| Ok(()))
             });

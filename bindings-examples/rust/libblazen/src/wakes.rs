@@ -17,11 +17,18 @@ const IDLE: u8 = 0;
 const POLLING: u8 = 1;
 const NOTIFIED: u8 = 2;
 
+struct Waiting {
+    id: u64,
+    waker: Waker,
+    /// The state of the run by which it was decided that there is something to wait for.
+    seen: i32,
+}
+
 #[derive(Default)]
 pub(crate) struct WakeSet {
     state: AtomicU8,
     ids: AtomicU64,
-    waiting: Mutex<Vec<(u64, Waker)>>,
+    waiting: Mutex<Vec<Waiting>>,
 }
 
 impl WakeSet {
@@ -29,17 +36,27 @@ impl WakeSet {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// From now on, this one is woken too, once.
-    pub(crate) fn register(&self, id: u64, waker: &Waker) {
+    /// From now on, this one is woken too, once. `seen` is the state of the run.
+    pub(crate) fn register(&self, id: u64, waker: &Waker, seen: i32) {
         let mut waiting = self.waiting.lock();
-        match waiting.iter_mut().find(|(other, _)| *other == id) {
-            Some((_, known)) => known.clone_from(waker),
-            None => waiting.push((id, waker.clone())),
+        match waiting.iter_mut().find(|other| other.id == id) {
+            Some(known) => {
+                known.waker.clone_from(waker);
+                known.seen = seen;
+            }
+            None => waiting.push(Waiting { id, waker: waker.clone(), seen }),
+        }
+    }
+
+    /// It has looked, and waits since the run was in this state: while another polls, that need not be the last one.
+    pub(crate) fn saw(&self, id: u64, state: i32) {
+        if let Some(known) = self.waiting.lock().iter_mut().find(|other| other.id == id) {
+            known.seen = state;
         }
     }
 
     pub(crate) fn forget(&self, id: u64) {
-        self.waiting.lock().retain(|(other, _)| *other != id);
+        self.waiting.lock().retain(|other| other.id != id);
     }
 
     /// Takes the right to poll. Where another has it, that one looks once more.
@@ -83,24 +100,25 @@ impl WakeSet {
     /// Something is true now that somebody may wait for.
     pub(crate) fn wake_everybody(&self) {
         let waiting = std::mem::take(&mut *self.waiting.lock());
-        for (_, waker) in waiting {
-            waker.wake();
+        for each in waiting {
+            each.waker.wake();
         }
     }
 
-    /// The same without the one that found it out.
-    pub(crate) fn wake_others(&self, id: u64) {
+    /// A poll of this one has left the run in this state: those who have seen another one have to look again.
+    pub(crate) fn wake_others(&self, id: u64, state: i32) {
         let others: Vec<_> = {
             let mut waiting = self.waiting.lock();
-            if waiting.iter().all(|(other, _)| *other == id) {
+            let stays = |each: &Waiting| each.id == id || each.seen == state;
+            if waiting.iter().all(stays) {
                 return;
             }
-            let (own, others) = std::mem::take(&mut *waiting).into_iter().partition(|(other, _)| *other == id);
-            *waiting = own;
+            let (staying, others) = std::mem::take(&mut *waiting).into_iter().partition(stays);
+            *waiting = staying;
             others
         };
-        for (_, waker) in others {
-            waker.wake();
+        for each in others {
+            each.waker.wake();
         }
     }
 }
@@ -132,8 +150,8 @@ mod tests {
         let (set, count) = (WakeSet::default(), Arc::new(Count::default()));
         let waker = Waker::from(Arc::clone(&count));
         for _ in 0..2 {
-            set.register(1, &waker);
-            set.register(2, &waker);
+            set.register(1, &waker, 0);
+            set.register(2, &waker, 0);
         }
         set.notify();
         set.notify();
@@ -143,7 +161,7 @@ mod tests {
     #[test]
     fn a_wake_up_while_polling_is_one_more_look() {
         let (set, count) = (WakeSet::default(), Arc::new(Count::default()));
-        set.register(1, &Waker::from(Arc::clone(&count)));
+        set.register(1, &Waker::from(Arc::clone(&count)), 0);
         assert!(set.begin());
         set.notify();
         assert!(!set.end_unless_notified());
@@ -164,6 +182,21 @@ mod tests {
     }
 
     #[test]
+    fn who_has_seen_another_state_is_woken_by_who_has_polled() {
+        const RUNNING: i32 = 2;
+        const ASKING: i32 = 9;
+        let (set, count) = (WakeSet::default(), Arc::new(Count::default()));
+        set.register(1, &Waker::from(Arc::clone(&count)), ASKING);
+        set.wake_others(2, ASKING);
+        assert_eq!(count.0.load(Ordering::SeqCst), 0);
+        set.saw(1, RUNNING); // while 2 polls, and before it asks again
+        set.wake_others(1, ASKING);
+        assert_eq!(count.0.load(Ordering::SeqCst), 0);
+        set.wake_others(2, ASKING);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
     fn no_wake_up_is_lost_between_threads() {
         const ROUNDS: usize = if cfg!(miri) { 20 } else { 2000 };
         let set = Arc::new(WakeSet::default());
@@ -178,7 +211,7 @@ mod tests {
         let mut seen = 0;
         while seen < ROUNDS {
             let parked = std::thread::current();
-            set.register(1, &Waker::from(Arc::new(Unpark(parked))));
+            set.register(1, &Waker::from(Arc::new(Unpark(parked))), 0);
             if set.begin() {
                 loop {
                     seen = given.load(Ordering::SeqCst);

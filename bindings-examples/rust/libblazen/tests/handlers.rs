@@ -310,3 +310,36 @@ async fn a_run_whose_handler_is_dropped_goes_on_unless_it_waits_for_it() {
     drop(handler);
     assert_eq!(ended.recv().await, Some("aborted"));
 }
+
+/// While another thread polls the run, whoever waits may look just when it does not ask: it still has to be told that it asks
+/// again.
+#[test]
+fn a_run_that_asks_again_wakes_who_waits_for_that() {
+    const ROUNDS: usize = 1000;
+    const QUESTIONS: usize = 5;
+    let asks = StepDef::new("asks", |_event: StartEvent, ctx: Context| async move {
+        for number in 0..QUESTIONS {
+            ctx.ask(number.to_string()).await?;
+        }
+        Ok::<_, WorkflowError>(StopEvent::default())
+    });
+    let workflow = Workflow::builder("again").step(asks).build().unwrap();
+    let waits = async move {
+        for _ in 0..ROUNDS {
+            let handler = workflow.run_with_handler(()).unwrap();
+            for number in 0..QUESTIONS {
+                assert_eq!(handler.wait(&[RunState::Asking]).await.unwrap(), RunState::Asking);
+                let question = &handler.questions().unwrap()[0];
+                assert_eq!(question.prompt, Some(number.to_string().into()));
+                handler.respond_to_input(&question.request_id, true).unwrap();
+            }
+            handler.result().await.unwrap();
+        }
+    };
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        done.send(runtime.block_on(waits)).unwrap();
+    });
+    is_done.recv_timeout(Duration::from_secs(20)).expect("nobody was woken");
+}
