@@ -314,13 +314,22 @@ class Elsewhere:
 
     name: str
     accepts: list[EventType]
+    max_concurrency: int = 0
+    joins: "Join | Step | str | None" = None
 
 
-def elsewhere(name: str, accepts: EventType | Iterable[EventType]) -> Elsewhere:
+def elsewhere(
+    name: str,
+    accepts: EventType | Iterable[EventType],
+    *,
+    max_concurrency: int = 0,
+    joins: "Join | Step | str | None" = None,
+) -> Elsewhere:
     """Stands in the list of steps for one that another process has. The run parks when it can go on only there; who has the
-    step resumes its snapshot."""
+    step resumes its snapshot. What arrives for a step that `joins` is collected here already."""
     many = isinstance(accepts, (list, tuple, set, frozenset))
-    return Elsewhere(name, list(accepts) if many else [accepts])  # type: ignore[list-item, arg-type]
+    its_accepts: list[EventType] = list(accepts) if many else [accepts]  # type: ignore[arg-type, list-item]
+    return Elsewhere(name, its_accepts, max_concurrency, joins)
 
 
 # ---- decisions ----

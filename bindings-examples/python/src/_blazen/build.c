@@ -143,17 +143,21 @@ static PyObject* builder_add_step(PyObject* module, PyObject* args) {
   return done(status, error);
 }
 
+/* add_elsewhere(builder, name, accepts, max_concurrency, join) */
 static PyObject* builder_add_elsewhere(PyObject* module, PyObject* args) {
   (void)module;
-  PyObject *handle, *accepts;
+  PyObject *handle, *accepts, *join_given;
   const char* name;
   Py_ssize_t length;
+  unsigned concurrency;
   Texts texts;
-  if (!PyArg_ParseTuple(args, "Os#O", &handle, &name, &length, &accepts)) {
+  if (!PyArg_ParseTuple(args, "Os#OIO", &handle, &name, &length, &accepts, &concurrency, &join_given)) {
     return NULL;
   }
+  blazen_join_options join;
   blazen_workflow_builder* builder = handle_pointer(handle, KIND_BUILDER);
-  if (builder == NULL || texts_of(accepts, "accepts", &texts) < 0) {
+  int joins = join_of(join_given, &join);
+  if (builder == NULL || joins < 0 || texts_of(accepts, "accepts", &texts) < 0) {
     return NULL;
   }
   blazen_error* error = NULL;
@@ -164,6 +168,12 @@ static PyObject* builder_add_elsewhere(PyObject* module, PyObject* args) {
   for (size_t i = 1; status == BLAZEN_OK && i < texts.count; ++i) {
     status = blazen_workflow_builder_step_accepts(builder, name, (size_t)length, texts.texts[i],
                                                   texts.lengths[i], &error);
+  }
+  if (status == BLAZEN_OK && concurrency != 0) {
+    status = blazen_workflow_builder_step_max_concurrency(builder, name, (size_t)length, concurrency, &error);
+  }
+  if (status == BLAZEN_OK && joins) {
+    status = blazen_workflow_builder_step_joins(builder, name, (size_t)length, &join, &error);
   }
   texts_free(&texts);
   return done(status, error);

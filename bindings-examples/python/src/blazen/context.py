@@ -75,6 +75,11 @@ class State:
         was_typed = typed_state.forget(self._ctx, key)
         return self._ctx._remove(key) or was_typed
 
+    def stored(self, key: str) -> values.Foreign | None:
+        """The value as it is stored, unread: its tag, codec and bytes. It may be set and sent as it is. None: no such key."""
+        found = self._ctx._stored(key)
+        return None if found is None else values.Foreign(values.Tag(found[0]), found[2], found[1])
+
     def version(self, key: str) -> int:
         """Which write of this key it has, for compare_and_set; 0: it is not there."""
         found = self._ctx._stored(key)

@@ -149,7 +149,8 @@ class Workflow(AnyWorkflow):
             if isinstance(each, Step):
                 self._add(builder, bodies, each)
             elif isinstance(each, Elsewhere):
-                _blazen.builder_add_elsewhere(builder, each.name, bodies.names("accepts", each.accepts))
+                accepts = bodies.names("accepts", each.accepts)
+                _blazen.builder_add_elsewhere(builder, each.name, accepts, each.max_concurrency, join_of(each.joins))
             else:
                 each.add(builder, bodies)
         for what, value in self._settings:

@@ -41,7 +41,7 @@ sources = sorted(str(path) for path in pathlib.Path("src/_blazen").glob("*.c"))
 extension = Extension(
     "blazen._blazen",
     sources,
-    depends=["src/_blazen/common.h"],
+    depends=["src/_blazen/common.h", os.path.join(include, "blazen", "blazen.h"), library(folder)],
     include_dirs=[include],
     define_macros=[("Py_LIMITED_API", "0x030b0000"), ("BLAZEN_STATIC", "1")],
     extra_objects=[library(folder)],

@@ -101,7 +101,14 @@ def builder_add_step(
     join: tuple[str, int, int, int, int, int, int, int, int] | None,
     /,
 ) -> None: ...
-def builder_add_elsewhere(builder: Handle, name: str, accepts: list[str], /) -> None: ...
+def builder_add_elsewhere(
+    builder: Handle,
+    name: str,
+    accepts: list[str],
+    max_concurrency: int,
+    join: tuple[str, int, int, int, int, int, int, int, int] | None,
+    /,
+) -> None: ...
 def builder_add_workflows(
     builder: Handle,
     name: str,
