@@ -254,7 +254,7 @@ static blazen_mapper mapper_of(Py_ssize_t number) {
   if (number == MAPPER_ELSEWHERE) {
     mapper.elsewhere = 1;
   } else if (number != NO_MAPPER) {
-    mapper.body = body;
+    mapper.body = decision_body;
     mapper.user_data = (void*)(intptr_t)number;
   }
   return mapper;

@@ -149,6 +149,8 @@ int build_init(PyObject* module);
 int run_init(PyObject* module);
 int outside_init(PyObject* module);
 blazen_status body(void* user_data, blazen_context* context, const blazen_event* event, blazen_error** error);
+blazen_status decision_body(void* user_data, blazen_context* context, const blazen_event* event,
+                            blazen_error** error);
 
 /* A str as UTF-8, borrowed; NULL: an exception is set that names what it is. */
 const char* text_of(PyObject* object, const char* what, size_t* length);

@@ -55,6 +55,15 @@ blazen_status body(void* user_data, blazen_context* context, const blazen_event*
   return BLAZEN_PENDING;
 }
 
+static void decision_cancelled(void* context) { context_cancelled(NULL, context); }
+
+/* Of a decision, which has no options that would name context_cancelled. */
+blazen_status decision_body(void* user_data, blazen_context* context, const blazen_event* event,
+                            blazen_error** error) {
+  blazen_status status = blazen_context_on_cancel(context, decision_cancelled, context, NULL, error);
+  return status == BLAZEN_OK ? body(user_data, context, event, error) : status;
+}
+
 /* runs: {address: (core, {number: (step, classes)})}. begin(core, step, ctx, event) or, where the event cannot be read, with
  * the exception in its place. */
 static int begin_one(const Ready* one, PyObject* runs, PyObject* begin, PyObject* context_type) {
@@ -255,11 +264,12 @@ static PyObject* runtime_count(PyObject* module, PyObject* handle) {
 /* The blazen_input_fn: the handler is called when the library's frames are gone, and answers later. */
 static blazen_status ask_handler(void* user_data, blazen_run* run, const blazen_event* request,
                                  blazen_value** answer, blazen_error** error) {
-  (void)run, (void)answer, (void)error;
+  (void)answer, (void)error;
   GIL_BEGIN
   PyObject* payload = value_read(blazen_event_value(request));
-  PyObject* told =
-      payload == NULL ? NULL : Py_BuildValue("(zN)", blazen_event_correlation(request, NULL), payload);
+  PyObject* told = payload == NULL ? NULL
+                                   : Py_BuildValue("(zNN)", blazen_event_correlation(request, NULL), payload,
+                                                   handle_new(blazen_run_retain(run), KIND_RUN));
   if (told == NULL) {
     PyErr_WriteUnraisable((PyObject*)user_data);
   } else {

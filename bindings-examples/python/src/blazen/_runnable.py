@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import _blazen, _runs, values
+from . import _blazen, _cbor, _runs, errors, values
 from .errors import BlazenError, Status
 from .events import Event, InputRequestEvent
 from .snapshots import Snapshot, bytes_of
@@ -29,7 +29,7 @@ class AnyWorkflow:
         core = _runs.Core(home, self.name, bodies.by_number, bodies.classes)
         answering = answering_of(core, self.input_handler)
         run = _blazen.run_create(home.handle, workflow, answering, metadata, run_id)
-        return made(kind, self, run, core, answering)
+        return kind(self, run, core, answering is not None)
 
     def resumed(
         self,
@@ -73,7 +73,7 @@ class AnyWorkflow:
             if failure.status == Status.SNAPSHOT_MISMATCH:
                 failure.add_note(_both_sides(workflow, Snapshot(data).info))
             raise
-        handler = made(kind, self, run, core, answering)
+        handler = kind(self, run, core, answering is not None)
         handler._begin(None)
         return handler
 
@@ -88,45 +88,43 @@ def _both_sides(workflow: _blazen.Handle, info: dict[str, Any]) -> str:
 
 
 class Answering:
-    """The input handler of a run. It does not keep the run."""
+    """The input handler of a run. It keeps the run while it answers."""
 
     def __init__(self, core: _runs.Core, handler: Callable[[Event], Any]) -> None:
         self._core, self._handler = core, handler
-        self.run: Callable[[], Any] = lambda: None
 
-    def __call__(self, request: tuple[str, dict[str, Any]]) -> None:
+    def __call__(self, request: tuple[str, dict[str, Any], _blazen.Handle]) -> None:
         _runs.soon(self._core.home.loop(), self._ask, *request)
 
-    def _ask(self, request_id: str, payload: dict[str, Any]) -> None:
+    def _ask(self, request_id: str, payload: dict[str, Any], run: _blazen.Handle) -> None:
         loop = asyncio.get_running_loop()
-        task = loop.create_task(self._answer(request_id, payload), context=self._core.context.copy())
-        self._core.tasks.add(task)
-        task.add_done_callback(self._core.tasks.discard)
+        task = loop.create_task(self._answer(request_id, payload, run), context=self._core.context.copy())
+        self._core.answering.add(task)
+        task.add_done_callback(self._core.answering.discard)
 
-    async def _answer(self, request_id: str, payload: dict[str, Any]) -> None:
-        handler = self.run()
-        if handler is None:
-            return
+    async def _answer(self, request_id: str, payload: dict[str, Any], run: _blazen.Handle) -> None:
         try:
             answer = self._handler(InputRequestEvent(**{**payload, "request_id": request_id}))
             if asyncio.iscoroutine(answer) or isinstance(answer, asyncio.Future):
                 answer = await answer
             if answer is not None:
-                handler.respond_to_input(request_id, answer)
+                _blazen.run_respond(run, request_id, answer, False)
         except BlazenError:
             pass  # somebody else has answered, or the run has ended
         except BaseException as exception:
-            handler._fail_question(request_id, exception)
+            self._fail(run, request_id, exception)
             if not isinstance(exception, Exception):
+                raise
+
+    def _fail(self, run: _blazen.Handle, request_id: str, exception: BaseException) -> None:
+        message, detail = errors.describe(exception), errors.detail_of(exception)
+        token = errors.Failure(self._core, exception)
+        try:
+            _blazen.run_fail_question(run, request_id, message, detail, _cbor.CODEC, token)
+        except BlazenError as failure:
+            if failure.status not in (Status.NOT_FOUND, Status.CANCELLED):
                 raise
 
 
 def answering_of(core: _runs.Core, handler: Callable[[Event], Any] | None) -> Answering | None:
     return None if handler is None else Answering(core, handler)
-
-
-def made(kind: Any, workflow: Any, run: _blazen.Handle, core: _runs.Core, answering: Answering | None) -> Any:
-    handler = kind(workflow, run, core, answering is not None)
-    if answering is not None:
-        answering.run = core.handler  # type: ignore[assignment]
-    return handler

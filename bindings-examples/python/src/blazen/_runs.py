@@ -133,6 +133,7 @@ class Core:
         self.is_watched = False  # somebody has asked how it ended
         self.handler: "weakref.ref[Any] | None" = None
         self.tasks: set[asyncio.Task[Any]] = set()  # a loop does not keep its tasks
+        self.answering: set[asyncio.Task[Any]] = set()  # its input handler
         self._steps = steps
         self.state = 0
         self._ended: _blazen.Handle | None = None
@@ -158,8 +159,15 @@ class Core:
 
     def _note_end(self, state: int, run: _blazen.Handle | None) -> None:
         self.state, self._ended = state, run
+        if self.answering:
+            soon(self.home.loop(), self._leave_answers)
         if state == FAILED and not self.is_watched and (self.handler is None or self.handler() is None):
             self.report()
+
+    def _leave_answers(self) -> None:
+        """Nobody wants them any more."""
+        for task in list(self.answering):
+            task.cancel()
 
     def report(self) -> None:
         """Says that it has failed, as asyncio does of tasks: nobody has asked how it ended."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from . import _blazen, _cbor, _runs, errors
+from . import _blazen, _runs
 from .errors import BlazenError, EventRequired, InputRequired, ParkedElsewhere, Status
 from .events import STREAM_END, Event
 from .snapshots import Snapshot
@@ -333,15 +333,6 @@ class Handler:
         """Cancels one call of a step, which has then failed; the run goes on. retry: as its retries say."""
         _blazen.run_cancel_invocation(self._run, invocation_id, retry)
         return Done(None)
-
-    def _fail_question(self, request_id: str, exception: BaseException) -> None:
-        message, detail = errors.describe(exception), errors.detail_of(exception)
-        token = errors.Failure(self._core, exception)
-        try:
-            _blazen.run_fail_question(self._run, request_id, message, detail, _cbor.CODEC, token)
-        except BlazenError as failure:
-            if failure.status not in (Status.NOT_FOUND, Status.CANCELLED):
-                raise
 
     def send_event(self, event: Event, step: str | None = None, delay: float = 0, scope: int = 0) -> Done[None]:
         """Sends an event from outside: to one step alone, so many seconds later, or into an open scope (ctx.scope_id)."""

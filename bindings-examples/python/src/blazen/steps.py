@@ -340,13 +340,15 @@ ELSEWHERE_MAPPER, NO_MAPPER = -2, -1
 class Decision:
     """A function that answers with one value: of a step that is a workflow, or of a stage."""
 
-    def __init__(self, what: str, function: Callable[..., Any], argument: Callable[[Context, Any], Any]) -> None:
+    def __init__(
+        self, what: str, function: Callable[..., Any], argument: Callable[[Context, Any], Any], may_emit: bool
+    ) -> None:
         if not callable(function):
             raise TypeError(f"{what} is a function, not {function!r}")
         self.number = next(_numbers)
         self.is_async = is_coroutine_function(function)
         self.on_loop = False
-        self._function, self._argument = function, argument
+        self._what, self._function, self._argument, self._may_emit = what, function, argument, may_emit
         self._takes_context = _takes_context(what, function)
 
     def call(self, ctx: Context, event: Any) -> Any:
@@ -358,6 +360,8 @@ class Decision:
         if isinstance(outcome, Event) or (
             isinstance(outcome, list) and outcome and all(isinstance(each, Event) for each in outcome)
         ):
+            if not self._may_emit:
+                raise TypeError(f"{self._what} returns a value, and no event: {outcome!r}")
             ctx._emit(outcome)
         else:
             ctx._answer(outcome)
@@ -388,12 +392,19 @@ class Bodies:
         self.by_number[body.number] = (body, self.classes)
         return int(body.number)
 
-    def decision(self, what: str, function: Any, argument: Callable[[Context, Any], Any], elsewhere: Any) -> int:
+    def decision(
+        self,
+        what: str,
+        function: Any,
+        argument: Callable[[Context, Any], Any],
+        elsewhere: Any,
+        may_emit: bool = False,
+    ) -> int:
         if function is None:
             return NO_MAPPER
         if function is elsewhere:
             return ELSEWHERE_MAPPER
-        return self.add(Decision(what, function, argument))
+        return self.add(Decision(what, function, argument, may_emit))
 
     def take(self, other: "Bodies") -> None:
         """What a workflow inside brings along."""

@@ -63,7 +63,7 @@ class Child:
             child_of(self.inner, bodies),
             emits,
             bodies.decision("input", self.input, lambda ctx, event: event, ELSEWHERE),
-            bodies.decision("output", self.output, results_of if several else result_of, ELSEWHERE),
+            bodies.decision("output", self.output, results_of if several else result_of, ELSEWHERE, True),
             self.first_success,
             self.timeout_ms,
             self.max_concurrency,
@@ -122,7 +122,7 @@ def subworkflow(
 
     emits   the event whose value is the result; None: "<name>::output"
     input   what it returns of the event is the input of the run inside; None: the payload of the event is
-    output  what it returns of the result is the value of the event that comes out
+    output  what it returns of the result is the value of the event that comes out; or it returns other events
     """
     return Child(name, workflow, accepts, emits, input, output, "wait_all", timeout, retries, max_concurrency, joins)
 
