@@ -1,13 +1,17 @@
 """What steers a run beyond its beginning and its end."""
 
 import asyncio
+import pickle
+import uuid
 
 import pytest
 
+import blazen
 from blazen import (
     BlazenError,
     Context,
     Event,
+    Foreign,
     InputRequestEvent,
     Join,
     RunState,
@@ -15,9 +19,11 @@ from blazen import (
     Status,
     StepFailedEvent,
     StopEvent,
+    Tag,
     Workflow,
     correlate,
     correlation_of,
+    elsewhere,
     step,
 )
 
@@ -184,3 +190,217 @@ def test_a_workflow_is_drawn_and_described():
     assert [each["name"] for each in workflow.describe()["steps"]] == ["ask"]
     with pytest.raises(ValueError, match="format is one of 'mermaid', 'dot'"):
         workflow.draw("png")
+
+
+async def test_a_value_is_had_as_it_is_stored_and_goes_on_as_that():
+    @step
+    async def only(ctx: Context, ev: StartEvent):
+        ctx.state.set("set", {1, 2})
+        ctx.state["json"], ctx.state["bytes"] = {"a": [1, None]}, b"\0"
+        stored = ctx.state.stored("set")
+        assert (stored.tag, stored.codec, pickle.loads(stored.data)) == (Tag.NATIVE, "python/pickle", {1, 2})
+        assert ctx.state.stored("json") == Foreign(Tag.JSON, "", b'{"a":[1,null]}')
+        assert ctx.state.stored("bytes") == Foreign(Tag.BYTES, "", b"\0") and ctx.state.stored("none") is None
+        for key in ("set", "json", "bytes"):
+            ctx.state["other"] = ctx.state.stored(key)
+            assert ctx.state["other"] == ctx.state[key] and ctx.state.stored("other") == ctx.state.stored(key)
+        return StopEvent(result=None)
+
+    await Workflow("stored", [only]).run()
+
+
+# ---- runs ----
+
+
+class Again(Event):
+    pass
+
+
+async def test_an_endless_run_leaves_the_loop_its_turns():
+    spun = 0
+
+    @step(thread="loop", accepts=[StartEvent, Again])
+    def spin(ctx, ev):
+        nonlocal spun
+        spun += 1
+        return Again()
+
+    handler = Workflow("endless", [spin]).run_with_handler()
+    turns = 0
+    while spun < 1000:
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+    handler.abort()
+    with pytest.raises(BlazenError) as caught:
+        await handler.result()
+    assert caught.value.status == Status.ABORTED
+
+
+def test_two_loops_one_after_the_other_share_a_workflow():
+    @step
+    async def only(ctx: Context, ev: StartEvent):
+        return StopEvent(result=ev.n)
+
+    workflow = Workflow("shared", [only])
+    assert [workflow.run_sync(n=n).result for n in range(3)] == [0, 1, 2]
+
+
+async def test_a_step_may_run_a_workflow_of_its_own_and_abort_its_own_run():
+    @step
+    async def inner(ctx: Context, ev: StartEvent):
+        return StopEvent(result=ev.n + 1)
+
+    @step
+    async def outer(ctx: Context, ev: StartEvent):
+        if ev.n == 0:
+            handlers[0].abort()
+            await asyncio.sleep(60)
+        return StopEvent(result=(await Workflow("inner", [inner]).run(n=ev.n)).result * 10)
+
+    handlers = []
+    assert (await Workflow("outer", [outer]).run(n=1)).result == 20
+    handlers.append(Workflow("outer", [outer]).run_with_handler(n=0))
+    with pytest.raises(BlazenError) as caught:
+        await handlers[0].result()
+    assert caught.value.status == Status.ABORTED
+
+
+async def test_cancelling_a_gather_aborts_all_of_it():
+    cancelled = []
+
+    @step
+    async def slow(ctx: Context, ev: StartEvent):
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.append(ev.n)
+
+    workflow = Workflow("slow", [slow])
+    gathered = asyncio.gather(*(workflow.run(n=n) for n in range(3)))
+    await asyncio.sleep(0.02)
+    gathered.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gathered
+    await asyncio.sleep(0.02)
+    assert sorted(cancelled) == [0, 1, 2]
+
+
+async def test_cancelling_who_waits_for_a_handler_leaves_the_run_alone():
+    opened = asyncio.Event()
+
+    @step
+    async def gated(ctx: Context, ev: StartEvent):
+        await opened.wait()
+        return StopEvent(result=1)
+
+    handler = Workflow("gated", [gated]).run_with_handler()
+    for wait in (handler.result, handler.wait, handler.stream_events(routed=False).__anext__):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(wait(), 0.01)
+    opened.set()
+    assert (await handler.result()).result == 1
+
+
+async def test_more_permits_of_a_pool_take_effect_at_once():
+    opened, inside = asyncio.Event(), []
+
+    @step
+    async def split(ctx: Context, ev: StartEvent):
+        return [Part(n=n) for n in range(4)]
+
+    @step(pool="grows")
+    async def work(ctx: Context, ev: Part):
+        inside.append(ev.n)
+        await opened.wait()
+        return Done(n=ev.n)
+
+    @step(joins=split)
+    async def gather(ctx: Context, ev: Done):
+        return StopEvent(result=len(ctx.events()))
+
+    blazen.set_pool("grows", 1)
+    handler = Workflow("pool", [split, work, gather]).run_with_handler()
+    await asyncio.sleep(0.02)
+    assert len(inside) == 1
+    blazen.set_pool("grows", 3)
+    await asyncio.sleep(0.02)
+    assert len(inside) == 3
+    opened.set()
+    assert (await handler.result()).result == 4
+
+
+async def test_limits_are_the_workflow_s():
+    @step(accepts=[StartEvent, Again])
+    async def spin(ctx, ev):
+        return [Again(), Again()]
+
+    with pytest.raises(BlazenError, match="BLAZEN_LIMIT_QUEUED_EVENTS"):
+        await Workflow("loops", [spin], limits={"queued_events": 10, "questions": 1}).run()
+    with pytest.raises(ValueError, match="limits is one of"):
+        Workflow("loops", [spin], limits={"rounds": 1})
+    with pytest.raises(BlazenError, match="bound") as caught:
+        Workflow("loops", [spin], limits={"questions": 0})
+    assert caught.value.status == Status.INVALID_ARGUMENT
+
+
+async def test_a_run_has_the_id_that_it_is_given():
+    @step
+    async def only(ctx: Context, ev: StartEvent):
+        return StopEvent(result=ctx.run_id())
+
+    workflow, run_id = Workflow("ids", [only]), str(uuid.uuid4())
+    handler = workflow.start(run_id=run_id)
+    assert handler.run_id == run_id and (await handler.result()).result == run_id
+    with pytest.raises(BlazenError) as caught:
+        workflow.start(run_id="7")
+    assert caught.value.status == Status.INVALID_ARGUMENT
+
+
+async def test_the_same_point_gives_the_same_bytes_and_a_fork_is_a_run_of_its_own():
+    @step
+    async def begin(ctx: Context, ev: StartEvent):
+        ctx.state["seen"] = {1, 2}
+        return Part(n=1)
+
+    workflow = Workflow("parks", [begin, elsewhere("there", Part)])
+    handler = workflow.run_with_handler()
+    await handler.wait(RunState.ELSEWHERE)
+    snapshot = handler.snapshot()
+    assert handler.snapshot() == snapshot
+
+    @step
+    async def there(ctx: Context, ev: Part):
+        return StopEvent(result=sorted(ctx.state["seen"]))
+
+    whole = [elsewhere("begin", StartEvent), there]
+    forks = [Workflow.resume(snapshot, whole, fork=True) for _ in range(2)]
+    assert [(await fork.result()).result for fork in forks] == [[1, 2]] * 2
+    assert len({handler.run_id, *(fork.run_id for fork in forks)}) == 3
+
+
+async def test_a_failed_run_has_a_snapshot_that_fails_with_the_same():
+    @step
+    async def fail(ctx: Context, ev: StartEvent):
+        raise KeyError("k")
+
+    workflow = Workflow("fails", [fail])
+    handler = workflow.run_with_handler()
+    with pytest.raises(KeyError):
+        await handler.result()
+    with pytest.raises(KeyError, match="k"):
+        await workflow.resume(handler.snapshot()).result()
+
+
+async def test_progress_and_the_life_of_a_step_are_on_the_stream():
+    @step
+    async def work(ctx: Context, ev: StartEvent):
+        ctx.progress(1, 2, "half")
+        return StopEvent(result=None)
+
+    handler = Workflow("life", [work]).run_with_handler()
+    items = [event async for event in handler.stream_events(lifecycle=True, routed=False)]
+    kinds = [event.kind for event in items if event.event_type == "blazen::lifecycle"]
+    assert kinds == ["event_routed", "step_started", "step_completed", "event_routed"]
+    (progress,) = [event for event in items if event.event_type == "blazen::ProgressEvent"]
+    assert (progress.label, progress.percent) == ("half", 50)

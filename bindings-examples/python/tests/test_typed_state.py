@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 
 import pytest
 
@@ -236,3 +236,58 @@ async def test_typed_state_goes_through_a_snapshot_and_a_fork_finds_what_a_store
     snapshot = handler.snapshot()
     assert (await handler.result()).result == ["n", b"w"]
     assert (await workflow.resume(snapshot, fork=True).result()).result == ["n", b"w"]
+
+
+async def test_a_class_may_have_changed_meanwhile():
+    def grows(**defaults):
+        listed = [(name, object, field(default=value)) for name, value in defaults.items()]
+        return make_dataclass("Grows", listed, bases=(BlazenState,))
+
+    def body(ctx):
+        ctx.set("state", grows(old=1, kept=2)())
+        now = grows(kept=0, new=3)
+        read = ctx.get("state")
+        assert read == now(kept=2, new=3)
+        ctx.set("state", read)
+        return sorted(ctx.state)
+
+    assert await in_step(body) == ["state.__blazen_meta__", "state.kept", "state.new"]
+
+
+async def test_a_store_that_fails_fails_the_set_and_nothing_is_written():
+    def save(key, value):
+        raise OSError("no disk")
+
+    @dataclass
+    class Stored(BlazenState):
+        name: str = ""
+        weights: bytes = b""
+
+        class Meta:
+            store_by = {"weights": CallbackFieldStore(save, lambda key: b"")}
+
+    def body(ctx):
+        with pytest.raises(OSError, match="no disk"):
+            ctx.set("model", Stored("m", b"\1"))
+        return list(ctx.state)
+
+    assert await in_step(body) == []
+
+
+def test_a_store_that_lacks_a_half_cannot_be_made():
+    class Half(FieldStore):
+        def save(self, key, value, ctx):
+            pass
+
+    with pytest.raises(TypeError, match="load"):
+        Half()
+
+
+async def test_two_objects_share_nothing():
+    def body(ctx):
+        ctx.set("one", Job(tags=["a"]))
+        first, second = ctx.get("one"), ctx.get("one")
+        first.tags.append("b")
+        return [second.tags, ctx.get("one").tags]
+
+    assert await in_step(body) == [["a"], ["a"]]
