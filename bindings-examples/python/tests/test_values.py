@@ -13,6 +13,7 @@ import cbor2
 import pytest
 
 from blazen import (
+    BlazenError,
     Context,
     Event,
     Foreign,
@@ -411,3 +412,13 @@ async def test_the_result_is_what_the_stop_event_has(event, result):
         return event()
 
     assert (await Workflow("stop", [give]).run()).result == result
+
+
+@pytest.mark.parametrize("value", [b"x", b"x" * 5000, 1, {1}], ids=["bytes", "many bytes", "json", "pickle"])
+async def test_a_key_that_is_none_is_refused_in_the_library_s_words(value):
+    @step
+    async def only(ctx: Context, ev: StartEvent):
+        ctx.set("", value)
+
+    with pytest.raises(BlazenError, match="key"):
+        await Workflow("keys", [only]).run()

@@ -3,9 +3,10 @@
 
 #include "common.h"
 
-static PyObject* done(blazen_status status, blazen_error* error) {
+/* error: where it is put. It is read here: of two arguments, the second may be evaluated first. */
+static PyObject* done(blazen_status status, blazen_error** error) {
   if (status != BLAZEN_OK) {
-    return raise_status(status, error);
+    return raise_status(status, *error);
   }
   drain();
   Py_RETURN_NONE;
@@ -140,7 +141,7 @@ static PyObject* builder_add_step(PyObject* module, PyObject* args) {
                                                                (void*)(intptr_t)number, NULL, &error);
   texts_free(&accept_texts);
   texts_free(&emit_texts);
-  return done(status, error);
+  return done(status, &error);
 }
 
 /* add_elsewhere(builder, name, accepts, max_concurrency, join) */
@@ -176,7 +177,7 @@ static PyObject* builder_add_elsewhere(PyObject* module, PyObject* args) {
     status = blazen_workflow_builder_step_joins(builder, name, (size_t)length, &join, &error);
   }
   texts_free(&texts);
-  return done(status, error);
+  return done(status, &error);
 }
 
 static PyObject* builder_uses_pool(PyObject* module, PyObject* args) {
@@ -192,7 +193,7 @@ static PyObject* builder_uses_pool(PyObject* module, PyObject* args) {
   return builder == NULL ? NULL
                          : done(blazen_workflow_builder_step_uses_pool(builder, step, (size_t)length, pool,
                                                                        (size_t)pool_length, &error),
-                                error);
+                                &error);
 }
 
 /* set(builder, what, value) */
@@ -210,12 +211,12 @@ static PyObject* builder_set(PyObject* module, PyObject* args) {
     return NULL;
   }
   switch (what[0]) {
-    case 't': return done(blazen_workflow_builder_set_timeout(builder, value, &error), error);
-    case 'p': return done(blazen_workflow_builder_set_session_policy(builder, (int32_t)value, &error), error);
+    case 't': return done(blazen_workflow_builder_set_timeout(builder, value, &error), &error);
+    case 'p': return done(blazen_workflow_builder_set_session_policy(builder, (int32_t)value, &error), &error);
     case 'o':
-      return done(blazen_workflow_builder_set_session_on_pause(builder, (int32_t)value, &error), error);
-    case 'u': return done(blazen_workflow_builder_set_unhandled(builder, (int32_t)value, &error), error);
-    default: return done(blazen_workflow_builder_set_idle(builder, (int32_t)value, &error), error);
+      return done(blazen_workflow_builder_set_session_on_pause(builder, (int32_t)value, &error), &error);
+    case 'u': return done(blazen_workflow_builder_set_unhandled(builder, (int32_t)value, &error), &error);
+    default: return done(blazen_workflow_builder_set_idle(builder, (int32_t)value, &error), &error);
   }
 }
 
@@ -230,7 +231,7 @@ static PyObject* builder_set_limit(PyObject* module, PyObject* args) {
   blazen_workflow_builder* builder = handle_pointer(handle, KIND_BUILDER);
   blazen_error* error = NULL;
   return builder == NULL ? NULL
-                         : done(blazen_workflow_builder_set_limit(builder, limit, bound, &error), error);
+                         : done(blazen_workflow_builder_set_limit(builder, limit, bound, &error), &error);
 }
 
 static PyObject* builder_build(PyObject* module, PyObject* handle) {
@@ -355,7 +356,7 @@ static PyObject* builder_add_workflows(PyObject* module, PyObject* args) {
     status = blazen_workflow_builder_step_joins(builder, name, (size_t)length, &join, &error);
   }
   texts_free(&texts);
-  return done(status, error);
+  return done(status, &error);
 }
 
 /* ---- pipelines ---- */
@@ -424,7 +425,7 @@ static PyObject* pipeline_add(PyObject* module, PyObject* args) {
                  ? blazen_pipeline_builder_add_stage(builder, name, size, workflow, &options, &error)
                  : blazen_pipeline_builder_add_loop(builder, name, size, workflow, rounds, &options, &error);
   }
-  return done(status, error);
+  return done(status, &error);
 }
 
 /* set(builder, what, value) */
@@ -442,9 +443,9 @@ static PyObject* pipeline_set(PyObject* module, PyObject* args) {
     return NULL;
   }
   switch (what[0]) {
-    case 't': return done(blazen_pipeline_builder_set_timeout(builder, value, &error), error);
-    case 's': return done(blazen_pipeline_builder_set_stage_timeout(builder, value, &error), error);
-    default: return done(blazen_pipeline_builder_set_session_policy(builder, (int32_t)value, &error), error);
+    case 't': return done(blazen_pipeline_builder_set_timeout(builder, value, &error), &error);
+    case 's': return done(blazen_pipeline_builder_set_stage_timeout(builder, value, &error), &error);
+    default: return done(blazen_pipeline_builder_set_session_policy(builder, (int32_t)value, &error), &error);
   }
 }
 

@@ -104,9 +104,10 @@ static int is_open(Context* self) {
 }
 
 /* Every call ends here: what the library let go of, and what went wrong. */
-static PyObject* done(blazen_status status, blazen_error* error) {
+/* error: where it is put. It is read here: of two arguments, the second may be evaluated first. */
+static PyObject* done(blazen_status status, blazen_error** error) {
   if (status != BLAZEN_OK) {
-    return raise_status(status, error);
+    return raise_status(status, *error);
   }
   drain();
   Py_RETURN_NONE;
@@ -129,7 +130,7 @@ static PyObject* after_set(Context* self, const char* key, size_t length, blazen
     int32_t removed;
     status = blazen_context_remove_session(self->context, key, length, &removed, &error);
   }
-  return done(status, error);
+  return done(status, &error);
 }
 
 static PyObject* set_bytes(Context* self, const char* key, size_t key_length, PyObject* bytes) {
@@ -140,9 +141,9 @@ static PyObject* set_bytes(Context* self, const char* key, size_t key_length, Py
     return NULL;
   }
   if (length < 4096) {
-    return after_set(self, key, key_length,
-                     blazen_context_set_bytes(self->context, key, key_length, data, (size_t)length, &error),
-                     error);
+    blazen_status status =
+        blazen_context_set_bytes(self->context, key, key_length, data, (size_t)length, &error);
+    return after_set(self, key, key_length, status, error);
   }
   blazen_value* value;
   if (value_make(bytes, NULL, 0, &value) < 0) {
@@ -309,7 +310,7 @@ static PyObject* Context_apply(Context* self, PyObject* args) {
   if (status == BLAZEN_OK) {
     status = blazen_context_apply(self->context, batch, &error);
   }
-  answer = done(status, error);
+  answer = done(status, &error);
 out:
   blazen_batch_release(batch);
   drain();
@@ -470,7 +471,7 @@ KEY_METHOD(get_session)
 static PyObject* Context_clear_state(Context* self, PyObject* unused) {
   (void)unused;
   blazen_error* error = NULL;
-  return is_open(self) ? done(blazen_context_clear_values(self->context, &error), error) : NULL;
+  return is_open(self) ? done(blazen_context_clear_values(self->context, &error), &error) : NULL;
 }
 
 /* _set_session(key, object, label or None) */
@@ -489,7 +490,7 @@ static PyObject* Context_set_session(Context* self, PyObject* args) {
   blazen_error* error = NULL;
   blazen_status status = blazen_context_set_session(self->context, key, (size_t)length, value, &error);
   blazen_value_release(value);
-  return done(status, error);
+  return done(status, &error);
 }
 
 /* ---- events ---- */
@@ -520,7 +521,7 @@ static PyObject* Context_send_event(Context* self, PyObject* args, PyObject* kwa
   blazen_error* error = NULL;
   blazen_status status = blazen_context_send_event(self->context, event, &options, &error);
   blazen_event_release(event);
-  return done(status, error);
+  return done(status, &error);
 }
 
 static PyObject* Context_publish(Context* self, PyObject* object) {
@@ -531,7 +532,7 @@ static PyObject* Context_publish(Context* self, PyObject* object) {
   blazen_error* error = NULL;
   blazen_status status = blazen_context_publish(self->context, event, &error);
   blazen_event_release(event);
-  return done(status, error);
+  return done(status, &error);
 }
 
 static int emit_correlated(Context* self, PyObject* object) {
@@ -620,7 +621,7 @@ static PyObject* finish_with(Context* self, blazen_error* cause) {
     status = BLAZEN_OK;
     error = NULL;
   }
-  return done(status, error);
+  return done(status, &error);
 }
 
 /* _finish(outcome): the step is done. */
@@ -663,7 +664,7 @@ static PyObject* Context_fail(Context* self, PyObject* args) {
 static PyObject* Context_abort_run(Context* self, PyObject* unused) {
   (void)unused;
   blazen_error* error = NULL;
-  return is_open(self) ? done(blazen_run_abort(blazen_context_run(self->context), &error), error) : NULL;
+  return is_open(self) ? done(blazen_run_abort(blazen_context_run(self->context), &error), &error) : NULL;
 }
 
 /* _answer(value): of a mapper. */
@@ -675,7 +676,7 @@ static PyObject* Context_answer(Context* self, PyObject* object) {
   blazen_error* error = NULL;
   blazen_status status = blazen_context_answer(self->context, value, &error);
   blazen_value_release(value);
-  return done(status, error);
+  return done(status, &error);
 }
 
 static PyObject* events_list(const blazen_event* const* events, size_t count, PyObject* classes,
@@ -773,7 +774,7 @@ static PyObject* Context_progress(Context* self, PyObject* args) {
     return NULL;
   }
   blazen_error* error = NULL;
-  return done(blazen_context_progress(self->context, label, (size_t)length, current, total, &error), error);
+  return done(blazen_context_progress(self->context, label, (size_t)length, current, total, &error), &error);
 }
 
 static PyObject* Context_retry_after(Context* self, PyObject* args) {
@@ -782,7 +783,7 @@ static PyObject* Context_retry_after(Context* self, PyObject* args) {
     return NULL;
   }
   blazen_error* error = NULL;
-  return done(blazen_context_retry_after(self->context, (int64_t)(seconds * 1000), &error), error);
+  return done(blazen_context_retry_after(self->context, (int64_t)(seconds * 1000), &error), &error);
 }
 
 /* ---- questions ---- */

@@ -4,9 +4,10 @@
 
 #include "common.h"
 
-static PyObject* done(blazen_status status, blazen_error* error) {
+/* error: where it is put. It is read here: of two arguments, the second may be evaluated first. */
+static PyObject* done(blazen_status status, blazen_error** error) {
   if (status != BLAZEN_OK) {
-    return raise_status(status, error);
+    return raise_status(status, *error);
   }
   drain();
   Py_RETURN_NONE;
@@ -221,7 +222,7 @@ static PyObject* runtime_close(PyObject* module, PyObject* handle) {
   WAIT_BEGIN
   status = blazen_runtime_close(runtime, &error);
   WAIT_END
-  return done(status, error);
+  return done(status, &error);
 }
 
 static PyObject* runtime_set_pool(PyObject* module, PyObject* args) {
@@ -237,7 +238,7 @@ static PyObject* runtime_set_pool(PyObject* module, PyObject* args) {
   blazen_error* error = NULL;
   return runtime == NULL
              ? NULL
-             : done(blazen_runtime_set_pool(runtime, name, (size_t)length, permits, &error), error);
+             : done(blazen_runtime_set_pool(runtime, name, (size_t)length, permits, &error), &error);
 }
 
 static PyObject* runtime_count(PyObject* module, PyObject* handle) {
@@ -446,7 +447,7 @@ static PyObject* run_start(PyObject* module, PyObject* args) {
   }
   blazen_status status = blazen_run_start(run, value, &error);
   blazen_value_release(value);
-  return done(status, error);
+  return done(status, &error);
 }
 
 /* ---- looking at runs ---- */
@@ -504,7 +505,7 @@ static PyObject* run_on_state(PyObject* module, PyObject* args) {
   waiter->told = Py_NewRef(told);
   waiter->called = 0;
   waiter->with_handle = with_handle;
-  return done(blazen_run_on_state(run, until, waiter_done, waiter, waiter_drop, &error), error);
+  return done(blazen_run_on_state(run, until, waiter_done, waiter, waiter_drop, &error), &error);
 }
 
 static PyObject* run_state_now(PyObject* module, PyObject* handle) {
@@ -605,19 +606,19 @@ static PyObject* run_pause(PyObject* module, PyObject* args) {
     return NULL;
   }
   RUN_OF(handle)
-  return done(blazen_run_pause(run, mode, &error), error);
+  return done(blazen_run_pause(run, mode, &error), &error);
 }
 
 static PyObject* run_resume_in_place(PyObject* module, PyObject* handle) {
   (void)module;
   RUN_OF(handle)
-  return done(blazen_run_resume_in_place(run, &error), error);
+  return done(blazen_run_resume_in_place(run, &error), &error);
 }
 
 static PyObject* run_abort(PyObject* module, PyObject* handle) {
   (void)module;
   RUN_OF(handle)
-  return done(blazen_run_abort(run, &error), error);
+  return done(blazen_run_abort(run, &error), &error);
 }
 
 /* run_respond(run, request_id, answer, early) */
@@ -638,7 +639,7 @@ static PyObject* run_respond(PyObject* module, PyObject* args) {
   blazen_status status = early ? blazen_run_respond_early(run, id, (size_t)length, value, &error)
                                : blazen_run_respond(run, id, (size_t)length, value, &error);
   blazen_value_release(value);
-  return done(status, error);
+  return done(status, &error);
 }
 
 /* run_fail_question(run, request_id, message, detail bytes or None, codec, token) */
@@ -662,7 +663,7 @@ static PyObject* run_fail_question(PyObject* module, PyObject* args) {
   blazen_value_release(value);
   blazen_status status = blazen_run_fail_question(run, id, (size_t)length, cause, &error);
   blazen_error_release(cause);
-  return done(status, error);
+  return done(status, &error);
 }
 
 /* run_send_event(run, event, step or None, delay_ms, scope) */
@@ -688,7 +689,7 @@ static PyObject* run_send_event(PyObject* module, PyObject* args) {
   options.scope = scope;
   blazen_status status = blazen_run_send_event(run, event, &options, &error);
   blazen_event_release(event);
-  return done(status, error);
+  return done(status, &error);
 }
 
 /* run_cancel_invocation(run, invocation_id, retry) */
@@ -701,7 +702,7 @@ static PyObject* run_cancel_invocation(PyObject* module, PyObject* args) {
     return NULL;
   }
   RUN_OF(handle)
-  return done(blazen_run_cancel_invocation(run, id, retry, &error), error);
+  return done(blazen_run_cancel_invocation(run, id, retry, &error), &error);
 }
 
 /* run_withdraw(run, request_id) */
@@ -714,7 +715,7 @@ static PyObject* run_withdraw(PyObject* module, PyObject* args) {
     return NULL;
   }
   RUN_OF(handle)
-  return done(blazen_run_withdraw_question(run, id, (size_t)length, &error), error);
+  return done(blazen_run_withdraw_question(run, id, (size_t)length, &error), &error);
 }
 
 /* ---- snapshots ---- */
@@ -835,7 +836,7 @@ static PyObject* stream_on_ready(PyObject* module, PyObject* args) {
   return stream == NULL
              ? NULL
              : done(blazen_stream_on_ready(stream, stream_ready, Py_NewRef(told), drop_object, &error),
-                    error);
+                    &error);
 }
 
 static PyObject* stream_close(PyObject* module, PyObject* handle) {
@@ -849,7 +850,7 @@ static PyObject* stream_close(PyObject* module, PyObject* handle) {
   WAIT_BEGIN
   status = blazen_stream_close(stream, &error);
   WAIT_END
-  return done(status, error);
+  return done(status, &error);
 }
 
 static PyMethodDef functions[] = {{"runtime_create", runtime_create, METH_O, NULL},
