@@ -1,4 +1,4 @@
-"""The steps that C has in the relay, once more in Python: for the same job in one process. relay_steps.h says what each does."""
+"""The steps that C has in the relay, once more in Python, for the same job in one process; relay_steps.h says what each does."""
 
 import hashlib
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Workflows inside workflows, one or several at once: what becomes of failures, questions, streams and snapshots, and what is
-elsewhere."""
+"""Workflows inside workflows, one or several at once: what becomes of failures, questions, streams and snapshots, and
+what is elsewhere."""
 
 import asyncio
 import subprocess
@@ -201,13 +201,10 @@ async def test_mappers_have_a_context_with_the_state_of_the_run(kind):
         ctx.state["seen"] = [*ctx.state.get("seen", []), ctx.step_name]
         return {"n": given.n} if isinstance(given, Event) else {**given, "seen": ctx.state["seen"]}
 
-    workflow = around(doubling(kind), input=as_kind(kind, lambda ctx, given: note(ctx, given)), output=note)
-    if kind == "async def":
+    async def input(ctx, given):
+        return note(ctx, given)
 
-        async def input(ctx, given):
-            return note(ctx, given)
-
-        workflow = around(doubling(kind), input=input, output=note)
+    workflow = around(doubling(kind), input=input if kind == "async def" else note, output=note)
     assert (await workflow.run(n=4)).result == {"n": 8, "seen": ["inner::input", "inner::output"]}
 
 
@@ -220,7 +217,7 @@ async def test_an_output_may_be_other_events(kind):
     async def end(ctx, ev):
         return StopEvent(result=[ev.event_type, ev.n])
 
-    inside = subworkflow("inner", doubling(kind), accepts=StartEvent, output=as_kind(kind, output) if kind == "def" else output)
+    inside = subworkflow("inner", doubling(kind), accepts=StartEvent, output=output)
     unused = step(name="unused", accepts="inner::output")(lambda ctx, ev: None)
     assert (await Workflow("outer", [inside, unused, end]).run(n=2)).result == ["Even", 4]
 

@@ -212,7 +212,8 @@ static PyObject* builder_set(PyObject* module, PyObject* args) {
   }
   switch (what[0]) {
     case 't': return done(blazen_workflow_builder_set_timeout(builder, value, &error), &error);
-    case 'p': return done(blazen_workflow_builder_set_session_policy(builder, (int32_t)value, &error), &error);
+    case 'p':
+      return done(blazen_workflow_builder_set_session_policy(builder, (int32_t)value, &error), &error);
     case 'o':
       return done(blazen_workflow_builder_set_session_on_pause(builder, (int32_t)value, &error), &error);
     case 'u': return done(blazen_workflow_builder_set_unhandled(builder, (int32_t)value, &error), &error);
