@@ -11,7 +11,7 @@ copy=$(mktemp -d "${TMPDIR:-/tmp}/blazen-commands.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
 cases=0
 export CCACHE_DIR=$root/build/ccache CCACHE_BASEDIR=$copy
-some_tests='^(header\.|capi\.consumer|python\.test_tiers)'
+some_tests='^(header\.|capi\.consumer|python\.test_relay)'
 
 fail() { printf 'tests/commands.sh: %s\n' "$*" >&2; exit 1; }
 say() { printf '%s (after %d s)\n' "$*" "$SECONDS"; }

@@ -8,7 +8,7 @@ is a terminal; else by default.
 """
 
 import argparse
-import hashlib
+import asyncio
 import json
 import os
 import subprocess
@@ -16,11 +16,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import relay_workflow
+from blazen import Snapshot
+from relay_claims import prove, report
+
 HERE = Path(__file__).resolve().parent
-BINDING = HERE.parent / "python"
 DEFAULT_ANSWER = "A digest of texts"
-OTHERS_JOINED = 3  # beside the parts, each analysed and checked: shelved, titled, registered
-sys.path.insert(0, str(BINDING))
 
 
 class Failed(Exception):
@@ -74,12 +75,7 @@ class Relay:
         self._programs = Path(build).resolve() / "bindings-examples" / "relay"
         self._files = files
         self._output = subprocess.DEVNULL if quiet else None
-        self._environment = dict(
-            os.environ,
-            BLAZEN_LIBRARY=str(Path(build).resolve() / "libblazen.so"),
-            PYTHONPATH=str(BINDING),
-            PYTHONIOENCODING="utf-8:replace",
-        )
+        self._environment = dict(os.environ, PYTHONIOENCODING="utf-8:replace")
 
     def path(self, name):
         return self._folder / name
@@ -88,27 +84,26 @@ class Relay:
         self._c("relay_begin", self.path("1.snapshot"), *self._files)
         self._python("relay_analyse.py", self.path("1.snapshot"), self.path("2.snapshot"))
         if self.answer is None:
-            self.answer = ask_human(self.waiting()[1]["questions"][0]["prompt"])
+            self.answer = ask_human(asyncio.run(self.middle())[1][0]["prompt"])
         self._c("relay_check", self.path("2.snapshot"), self.path("3.snapshot"), json.dumps(self.answer))
         self._python(
             "relay_finish.py", self.path("3.snapshot"), self.path("relay.json"), self.path("relay.snapshot")
         )
 
     def run_whole(self):
-        steps = self._programs / "librelay_steps.so"
         self._python(
-            "relay_whole.py", steps, self.answer, self.path("whole.json"), self.path("whole.snapshot"), *self._files
+            "relay_whole.py", self.answer, self.path("whole.json"), self.path("whole.snapshot"), *self._files
         )
 
-    def waiting(self):
-        """Where the stages stand in the second snapshot, and what the run inside the first waits for. To look, nobody needs
-        a body of any step."""
-        import blazen
-        import relay_workflow
+    def snapshot(self, name):
+        return Snapshot(self.path(f"{name}.snapshot").read_bytes())
 
-        with blazen.Runtime(mode="pump") as runtime:
-            run = runtime.resume(relay_workflow.build({}), self.path("2.snapshot").read_bytes())
-            return run.stages()["stages"], run.describe()["children"][0]["run"]
+    async def middle(self):
+        """Where the stages stand in the second snapshot, and its open questions. To look, nobody needs a body of any step."""
+        run = relay_workflow.build({}).resume(self.snapshot(2))
+        stages, questions = run.progress()["stages"], run.questions()
+        run.abort()
+        return stages, questions
 
     def _c(self, program, *arguments):
         self._call(program, [self._programs / program, *arguments])
@@ -133,84 +128,7 @@ def ask_human(prompt):
     return answer
 
 
-# ---- what was proven ----
-
-
-def prove(relay, files):
-    """The claims about a relay that has run, each with whether it holds."""
-    import blazen
-
-    stored = relay.path("relay.json").read_bytes()
-    result = json.loads(stored)
-    vocabulary, parts = result["vocabulary"], result["parts"]
-    snapshots = [relay.path(f"{number}.snapshot").read_bytes() for number in (1, 2, 3)]
-    middle = blazen.snapshot_info(snapshots[1])["inside"]
-    stages, waiting = relay.waiting()
-    stood = [f"stage {stage['name']!r} was {stage['status']}" for stage in stages]
-    questions, in_back_off = len(waiting["questions"]), len(waiting["retrying"])
-    ends = [blazen.snapshot_info(relay.path(name).read_bytes()) for name in ("relay.snapshot", "whole.snapshot")]
-    routed = [end["events_routed"] for end in ends]
-    sizes = ", ".join(f"{len(snapshot) / 1024:.1f} KiB" for snapshot in snapshots)
-    hashes = {vocabulary["made"], vocabulary["carried"], vocabulary["found"]}
-    return [
-        (f"three snapshots handed the run on: {sizes}", len(snapshots) == 3),
-        (f"in the second, {' and '.join(stood)}", [stage["status"] for stage in stages] == ["running", "pending"]),
-        (
-            f"it was taken with {middle['queued']} events queued and {middle['in_flight']} steps in flight",
-            middle["queued"] > 0 and (middle["in_flight"] > 0 or parts == 0),
-        ),
-        (
-            f"and with {questions} open question and {in_back_off} step in back-off",
-            (questions, in_back_off) == (1, 1),
-        ),
-        (f"what Python asked was answered through C: {result['title']!r}", result["title"] == relay.answer),
-        (
-            f"a step that failed twice, in two processes, was done at attempt {result['registered_at_attempt']}",
-            result["registered_at_attempt"] == 3,
-        ),
-        (
-            f"every part counted exactly once: {result['analysed']} analysed, {result['checked']} checked",
-            result["each_once"] and result["analysed"] == result["checked"] == parts,
-        ),
-        (
-            f"{result['joined']} events, made in C and in Python, were joined in one call, and no step counted them",
-            result["joined"] == 2 * parts + OTHERS_JOINED,
-        ),
-        (
-            f"C and Python agreed on the SHA-256 of every part: {result['hashes_agreed']}",
-            result["hashes_agreed"] == parts,
-        ),
-        (f"every file has the SHA-256 that it has on the disk: {len(files)}", on_the_disk(files, result)),
-        (
-            f"the Python object is the same bytes, made, carried by C, and found: {vocabulary['found'][:12]}",
-            len(hashes) == 1,
-        ),
-        (f"{routed[0]} events from stage to stage, and {routed[1]} without interruption", routed[0] == routed[1]),
-        (
-            f"the result, {len(stored)} bytes, is byte for byte that of the same job without interruption",
-            stored == relay.path("whole.json").read_bytes(),
-        ),
-    ]
-
-
-def on_the_disk(files, result):
-    found = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
-    return found == [file["sha256"] for file in result["files"]]
-
-
 # ---- the program ----
-
-
-def report(claims, quiet):
-    """Prints the claims; answers whether all hold."""
-    broken = [claim for claim, holds in claims if not holds]
-    if quiet:
-        print(f"relay: all {len(claims)} proofs hold" if not broken else f"relay: BROKEN: {'; '.join(broken)}")
-        return not broken
-    print("\nWhat this has shown:")
-    for claim, holds in claims:
-        print(f"  {'ok' if holds else 'BROKEN':<6} {claim}")
-    return not broken
 
 
 def parse(arguments):
@@ -232,7 +150,6 @@ def main(arguments):
         raise Failed("there is no file in what was named")
     with tempfile.TemporaryDirectory(prefix="relay-") as folder:
         relay = Relay(folder, given.build, files, answer, given.check)
-        os.environ["BLAZEN_LIBRARY"] = str(Path(given.build).resolve() / "libblazen.so")
         relay.run()
         relay.run_whole()
         return 0 if report(prove(relay, files), given.check) else 1

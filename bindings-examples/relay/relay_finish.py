@@ -3,23 +3,25 @@
 relay_finish.py SNAPSHOT_IN RESULT_OUT SNAPSHOT_OUT
 """
 
+import asyncio
 import sys
 from pathlib import Path
 
-import blazen
 import relay_workflow
-from relay_steps import Desk, compose, finish, register, survey, title
+from relay_steps import Desk, compose, finish, register, survey, title, write_end
+
+
+async def go_on(snapshot, desk, result_path, target):
+    """Goes on from a snapshot to the end, and gives the result."""
+    bodies = {"survey": survey, "analyse": desk.analyse, "title": title, "register": register}
+    bodies.update(finish=finish, compose=compose)
+    run = relay_workflow.build(bodies).resume(snapshot)
+    return write_end(await run.result(), run, result_path, target)
 
 
 def main(source, result_path, target):
-    with blazen.Runtime(threads=2) as runtime, Desk() as desk:
-        bodies = {"survey": survey, "analyse": desk.analyse, "finish": finish}
-        bodies.update(title=title, register=register, compose=compose)
-        run = runtime.resume(relay_workflow.build(bodies), Path(source).read_bytes())
-        run.start()
-        result = run.result()
-        Path(result_path).write_bytes(run.stored_result().data)
-        Path(target).write_bytes(run.snapshot())
+    desk = Desk()
+    result = asyncio.run(go_on(Path(source).read_bytes(), desk, result_path, target))
     print(f"[4/4 Python] parts analysed: the other {desk.done} of {result['parts']}, and finished\n")
     print(result["digest"])
 

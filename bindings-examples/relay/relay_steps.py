@@ -9,14 +9,15 @@
 Every write is keyed by what it is about: a step that runs again after a resume writes the same once more.
 """
 
+import asyncio
 import collections
 import hashlib
+import json
 import os
-import queue
-import threading
+from pathlib import Path
 
-import blazen
 import relay_digest
+from blazen import Event, StopEvent
 from relay_words import Notes, Vocabulary
 
 TOP_WORDS = 8
@@ -36,7 +37,7 @@ def survey(ctx, event):
         vocabulary.survey(ctx.state[part_key(part, "text")])
     ctx.state["vocabulary"] = vocabulary
     ctx.state["vocabulary/made_sha256"] = vocabulary_sha256(ctx)
-    return blazen.Event("relay::VocabularyMade")
+    return Event("relay::VocabularyMade")
 
 
 def vocabulary_sha256(ctx):
@@ -48,71 +49,33 @@ def vocabulary_sha256(ctx):
 
 
 class Desk:
-    """Analyses parts on threads of its own: a step that completes later, and elsewhere in the process.
+    """Analyses parts on other threads.
 
     share: which share of the parts it takes, before it leaves every further one open; 1.0: all.
     """
 
-    THREADS = 2
-
     def __init__(self, share=1.0):
-        self.parts = self.done = 0
+        self.done = 0
         self._share = share
-        self._taken = 0
-        self._left_open = []
-        self._inbox = queue.Queue()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._work) for _ in range(self.THREADS)]
+        self._taken = self._left_open = 0
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
+    async def analyse(self, ctx, event):
+        """The step."""
+        if self._taken >= self._quota(ctx.state["parts"]):
+            self._left_open += 1
+            await asyncio.get_running_loop().create_future()  # for ever: whoever has the snapshot does it
+        self._taken += 1
+        await asyncio.to_thread(analyse_part, ctx, event.value)
+        self.done += 1
+        return Event.of("relay::Analysed", event.value)
 
-    def __exit__(self, *_):
-        for _ in self._threads:
-            self._inbox.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._left_open.clear()
-
-    def analyse(self, ctx, event):
-        """The step: hands its invocation to whichever thread is free."""
-        self.parts = ctx.state["parts"]
-        self._inbox.put(ctx.defer())
-
-    def has_stopped(self, concurrency_max):
+    def has_stopped(self, parts, concurrency_max):
         """Whether its share is done, and as many parts lie open as may at once."""
-        with self._lock:
-            quota = self._quota()
-            left = min(concurrency_max, self.parts - quota)
-            return self.parts > 0 and self.done == quota and len(self._left_open) == left
+        quota = self._quota(parts)
+        return self.done == quota and self._left_open == min(concurrency_max, parts - quota)
 
-    def _quota(self):
-        return int(self.parts * self._share)
-
-    def _work(self):
-        for invocation in iter(self._inbox.get, None):
-            if self._may_take(invocation):
-                self._finish(invocation)
-
-    def _may_take(self, invocation):
-        with self._lock:
-            if self._taken >= self._quota():
-                self._left_open.append(invocation)
-                return False
-            self._taken += 1
-            return True
-
-    def _finish(self, invocation):
-        part = invocation.event.value
-        try:
-            analyse_part(invocation.context, part)
-            invocation.complete(blazen.Event("relay::Analysed", part))
-        except Exception as exception:
-            invocation.fail(exception)
-        with self._lock:
-            self.done += 1
+    def _quota(self, parts):
+        return int(parts * self._share)
 
 
 def analyse_part(ctx, part):
@@ -122,10 +85,10 @@ def analyse_part(ctx, part):
 # ---- title and register ----
 
 
-def title(ctx, event):
-    """Asks a human. It is called again with the answer: maybe in another process."""
-    ctx.state["title"] = ctx.ask("What is this digest to be called?", request_id="title")
-    return blazen.Event("relay::Titled")
+async def title(ctx, event):
+    """Asks a human. Where the answer comes in another process, it is called again there."""
+    ctx.state["title"] = await ctx.ask("What is this digest to be called?", request_id="title")
+    return Event("relay::Titled")
 
 
 class Busy(Exception):
@@ -137,22 +100,23 @@ def register(ctx, event):
     if ctx.attempt < 3:
         raise Busy("the line to the register is busy")
     ctx.state["registered_at_attempt"] = ctx.attempt
-    return blazen.Event("relay::Registered")
+    return Event("relay::Registered")
 
 
 class HeldLine:
-    """A line to the register that rings until it is hung up, and was then busy: `register` as a deferred step."""
+    """A line to the register that rings until it is hung up, and was then busy."""
 
     def __init__(self):
         self.parts = None  # not called yet
-        self._invocation = None
+        self._was_busy = asyncio.Event()
 
-    def register(self, ctx, event):
+    async def register(self, ctx, event):
         self.parts = ctx.state["parts"]
-        self._invocation = ctx.defer()
+        await self._was_busy.wait()
+        raise Busy("the line to the register was busy")
 
     def hang_up(self):
-        self._invocation.fail(Busy("the line to the register was busy"))
+        self._was_busy.set()
 
 
 # ---- finish ----
@@ -162,7 +126,8 @@ def finish(ctx, event):
     """The join of all that has come of the reading. What it puts together depends on the texts alone, not on the order of
     the work."""
     parts = ctx.state["parts"]
-    analysed, checked = _parts_in(ctx.events, "relay::Analysed"), _parts_in(ctx.events, "relay::Checked")
+    events = ctx.events()
+    analysed, checked = _parts_in(events, "relay::Analysed"), _parts_in(events, "relay::Checked")
     vocabulary = ctx.state["vocabulary"]
     files = [_File(ctx, number) for number in range(1, ctx.state["files"] + 1)]
     for part in range(1, parts + 1):
@@ -188,16 +153,24 @@ def finish(ctx, event):
             "found": vocabulary_sha256(ctx),
         },
     }
-    return blazen.StopEvent(result)
+    return StopEvent(result=result)
 
 
 def compose(ctx, event):
     """The stage of the digest: what the analysis has found, and the same for people."""
-    return blazen.StopEvent({**event.value, "digest": relay_digest.table(event.value)})
+    return StopEvent(result={**event.to_dict(), "digest": relay_digest.table(event.to_dict())})
 
 
 def _parts_in(events, kind):
-    return sorted(event.value for event in events if event.type == kind)
+    return sorted(event.value for event in events if event.event_type == kind)
+
+
+def write_end(ended, run, result_path, target):
+    """Writes what a run came to, and its last snapshot; gives the former."""
+    result = ended.final_output
+    Path(result_path).write_text(json.dumps(result, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    Path(target).write_bytes(run.snapshot())
+    return result
 
 
 class _File:

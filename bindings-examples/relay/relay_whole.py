@@ -1,29 +1,26 @@
-"""The same job in one process and without interruption: this host lends the steps in C to the engine by their address.
+"""The same job in one process and without interruption: the steps that C has in the relay are those of relay_stand_ins.py.
 
-relay_whole.py LIBRARY_OF_C_STEPS ANSWER RESULT_OUT SNAPSHOT_OUT FILE...
+relay_whole.py ANSWER RESULT_OUT SNAPSHOT_OUT FILE...
 """
 
-import ctypes
+import asyncio
 import os
 import sys
-from pathlib import Path
 
-import blazen
+import relay_stand_ins
 import relay_workflow
-from relay_steps import Desk, compose, finish, register, survey, title
+from relay_steps import Desk, compose, finish, register, survey, title, write_end
 
 
-def main(library_path, answer, result_path, target, *files):
-    library = ctypes.CDLL(library_path)
-    native = {name: getattr(library, "relay_" + name) for name in ("read", "check", "carry", "shelve")}
-    with blazen.Runtime(threads=2) as runtime, Desk() as desk:
-        bodies = {"survey": survey, "analyse": desk.analyse, "finish": finish}
-        bodies.update(title=title, register=register, compose=compose)
-        paths = b"".join(os.fsencode(file) + b"\0" for file in files)
-        run = runtime.run(relay_workflow.build(bodies, native), paths, input_handler=lambda request: answer)
-        Path(result_path).write_bytes(run.stored_result().data)
-        Path(target).write_bytes(run.snapshot())
+async def run_whole(answer, result_path, target, files):
+    bodies = {"survey": survey, "analyse": Desk().analyse, "title": title, "register": register}
+    bodies.update(finish=finish, compose=compose)
+    bodies.update((name, getattr(relay_stand_ins, name)) for name in ("read", "check", "carry", "shelve"))
+    pipeline = relay_workflow.build(bodies, input_handler=lambda request: answer)
+    run = pipeline.start(b"".join(os.fsencode(file) + b"\0" for file in files))
+    write_end(await run.result(), run, result_path, target)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    answer, result_path, target, *files = sys.argv[1:]
+    asyncio.run(run_whole(answer, result_path, target, files))

@@ -5,11 +5,11 @@ the same steps in the same order: so their workflows have the same fingerprints.
 that have it elsewhere: what arrives for it while they have the run is collected there and then.
 """
 
-import blazen
+from blazen import PipelineBuilder, Retry, Stage, StartEvent, Workflow, elsewhere, step
 
 ENDS = ["relay::Analysed", "relay::Checked", "relay::Shelved", "relay::Titled", "relay::Registered"]
 ANALYSIS = (  # name, accepts, max_concurrency
-    ("read", [blazen.START_EVENT], 0),  # C: files into parts
+    ("read", [StartEvent], 0),  # C: files into parts
     ("survey", ["relay::TextsRead"], 0),  # Python: all parts into a vocabulary
     ("analyse", ["relay::Part"], 4),  # Python: a part into notes
     ("check", ["relay::Part"], 0),  # C: is a part as it was read?
@@ -19,28 +19,22 @@ ANALYSIS = (  # name, accepts, max_concurrency
     ("register", ["relay::TextsRead"], 0),  # Python: enters it in a register, whose line is busy at first
     ("finish", ENDS, 0),  # Python: puts together all that has come of the reading
 )
-DIGEST = (("compose", [blazen.START_EVENT], 0),)  # Python: for people
-JOINS = {"finish": blazen.Join("read")}  # it is called once, when nothing is left: nobody counts
+DIGEST = (("compose", [StartEvent], 0),)  # Python: for people
+JOINS = {"finish": "read"}  # it is called once, when nothing is left: nobody counts
 ANALYSE_CONCURRENCY = dict((name, limit) for name, _, limit in ANALYSIS)["analyse"]
-RETRIES = {"register": blazen.Retry(3, initial_delay=0.15)}  # for whoever has the body
+RETRIES = {"register": Retry(3, initial_delay=0.15)}  # for whoever has the body
 
 
-def build(bodies, native=None):
-    """The pipeline with these bodies, {step: function}, and those in C, {step: ctypes function}; the rest elsewhere."""
-    pipeline = blazen.PipelineBuilder("relay")
+def build(bodies, input_handler=None):
+    """The pipeline with these bodies, {step: function}; the other steps are elsewhere."""
+    pipeline = PipelineBuilder("relay", input_handler=input_handler)
     for name, steps in (("analysis", ANALYSIS), ("digest", DIGEST)):
-        pipeline.stage(blazen.Stage(name, _build_stage(name, steps, bodies, native or {})))
+        pipeline.stage(Stage(name, Workflow(name, [_step(bodies, *each) for each in steps], timeout=None)))
     return pipeline.build()
 
 
-def _build_stage(stage, steps, bodies, native):
-    workflow = blazen.Workflow(stage)
-    for name, accepts, limit in steps:
-        options = {"accepts": accepts, "max_concurrency": limit, "joins": JOINS.get(name)}
-        if name in bodies:
-            workflow.step(name=name, retries=RETRIES.get(name), **options)(bodies[name])
-        elif name in native:
-            workflow.native(name, native[name], **options)
-        else:
-            workflow.elsewhere(name, **options)
-    return workflow.build()
+def _step(bodies, name, accepts, limit):
+    options = {"accepts": accepts, "max_concurrency": limit, "joins": JOINS.get(name)}
+    if name not in bodies:
+        return elsewhere(name, **options)
+    return step(name=name, retries=RETRIES.get(name), **options)(bodies[name])

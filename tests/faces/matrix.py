@@ -99,7 +99,7 @@ def python_host(options: argparse.Namespace) -> list[str]:
     try:
         built([options.python, "-c", "import blazen; blazen.RunState"])
     except Missing as failure:
-        raise Missing(f"{options.python} has no package blazen of python-next (--python): {failure}") from failure
+        raise Missing(f"{options.python} has no package blazen (--python): {failure}") from failure
     return [options.python, str(TRAVEL / "travel.py")]
 
 
@@ -174,7 +174,7 @@ def refusal(hosts: dict[str, list[str]], first: str) -> str | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", default=sys.executable, help="an interpreter that has the package of python-next")
+    parser.add_argument("--python", default=sys.executable, help="an interpreter that has the package of bindings-examples/python")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "travel", help="where programs are built")
     parser.add_argument("--without", action="append", default=[], choices=HOSTS, help="leaves a host out")
     parser.add_argument("-j", type=int, default=2, help="journeys at once")
