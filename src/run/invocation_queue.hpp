@@ -13,7 +13,6 @@ namespace blazen {
 
 struct InvocationOrder {
   static Invocation& link(Invocation& item) noexcept { return item; }
-  static const Invocation& link(const Invocation& item) noexcept { return item; }
 };
 struct ById : InvocationOrder {
   static bool before(const Invocation& a, const Invocation& b) noexcept { return a.id < b.id; }

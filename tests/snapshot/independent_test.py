@@ -1,11 +1,13 @@
 """Others read our snapshots: cbor2 (a CBOR library of another language) and pycddl (against the published grammar).
 
-Every snapshot that the tests keep, and those of live runs taken at each step through the Python binding, must decode
+Every snapshot that the tests keep, and those of a live run taken at each step (through ctypes), must decode
 with cbor2 to what the run holds, encode back to the very same bytes in cbor2's canonical form, and match snapshot.cddl.
 What our own decoder refuses, the independent ones must not all accept silently: the refused samples are counted too.
 """
 
-import sys
+import ctypes
+import json
+import os
 import unittest
 from pathlib import Path
 
@@ -13,8 +15,10 @@ import cbor2
 import pycddl
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "bindings-examples" / "python"))
-import blazen  # noqa: E402
+LIBRARY = ctypes.CDLL(os.environ["BLAZEN_LIBRARY"])
+for name in ("blazen_error_message", "blazen_snapshot_data", "blazen_value_data"):
+    getattr(LIBRARY, name).restype = ctypes.c_void_p
+STEP = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
 GRAMMAR = pycddl.Schema((ROOT / "src" / "snapshot" / "snapshot.cddl").read_text())
 CORPUS = ROOT / "tests" / "fuzz" / "corpus" / "snapshot_fuzz"
@@ -23,12 +27,44 @@ LIVE = 45474  # the tag around [label, value] of what was LIVE
 SELF_DESCRIBED = bytes.fromhex("d9d9f7")  # tag 55799, which cbor2 reads through and does not write
 
 
+class Refused(Exception):
+    """What the library says."""
+
+
+def bytes_at(function, handle):
+    length = ctypes.c_size_t()
+    return ctypes.string_at(getattr(LIBRARY, function)(handle, ctypes.byref(length)), length.value)
+
+
+def call(function, *arguments):
+    """Texts go with their lengths."""
+    given, error = [], ctypes.c_void_p()
+    for each in arguments:
+        each = each.encode() if isinstance(each, str) else each
+        given += [each, ctypes.c_size_t(len(each))] if isinstance(each, bytes) else [each]
+    if getattr(LIBRARY, function)(*given, ctypes.byref(error)) != 0:
+        message = bytes_at("blazen_error_message", error).decode()
+        LIBRARY.blazen_error_release(error)
+        raise Refused(f"{function}: {message}")
+
+
+def make(function, *arguments):
+    made = ctypes.c_void_p()
+    call(function, *arguments, ctypes.byref(made))
+    return made
+
+
 def ours(data):
     """What our decoder says: the info document, or None where it refuses."""
     try:
-        return blazen.snapshot_info(data)
-    except blazen.BlazenError:
+        snapshot = make("blazen_snapshot_parse", bytes(data))
+    except Refused:
         return None
+    info = make("blazen_snapshot_info", snapshot)
+    said = json.loads(bytes_at("blazen_value_data", info))
+    LIBRARY.blazen_value_release(info)
+    LIBRARY.blazen_snapshot_release(snapshot)
+    return said
 
 
 def with_marks(document):
@@ -75,36 +111,63 @@ def runs_inside(document):
 
 
 def live_snapshots():
-    """A run with state of all three tags, a queue, steps in flight and a stream, cut after each of its steps."""
-    taken = []
-    workflow = blazen.Workflow("independent")
+    """A run with state of all three tags, a queue, steps in flight and a stream, cut in each of its steps."""
+    taken, failures, parts, handles = [], [], [], []
 
-    @workflow.step(accepts=blazen.START_EVENT)
-    def begin(ctx, event):
-        ctx.state["json"] = {"number": 1.5, "text": "ü\u0000", "list": [1, None, True]}
-        ctx.state["bytes"] = bytes(range(256))
-        ctx.state["object"] = complex(1, 2)
-        ctx.publish(blazen.Event("Progress", {"at": 1}))
-        taken.append(run.snapshot())
-        return [blazen.Event("Part", index) for index in range(5)]
+    def made(function, *arguments):
+        handles.append(make(function, *arguments))
+        return handles[-1]
 
-    @workflow.step(accepts="Part", max_concurrency=2)
-    def part(ctx, event):
-        ctx.state[f"part {event.value}"] = event.value
-        ctx.send_event(blazen.Event("Seen", event.value))
-        taken.append(run.snapshot())
+    def cut():
+        snapshot = make("blazen_run_snapshot", run)
+        taken.append(bytes_at("blazen_snapshot_data", snapshot))
+        LIBRARY.blazen_snapshot_release(snapshot)
 
-    @workflow.step(accepts="Seen")
-    def seen(ctx, event):
-        taken.append(run.snapshot())
-        return blazen.StopEvent("all") if len([key for key in ctx.state if key.startswith("part ")]) == 5 else None
+    def body(function):
+        @STEP
+        def step(_, context, event, error):
+            try:
+                function(ctypes.c_void_p(context))
+            except BaseException as failure:  # none may go through the library
+                failures.append(failure)
+            return 0
 
-    with blazen.Runtime(mode="pump") as runtime:
-        run = runtime.create(workflow)
-        taken.append(run.snapshot())
-        run.start("input")
-        run.wait()
-        taken.append(run.snapshot())
+        handles.append(step)
+        return step
+
+    def begin(context):
+        call("blazen_context_set_json", context, "json", '{"number":1.5,"text":"ü\\u0000","list":[1,null,true]}')
+        call("blazen_context_set_value", context, "bytes", made("blazen_value_bytes", bytes(range(256))))
+        call("blazen_context_set_value", context, "object", made("blazen_value_native", b"\x80\x04N.", "python/pickle"))
+        progress = made("blazen_event_create", "Progress", made("blazen_value_json", '{"at":1}'), None)
+        call("blazen_context_publish", context, progress)
+        cut()
+        for index in range(5):
+            call("blazen_context_emit_json", context, "Part", str(index))
+
+    def part(context):
+        parts.append(1)
+        call("blazen_context_set_json", context, f"part {len(parts)}", "1")
+        call("blazen_context_send_event", context, made("blazen_event_create", "Seen", None, None), None)
+        cut()
+
+    def seen(context):
+        cut()
+        if sum(1 for _ in parts) == 5:
+            call("blazen_context_emit_json", context, "blazen::StopEvent", '"all"')
+
+    builder = made("blazen_workflow_builder_create", "independent")
+    for name, accepts, function in (("begin", "blazen::StartEvent", begin), ("part", "Part", part), ("seen", "Seen", seen)):
+        call("blazen_workflow_builder_add_step", builder, name, accepts, body(function), None, None)
+    call("blazen_workflow_builder_step_max_concurrency", builder, "part", ctypes.c_uint32(1))
+    runtime = made("blazen_runtime_create", None)
+    run = make("blazen_run_create", runtime, made("blazen_workflow_builder_build", builder), None)
+    cut()
+    call("blazen_run_start", run, made("blazen_value_json", '"input"'))
+    call("blazen_run_wait", run, ctypes.c_int64(60_000), None)
+    cut()
+    call("blazen_runtime_close", runtime)
+    assert not failures, failures
     return taken
 
 
