@@ -71,13 +71,12 @@ Ref<Error> error_of(std::string_view json, uint32_t beneath) {
   Ref<Value> kept = detail.data() == nullptr ? nullptr : Value::copy(Tag::json, detail);
   const Status status = status_named(status_text);
   Ref<Error> below = cause.empty() || beneath >= kErrorDepthMax ? nullptr : error_of(cause, beneath + 1);
-  Ref<Error> error = below && status == Status::step_failed && !step.empty()
-                         ? Error::step_failed(step, attempt, std::move(below))
-                         : Error::make(status, message);
+  const bool is_of_step = below && status == Status::step_failed && !step.empty();
+  Ref<Error> error = is_of_step ? Error::step_failed(step, attempt, below) : Error::make(status, message);
   if (error.get() == Error::out_of_memory().get()) return error;
   error->host_code = host_code;
   error->detail = std::move(kept);
-  if (!error->cause) error->cause = std::move(below);
+  if (!is_of_step) error->cause = std::move(below);
   return error;
 }
 
