@@ -4,13 +4,13 @@
 /* So many bodies run before the promises they have made get their turn, and so long before the rest of the loop does. */
 enum { STEPS_AT_ONCE = 256, TURN_NANOSECONDS = 4000000 };
 
-Instance *instance_of(napi_env env, napi_callback_info info, size_t count, napi_value *arguments) {
-  void *self = NULL;
+Instance* instance_of(napi_env env, napi_callback_info info, size_t count, napi_value* arguments) {
+  void* self = NULL;
   napi_get_cb_info(env, info, &count, arguments, NULL, &self);
   return self;
 }
 
-bool call_js(Instance *self, int which, size_t count, napi_value *arguments, napi_value *result) {
+bool call_js(Instance* self, int which, size_t count, napi_value* arguments, napi_value* result) {
   if (self->closing) return false;
   napi_env env = self->env;
   napi_value function = NULL, receiver = nothing(env), answer = NULL;
@@ -25,13 +25,13 @@ bool call_js(Instance *self, int which, size_t count, napi_value *arguments, nap
   return true;
 }
 
-napi_value throw_text(napi_env env, const char *text) {
+napi_value throw_text(napi_env env, const char* text) {
   napi_throw_error(env, NULL, text);
   return NULL;
 }
 
 /* [status, its name, message, host code, step, attempt, offset, detail, cause] */
-napi_value error_to_js(Instance *self, const blazen_error *error) {
+napi_value error_to_js(Instance* self, const blazen_error* error) {
   napi_env env = self->env;
   napi_value result = NULL;
   blazen_error_view view = BLAZEN_ERROR_VIEW_INIT;
@@ -43,13 +43,14 @@ napi_value error_to_js(Instance *self, const blazen_error *error) {
   napi_set_element(env, result, 3, number(env, (double)view.host_code));
   napi_set_element(env, result, 4, string(env, view.step, view.step_length));
   napi_set_element(env, result, 5, small(env, view.attempt));
-  napi_set_element(env, result, 6, view.offset == UINT64_MAX ? nothing(env) : number(env, (double)view.offset));
+  napi_set_element(env, result, 6,
+                   view.offset == UINT64_MAX ? nothing(env) : number(env, (double)view.offset));
   napi_set_element(env, result, 7, wire(self, view.detail, true));
   napi_set_element(env, result, 8, view.cause == NULL ? nothing(env) : error_to_js(self, view.cause));
   return result;
 }
 
-napi_value throw_error(Instance *self, blazen_error *error) {
+napi_value throw_error(Instance* self, blazen_error* error) {
   napi_value argument = error_to_js(self, error), thrown = NULL;
   blazen_error_release(error);
   if (call_js(self, CALL_ERROR, 1, &argument, &thrown)) {
@@ -61,20 +62,20 @@ napi_value throw_error(Instance *self, blazen_error *error) {
 
 /* Handles: what JavaScript holds, by number. */
 
-static bool grow(void **array, uint32_t *count, size_t size) {
+static bool grow(void** array, uint32_t* count, size_t size) {
   uint32_t wanted = *count == 0 ? 64 : *count * 2;
-  void *grown = realloc(*array, wanted * size);
+  void* grown = realloc(*array, wanted * size);
   if (grown == NULL) return false;
-  memset((char *)grown + *count * size, 0, (wanted - *count) * size);
+  memset((char*)grown + *count * size, 0, (wanted - *count) * size);
   *array = grown;
   *count = wanted;
   return true;
 }
 
-uint32_t handle_add(Instance *self, Kind kind, void *pointer) {
+uint32_t handle_add(Instance* self, Kind kind, void* pointer) {
   if (self->handle_free == 0) {
     uint32_t before = self->handle_count;
-    if (!grow((void **)&self->handles, &self->handle_count, sizeof(Handle))) abort();
+    if (!grow((void**)&self->handles, &self->handle_count, sizeof(Handle))) abort();
     for (uint32_t i = self->handle_count - 1; i >= before && i != 0; --i) {
       self->handles[i].next_free = self->handle_free;
       self->handle_free = i;
@@ -87,17 +88,17 @@ uint32_t handle_add(Instance *self, Kind kind, void *pointer) {
   return handle;
 }
 
-void *handle_get(Instance *self, napi_value value, Kind kind) {
+void* handle_get(Instance* self, napi_value value, Kind kind) {
   uint32_t handle = u32(self->env, value);
   if (handle >= self->handle_count || self->handles[handle].kind != kind) return NULL;
   return self->handles[handle].pointer;
 }
 
-void handle_release(Instance *self, uint32_t number) {
+void handle_release(Instance* self, uint32_t number) {
   if (number >= self->handle_count) return;
-  Handle *handle = &self->handles[number];
+  Handle* handle = &self->handles[number];
   Kind kind = handle->kind;
-  void *pointer = handle->pointer;
+  void* pointer = handle->pointer;
   if (kind == KIND_NONE) return;
   handle->kind = KIND_NONE;
   handle->next_free = self->handle_free;
@@ -117,14 +118,14 @@ void handle_release(Instance *self, uint32_t number) {
 
 /* Which handle a run has: open addressing, by its pointer. */
 
-static uint32_t run_place(const Instance *self, const blazen_run *run) {
+static uint32_t run_place(const Instance* self, const blazen_run* run) {
   uint32_t mask = self->run_capacity - 1;
   uint32_t place = (uint32_t)(((uintptr_t)run >> 4) * 2654435761u) & mask;
   while (self->runs[place].run != NULL && self->runs[place].run != run) place = (place + 1) & mask;
   return place;
 }
 
-uint32_t run_number(Instance *self, blazen_run *run) {
+uint32_t run_number(Instance* self, blazen_run* run) {
   if (run == self->last_run) return self->last_handle;
   if (self->run_capacity == 0 || run == NULL) return 0;
   uint32_t handle = self->runs[run_place(self, run)].handle;
@@ -133,9 +134,9 @@ uint32_t run_number(Instance *self, blazen_run *run) {
   return handle;
 }
 
-void run_remember(Instance *self, blazen_run *run, uint32_t handle) {
+void run_remember(Instance* self, blazen_run* run, uint32_t handle) {
   if (self->run_count * 2 >= self->run_capacity) {
-    struct RunEntry *old = self->runs;
+    struct RunEntry* old = self->runs;
     uint32_t old_capacity = self->run_capacity;
     self->run_capacity = old_capacity == 0 ? 64 : old_capacity * 2;
     self->runs = calloc(self->run_capacity, sizeof *self->runs);
@@ -145,14 +146,14 @@ void run_remember(Instance *self, blazen_run *run, uint32_t handle) {
     }
     free(old);
   }
-  struct RunEntry *entry = &self->runs[run_place(self, run)];
+  struct RunEntry* entry = &self->runs[run_place(self, run)];
   entry->run = run;
   entry->handle = handle;
   self->run_count++;
   self->last_run = NULL;
 }
 
-void run_forget(Instance *self, blazen_run *run) {
+void run_forget(Instance* self, blazen_run* run) {
   self->last_run = NULL;
   if (self->run_capacity == 0) return;
   uint32_t mask = self->run_capacity - 1, hole = run_place(self, run);
@@ -172,7 +173,7 @@ void run_forget(Instance *self, blazen_run *run) {
 
 /* Whether the process stays for a promise that is awaited, or a run at work. Runs are counted no more than a twentieth of the
  * time: where there are many, the process stays a little longer than it has to. */
-static void keep(Instance *self) {
+static void keep(Instance* self) {
   bool wanted = self->busy;
   if (!wanted) {
     uint64_t begin = loop_now();
@@ -189,15 +190,15 @@ static void keep(Instance *self) {
   loop_keep(self, wanted);
 }
 
-static void soon(Instance *self) {
+static void soon(Instance* self) {
   if (self->soon || self->closing) return;
   self->soon = true;
   loop_soon(self);
 }
 
 /* Polls once, inside a handle scope. */
-static void poll_once(Instance *self) {
-  blazen_error *error = NULL;
+static void poll_once(Instance* self) {
+  blazen_error* error = NULL;
   napi_get_reference_value(self->env, self->calls[CALL_DISPATCH], &self->dispatch);
   self->touched = false;
   self->polling = true;
@@ -209,14 +210,14 @@ static void poll_once(Instance *self) {
   if (self->shared[SHARED_DROPPED] >= DROPPED_MAX / 2) call_js(self, CALL_TURN, 0, NULL, NULL);
 }
 
-static bool has_time(const Instance *self) { return loop_now() - self->turn_begin < TURN_NANOSECONDS; }
+static bool has_time(const Instance* self) { return loop_now() - self->turn_begin < TURN_NANOSECONDS; }
 
-static bool has_more(const Instance *self) {
+static bool has_more(const Instance* self) {
   return !self->closing && (self->delay == 0 || self->touched) && has_time(self);
 }
 
 /* The loop's turn: polls until there is nothing to do, or it is somebody else's turn. */
-void turn(Instance *self) {
+void turn(Instance* self) {
   napi_handle_scope outer;
   self->soon = false;
   if (self->polling || self->closing || napi_open_handle_scope(self->env, &outer) != napi_ok) return;
@@ -248,7 +249,7 @@ void turn(Instance *self) {
 
 /* Goes on from a microtask, where steps have been completed by promises. True: there is more to do at once. */
 static napi_value poll_more(napi_env env, napi_callback_info info) {
-  Instance *self = instance_of(env, info, 0, NULL);
+  Instance* self = instance_of(env, info, 0, NULL);
   napi_value result = NULL;
   bool more = false;
   if (!self->polling && !self->closing) {
@@ -266,8 +267,8 @@ static napi_value poll_more(napi_env env, napi_callback_info info) {
 }
 
 /* The runtime has work. */
-static void on_wake(void *user_data) {
-  Instance *self = user_data;
+static void on_wake(void* user_data) {
+  Instance* self = user_data;
   self->touched = true;
   if (!self->in_turn && self->loop != NULL) soon(self);
 }
@@ -275,7 +276,7 @@ static void on_wake(void *user_data) {
 /* Says that something may be ready now: the loop sees to it in its next turn. */
 static napi_value touch(napi_env env, napi_callback_info info) {
   napi_value a[1];
-  Instance *self = instance_of(env, info, 1, a);
+  Instance* self = instance_of(env, info, 1, a);
   self->busy = u32(env, a[0]) != 0;
   self->touched = true;
   if (!self->in_turn) soon(self);
@@ -284,7 +285,7 @@ static napi_value touch(napi_env env, napi_callback_info info) {
 
 /* Closes the runtime and frees what it had. In the middle of a step (process.exit() there), whose body never returns, it
  * only begins to. */
-void instance_close(Instance *self) {
+void instance_close(Instance* self) {
   self->closing = true;
   if (self->polling) {
     blazen_runtime_begin_close(self->runtime, NULL, NULL, NULL, NULL);
@@ -306,13 +307,14 @@ void instance_close(Instance *self) {
 
 static napi_value intern(napi_env env, napi_callback_info info) {
   napi_value a[1];
-  Instance *self = instance_of(env, info, 1, a);
+  Instance* self = instance_of(env, info, 1, a);
   Text text;
   if (!text_read(env, a[0], &text)) return throw_text(env, "out of memory");
-  if (self->type_count == self->type_capacity && !grow((void **)&self->types, &self->type_capacity, sizeof(Name))) {
+  if (self->type_count == self->type_capacity &&
+      !grow((void**)&self->types, &self->type_capacity, sizeof(Name))) {
     return throw_text(env, "out of memory");
   }
-  char *copy = malloc(text.length + 1);
+  char* copy = malloc(text.length + 1);
   if (copy == NULL) return throw_text(env, "out of memory");
   memcpy(copy, text.data, text.length);
   self->types[self->type_count].text = copy;
@@ -323,7 +325,7 @@ static napi_value intern(napi_env env, napi_callback_info info) {
 
 /* Gives the numbers of the objects that nothing refers to any more and that had no room in the shared list. */
 static napi_value take_dropped(napi_env env, napi_callback_info info) {
-  Instance *self = instance_of(env, info, 0, NULL);
+  Instance* self = instance_of(env, info, 0, NULL);
   uint32_t count = (uint32_t)self->shared[SHARED_DROPPED] - DROPPED_MAX;
   napi_value result = NULL;
   napi_create_array_with_length(env, count, &result);
@@ -332,31 +334,41 @@ static napi_value take_dropped(napi_env env, napi_callback_info info) {
 }
 
 static napi_value counts(napi_env env, napi_callback_info info) {
-  Instance *self = instance_of(env, info, 0, NULL);
+  Instance* self = instance_of(env, info, 0, NULL);
   blazen_runtime_counters counters = BLAZEN_RUNTIME_COUNTERS_INIT;
-  blazen_error *error = NULL;
+  blazen_error* error = NULL;
   if (blazen_runtime_count(self->runtime, &counters, &error) != BLAZEN_OK) return throw_error(self, error);
   uint32_t handles = 0, slots = 0;
   for (uint32_t i = 0; i < self->handle_count; ++i) handles += self->handles[i].kind != KIND_NONE;
   for (uint32_t i = 0; i < self->slot_count; ++i) slots += self->slots[i].used;
-  const double all[] = {(double)counters.created,   (double)counters.running,   (double)counters.waiting,
-                        (double)counters.elsewhere, (double)counters.paused,    (double)counters.asking,
-                        (double)counters.completed, (double)counters.failed,    (double)counters.cancelled,
-                        (double)counters.in_flight, (double)counters.abandoned, handles,
+  const double all[] = {(double)counters.created,
+                        (double)counters.running,
+                        (double)counters.waiting,
+                        (double)counters.elsewhere,
+                        (double)counters.paused,
+                        (double)counters.asking,
+                        (double)counters.completed,
+                        (double)counters.failed,
+                        (double)counters.cancelled,
+                        (double)counters.in_flight,
+                        (double)counters.abandoned,
+                        handles,
                         slots};
   napi_value result = NULL;
   napi_create_array(env, &result);
-  for (uint32_t i = 0; i < sizeof all / sizeof *all; ++i) napi_set_element(env, result, i, number(env, all[i]));
+  for (uint32_t i = 0; i < sizeof all / sizeof *all; ++i)
+    napi_set_element(env, result, i, number(env, all[i]));
   return result;
 }
 
 static napi_value set_pool(napi_env env, napi_callback_info info) {
   napi_value a[2];
-  Instance *self = instance_of(env, info, 2, a);
+  Instance* self = instance_of(env, info, 2, a);
   Text name;
-  blazen_error *error = NULL;
+  blazen_error* error = NULL;
   if (!text_read(env, a[0], &name)) return throw_text(env, "out of memory");
-  blazen_status status = blazen_runtime_set_pool(self->runtime, name.data, name.length, u32(env, a[1]), &error);
+  blazen_status status =
+      blazen_runtime_set_pool(self->runtime, name.data, name.length, u32(env, a[1]), &error);
   text_free(&name);
   return status == BLAZEN_OK ? nothing(env) : throw_error(self, error);
 }
@@ -369,14 +381,14 @@ static napi_value version(napi_env env, napi_callback_info info) {
 /* (functions of the core, shared Int32Array) */
 static napi_value start(napi_env env, napi_callback_info info) {
   napi_value a[2];
-  Instance *self = instance_of(env, info, 2, a);
+  Instance* self = instance_of(env, info, 2, a);
   if (self->runtime != NULL) return throw_text(env, "blazen: the addon was started already");
   for (uint32_t i = 0; i < CALLS; ++i) {
     napi_value function = NULL;
     napi_get_element(env, a[0], i, &function);
     napi_create_reference(env, function, 1, &self->calls[i]);
   }
-  void *data = NULL;
+  void* data = NULL;
   napi_get_typedarray_info(env, a[1], NULL, NULL, &data, NULL, NULL);
   napi_create_reference(env, a[1], 1, &self->shared_ref);
   self->shared = data;
@@ -384,13 +396,13 @@ static napi_value start(napi_env env, napi_callback_info info) {
   options.mode = BLAZEN_MODE_PUMP;
   options.wake = on_wake;
   options.user_data = self;
-  blazen_error *error = NULL;
+  blazen_error* error = NULL;
   if (blazen_runtime_create(&options, &self->runtime, &error) != BLAZEN_OK) return throw_error(self, error);
   if (!loop_open(self)) return throw_text(env, "blazen: the event loop has no room for the runtime");
   return nothing(env);
 }
 
-static void add_all(napi_env env, napi_value exports, Instance *self, const Export *all) {
+static void add_all(napi_env env, napi_value exports, Instance* self, const Export* all) {
   for (; all->name != NULL; ++all) {
     napi_value function = NULL;
     napi_create_function(env, all->name, NAPI_AUTO_LENGTH, all->call, self, &function);
@@ -398,13 +410,20 @@ static void add_all(napi_env env, napi_value exports, Instance *self, const Expo
   }
 }
 
-static const Export own_exports[] = {{"start", start},   {"touch", touch},     {"pollMore", poll_more}, {"intern", intern},
-                                     {"takeDropped", take_dropped}, {"counts", counts}, {"setPool", set_pool},
-                                     {"version", version}, {NULL, NULL}};
+static const Export own_exports[] = {{"start", start},
+                                     {"touch", touch},
+                                     {"pollMore", poll_more},
+                                     {"intern", intern},
+                                     {"takeDropped", take_dropped},
+                                     {"counts", counts},
+                                     {"setPool", set_pool},
+                                     {"version", version},
+                                     {NULL, NULL}};
 
 NAPI_MODULE_INIT() {
-  if (blazen_abi() != BLAZEN_ABI) return throw_text(env, "blazen: the library inside the addon has another ABI");
-  Instance *self = calloc(1, sizeof *self);
+  if (blazen_abi() != BLAZEN_ABI)
+    return throw_text(env, "blazen: the library inside the addon has another ABI");
+  Instance* self = calloc(1, sizeof *self);
   if (self == NULL) return throw_text(env, "out of memory");
   self->env = env;
   add_all(env, exports, self, own_exports);

@@ -3,19 +3,19 @@
 
 typedef struct {
   uint32_t count;
-  Text *texts;
-  const char **data;
-  size_t *lengths;
+  Text* texts;
+  const char** data;
+  size_t* lengths;
 } Texts;
 
-static void texts_free(Texts *texts) {
+static void texts_free(Texts* texts) {
   for (uint32_t i = 0; i < texts->count; ++i) text_free(&texts->texts[i]);
   free(texts->texts);
   free(texts->data);
   free(texts->lengths);
 }
 
-static bool texts_read(napi_env env, napi_value array, Texts *texts) {
+static bool texts_read(napi_env env, napi_value array, Texts* texts) {
   memset(texts, 0, sizeof *texts);
   uint32_t count = 0;
   bool is_array = false;
@@ -57,7 +57,7 @@ typedef struct {
   int64_t only[64], never[64];
 } Retry;
 
-static uint32_t codes_read(napi_env env, napi_value array, uint32_t index, int64_t *codes) {
+static uint32_t codes_read(napi_env env, napi_value array, uint32_t index, int64_t* codes) {
   napi_value list = NULL;
   bool is_array = false;
   uint32_t count = 0;
@@ -69,7 +69,7 @@ static uint32_t codes_read(napi_env env, napi_value array, uint32_t index, int64
   return count;
 }
 
-static const blazen_retry_options *retry_read(napi_env env, napi_value array, Retry *retry) {
+static const blazen_retry_options* retry_read(napi_env env, napi_value array, Retry* retry) {
   bool is_array = false;
   napi_is_array(env, array, &is_array);
   if (!is_array) return NULL;
@@ -86,15 +86,15 @@ static const blazen_retry_options *retry_read(napi_env env, napi_value array, Re
   return &retry->options;
 }
 
-static StepData *step_data(Instance *self, uint32_t step, const Texts *types) {
+static StepData* step_data(Instance* self, uint32_t step, const Texts* types) {
   size_t bytes = 0;
   for (uint32_t i = 0; i < types->count; ++i) bytes += types->lengths[i];
-  StepData *data = malloc(sizeof *data + types->count * sizeof(Name) + bytes + 1);
+  StepData* data = malloc(sizeof *data + types->count * sizeof(Name) + bytes + 1);
   if (data == NULL) return NULL;
   data->instance = self;
   data->step = step;
   data->type_count = types->count;
-  char *place = (char *)&data->types[types->count];
+  char* place = (char*)&data->types[types->count];
   for (uint32_t i = 0; i < types->count; ++i) {
     memcpy(place, types->data[i], types->lengths[i]);
     data->types[i].text = place;
@@ -105,7 +105,7 @@ static StepData *step_data(Instance *self, uint32_t step, const Texts *types) {
 }
 
 /* A step number that is -1 is no mapper, -2 is one elsewhere. */
-static bool mapper_read(Instance *self, napi_value value, blazen_mapper *mapper) {
+static bool mapper_read(Instance* self, napi_value value, blazen_mapper* mapper) {
   int32_t step = i32(self->env, value);
   static const Texts none = {0, NULL, NULL, NULL};
   if (step == -1) return true;
@@ -113,7 +113,7 @@ static bool mapper_read(Instance *self, napi_value value, blazen_mapper *mapper)
     mapper->elsewhere = 1;
     return true;
   }
-  StepData *data = step_data(self, (uint32_t)step, &none);
+  StepData* data = step_data(self, (uint32_t)step, &none);
   if (data == NULL) return false;
   mapper->body = step_body;
   mapper->user_data = data;
@@ -123,9 +123,9 @@ static bool mapper_read(Instance *self, napi_value value, blazen_mapper *mapper)
 
 static napi_value builder_create(napi_env env, napi_callback_info info) {
   napi_value a[1];
-  Instance *self = instance_of(env, info, 1, a);
-  blazen_workflow_builder *builder = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 1, a);
+  blazen_workflow_builder* builder = NULL;
+  blazen_error* error = NULL;
   Text name;
   if (!text_read(env, a[0], &name)) return throw_text(env, "out of memory");
   blazen_status status = blazen_workflow_builder_create(name.data, name.length, &builder, &error);
@@ -137,9 +137,9 @@ static napi_value builder_create(napi_env env, napi_callback_info info) {
 /* (builder, step, name, accepts, emits, most at once, time-out, atomic, abandoned, retry, join, pool) */
 static napi_value builder_step(napi_env env, napi_callback_info info) {
   napi_value a[12];
-  Instance *self = instance_of(env, info, 12, a);
-  blazen_workflow_builder *builder = handle_get(self, a[0], KIND_BUILDER);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 12, a);
+  blazen_workflow_builder* builder = handle_get(self, a[0], KIND_BUILDER);
+  blazen_error* error = NULL;
   blazen_status status = BLAZEN_OK;
   Text name, of = {0}, pool = {0};
   Texts accepts, emits = {0};
@@ -152,7 +152,7 @@ static napi_value builder_step(napi_env env, napi_callback_info info) {
     text_free(&name);
     return throw_text(env, "out of memory");
   }
-  StepData *data = step_data(self, u32(env, a[1]), &accepts);
+  StepData* data = step_data(self, u32(env, a[1]), &accepts);
   bool enough = data != NULL && texts_read(env, a[4], &emits);
   options.accepts = accepts.data;
   options.accept_lengths = accepts.lengths;
@@ -186,12 +186,13 @@ static napi_value builder_step(napi_env env, napi_callback_info info) {
     free(data);
     status = blazen_error_host(0, BLAZEN_TEXT("out of memory"), NULL, &error);
   } else {
-    status = blazen_workflow_builder_add_step_with(builder, name.data, name.length, &options, step_body, data, step_drop,
-                                                   &error);
+    status = blazen_workflow_builder_add_step_with(builder, name.data, name.length, &options, step_body, data,
+                                                   step_drop, &error);
   }
   if (status == BLAZEN_OK && given(env, a[11])) {
     if (text_read(env, a[11], &pool)) {
-      status = blazen_workflow_builder_step_uses_pool(builder, name.data, name.length, pool.data, pool.length, &error);
+      status = blazen_workflow_builder_step_uses_pool(builder, name.data, name.length, pool.data, pool.length,
+                                                      &error);
       text_free(&pool);
     }
   }
@@ -203,14 +204,15 @@ static napi_value builder_step(napi_env env, napi_callback_info info) {
 }
 
 /* What holds for every kind of step after it was added: its further types, time-out, retry, most at once. */
-static blazen_status step_more(napi_env env, blazen_workflow_builder *builder, const Text *name, const Texts *accepts,
-                               napi_value retry_value, int64_t timeout_ms, uint32_t at_once, blazen_error **error) {
+static blazen_status step_more(napi_env env, blazen_workflow_builder* builder, const Text* name,
+                               const Texts* accepts, napi_value retry_value, int64_t timeout_ms,
+                               uint32_t at_once, blazen_error** error) {
   blazen_status status = BLAZEN_OK;
   Retry retry;
-  const blazen_retry_options *retries = retry_value == NULL ? NULL : retry_read(env, retry_value, &retry);
+  const blazen_retry_options* retries = retry_value == NULL ? NULL : retry_read(env, retry_value, &retry);
   for (uint32_t i = 1; status == BLAZEN_OK && i < accepts->count; ++i) {
-    status = blazen_workflow_builder_step_accepts(builder, name->data, name->length, accepts->data[i], accepts->lengths[i],
-                                                  error);
+    status = blazen_workflow_builder_step_accepts(builder, name->data, name->length, accepts->data[i],
+                                                  accepts->lengths[i], error);
   }
   if (status == BLAZEN_OK && timeout_ms != 0) {
     status = blazen_workflow_builder_step_timeout(builder, name->data, name->length, timeout_ms, error);
@@ -226,9 +228,9 @@ static blazen_status step_more(napi_env env, blazen_workflow_builder *builder, c
 
 static napi_value builder_elsewhere(napi_env env, napi_callback_info info) {
   napi_value a[3];
-  Instance *self = instance_of(env, info, 3, a);
-  blazen_workflow_builder *builder = handle_get(self, a[0], KIND_BUILDER);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 3, a);
+  blazen_workflow_builder* builder = handle_get(self, a[0], KIND_BUILDER);
+  blazen_error* error = NULL;
   Text name;
   Texts accepts;
   if (!text_read(env, a[1], &name)) return throw_text(env, "out of memory");
@@ -237,8 +239,8 @@ static napi_value builder_elsewhere(napi_env env, napi_callback_info info) {
     return throw_text(env, "out of memory");
   }
   blazen_status status = blazen_workflow_builder_add_elsewhere(
-      builder, name.data, name.length, accepts.count == 0 ? "" : accepts.data[0], accepts.count == 0 ? 0 : accepts.lengths[0],
-      &error);
+      builder, name.data, name.length, accepts.count == 0 ? "" : accepts.data[0],
+      accepts.count == 0 ? 0 : accepts.lengths[0], &error);
   if (status == BLAZEN_OK) status = step_more(env, builder, &name, &accepts, NULL, 0, 0, &error);
   text_free(&name);
   texts_free(&accepts);
@@ -247,10 +249,10 @@ static napi_value builder_elsewhere(napi_env env, napi_callback_info info) {
 
 typedef struct {
   Texts names;
-  blazen_branch *branches;
+  blazen_branch* branches;
 } Branches;
 
-static bool branches_read(Instance *self, napi_value names, napi_value children, Branches *out) {
+static bool branches_read(Instance* self, napi_value names, napi_value children, Branches* out) {
   out->branches = NULL;
   if (!texts_read(self->env, names, &out->names)) return false;
   out->branches = calloc(out->names.count + 1, sizeof *out->branches);
@@ -270,9 +272,9 @@ static bool branches_read(Instance *self, napi_value names, napi_value children,
  * retry, time-out, most at once) */
 static napi_value builder_child(napi_env env, napi_callback_info info) {
   napi_value a[12];
-  Instance *self = instance_of(env, info, 12, a);
-  blazen_workflow_builder *builder = handle_get(self, a[0], KIND_BUILDER);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 12, a);
+  blazen_workflow_builder* builder = handle_get(self, a[0], KIND_BUILDER);
+  blazen_error* error = NULL;
   blazen_status status = BLAZEN_OK;
   Text name = {0}, output = {0};
   Texts accepts = {0};
@@ -287,11 +289,11 @@ static napi_value builder_child(napi_env env, napi_callback_info info) {
   options.output_type = output.data;
   options.output_type_length = output.length;
   options.first_success = truthy(env, a[8]);
-  const char *type = accepts.count == 0 ? "" : accepts.data[0];
+  const char* type = accepts.count == 0 ? "" : accepts.data[0];
   size_t type_length = accepts.count == 0 ? 0 : accepts.lengths[0];
   if (several) {
-    status = blazen_workflow_builder_add_workflows(builder, name.data, name.length, type, type_length, branches.branches,
-                                                   branches.names.count, &options, &error);
+    status = blazen_workflow_builder_add_workflows(builder, name.data, name.length, type, type_length,
+                                                   branches.branches, branches.names.count, &options, &error);
   } else {
     status = blazen_workflow_builder_add_workflow(builder, name.data, name.length, type, type_length,
                                                   handle_get(self, a[3], KIND_WORKFLOW), &options, &error);
@@ -310,9 +312,9 @@ static napi_value builder_child(napi_env env, napi_callback_info info) {
 /* (builder, which, value): 0 time-out, 1 session on pause, 2 unhandled, 3 idle, 4 session policy, 100 + n the limit n */
 static napi_value builder_option(napi_env env, napi_callback_info info) {
   napi_value a[3];
-  Instance *self = instance_of(env, info, 3, a);
-  blazen_workflow_builder *builder = handle_get(self, a[0], KIND_BUILDER);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 3, a);
+  blazen_workflow_builder* builder = handle_get(self, a[0], KIND_BUILDER);
+  blazen_error* error = NULL;
   int32_t which = i32(env, a[1]);
   int64_t value = i64(env, a[2]);
   blazen_status status = BLAZEN_OK;
@@ -329,9 +331,9 @@ static napi_value builder_option(napi_env env, napi_callback_info info) {
 
 static napi_value builder_build(napi_env env, napi_callback_info info) {
   napi_value a[1];
-  Instance *self = instance_of(env, info, 1, a);
-  blazen_workflow *workflow = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 1, a);
+  blazen_workflow* workflow = NULL;
+  blazen_error* error = NULL;
   if (blazen_workflow_builder_build(handle_get(self, a[0], KIND_BUILDER), &workflow, &error) != BLAZEN_OK) {
     return throw_error(self, error);
   }
@@ -340,9 +342,9 @@ static napi_value builder_build(napi_env env, napi_callback_info info) {
 
 static napi_value pipeline_create(napi_env env, napi_callback_info info) {
   napi_value a[1];
-  Instance *self = instance_of(env, info, 1, a);
-  blazen_pipeline_builder *builder = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 1, a);
+  blazen_pipeline_builder* builder = NULL;
+  blazen_error* error = NULL;
   Text name;
   if (!text_read(env, a[0], &name)) return throw_text(env, "out of memory");
   blazen_status status = blazen_pipeline_builder_create(name.data, name.length, &builder, &error);
@@ -355,9 +357,9 @@ static napi_value pipeline_create(napi_env env, napi_callback_info info) {
  * time-out, first success, done at bound, retry) */
 static napi_value pipeline_stage(napi_env env, napi_callback_info info) {
   napi_value a[13];
-  Instance *self = instance_of(env, info, 13, a);
-  blazen_pipeline_builder *builder = handle_get(self, a[0], KIND_PIPELINE);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 13, a);
+  blazen_pipeline_builder* builder = handle_get(self, a[0], KIND_PIPELINE);
+  blazen_error* error = NULL;
   blazen_status status = BLAZEN_OK;
   Text name = {0};
   Branches branches = {{0}, NULL};
@@ -374,15 +376,16 @@ static napi_value pipeline_stage(napi_env env, napi_callback_info info) {
   options.first_success = truthy(env, a[10]);
   options.done_at_bound = truthy(env, a[11]);
   options.retry = retry_read(env, a[12], &retry);
-  blazen_workflow *child = several ? NULL : handle_get(self, a[2], KIND_WORKFLOW);
+  blazen_workflow* child = several ? NULL : handle_get(self, a[2], KIND_WORKFLOW);
   if (several && rounds != 0) {
     status = blazen_pipeline_builder_add_parallel_loop(builder, name.data, name.length, branches.branches,
                                                        branches.names.count, rounds, &options, &error);
   } else if (several) {
-    status = blazen_pipeline_builder_add_parallel(builder, name.data, name.length, branches.branches, branches.names.count,
-                                                  &options, &error);
+    status = blazen_pipeline_builder_add_parallel(builder, name.data, name.length, branches.branches,
+                                                  branches.names.count, &options, &error);
   } else if (rounds != 0) {
-    status = blazen_pipeline_builder_add_loop(builder, name.data, name.length, child, rounds, &options, &error);
+    status =
+        blazen_pipeline_builder_add_loop(builder, name.data, name.length, child, rounds, &options, &error);
   } else {
     status = blazen_pipeline_builder_add_stage(builder, name.data, name.length, child, &options, &error);
   }
@@ -395,9 +398,9 @@ static napi_value pipeline_stage(napi_env env, napi_callback_info info) {
 /* (builder, which, value): 0 time-out, 1 time-out of a stage, 4 session policy */
 static napi_value pipeline_option(napi_env env, napi_callback_info info) {
   napi_value a[3];
-  Instance *self = instance_of(env, info, 3, a);
-  blazen_pipeline_builder *builder = handle_get(self, a[0], KIND_PIPELINE);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 3, a);
+  blazen_pipeline_builder* builder = handle_get(self, a[0], KIND_PIPELINE);
+  blazen_error* error = NULL;
   int64_t value = i64(env, a[2]);
   blazen_status status = BLAZEN_OK;
   switch (i32(env, a[1])) {
@@ -410,9 +413,9 @@ static napi_value pipeline_option(napi_env env, napi_callback_info info) {
 
 static napi_value pipeline_build(napi_env env, napi_callback_info info) {
   napi_value a[1];
-  Instance *self = instance_of(env, info, 1, a);
-  blazen_workflow *workflow = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 1, a);
+  blazen_workflow* workflow = NULL;
+  blazen_error* error = NULL;
   if (blazen_pipeline_builder_build(handle_get(self, a[0], KIND_PIPELINE), &workflow, &error) != BLAZEN_OK) {
     return throw_error(self, error);
   }
@@ -421,35 +424,42 @@ static napi_value pipeline_build(napi_env env, napi_callback_info info) {
 
 static napi_value workflow_describe(napi_env env, napi_callback_info info) {
   napi_value a[1];
-  Instance *self = instance_of(env, info, 1, a);
-  blazen_value *value = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 1, a);
+  blazen_value* value = NULL;
+  blazen_error* error = NULL;
   blazen_status status = blazen_workflow_describe(handle_get(self, a[0], KIND_WORKFLOW), &value, &error);
   return json_out(self, status, value, error);
 }
 
 static napi_value workflow_draw(napi_env env, napi_callback_info info) {
   napi_value a[2];
-  Instance *self = instance_of(env, info, 2, a);
-  blazen_value *value = NULL;
-  blazen_error *error = NULL;
-  blazen_status status = blazen_workflow_draw(handle_get(self, a[0], KIND_WORKFLOW), i32(env, a[1]), &value, &error);
+  Instance* self = instance_of(env, info, 2, a);
+  blazen_value* value = NULL;
+  blazen_error* error = NULL;
+  blazen_status status =
+      blazen_workflow_draw(handle_get(self, a[0], KIND_WORKFLOW), i32(env, a[1]), &value, &error);
   return json_out(self, status, value, error);
 }
 
 static napi_value release(napi_env env, napi_callback_info info) {
   napi_value a[1];
-  Instance *self = instance_of(env, info, 1, a);
+  Instance* self = instance_of(env, info, 1, a);
   handle_release(self, u32(env, a[0]));
   self->touched = true;
   return nothing(env);
 }
 
-const Export build_exports[] = {
-    {"builderCreate", builder_create},     {"builderStep", builder_step},
-    {"builderElsewhere", builder_elsewhere}, {"builderChild", builder_child},
-    {"builderOption", builder_option},     {"builderBuild", builder_build},
-    {"pipelineCreate", pipeline_create},   {"pipelineStage", pipeline_stage},
-    {"pipelineOption", pipeline_option},   {"pipelineBuild", pipeline_build},
-    {"workflowDescribe", workflow_describe}, {"workflowDraw", workflow_draw},
-    {"release", release},                  {NULL, NULL}};
+const Export build_exports[] = {{"builderCreate", builder_create},
+                                {"builderStep", builder_step},
+                                {"builderElsewhere", builder_elsewhere},
+                                {"builderChild", builder_child},
+                                {"builderOption", builder_option},
+                                {"builderBuild", builder_build},
+                                {"pipelineCreate", pipeline_create},
+                                {"pipelineStage", pipeline_stage},
+                                {"pipelineOption", pipeline_option},
+                                {"pipelineBuild", pipeline_build},
+                                {"workflowDescribe", workflow_describe},
+                                {"workflowDraw", workflow_draw},
+                                {"release", release},
+                                {NULL, NULL}};

@@ -1,13 +1,13 @@
 /* The body of a step, and what it can do through its context. */
 #include "addon.h"
 
-void step_drop(void *user_data) { free(user_data); }
+void step_drop(void* user_data) { free(user_data); }
 
-static uint32_t slot_take(Instance *self, blazen_context *context) {
+static uint32_t slot_take(Instance* self, blazen_context* context) {
   if (self->slot_free == 0) {
     uint32_t before = self->slot_count;
     uint32_t wanted = before == 0 ? 64 : before * 2;
-    Slot *grown = realloc(self->slots, wanted * sizeof *grown);
+    Slot* grown = realloc(self->slots, wanted * sizeof *grown);
     if (grown == NULL) return 0;
     memset(grown + before, 0, (wanted - before) * sizeof *grown);
     self->slots = grown;
@@ -18,7 +18,7 @@ static uint32_t slot_take(Instance *self, blazen_context *context) {
     }
   }
   uint32_t number = self->slot_free;
-  Slot *slot = &self->slots[number];
+  Slot* slot = &self->slots[number];
   self->slot_free = slot->next_free;
   slot->context = context;
   slot->invocation = NULL;
@@ -28,27 +28,27 @@ static uint32_t slot_take(Instance *self, blazen_context *context) {
   return number;
 }
 
-static void slot_give_back(Instance *self, uint32_t number) {
-  Slot *slot = &self->slots[number];
+static void slot_give_back(Instance* self, uint32_t number) {
+  Slot* slot = &self->slots[number];
   slot->used = false;
   slot->context = NULL;
   slot->next_free = self->slot_free;
   self->slot_free = number;
 }
 
-static Slot *slot_get(Instance *self, napi_value value) {
+static Slot* slot_get(Instance* self, napi_value value) {
   uint32_t number = u32(self->env, value);
   if (number == 0 || number >= self->slot_count || !self->slots[number].used) return NULL;
   return &self->slots[number];
 }
 
-static blazen_context *context_get(Instance *self, napi_value value) {
-  Slot *slot = slot_get(self, value);
+static blazen_context* context_get(Instance* self, napi_value value) {
+  Slot* slot = slot_get(self, value);
   return slot == NULL ? NULL : slot->context; /* of NULL, the library says that the handle is wrong */
 }
 
 /* Which of the types that the step accepts it is; -1: none of them. */
-static int32_t type_index(const StepData *step, const char *type, size_t length) {
+static int32_t type_index(const StepData* step, const char* type, size_t length) {
   for (uint32_t i = 0; i < step->type_count; ++i) {
     if (step->types[i].length == length && memcmp(step->types[i].text, type, length) == 0) return (int32_t)i;
   }
@@ -56,9 +56,10 @@ static int32_t type_index(const StepData *step, const char *type, size_t length)
 }
 
 /* Emits what the core has put into the shared numbers, with this text. */
-static blazen_status emit_answer(Instance *self, blazen_context *context, napi_value text, blazen_error **error) {
-  blazen_value *value = NULL;
-  const Name *type = &self->types[self->shared[SHARED_TYPE]];
+static blazen_status emit_answer(Instance* self, blazen_context* context, napi_value text,
+                                 blazen_error** error) {
+  blazen_value* value = NULL;
+  const Name* type = &self->types[self->shared[SHARED_TYPE]];
   blazen_status status = value_of_text(self, text, (uint32_t)self->shared[SHARED_OBJECT], &value, error);
   if (status != BLAZEN_OK) return status;
   status = blazen_context_emit(context, type->text, type->length, value, error);
@@ -66,9 +67,10 @@ static blazen_status emit_answer(Instance *self, blazen_context *context, napi_v
   return status;
 }
 
-static bool call_dispatch(Instance *self, size_t count, napi_value *arguments, napi_value *result) {
+static bool call_dispatch(Instance* self, size_t count, napi_value* arguments, napi_value* result) {
   napi_env env = self->env;
-  if (napi_call_function(env, self->dispatch, self->dispatch, count, arguments, result) == napi_ok) return true;
+  if (napi_call_function(env, self->dispatch, self->dispatch, count, arguments, result) == napi_ok)
+    return true;
   bool pending = false;
   napi_value ignored = NULL;
   napi_is_exception_pending(env, &pending);
@@ -76,9 +78,10 @@ static bool call_dispatch(Instance *self, size_t count, napi_value *arguments, n
   return false;
 }
 
-blazen_status step_body(void *user_data, blazen_context *context, const blazen_event *event, blazen_error **error) {
-  const StepData *step = user_data;
-  Instance *self = step->instance;
+blazen_status step_body(void* user_data, blazen_context* context, const blazen_event* event,
+                        blazen_error** error) {
+  const StepData* step = user_data;
+  Instance* self = step->instance;
   napi_env env = self->env;
   napi_handle_scope scope;
   blazen_event_view view = BLAZEN_EVENT_VIEW_INIT;
@@ -86,8 +89,8 @@ blazen_status step_body(void *user_data, blazen_context *context, const blazen_e
   uint32_t number = slot_take(self, context);
   if (number == 0) return BLAZEN_ERROR_OUT_OF_MEMORY;
   napi_open_handle_scope(env, &scope);
-  int32_t *shared = self->shared;
-  const Held *held = blazen_value_object_of(view.value, held_drop);
+  int32_t* shared = self->shared;
+  const Held* held = blazen_value_object_of(view.value, held_drop);
   bool known = held != NULL && held->object != 0 && held->instance == self;
   shared[SHARED_STEP] = (int32_t)step->step;
   shared[SHARED_SLOT] = (int32_t)number;
@@ -98,13 +101,13 @@ blazen_status step_body(void *user_data, blazen_context *context, const blazen_e
   size_t count = 0;
   if (!known || shared[SHARED_EVENT_TYPE] < 0) {
     arguments[count++] = known ? nothing(env)
-                               : wire_view(self, view.value, view.tag, view.codec, view.codec_length, view.data,
-                                           view.data_length, true);
+                               : wire_view(self, view.value, view.tag, view.codec, view.codec_length,
+                                           view.data, view.data_length, true);
   }
   if (shared[SHARED_EVENT_TYPE] < 0) arguments[count++] = string(env, view.type, view.type_length);
   blazen_status status = BLAZEN_OK;
   bool called = call_dispatch(self, count, arguments, &result);
-  Slot *slot = &self->slots[number]; /* the slots may have moved */
+  Slot* slot = &self->slots[number]; /* the slots may have moved */
   slot->in_body = false;
   if (!called) {
     status = blazen_error_host(0, BLAZEN_TEXT("the step was ended from outside"), NULL, error);
@@ -133,10 +136,10 @@ blazen_status step_body(void *user_data, blazen_context *context, const blazen_e
     }
   }
   napi_close_handle_scope(env, scope);
-  blazen_invocation *invocation = slot->invocation; /* it asked, and was done all the same */
+  blazen_invocation* invocation = slot->invocation; /* it asked, and was done all the same */
   slot_give_back(self, number);
   if (invocation != NULL) {
-    blazen_error *cause = status == BLAZEN_OK ? NULL : *error;
+    blazen_error* cause = status == BLAZEN_OK ? NULL : *error;
     *error = NULL;
     blazen_invocation_finish(invocation, cause, NULL);
     blazen_error_release(cause);
@@ -148,12 +151,12 @@ blazen_status step_body(void *user_data, blazen_context *context, const blazen_e
 /* (slot, text or undefined): a deferred step is done. */
 static napi_value finish(napi_env env, napi_callback_info info) {
   napi_value a[2];
-  Instance *self = instance_of(env, info, 2, a);
+  Instance* self = instance_of(env, info, 2, a);
   uint32_t number = u32(env, a[0]);
-  Slot *slot = slot_get(self, a[0]);
+  Slot* slot = slot_get(self, a[0]);
   if (slot == NULL || slot->invocation == NULL) return nothing(env);
-  blazen_invocation *invocation = slot->invocation;
-  blazen_error *error = slot->error;
+  blazen_invocation* invocation = slot->invocation;
+  blazen_error* error = slot->error;
   slot->error = NULL;
   napi_valuetype type = napi_undefined;
   napi_typeof(env, a[1], &type);
@@ -168,10 +171,10 @@ static napi_value finish(napi_env env, napi_callback_info info) {
 /* (slot, host code, message, value): what the step has failed with; taken up by its end. */
 static napi_value fail(napi_env env, napi_callback_info info) {
   napi_value a[7];
-  Instance *self = instance_of(env, info, 7, a);
-  Slot *slot = slot_get(self, a[0]);
-  blazen_value *detail = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 7, a);
+  Slot* slot = slot_get(self, a[0]);
+  blazen_value* detail = NULL;
+  blazen_error* error = NULL;
   Text message;
   if (slot == NULL) return nothing(env);
   if (!text_read(env, a[2], &message)) return throw_text(env, "out of memory");
@@ -191,12 +194,12 @@ static napi_value fail(napi_env env, napi_callback_info info) {
 /* [run id, workflow, step, invocation id, attempt, scope id, correlation, source, event id] */
 static napi_value about(napi_env env, napi_callback_info info) {
   napi_value a[1], result = NULL;
-  Instance *self = instance_of(env, info, 1, a);
-  blazen_context *context = context_get(self, a[0]);
-  const blazen_event *event = blazen_context_event(context);
+  Instance* self = instance_of(env, info, 1, a);
+  blazen_context* context = context_get(self, a[0]);
+  const blazen_event* event = blazen_context_event(context);
   size_t length = 0;
   napi_create_array_with_length(env, 9, &result);
-  const char *text = blazen_context_run_id(context, &length);
+  const char* text = blazen_context_run_id(context, &length);
   napi_set_element(env, result, 0, string(env, text, length));
   text = blazen_context_workflow_name(context, &length);
   napi_set_element(env, result, 1, string(env, text, length));
@@ -215,20 +218,20 @@ static napi_value about(napi_env env, napi_callback_info info) {
 
 static napi_value is_cancelled(napi_env env, napi_callback_info info) {
   napi_value a[1], result = NULL;
-  Instance *self = instance_of(env, info, 1, a);
-  Slot *slot = slot_get(self, a[0]);
+  Instance* self = instance_of(env, info, 1, a);
+  Slot* slot = slot_get(self, a[0]);
   napi_get_boolean(env, slot == NULL || blazen_context_is_cancelled(slot->context), &result);
   return result;
 }
 
 typedef struct {
-  Instance *self;
+  Instance* self;
   uint32_t token;
 } Waiter;
 
-static void cancelled(void *user_data) {
-  Waiter *waiter = user_data;
-  Instance *self = waiter->self;
+static void cancelled(void* user_data) {
+  Waiter* waiter = user_data;
+  Instance* self = waiter->self;
   napi_handle_scope scope;
   if (self->closing) return;
   napi_open_handle_scope(self->env, &scope);
@@ -239,9 +242,9 @@ static void cancelled(void *user_data) {
 
 static napi_value on_cancel(napi_env env, napi_callback_info info) {
   napi_value a[2];
-  Instance *self = instance_of(env, info, 2, a);
-  Waiter *waiter = malloc(sizeof *waiter);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 2, a);
+  Waiter* waiter = malloc(sizeof *waiter);
+  blazen_error* error = NULL;
   if (waiter == NULL) return throw_text(env, "out of memory");
   waiter->self = self;
   waiter->token = u32(env, a[1]);
@@ -256,10 +259,10 @@ static napi_value on_cancel(napi_env env, napi_callback_info info) {
 static napi_value get(napi_env env, napi_callback_info info) {
   static const char meta[] = ".__blazen_meta__";
   napi_value a[3], result = NULL;
-  Instance *self = instance_of(env, info, 3, a);
-  blazen_context *context = context_get(self, a[0]);
+  Instance* self = instance_of(env, info, 3, a);
+  blazen_context* context = context_get(self, a[0]);
   blazen_value_view view = BLAZEN_VALUE_VIEW_INIT;
-  blazen_error *error = NULL;
+  blazen_error* error = NULL;
   uint32_t where = u32(env, a[2]);
   Text key;
   if (!text_read(env, a[1], &key)) return throw_text(env, "out of memory");
@@ -267,7 +270,8 @@ static napi_value get(napi_env env, napi_callback_info info) {
   if (where != 2) {
     status = blazen_context_read(context, key.data, key.length, &view, &error);
     if (status == BLAZEN_OK && view.value != NULL) {
-      result = wire_view(self, view.value, view.tag, view.codec, view.codec_length, view.data, view.data_length, false);
+      result = wire_view(self, view.value, view.tag, view.codec, view.codec_length, view.data,
+                         view.data_length, false);
     } else if (status == BLAZEN_OK && key.length + sizeof meta <= BLAZEN_NAME_BYTES_MAX) {
       /* Where the key is short, the name of its description fits behind it. Only "\" and "." are escaped in it. */
       char name[2 * BLAZEN_NAME_BYTES_MAX + sizeof meta];
@@ -279,12 +283,13 @@ static napi_value get(napi_env env, napi_callback_info info) {
       memcpy(name + length, meta, sizeof meta - 1);
       length += sizeof meta - 1;
       int32_t found = 0;
-      if (length <= BLAZEN_NAME_BYTES_MAX) status = blazen_context_has_value(context, name, length, &found, &error);
+      if (length <= BLAZEN_NAME_BYTES_MAX)
+        status = blazen_context_has_value(context, name, length, &found, &error);
       if (found) napi_get_boolean(env, true, &result);
     }
   }
   if (status == BLAZEN_OK && result == NULL && where != 1) {
-    blazen_value *value = NULL;
+    blazen_value* value = NULL;
     status = blazen_context_get_session(context, key.data, key.length, &value, &error);
     if (status == BLAZEN_OK && value != NULL) {
       result = wire(self, value, true);
@@ -300,10 +305,10 @@ static napi_value get(napi_env env, napi_callback_info info) {
 /* (slot, prefix): [key, value, ...] of the state */
 static napi_value get_all(napi_env env, napi_callback_info info) {
   napi_value a[2], result = NULL;
-  Instance *self = instance_of(env, info, 2, a);
-  blazen_context *context = context_get(self, a[0]);
-  blazen_keys *keys = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 2, a);
+  blazen_context* context = context_get(self, a[0]);
+  blazen_keys* keys = NULL;
+  blazen_error* error = NULL;
   Text prefix;
   if (!text_read(env, a[1], &prefix)) return throw_text(env, "out of memory");
   blazen_status status = blazen_context_keys(context, prefix.data, prefix.length, &keys, &error);
@@ -311,8 +316,8 @@ static napi_value get_all(napi_env env, napi_callback_info info) {
   napi_create_array(env, &result);
   for (size_t i = 0; status == BLAZEN_OK && i < blazen_keys_count(keys); ++i) {
     size_t length = 0;
-    const char *key = blazen_keys_at(keys, i, &length);
-    blazen_value *value = NULL;
+    const char* key = blazen_keys_at(keys, i, &length);
+    blazen_value* value = NULL;
     status = blazen_context_get_value(context, key, length, &value, NULL, &error);
     if (status != BLAZEN_OK) break;
     napi_set_element(env, result, (uint32_t)i * 2, string(env, key, length));
@@ -327,10 +332,10 @@ static napi_value get_all(napi_env env, napi_callback_info info) {
  * 1 writes the state alone, 2 the session. */
 static napi_value set(napi_env env, napi_callback_info info) {
   napi_value a[7];
-  Instance *self = instance_of(env, info, 7, a);
-  blazen_context *context = context_get(self, a[0]);
-  blazen_value *value = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 7, a);
+  blazen_context* context = context_get(self, a[0]);
+  blazen_value* value = NULL;
+  blazen_error* error = NULL;
   uint32_t where = u32(env, a[2]);
   bool live = i32(env, a[3]) == BLAZEN_TAG_LIVE;
   Text key;
@@ -357,9 +362,9 @@ static napi_value set(napi_env env, napi_callback_info info) {
 /* (slot, key, session) */
 static napi_value has(napi_env env, napi_callback_info info) {
   napi_value a[3], result = NULL;
-  Instance *self = instance_of(env, info, 3, a);
-  blazen_context *context = context_get(self, a[0]);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 3, a);
+  blazen_context* context = context_get(self, a[0]);
+  blazen_error* error = NULL;
   int32_t found = 0;
   Text key;
   if (!text_read(env, a[1], &key)) return throw_text(env, "out of memory");
@@ -375,9 +380,9 @@ static napi_value has(napi_env env, napi_callback_info info) {
 /* (slot, key, session) */
 static napi_value remove_key(napi_env env, napi_callback_info info) {
   napi_value a[3], result = NULL;
-  Instance *self = instance_of(env, info, 3, a);
-  blazen_context *context = context_get(self, a[0]);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 3, a);
+  blazen_context* context = context_get(self, a[0]);
+  blazen_error* error = NULL;
   int32_t removed = 0;
   Text key;
   if (!text_read(env, a[1], &key)) return throw_text(env, "out of memory");
@@ -393,10 +398,10 @@ static napi_value remove_key(napi_env env, napi_callback_info info) {
 /* (slot, prefix, session) */
 static napi_value list_keys(napi_env env, napi_callback_info info) {
   napi_value a[3], result = NULL;
-  Instance *self = instance_of(env, info, 3, a);
-  blazen_context *context = context_get(self, a[0]);
-  blazen_keys *keys = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 3, a);
+  blazen_context* context = context_get(self, a[0]);
+  blazen_keys* keys = NULL;
+  blazen_error* error = NULL;
   Text prefix;
   if (!text_read(env, a[1], &prefix)) return throw_text(env, "out of memory");
   blazen_status status = truthy(env, a[2])
@@ -407,7 +412,7 @@ static napi_value list_keys(napi_env env, napi_callback_info info) {
   napi_create_array(env, &result);
   for (size_t i = 0; i < blazen_keys_count(keys); ++i) {
     size_t length = 0;
-    const char *key = blazen_keys_at(keys, i, &length);
+    const char* key = blazen_keys_at(keys, i, &length);
     napi_set_element(env, result, (uint32_t)i, string(env, key, length));
   }
   blazen_keys_release(keys);
@@ -416,25 +421,26 @@ static napi_value list_keys(napi_env env, napi_callback_info info) {
 
 static napi_value clear(napi_env env, napi_callback_info info) {
   napi_value a[1];
-  Instance *self = instance_of(env, info, 1, a);
-  blazen_error *error = NULL;
-  if (blazen_context_clear_values(context_get(self, a[0]), &error) != BLAZEN_OK) return throw_error(self, error);
+  Instance* self = instance_of(env, info, 1, a);
+  blazen_error* error = NULL;
+  if (blazen_context_clear_values(context_get(self, a[0]), &error) != BLAZEN_OK)
+    return throw_error(self, error);
   return nothing(env);
 }
 
 /* (slot, [key, tag, data, codec, object, ...], [key to remove, ...]): all of it, or nothing */
 static napi_value batch(napi_env env, napi_callback_info info) {
   napi_value a[3], item = NULL;
-  Instance *self = instance_of(env, info, 3, a);
-  blazen_batch *all = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 3, a);
+  blazen_batch* all = NULL;
+  blazen_error* error = NULL;
   uint32_t count = 0;
   blazen_status status = blazen_batch_create(&all, &error);
   napi_get_array_length(env, a[1], &count);
   for (uint32_t i = 0; status == BLAZEN_OK && i + 4 < count; i += 5) {
     Text key;
     napi_value parts[4];
-    blazen_value *value = NULL;
+    blazen_value* value = NULL;
     napi_get_element(env, a[1], i, &item);
     for (uint32_t j = 0; j < 4; ++j) napi_get_element(env, a[1], i + 1 + j, &parts[j]);
     if (!text_read(env, item, &key)) {
@@ -466,11 +472,11 @@ static napi_value batch(napi_env env, napi_callback_info info) {
 /* (slot, how, type, value, correlation, step, delay): how 0 emits, 1 sends, 2 publishes */
 static napi_value send_event(napi_env env, napi_callback_info info) {
   napi_value a[10];
-  Instance *self = instance_of(env, info, 10, a);
-  blazen_context *context = context_get(self, a[0]);
-  blazen_value *value = NULL;
-  blazen_event *event = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 10, a);
+  blazen_context* context = context_get(self, a[0]);
+  blazen_value* value = NULL;
+  blazen_event* event = NULL;
+  blazen_error* error = NULL;
   Text type, correlation = {0}, step = {0};
   blazen_event_options options = BLAZEN_EVENT_OPTIONS_INIT;
   blazen_send_options how = BLAZEN_SEND_OPTIONS_INIT;
@@ -483,7 +489,8 @@ static napi_value send_event(napi_env env, napi_callback_info info) {
   how.step_length = step.length;
   how.delay_ms = i64(env, a[9]);
   blazen_status status = value_read(self, &a[3], &value, &error) ? BLAZEN_OK : BLAZEN_ERROR_HOST;
-  if (status == BLAZEN_OK) status = blazen_event_create(type.data, type.length, value, &options, &event, &error);
+  if (status == BLAZEN_OK)
+    status = blazen_event_create(type.data, type.length, value, &options, &event, &error);
   if (status == BLAZEN_OK) {
     switch (u32(env, a[1])) {
       case 0: status = blazen_context_emit_event(context, event, &how, &error); break;
@@ -500,13 +507,13 @@ static napi_value send_event(napi_env env, napi_callback_info info) {
   return status == BLAZEN_OK ? nothing(env) : throw_error(self, error);
 }
 
-static void answered(void *user_data, blazen_context *context, const char *request_id, size_t request_id_length,
-                     blazen_value *answer) {
+static void answered(void* user_data, blazen_context* context, const char* request_id,
+                     size_t request_id_length, blazen_value* answer) {
   (void)context;
   (void)request_id;
   (void)request_id_length;
-  Waiter *waiter = user_data;
-  Instance *self = waiter->self;
+  Waiter* waiter = user_data;
+  Instance* self = waiter->self;
   napi_handle_scope scope;
   if (self->closing) return;
   napi_open_handle_scope(self->env, &scope);
@@ -518,11 +525,11 @@ static void answered(void *user_data, blazen_context *context, const char *reque
 /* (slot, token, id, prompt, metadata, deadline, default answer): the answer, or true: it comes later */
 static napi_value ask(napi_env env, napi_callback_info info) {
   napi_value a[10], result = NULL;
-  Instance *self = instance_of(env, info, 10, a);
-  Slot *slot = slot_get(self, a[0]);
+  Instance* self = instance_of(env, info, 10, a);
+  Slot* slot = slot_get(self, a[0]);
   blazen_question question = BLAZEN_QUESTION_INIT;
   blazen_value *metadata = NULL, *fallback = NULL, *answer = NULL;
-  blazen_error *error = NULL;
+  blazen_error* error = NULL;
   Text id, prompt, meta;
   if (slot == NULL) return throw_text(env, "the step is over");
   if (!text_read(env, a[2], &id) || !text_read(env, a[3], &prompt) || !text_read(env, a[4], &meta)) {
@@ -530,9 +537,10 @@ static napi_value ask(napi_env env, napi_callback_info info) {
   }
   blazen_status status = BLAZEN_OK;
   if (slot->invocation == NULL) status = blazen_context_defer(slot->context, &slot->invocation, &error);
-  if (status == BLAZEN_OK && meta.data != NULL) status = blazen_value_json(meta.data, meta.length, &metadata, &error);
+  if (status == BLAZEN_OK && meta.data != NULL)
+    status = blazen_value_json(meta.data, meta.length, &metadata, &error);
   if (status == BLAZEN_OK && !value_read(self, &a[6], &fallback, &error)) status = BLAZEN_ERROR_HOST;
-  Waiter *waiter = malloc(sizeof *waiter);
+  Waiter* waiter = malloc(sizeof *waiter);
   if (status == BLAZEN_OK && waiter != NULL) {
     waiter->self = self;
     waiter->token = u32(env, a[1]);
@@ -569,12 +577,12 @@ static napi_value ask(napi_env env, napi_callback_info info) {
 /* (slot, label, current, total) */
 static napi_value progress(napi_env env, napi_callback_info info) {
   napi_value a[4];
-  Instance *self = instance_of(env, info, 4, a);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 4, a);
+  blazen_error* error = NULL;
   Text label;
   if (!text_read(env, a[1], &label)) return throw_text(env, "out of memory");
-  blazen_status status = blazen_context_progress(context_get(self, a[0]), label.data, label.length, (uint64_t)i64(env, a[2]),
-                                                 (uint64_t)i64(env, a[3]), &error);
+  blazen_status status = blazen_context_progress(context_get(self, a[0]), label.data, label.length,
+                                                 (uint64_t)i64(env, a[2]), (uint64_t)i64(env, a[3]), &error);
   text_free(&label);
   return status == BLAZEN_OK ? nothing(env) : throw_error(self, error);
 }
@@ -582,11 +590,12 @@ static napi_value progress(napi_env env, napi_callback_info info) {
 /* [type, value, source, correlation, ...] of all the events that the step was invoked with */
 static napi_value all_events(napi_env env, napi_callback_info info) {
   napi_value a[1], result = NULL;
-  Instance *self = instance_of(env, info, 1, a);
-  const blazen_event *const *events = NULL;
+  Instance* self = instance_of(env, info, 1, a);
+  const blazen_event* const* events = NULL;
   size_t count = 0;
-  blazen_error *error = NULL;
-  if (blazen_context_events(context_get(self, a[0]), &events, &count, &error) != BLAZEN_OK) return throw_error(self, error);
+  blazen_error* error = NULL;
+  if (blazen_context_events(context_get(self, a[0]), &events, &count, &error) != BLAZEN_OK)
+    return throw_error(self, error);
   napi_create_array(env, &result);
   for (size_t i = 0; i < count; ++i) {
     blazen_event_view view = BLAZEN_EVENT_VIEW_INIT;
@@ -594,7 +603,8 @@ static napi_value all_events(napi_env env, napi_callback_info info) {
     napi_set_element(env, result, (uint32_t)i * 4, string(env, view.type, view.type_length));
     napi_set_element(env, result, (uint32_t)i * 4 + 1, wire(self, view.value, true));
     napi_set_element(env, result, (uint32_t)i * 4 + 2, string(env, view.source, view.source_length));
-    napi_set_element(env, result, (uint32_t)i * 4 + 3, string(env, view.correlation, view.correlation_length));
+    napi_set_element(env, result, (uint32_t)i * 4 + 3,
+                     string(env, view.correlation, view.correlation_length));
   }
   return result;
 }
@@ -602,10 +612,11 @@ static napi_value all_events(napi_env env, napi_callback_info info) {
 /* [reason, wanted, arrived, scope id] */
 static napi_value join_info(napi_env env, napi_callback_info info) {
   napi_value a[1], result = NULL;
-  Instance *self = instance_of(env, info, 1, a);
+  Instance* self = instance_of(env, info, 1, a);
   blazen_join_info join = BLAZEN_JOIN_INFO_INIT;
-  blazen_error *error = NULL;
-  if (blazen_context_join_info(context_get(self, a[0]), &join, &error) != BLAZEN_OK) return throw_error(self, error);
+  blazen_error* error = NULL;
+  if (blazen_context_join_info(context_get(self, a[0]), &join, &error) != BLAZEN_OK)
+    return throw_error(self, error);
   napi_create_array_with_length(env, 4, &result);
   napi_set_element(env, result, 0, small(env, (uint32_t)join.reason));
   napi_set_element(env, result, 1, small(env, join.wanted));
@@ -617,15 +628,15 @@ static napi_value join_info(napi_env env, napi_callback_info info) {
 /* (slot, key, [types], [counts]): true when there are as many */
 static napi_value collect(napi_env env, napi_callback_info info) {
   napi_value a[4], result = NULL, item = NULL;
-  Instance *self = instance_of(env, info, 4, a);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 4, a);
+  blazen_error* error = NULL;
   uint32_t count = 0;
   Text key;
   napi_get_array_length(env, a[2], &count);
-  Text *texts = calloc(count + 1, sizeof *texts);
-  const char **types = calloc(count + 1, sizeof *types);
-  size_t *lengths = calloc(count + 1, sizeof *lengths);
-  uint32_t *counts = calloc(count + 1, sizeof *counts);
+  Text* texts = calloc(count + 1, sizeof *texts);
+  const char** types = calloc(count + 1, sizeof *types);
+  size_t* lengths = calloc(count + 1, sizeof *lengths);
+  uint32_t* counts = calloc(count + 1, sizeof *counts);
   if (texts == NULL || types == NULL || lengths == NULL || counts == NULL || !text_read(env, a[1], &key)) {
     return throw_text(env, "out of memory");
   }
@@ -637,8 +648,8 @@ static napi_value collect(napi_env env, napi_callback_info info) {
     napi_get_element(env, a[3], i, &item);
     counts[i] = u32(env, item);
   }
-  blazen_status status =
-      blazen_context_collect(context_get(self, a[0]), key.data, key.length, types, lengths, counts, count, &error);
+  blazen_status status = blazen_context_collect(context_get(self, a[0]), key.data, key.length, types, lengths,
+                                                counts, count, &error);
   for (uint32_t i = 0; i < count; ++i) text_free(&texts[i]);
   text_free(&key);
   free(texts);
@@ -653,9 +664,9 @@ static napi_value collect(napi_env env, napi_callback_info info) {
 /* (slot, value): of a mapper */
 static napi_value answer(napi_env env, napi_callback_info info) {
   napi_value a[5];
-  Instance *self = instance_of(env, info, 5, a);
-  blazen_value *value = NULL;
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 5, a);
+  blazen_value* value = NULL;
+  blazen_error* error = NULL;
   if (!value_read(self, &a[1], &value, &error)) return throw_error(self, error);
   blazen_status status = blazen_context_answer(context_get(self, a[0]), value, &error);
   blazen_value_release(value);
@@ -664,19 +675,33 @@ static napi_value answer(napi_env env, napi_callback_info info) {
 
 static napi_value retry_after(napi_env env, napi_callback_info info) {
   napi_value a[2];
-  Instance *self = instance_of(env, info, 2, a);
-  blazen_error *error = NULL;
+  Instance* self = instance_of(env, info, 2, a);
+  blazen_error* error = NULL;
   if (blazen_context_retry_after(context_get(self, a[0]), i64(env, a[1]), &error) != BLAZEN_OK) {
     return throw_error(self, error);
   }
   return nothing(env);
 }
 
-const Export step_exports[] = {{"finish", finish},       {"fail", fail},           {"about", about},
-                               {"isCancelled", is_cancelled}, {"onCancel", on_cancel}, {"get", get},
+const Export step_exports[] = {{"finish", finish},
+                               {"fail", fail},
+                               {"about", about},
+                               {"isCancelled", is_cancelled},
+                               {"onCancel", on_cancel},
+                               {"get", get},
                                {"getAll", get_all},
-                               {"set", set},             {"has", has},             {"remove", remove_key},
-                               {"keys", list_keys},      {"clear", clear},         {"batch", batch},
-                               {"send", send_event},           {"ask", ask},             {"progress", progress},
-                               {"events", all_events},   {"joinInfo", join_info},  {"collect", collect},
-                               {"answer", answer},       {"retryAfter", retry_after}, {NULL, NULL}};
+                               {"set", set},
+                               {"has", has},
+                               {"remove", remove_key},
+                               {"keys", list_keys},
+                               {"clear", clear},
+                               {"batch", batch},
+                               {"send", send_event},
+                               {"ask", ask},
+                               {"progress", progress},
+                               {"events", all_events},
+                               {"joinInfo", join_info},
+                               {"collect", collect},
+                               {"answer", answer},
+                               {"retryAfter", retry_after},
+                               {NULL, NULL}};
