@@ -25,6 +25,22 @@ bool call_js(Instance* self, int which, size_t count, napi_value* arguments, nap
   return true;
 }
 
+Waiter* waiter_make(Instance* self, uint32_t token) {
+  Waiter* waiter = malloc(sizeof *waiter);
+  if (waiter != NULL) *waiter = (Waiter){self, token};
+  return waiter;
+}
+
+void waiter_call(const Waiter* waiter, int which) {
+  Instance* self = waiter->self;
+  napi_handle_scope scope;
+  if (self->closing) return;
+  napi_open_handle_scope(self->env, &scope);
+  napi_value argument = small(self->env, waiter->token);
+  call_js(self, which, 1, &argument, NULL);
+  napi_close_handle_scope(self->env, scope);
+}
+
 napi_value throw_text(napi_env env, const char* text) {
   napi_throw_error(env, NULL, text);
   return NULL;

@@ -134,6 +134,15 @@ Instance* instance_of(napi_env env, napi_callback_info info, size_t count, napi_
 napi_value throw_error(Instance* self, blazen_error* error);
 napi_value throw_text(napi_env env, const char* text);
 bool call_js(Instance* self, int which, size_t count, napi_value* arguments, napi_value* result);
+
+/* Whoever waits for something, whom the core finds by the token; ended by free. waiter_make: NULL without memory. */
+typedef struct {
+  Instance* self;
+  uint32_t token;
+} Waiter;
+Waiter* waiter_make(Instance* self, uint32_t token);
+/* What it has waited for has come. */
+void waiter_call(const Waiter* waiter, int which);
 napi_value error_to_js(Instance* self, const blazen_error* error);
 
 uint32_t handle_add(Instance* self, Kind kind, void* pointer);

@@ -1,19 +1,6 @@
 /* Runs, their streams and their snapshots. */
 #include "addon.h"
 
-typedef struct {
-  Instance* self;
-  uint32_t token;
-} Waiter;
-
-static Waiter* waiter_make(Instance* self, uint32_t token) {
-  Waiter* waiter = malloc(sizeof *waiter);
-  if (waiter == NULL) abort();
-  waiter->self = self;
-  waiter->token = token;
-  return waiter;
-}
-
 static blazen_run* run_get(Instance* self, napi_value number) { return handle_get(self, number, KIND_RUN); }
 
 static napi_value done(Instance* self, blazen_status status, blazen_error* error) {
@@ -191,8 +178,10 @@ static napi_value run_watch(napi_env env, napi_callback_info info) {
   napi_value a[3];
   Instance* self = instance_of(env, info, 3, a);
   blazen_error* error = NULL;
-  blazen_status status = blazen_run_on_state(run_get(self, a[0]), u32(env, a[1]), on_state,
-                                             waiter_make(self, u32(env, a[2])), free, &error);
+  Waiter* waiter = waiter_make(self, u32(env, a[2]));
+  if (waiter == NULL) return throw_text(env, "out of memory");
+  blazen_status status =
+      blazen_run_on_state(run_get(self, a[0]), u32(env, a[1]), on_state, waiter, free, &error);
   return done(self, status, error);
 }
 
@@ -404,24 +393,17 @@ static napi_value run_subscribe(napi_env env, napi_callback_info info) {
   return small(env, handle_add(self, KIND_STREAM, stream));
 }
 
-static void on_ready(void* user_data) {
-  Waiter* waiter = user_data;
-  Instance* self = waiter->self;
-  napi_handle_scope scope;
-  if (self->closing) return;
-  napi_open_handle_scope(self->env, &scope);
-  napi_value argument = small(self->env, waiter->token);
-  call_js(self, CALL_READY, 1, &argument, NULL);
-  napi_close_handle_scope(self->env, scope);
-}
+static void on_ready(void* user_data) { waiter_call(user_data, CALL_READY); }
 
 /* (stream, token) */
 static napi_value stream_ready(napi_env env, napi_callback_info info) {
   napi_value a[2];
   Instance* self = instance_of(env, info, 2, a);
   blazen_error* error = NULL;
-  blazen_status status = blazen_stream_on_ready(handle_get(self, a[0], KIND_STREAM), on_ready,
-                                                waiter_make(self, u32(env, a[1])), free, &error);
+  Waiter* waiter = waiter_make(self, u32(env, a[1]));
+  if (waiter == NULL) return throw_text(env, "out of memory");
+  blazen_status status =
+      blazen_stream_on_ready(handle_get(self, a[0], KIND_STREAM), on_ready, waiter, free, &error);
   return status == BLAZEN_OK ? nothing(env) : throw_error(self, error);
 }
 

@@ -224,30 +224,14 @@ static napi_value is_cancelled(napi_env env, napi_callback_info info) {
   return result;
 }
 
-typedef struct {
-  Instance* self;
-  uint32_t token;
-} Waiter;
-
-static void cancelled(void* user_data) {
-  Waiter* waiter = user_data;
-  Instance* self = waiter->self;
-  napi_handle_scope scope;
-  if (self->closing) return;
-  napi_open_handle_scope(self->env, &scope);
-  napi_value argument = small(self->env, waiter->token);
-  call_js(self, CALL_CANCELLED, 1, &argument, NULL);
-  napi_close_handle_scope(self->env, scope);
-}
+static void cancelled(void* user_data) { waiter_call(user_data, CALL_CANCELLED); }
 
 static napi_value on_cancel(napi_env env, napi_callback_info info) {
   napi_value a[2];
   Instance* self = instance_of(env, info, 2, a);
-  Waiter* waiter = malloc(sizeof *waiter);
+  Waiter* waiter = waiter_make(self, u32(env, a[1]));
   blazen_error* error = NULL;
   if (waiter == NULL) return throw_text(env, "out of memory");
-  waiter->self = self;
-  waiter->token = u32(env, a[1]);
   if (blazen_context_on_cancel(context_get(self, a[0]), cancelled, waiter, free, &error) != BLAZEN_OK) {
     return throw_error(self, error);
   }
@@ -532,7 +516,10 @@ static napi_value ask(napi_env env, napi_callback_info info) {
   blazen_error* error = NULL;
   Text id, prompt, meta;
   if (slot == NULL) return throw_text(env, "the step is over");
+  Waiter* waiter = waiter_make(self, u32(env, a[1]));
+  if (waiter == NULL) return throw_text(env, "out of memory");
   if (!text_read(env, a[2], &id) || !text_read(env, a[3], &prompt) || !text_read(env, a[4], &meta)) {
+    free(waiter);
     return throw_text(env, "out of memory");
   }
   blazen_status status = BLAZEN_OK;
@@ -540,10 +527,7 @@ static napi_value ask(napi_env env, napi_callback_info info) {
   if (status == BLAZEN_OK && meta.data != NULL)
     status = blazen_value_json(meta.data, meta.length, &metadata, &error);
   if (status == BLAZEN_OK && !value_read(self, &a[6], &fallback, &error)) status = BLAZEN_ERROR_HOST;
-  Waiter* waiter = malloc(sizeof *waiter);
-  if (status == BLAZEN_OK && waiter != NULL) {
-    waiter->self = self;
-    waiter->token = u32(env, a[1]);
+  if (status == BLAZEN_OK) {
     question.request_id = id.data;
     question.request_id_length = id.length;
     question.prompt = prompt.data;
